@@ -1,0 +1,52 @@
+# Everything starts here: each target first runs `make setup`, which takes no time once it is done.
+# `make help` lists the targets. CONTRIBUTING.md says more.
+
+# What `make finetune` runs; another run: make finetune FINETUNE_ARGS="train --config my.toml"
+FINETUNE_ARGS ?= train --config examples/configs/outlook.toml
+
+# `make setup` turns LIBTORCH and LIBTORCH_USE_PYTORCH, where they are set, into .cargo/config.toml.
+# cargo is then run without them: tch's build script would see a change and compile its C++ again (minutes)
+# each time a shell with them and one without took turns.
+CARGO := env -u LIBTORCH -u LIBTORCH_USE_PYTORCH cargo
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup setup-interop finetune test lint doc bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+setup: ## libtorch, the base model and cargo's configuration (all the others call this)
+	@bash scripts/setup.sh
+
+setup-interop: ## the same, and the Python packages that the interop tests compare with
+	@bash scripts/setup.sh --interop
+
+finetune: setup ## set up, then run the main job (FINETUNE_ARGS)
+	$(CARGO) run --release -p grades-examples --bin finetune -- $(FINETUNE_ARGS)
+
+# First, in seconds, the crates that must work without libtorch. The flag holds for both packages of that
+# command, so tch is not in its graph at all: nothing is unified into it and nothing of it is built twice.
+# Then everything, in one command and so with one set of features: tch is compiled once, as its C++ is for
+# `make lint` and `make doc`, which use the same profile.
+test: setup-interop ## set up, then run all tests
+	$(CARGO) test -p grades -p grades-policies --no-default-features
+	$(CARGO) test --workspace
+
+# `-D warnings` goes to clippy after `--`, where only our crates see it. In RUSTFLAGS it would push out the
+# rpath of .cargo/config.toml and rebuild every dependency.
+lint: setup ## formatting, clippy and rustdoc, warnings being errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@$(MAKE) --no-print-directory doc
+
+# RUSTDOCFLAGS does push out the configured rustdocflags, but those are for linking doctests, and
+# documentation is not linked. Only rustdoc reads the variable: no dependency is built anew.
+doc: setup ## the documentation, warnings being errors (target/doc)
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+bench: setup ## the benchmarks
+	$(CARGO) bench -p grades
+
+clean: ## remove what setup and cargo made; runs/ stays
+	@bash scripts/clean.sh
