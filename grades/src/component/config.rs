@@ -1,0 +1,124 @@
+//! The `[freezing.components]` table: which parameters are components, and of what kind.
+
+use super::{ComponentKind, ComponentPattern, Layout};
+use crate::config::{Key, Section};
+
+/// Which parameters are components that may freeze.
+///
+/// As TOML, with the defaults:
+///
+/// ```toml
+/// [freezing.components]
+/// layout = "auto"                  # or llama, phi3, gpt2, bert, vit, none
+/// track = ["attention", "mlp", "adapter"]
+/// exclude = []                     # regular expressions over parameter names
+///
+/// [[freezing.components.patterns]] # the last match wins, over the layout too
+/// match = 'blocks\.(?<layer>\d+)\.wq\.weight'
+/// kind = "query"
+/// ```
+#[derive(Debug, Clone)]
+pub struct ComponentConfig {
+    pub(crate) layout: LayoutChoice,
+    pub(crate) track: Vec<ComponentKind>,
+    pub(crate) exclude: Vec<ComponentPattern>,
+    pub(crate) patterns: Vec<ComponentPattern>,
+}
+
+/// Where the names' meaning comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LayoutChoice {
+    /// The built-in layout that knows the most of the names.
+    Auto,
+    /// A built-in layout.
+    Named(&'static Layout),
+    /// Only the user's own patterns.
+    None,
+}
+
+impl Default for ComponentConfig {
+    fn default() -> Self {
+        let mut track = Vec::new();
+        track.extend(ComponentKind::ATTENTION);
+        track.extend(ComponentKind::MLP);
+        track.push(ComponentKind::Adapter);
+        Self { layout: LayoutChoice::Auto, track, exclude: Vec::new(), patterns: Vec::new() }
+    }
+}
+
+impl ComponentConfig {
+    pub(crate) const KEYS: &'static [Key] = &[
+        Key::new("layout", "auto, llama, phi3, gpt2, bert, vit or none"),
+        Key::new("track", "kinds that may freeze; attention and mlp name several"),
+        Key::new("exclude", "regular expressions of parameters that never freeze"),
+        Key::new("patterns", "own patterns: match, kind; the last match wins"),
+    ];
+
+    const PATTERN_KEYS: &'static [Key] =
+        &[Key::new("match", "regular expression over the whole name"), Key::new("kind", "component kind")];
+
+    pub(crate) fn from_section(section: &mut Section<'_>) -> Self {
+        let mut config = Self::default();
+        if let Some(name) = section.text_or("layout", "auto") {
+            config.layout = match name.as_str() {
+                "auto" => LayoutChoice::Auto,
+                "none" => LayoutChoice::None,
+                other => match Layout::by_name(other) {
+                    Some(layout) => LayoutChoice::Named(layout),
+                    None => {
+                        let known = Layout::all().iter().map(Layout::name).chain(["auto", "none"]);
+                        section.unknown("layout", "layout", other, known);
+                        LayoutChoice::Auto
+                    }
+                },
+            };
+        }
+        if let Some(words) = section.texts("track") {
+            if words.is_empty() {
+                section.problem("track", "is empty: nothing could freeze");
+            }
+            config.track.clear();
+            for word in words {
+                match ComponentKind::group(&word) {
+                    Ok(kinds) => config.track.extend(kinds),
+                    Err(error) => section.problem("track", error.to_string()),
+                }
+            }
+        }
+        for source in section.texts("exclude").unwrap_or_default() {
+            match ComponentPattern::new(&source, ComponentKind::Other) {
+                Ok(pattern) => config.exclude.push(pattern),
+                Err(error) => section.problem("exclude", format!("\"{source}\": {error}")),
+            }
+        }
+        section.tables("patterns", Self::PATTERN_KEYS, |pattern| {
+            let source = pattern.text("match");
+            let kind = pattern.parsed::<ComponentKind>("kind");
+            // With a kind that is wrong the expression is still checked.
+            if let Some(source) = source {
+                match ComponentPattern::new(&source, kind.unwrap_or(ComponentKind::Other)) {
+                    Ok(found) => config.patterns.push(found),
+                    Err(error) => pattern.problem("match", format!("\"{source}\": {error}")),
+                }
+            }
+        });
+        config
+    }
+
+    /// Also reads `pattern` as `kind`, before all that was given so far.
+    ///
+    /// # Errors
+    ///
+    /// The message of the regular expression's parser.
+    pub fn with_pattern(mut self, pattern: &str, kind: ComponentKind) -> Result<Self, String> {
+        self.patterns.push(ComponentPattern::new(pattern, kind)?);
+        Ok(self)
+    }
+
+    /// Tracks these kinds instead of the default ones.
+    #[must_use]
+    pub fn tracking(mut self, kinds: impl IntoIterator<Item = ComponentKind>) -> Self {
+        self.track = kinds.into_iter().collect();
+        self
+    }
+}

@@ -1,0 +1,237 @@
+//! The `[freezing]` table.
+
+use toml::{Table, Value};
+
+use super::{Key, Section};
+use crate::component::ComponentConfig;
+use crate::{Error, FreezePolicy, PolicyBuilder, PolicyRegistry, Problems, Result, Statistic};
+
+/// When and what to freeze: the `[freezing]` table of a configuration file, or the same in code.
+///
+/// As TOML, with the defaults (a policy must be named):
+///
+/// ```toml
+/// [freezing]
+/// metric = "grad-l1"   # what a threshold means unless a policy says otherwise
+/// grace = 0.0          # no freezing before this share of the planned steps (the paper's alpha)
+/// check_every = 1      # optimizer steps from one check to the next
+/// stop_at = 1.0        # share of the components whose freezing ends the training
+///
+/// [freezing.policy]
+/// name = "fixed-threshold"
+/// tau = 0.02
+///
+/// [freezing.components]
+/// # see ComponentConfig
+/// ```
+///
+/// In code, with a policy of one's own or one that a crate exports:
+///
+/// ```
+/// # use grades::{Decision, FreezePolicy, Observation, StatisticSet};
+/// # #[derive(Debug, Clone)]
+/// # struct Never;
+/// # impl FreezePolicy for Never {
+/// #     fn name(&self) -> &'static str { "never" }
+/// #     fn statistics(&self) -> StatisticSet { StatisticSet::default() }
+/// #     fn decide(&mut self, _: &Observation<'_>) -> Decision { Decision::Keep }
+/// # }
+/// use grades::FreezingConfig;
+///
+/// let config = FreezingConfig::with_policy(Never).grace(0.3).check_every(10);
+/// ```
+#[derive(Debug, Clone)]
+pub struct FreezingConfig {
+    metric: Statistic,
+    grace: f64,
+    check_every: u64,
+    stop_at: f64,
+    components: ComponentConfig,
+    policy: PolicySource,
+}
+
+#[derive(Debug, Clone)]
+enum PolicySource {
+    /// A table that names a linked policy, and where it stands.
+    Table(String, Table),
+    /// A policy made in code.
+    Prototype(Box<dyn FreezePolicy>),
+}
+
+impl FreezingConfig {
+    /// The keys of the table.
+    pub const KEYS: &'static [Key] = &[
+        Key::new("metric", "statistic that thresholds mean unless a policy says otherwise (grad-l1)"),
+        Key::new("grace", "share of the planned steps before which nothing freezes (0.0)"),
+        Key::new("check_every", "optimizer steps from one check to the next (1)"),
+        Key::new("stop_at", "share of the components whose freezing ends the training (1.0)"),
+        Key::new("policy", "the policy's table: name, and its keys"),
+        Key::new("components", "which parameters are components"),
+    ];
+
+    /// The defaults with this policy.
+    pub fn with_policy(policy: impl FreezePolicy + 'static) -> Self {
+        Self::defaults(PolicySource::Prototype(Box::new(policy)))
+    }
+
+    fn defaults(policy: PolicySource) -> Self {
+        Self {
+            metric: Statistic::GradL1,
+            grace: 0.0,
+            check_every: 1,
+            stop_at: 1.0,
+            components: ComponentConfig::default(),
+            policy,
+        }
+    }
+
+    /// Reads the `[freezing]` table of a TOML document; other tables are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] with all problems, [`Error::DuplicatePolicy`] when the registry
+    /// contradicts itself.
+    pub fn from_toml(document: &str) -> Result<Self> {
+        let table = document
+            .parse::<Table>()
+            .map_err(|error| Problems::of("not TOML", error.to_string().trim_end()))?;
+        match table.get("freezing") {
+            Some(Value::Table(freezing)) => Self::from_table("freezing", freezing),
+            Some(other) => Err(Problems::of("freezing", format!("expected a table, found {other}")).into()),
+            None => Err(Problems::of("freezing", "the table is missing").into()),
+        }
+    }
+
+    /// Reads a table found at the dotted `path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_toml`](Self::from_toml).
+    pub fn from_table(path: &str, table: &Table) -> Result<Self> {
+        let mut problems = Problems::default();
+        let config = Self::read(path, table, &mut problems)?;
+        problems.into_result(config)
+    }
+
+    /// Reads a table found at the dotted `path`, noting problems beside those of the rest of a file.
+    ///
+    /// What is returned is usable only when no problem was noted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DuplicatePolicy`] when the registry contradicts itself.
+    pub fn read(path: &str, table: &Table, problems: &mut Problems) -> Result<Self> {
+        let registry = PolicyRegistry::linked()?;
+        let mut section = Section::new(path, table, Self::KEYS, problems);
+        let metric = section.parsed_or("metric", Statistic::GradL1).unwrap_or(Statistic::GradL1);
+        let grace = section.number_or("grace", 0.0, GRACE, is_grace);
+        let check_every = section.integer_or("check_every", 1, CHECK_EVERY, |steps| steps >= 1);
+        let stop_at = section.number_or("stop_at", 1.0, STOP_AT, is_stop_at);
+        let components = section.table("components", ComponentConfig::KEYS, ComponentConfig::from_section);
+        let builder = PolicyBuilder::new(registry, metric, None);
+        builder.child(&mut section, "policy");
+        // Where it is no table, that was noted just now.
+        let policy = table.get("policy").and_then(Value::as_table).cloned().unwrap_or_default();
+        let defaults = Self::defaults(PolicySource::Table(section.path_of("policy"), policy));
+        Ok(Self {
+            metric,
+            grace: grace.unwrap_or(defaults.grace),
+            check_every: check_every.unwrap_or(defaults.check_every),
+            stop_at: stop_at.unwrap_or(defaults.stop_at),
+            components: components.unwrap_or_default(),
+            ..defaults
+        })
+    }
+
+    /// No freezing before this share of the planned steps, from 0 to 1: the paper's α.
+    #[must_use]
+    pub fn grace(mut self, share: f64) -> Self {
+        self.grace = share;
+        self
+    }
+
+    /// Checks every so many optimizer steps.
+    #[must_use]
+    pub fn check_every(mut self, steps: u64) -> Self {
+        self.check_every = steps;
+        self
+    }
+
+    /// Training should stop once this share of the components is frozen.
+    #[must_use]
+    pub fn stop_at(mut self, share: f64) -> Self {
+        self.stop_at = share;
+        self
+    }
+
+    /// Finds components in this way.
+    #[must_use]
+    pub fn components(mut self, components: ComponentConfig) -> Self {
+        self.components = components;
+        self
+    }
+
+    /// Which parameters are components: the `components` table.
+    pub fn component_config(&self) -> &ComponentConfig {
+        &self.components
+    }
+
+    /// The run's schedule of checks, once the number of steps is known.
+    pub(crate) fn schedule(&self, total_steps: u64) -> Result<Schedule> {
+        let mut problems = Problems::default();
+        // A configuration made in code has not been through `read`.
+        if !is_grace(self.grace) {
+            problems.push("grace", format!("expected {GRACE}, found {}", self.grace));
+        }
+        if self.check_every == 0 {
+            problems.push("check_every", format!("expected {CHECK_EVERY}, found 0"));
+        }
+        if !is_stop_at(self.stop_at) {
+            problems.push("stop_at", format!("expected {STOP_AT}, found {}", self.stop_at));
+        }
+        if total_steps == 0 {
+            problems.push("total_steps", "expected at least 1 optimizer step, found 0");
+        }
+        // 0.55 × 100 is a little above 55 in binary; the paper's ⌈α·T⌉ means 55.
+        let grace_steps = (self.grace * total_steps as f64 - 1e-9).ceil().max(0.0) as u64;
+        problems.into_result(Schedule {
+            total_steps,
+            grace_steps,
+            check_every: self.check_every,
+            stop_at: self.stop_at,
+        })
+    }
+
+    /// The policy's prototype for a run of so many steps.
+    pub(crate) fn prototype(&self, total_steps: u64) -> Result<Box<dyn FreezePolicy>> {
+        match &self.policy {
+            PolicySource::Prototype(policy) => Ok(policy.clone()),
+            PolicySource::Table(path, table) => {
+                let mut problems = Problems::default();
+                let builder = PolicyBuilder::new(PolicyRegistry::linked()?, self.metric, Some(total_steps));
+                builder.build(path, table, &mut problems).ok_or(Error::Config(problems))
+            }
+        }
+    }
+}
+
+/// When checks happen and what ends a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Schedule {
+    pub(crate) total_steps: u64,
+    pub(crate) grace_steps: u64,
+    pub(crate) check_every: u64,
+    pub(crate) stop_at: f64,
+}
+
+const GRACE: &str = "a share from 0 to 1";
+const CHECK_EVERY: &str = "at least 1";
+const STOP_AT: &str = "a share above 0, up to 1";
+
+fn is_grace(share: f64) -> bool {
+    (0.0..=1.0).contains(&share)
+}
+
+fn is_stop_at(share: f64) -> bool {
+    share > 0.0 && share <= 1.0
+}

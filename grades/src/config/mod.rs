@@ -1,0 +1,11 @@
+//! Reading configuration: every key checked, every problem reported, all at once.
+
+mod freezing;
+mod names;
+mod section;
+
+pub use freezing::FreezingConfig;
+pub(crate) use freezing::Schedule;
+pub use names::nearest;
+pub(crate) use names::unknown_name;
+pub use section::{Key, Section};

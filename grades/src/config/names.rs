@@ -1,0 +1,35 @@
+//! Names that nothing answers to, and what was probably meant.
+
+use crate::Error;
+
+/// The known name that is closest to `name`, if one is close enough to be what was meant.
+///
+/// ```
+/// assert_eq!(grades::config::nearest("patiense", ["patience", "tau"]), Some("patience"));
+/// assert_eq!(grades::config::nearest("colour", ["patience", "tau"]), None);
+/// ```
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Half of the letters wrong is another word; a swap or a doubled letter is a slip.
+    let allowed = (name.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, candidate)| (*distance, *candidate))
+        .map(|(_, candidate)| candidate)
+}
+
+/// The error for a name that nothing answers to.
+pub(crate) fn unknown_name<'a>(
+    what: &'static str,
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Error {
+    let known: Vec<_> = known.into_iter().collect();
+    Error::Unknown {
+        what,
+        name: name.to_owned(),
+        nearest: nearest(name, known.iter().copied()).map(str::to_owned),
+        known: known.join(", "),
+    }
+}

@@ -1,0 +1,168 @@
+//! The one error type of the crate, and the problems of a configuration, which are reported together.
+
+use std::fmt;
+
+/// What went wrong, in the user's own words: the key, the component, the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration that cannot be used; every problem of it is listed.
+    #[error(transparent)]
+    Config(#[from] Problems),
+
+    /// No parameter belongs to a component that is tracked, so nothing could ever freeze.
+    #[error("no component to freeze: {reason}\nparameters seen: {seen}")]
+    NoComponents {
+        /// Why nothing was found.
+        reason: String,
+        /// The names that were looked at, shortened when there are many.
+        seen: String,
+    },
+
+    /// A name that nothing answers to: a policy, a parameter, a statistic, a group.
+    #[error("unknown {what} \"{name}\"{}; known: {known}", nearest_hint(.nearest.as_deref()))]
+    Unknown {
+        /// What the name was meant to name.
+        what: &'static str,
+        /// The name as given.
+        name: String,
+        /// The known name closest to it, when one is close.
+        nearest: Option<String>,
+        /// All known names.
+        known: String,
+    },
+
+    /// State that does not fit what it is to be restored into.
+    #[error("state of {what}: {reason}")]
+    State {
+        /// Whose state it is.
+        what: String,
+        /// What is missing, extra or of the wrong form.
+        reason: String,
+    },
+
+    /// A call that does not fit the object it is made on.
+    #[error("{what}: {reason}")]
+    Unsupported {
+        /// What was asked.
+        what: String,
+        /// Why it cannot be done, and what can.
+        reason: String,
+    },
+
+    /// A plug-in registry that contradicts itself: one name, two policies.
+    #[error("policy name \"{name}\" is registered twice: by {first} and by {second}")]
+    DuplicatePolicy {
+        /// The name.
+        name: String,
+        /// The type that has it.
+        first: &'static str,
+        /// The other type that has it.
+        second: &'static str,
+    },
+
+    /// libtorch refused an operation.
+    #[error("{doing}: libtorch says: {message}")]
+    Torch {
+        /// What was being done.
+        doing: String,
+        /// libtorch's own message, its first line.
+        message: String,
+    },
+
+    /// An observer could not write.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done, with the file.
+        doing: String,
+        /// The operating system's error.
+        source: std::io::Error,
+    },
+}
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn nearest_hint(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!(" (did you mean \"{name}\"?)")).unwrap_or_default()
+}
+
+#[cfg(feature = "torch")]
+impl Error {
+    /// Wraps an error of tch with what was being done.
+    pub(crate) fn torch(doing: impl Into<String>, error: &tch::TchError) -> Self {
+        Self::torch_message(doing, &error.to_string())
+    }
+
+    /// Wraps a message of libtorch, of which the first line is kept: the rest is a C++ back trace.
+    pub(crate) fn torch_message(doing: impl Into<String>, message: &str) -> Self {
+        let message = message.lines().next().unwrap_or("no message").to_owned();
+        Error::Torch { doing: doing.into(), message }
+    }
+}
+
+/// One problem of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The dotted path of the key, such as `freezing.policy.tau`.
+    pub key: String,
+    /// What is wrong, what was expected, and the alternatives.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.message)
+    }
+}
+
+/// All problems of a configuration, in the order of their keys in the file's structure.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Problems {
+    list: Vec<Problem>,
+}
+
+impl Problems {
+    /// A single one.
+    pub fn of(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { list: vec![Problem { key: key.into(), message: message.into() }] }
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, key: impl Into<String>, message: impl Into<String>) {
+        self.list.push(Problem { key: key.into(), message: message.into() });
+    }
+
+    /// The problems, in the order in which they were found.
+    pub fn as_slice(&self) -> &[Problem] {
+        &self.list
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// `Ok(value)` when there is no problem, all of them otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] when there is a problem.
+    pub fn into_result<T>(self, value: T) -> Result<T> {
+        if self.is_empty() { Ok(value) } else { Err(Error::Config(self)) }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.list.as_slice() {
+            [one] => write!(f, "{one}"),
+            many => {
+                write!(f, "{} problems:", many.len())?;
+                many.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for Problems {}

@@ -1,0 +1,41 @@
+//! GradES for libtorch: an optimizer wrapper that freezes each weight matrix of a transformer once its
+//! gradients say that it has converged (Wen et al., arXiv 2509.01842).
+
+mod component;
+pub mod config;
+mod error;
+mod observe;
+mod policy;
+mod statistic;
+mod tracker;
+
+#[cfg(feature = "torch")]
+mod freezing;
+#[cfg(feature = "torch")]
+pub mod optim;
+#[cfg(feature = "torch")]
+pub mod parameters;
+#[cfg(feature = "torch")]
+pub mod torch;
+
+pub use component::{
+    Component, ComponentConfig, ComponentKind, ComponentMap, ComponentPattern, Layout, LeftOut,
+    ParameterInfo, PatternMatch,
+};
+pub use config::FreezingConfig;
+pub use error::{Error, Problem, Problems, Result};
+#[cfg(feature = "torch")]
+pub use freezing::{FreezingOptimizer, Memory};
+pub use observe::{FreezeLog, StepObserver};
+pub use policy::{
+    Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyRegistry,
+    PolicyState, Population,
+};
+pub use statistic::{ComponentSample, GradientSnapshot, Statistic, StatisticSet};
+pub use tracker::{Check, FreezeEvent, FreezeTracker, StepReport};
+
+/// Not public API: what the macros need.
+#[doc(hidden)]
+pub mod __private {
+    pub use inventory;
+}

@@ -1,0 +1,70 @@
+//! Freeze policies: the trait, what they see, what they answer, and how a configuration names them.
+
+mod decision;
+mod observation;
+mod plugin;
+mod registry;
+mod state;
+
+pub use decision::{Cause, Decision};
+pub use observation::{Observation, Population};
+pub use plugin::{PolicyConfig, PolicyPlugin};
+pub use registry::{PolicyBuilder, PolicyRegistry};
+pub use state::PolicyState;
+
+use std::fmt::Debug;
+
+use dyn_clone::DynClone;
+
+use crate::{Result, StatisticSet};
+
+/// Decides, check by check, whether one component has converged.
+///
+/// # Clone
+///
+/// A policy that a configuration builds is a prototype. It is cloned once per component before the first
+/// step, so the fields of a clone are the history of that component alone. What is to be shared by all
+/// components belongs in an `Arc`.
+///
+/// # Contract
+///
+/// A decision depends on the observations so far and on nothing else: no clock, no random numbers. Values
+/// that are not finite never reach a policy through the tracker; one that is asked with them all the same
+/// keeps. It is also asked during the grace period, so that it can learn what is usual; a
+/// [`Decision::Freeze`] is not acted on then. The laws in the workspace's tests hold for every linked policy.
+///
+/// A complete policy of one's own is in `examples/examples/custom_policy.rs`.
+pub trait FreezePolicy: DynClone + Debug + Send {
+    /// The kebab-case name by which configurations and reports call it.
+    fn name(&self) -> &'static str;
+
+    /// The statistics that it reads. Only what some policy of a run reads is measured.
+    fn statistics(&self) -> StatisticSet;
+
+    /// Says what is to become of the component that was observed.
+    fn decide(&mut self, observation: &Observation<'_>) -> Decision;
+
+    /// All that `decide` has learnt so far, as plain data. Empty for a policy without history.
+    fn state(&self) -> PolicyState {
+        PolicyState::default()
+    }
+
+    /// Takes back what [`state`](Self::state) gave; decisions go on as if there had been no break.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::State`] when an entry is missing, unknown or of the wrong form.
+    fn restore(&mut self, state: &PolicyState) -> Result<()> {
+        state.expect_empty(self.name())
+    }
+
+    /// Whether its decisions stay the same when every gradient is multiplied by one positive constant.
+    fn is_scale_free(&self) -> bool {
+        false
+    }
+}
+
+dyn_clone::clone_trait_object!(FreezePolicy);
+
+#[cfg(test)]
+fn _is_object_safe(_: Box<dyn FreezePolicy>) {}

@@ -1,0 +1,124 @@
+//! What a policy sees.
+
+use crate::{Component, ComponentSample, Statistic};
+
+/// Everything that a policy may base its decision on.
+///
+/// ```
+/// use grades::{Component, ComponentKind, ComponentSample, Observation, Statistic};
+///
+/// let component = Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 4);
+/// let sample = ComponentSample::from_gradient(&[0.5, -0.5, 0.0, 1.0]);
+/// let observation = Observation::new(&component, &sample).at(10, 100);
+/// assert_eq!(observation.value(Statistic::GradL1), Some(2.0));
+/// assert_eq!(observation.progress(), 0.1);
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Observation<'a> {
+    component: &'a Component,
+    sample: &'a ComponentSample,
+    step: u64,
+    total_steps: u64,
+    grace_over: bool,
+    population: Population<'a>,
+}
+
+impl<'a> Observation<'a> {
+    /// A component and its sample, at step 1 of 1, after the grace period, alone in its population.
+    pub fn new(component: &'a Component, sample: &'a ComponentSample) -> Self {
+        Self {
+            component,
+            sample,
+            step: 1,
+            total_steps: 1,
+            grace_over: true,
+            population: Population::default(),
+        }
+    }
+
+    /// The same at another step.
+    #[must_use]
+    pub fn at(mut self, step: u64, total_steps: u64) -> Self {
+        (self.step, self.total_steps) = (step, total_steps);
+        self
+    }
+
+    /// The same inside or after the grace period.
+    #[must_use]
+    pub fn after_grace(mut self, over: bool) -> Self {
+        self.grace_over = over;
+        self
+    }
+
+    /// The same among these components.
+    #[must_use]
+    pub fn among(mut self, population: Population<'a>) -> Self {
+        self.population = population;
+        self
+    }
+
+    /// The component that is asked about.
+    pub fn component(&self) -> &'a Component {
+        self.component
+    }
+
+    /// The value of a statistic of the component; `None` when it was not measured.
+    pub fn value(&self, statistic: Statistic) -> Option<f64> {
+        self.sample.get(statistic)
+    }
+
+    /// The optimizer step that the sample is of, counted from 1.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// The optimizer steps that the run was planned for.
+    pub fn total_steps(&self) -> u64 {
+        self.total_steps
+    }
+
+    /// The share of the planned steps that are done, from 0 to 1.
+    pub fn progress(&self) -> f64 {
+        (self.step as f64 / self.total_steps.max(1) as f64).min(1.0)
+    }
+
+    /// Whether the grace period is over, so that a freeze is acted on.
+    pub fn grace_over(&self) -> bool {
+        self.grace_over
+    }
+
+    /// The other components at the same check.
+    pub fn population(&self) -> Population<'a> {
+        self.population
+    }
+}
+
+/// All components at one check.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Population<'a> {
+    samples: &'a [Option<ComponentSample>],
+    frozen: usize,
+}
+
+impl<'a> Population<'a> {
+    /// The samples of all components, `None` for one without a gradient, and how many are frozen.
+    pub fn new(samples: &'a [Option<ComponentSample>], frozen: usize) -> Self {
+        Self { samples, frozen }
+    }
+
+    /// How many components there are, frozen ones included.
+    pub fn total(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// How many of them are frozen.
+    pub fn frozen(&self) -> usize {
+        self.frozen
+    }
+
+    /// The finite values of a statistic over the components that were measured.
+    pub fn values(&self, statistic: Statistic) -> impl Iterator<Item = f64> + 'a {
+        let samples = self.samples.iter().flatten();
+        samples.filter_map(move |sample| sample.get(statistic)).filter(|value| value.is_finite())
+    }
+}

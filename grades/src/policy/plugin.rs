@@ -1,0 +1,121 @@
+//! How a crate offers a policy to configurations.
+
+use super::{FreezePolicy, PolicyBuilder};
+use crate::config::{Key, Section};
+
+/// A policy that a configuration can name.
+pub trait PolicyConfig: FreezePolicy + Sized + 'static {
+    /// The kebab-case name, equal to [`FreezePolicy::name`].
+    const NAME: &'static str;
+
+    /// What it freezes on, in one line.
+    const SUMMARY: &'static str;
+
+    /// The keys that its table may have, `name` left out.
+    const KEYS: &'static [Key];
+
+    /// Builds it from its table; `None` when a problem was noted in the section.
+    ///
+    /// Read every key before giving up on one, so that a user sees all problems at once. Child policies are
+    /// built by `builder`.
+    fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self>;
+}
+
+/// The descriptor of a policy, submitted to the registry by [`submit!`](crate::submit).
+///
+/// A crate's descriptors are linked only into programs that use the crate: `use my_policies as _;` is enough.
+#[derive(Debug, Clone, Copy)]
+pub struct PolicyPlugin {
+    name: &'static str,
+    summary: &'static str,
+    keys: &'static [Key],
+    type_name: fn() -> &'static str,
+    build: fn(&mut Section<'_>, &PolicyBuilder<'_>) -> Option<Box<dyn FreezePolicy>>,
+}
+
+impl PolicyPlugin {
+    /// The descriptor of `P`.
+    pub const fn of<P: PolicyConfig>() -> Self {
+        Self {
+            name: P::NAME,
+            summary: P::SUMMARY,
+            keys: P::KEYS,
+            type_name: std::any::type_name::<P>,
+            build: |section, builder| Some(Box::new(P::from_config(section, builder)?)),
+        }
+    }
+
+    /// The name by which a configuration asks for it.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What it freezes on, in one line.
+    pub fn summary(&self) -> &'static str {
+        self.summary
+    }
+
+    /// The keys that its table may have.
+    pub fn keys(&self) -> &'static [Key] {
+        self.keys
+    }
+
+    /// The Rust type behind it, with the crate that it comes from.
+    pub fn type_name(&self) -> &'static str {
+        (self.type_name)()
+    }
+
+    pub(super) fn build(
+        &self,
+        section: &mut Section<'_>,
+        builder: &PolicyBuilder<'_>,
+    ) -> Option<Box<dyn FreezePolicy>> {
+        (self.build)(section, builder)
+    }
+}
+
+inventory::collect!(PolicyPlugin);
+
+/// Offers a policy to configurations by its name.
+///
+/// ```
+/// use grades::{submit, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin};
+/// use grades::{config::{Key, Section}, PolicyRegistry, StatisticSet};
+///
+/// #[derive(Debug, Clone)]
+/// struct Never;
+///
+/// impl FreezePolicy for Never {
+///     fn name(&self) -> &'static str {
+///         Self::NAME
+///     }
+///     fn statistics(&self) -> StatisticSet {
+///         StatisticSet::default()
+///     }
+///     fn decide(&mut self, _: &Observation<'_>) -> Decision {
+///         Decision::Keep
+///     }
+/// }
+///
+/// impl PolicyConfig for Never {
+///     const NAME: &'static str = "never";
+///     const SUMMARY: &'static str = "freezes nothing";
+///     const KEYS: &'static [Key] = &[];
+///     fn from_config(_: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
+///         Some(Never)
+///     }
+/// }
+///
+/// submit! { PolicyPlugin::of::<Never>() }
+///
+/// # fn main() -> Result<(), grades::Error> {
+/// assert!(PolicyRegistry::linked()?.names().any(|name| name == "never"));
+/// # Ok(())
+/// # }
+/// ```
+#[macro_export]
+macro_rules! submit {
+    ($plugin:expr) => {
+        $crate::__private::inventory::submit! { $plugin }
+    };
+}

@@ -1,0 +1,176 @@
+//! The policies that are linked into this program, by name.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use toml::Table;
+
+use super::{FreezePolicy, PolicyPlugin};
+use crate::config::{Section, nearest};
+use crate::{Error, Problems, Result, Statistic};
+
+/// The policies that are linked into this program, by name and in the order of their names.
+#[derive(Debug)]
+pub struct PolicyRegistry {
+    plugins: BTreeMap<&'static str, &'static PolicyPlugin>,
+}
+
+impl PolicyRegistry {
+    /// The registry of this program, collected on the first call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DuplicatePolicy`] when two types have one name, [`Error::Unsupported`] when a name is not
+    /// kebab-case.
+    pub fn linked() -> Result<&'static PolicyRegistry> {
+        static LINKED: OnceLock<Result<PolicyRegistry>> = OnceLock::new();
+        match LINKED.get_or_init(|| Self::collect(inventory::iter::<PolicyPlugin>.into_iter())) {
+            Ok(registry) => Ok(registry),
+            Err(Error::DuplicatePolicy { name, first, second }) => {
+                Err(Error::DuplicatePolicy { name: name.clone(), first, second })
+            }
+            Err(other) => {
+                Err(Error::Unsupported { what: "policy registry".to_owned(), reason: other.to_string() })
+            }
+        }
+    }
+
+    fn collect(plugins: impl Iterator<Item = &'static PolicyPlugin>) -> Result<Self> {
+        // The order in which plug-ins are linked is unspecified, hence the sort: an error names the same two
+        // types in the same order in every build.
+        let mut all: Vec<_> = plugins.collect();
+        all.sort_by_key(|plugin| (plugin.name(), plugin.type_name()));
+        let mut map: BTreeMap<&'static str, &'static PolicyPlugin> = BTreeMap::new();
+        for plugin in all {
+            if !is_kebab_case(plugin.name()) {
+                return Err(Error::Unsupported {
+                    what: format!("policy name \"{}\" of {}", plugin.name(), plugin.type_name()),
+                    reason: "expected kebab-case: lower-case letters, digits and single hyphens".to_owned(),
+                });
+            }
+            if let Some(first) = map.insert(plugin.name(), plugin) {
+                return Err(Error::DuplicatePolicy {
+                    name: plugin.name().to_owned(),
+                    first: first.type_name(),
+                    second: plugin.type_name(),
+                });
+            }
+        }
+        Ok(Self { plugins: map })
+    }
+
+    /// The plug-ins, in the order of their names.
+    pub fn plugins(&self) -> impl Iterator<Item = &'static PolicyPlugin> {
+        self.plugins.values().copied()
+    }
+
+    /// The names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.plugins.keys().copied()
+    }
+
+    /// The plug-in of a name.
+    pub fn get(&self, name: &str) -> Option<&'static PolicyPlugin> {
+        self.plugins.get(name).copied()
+    }
+}
+
+fn is_kebab_case(name: &str) -> bool {
+    let word = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    name.starts_with(|first: char| first.is_ascii_lowercase()) && name.split('-').all(word)
+}
+
+/// Builds policies from their tables, children included.
+#[derive(Debug, Clone, Copy)]
+pub struct PolicyBuilder<'a> {
+    registry: &'a PolicyRegistry,
+    metric: Statistic,
+    total_steps: Option<u64>,
+}
+
+impl<'a> PolicyBuilder<'a> {
+    /// A builder for a run whose thresholds mean `metric` unless a policy says otherwise.
+    ///
+    /// `total_steps` is `None` while a file is only checked.
+    pub fn new(registry: &'a PolicyRegistry, metric: Statistic, total_steps: Option<u64>) -> Self {
+        Self { registry, metric, total_steps }
+    }
+
+    /// The run's default statistic (`freezing.metric`).
+    pub fn metric(&self) -> Statistic {
+        self.metric
+    }
+
+    /// The optimizer steps that the run is planned for, when they are known yet.
+    pub fn total_steps(&self) -> Option<u64> {
+        self.total_steps
+    }
+
+    /// Builds the policy that a table names; `None` when a problem was noted.
+    pub fn build(&self, path: &str, table: &Table, problems: &mut Problems) -> Option<Box<dyn FreezePolicy>> {
+        let key = format!("{path}.name");
+        let Some(name) = table.get("name") else {
+            problems.push(key, format!("is missing; linked policies: {}", self.linked_names()));
+            return None;
+        };
+        let Some(name) = name.as_str() else {
+            problems.push(key, format!("expected a string, found {name}"));
+            return None;
+        };
+        let Some(plugin) = self.registry.get(name) else {
+            let hint = nearest(name, self.registry.names())
+                .map(|near| format!(" (did you mean \"{near}\"?)"))
+                .unwrap_or_default();
+            problems.push(
+                key,
+                format!(
+                    "no policy \"{name}\" is linked{hint}; linked policies: {}. A crate's policies are linked once \
+                     the program uses it: `use grades_policies as _;`",
+                    self.linked_names()
+                ),
+            );
+            return None;
+        };
+        let mut arguments = table.clone();
+        arguments.remove("name");
+        let before = problems.as_slice().len();
+        let policy = plugin.build(&mut Section::new(path, &arguments, plugin.keys(), problems), self);
+        if policy.is_none() && problems.as_slice().len() == before {
+            problems.push(path, format!("policy \"{name}\" refused its table without saying why"));
+        }
+        policy
+    }
+
+    /// Builds the child policy under a key that must be given; `None` when a problem was noted.
+    pub fn child(&self, section: &mut Section<'_>, key: &str) -> Option<Box<dyn FreezePolicy>> {
+        if !section.has(key) {
+            section.problem(key, "is missing; expected the table of a policy, such as { name = \"…\" }");
+            return None;
+        }
+        let table = section.raw_table(key)?;
+        let path = section.path_of(key);
+        self.build(&path, table, section.problems())
+    }
+
+    fn linked_names(&self) -> String {
+        let names: Vec<_> = self.registry.names().collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_kebab_case;
+
+    #[test]
+    fn kebab_case_is_recognised() {
+        for name in ["patience", "per-component-type", "top-2"] {
+            assert!(is_kebab_case(name), "{name}");
+        }
+        for name in ["", "Patience", "a--b", "-a", "a-", "a_b", "2-top", "ü"] {
+            assert!(!is_kebab_case(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! A set of statistics: what a policy needs, what a sample holds.
+
+use super::Statistic;
+
+/// A set of [`Statistic`]s.
+///
+/// ```
+/// use grades::{Statistic, StatisticSet};
+///
+/// let needed = StatisticSet::of([Statistic::GradL1, Statistic::GradRms]);
+/// assert!(needed.contains(Statistic::GradRms));
+/// assert!(!needed.contains(Statistic::GradL2));
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct StatisticSet(u32);
+
+impl StatisticSet {
+    /// The set of these.
+    pub fn of(statistics: impl IntoIterator<Item = Statistic>) -> Self {
+        statistics.into_iter().fold(Self::default(), |set, statistic| Self(set.0 | 1 << statistic.index()))
+    }
+
+    /// Whether this one is in it.
+    pub fn contains(self, statistic: Statistic) -> bool {
+        self.0 & 1 << statistic.index() != 0
+    }
+
+    /// What is in either.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether it is empty.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Its members, in the order of [`Statistic::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Statistic> {
+        Statistic::ALL.into_iter().filter(move |statistic| self.contains(*statistic))
+    }
+}
