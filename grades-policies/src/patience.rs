@@ -1,0 +1,110 @@
+//! `patience`: another policy must say so several times in a row.
+
+use grades::config::{Key, Section};
+use grades::{
+    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result,
+    StatisticSet, submit,
+};
+use serde::{Deserialize, Serialize};
+
+/// Freezes a component once another policy has said so at `hits` checks in a row.
+///
+/// One noisy gradient below a threshold is then not enough. The paper names patience as future work (arXiv
+/// 2509.01842, Limitations). A check at which the other policy keeps starts the count anew; one that is
+/// skipped, because a statistic was not finite, leaves it as it is. Checks of the grace period count, so a
+/// component that has long been quiet freezes at the first check after it.
+///
+/// ```
+/// use grades::{Component, ComponentKind, ComponentSample, FreezePolicy, Observation, Statistic};
+/// use grades_policies::{FixedThreshold, Patience};
+///
+/// let mut policy = Patience::new(2, FixedThreshold::new(Statistic::GradL1, 1.0));
+/// let component = Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 1);
+/// let decisions = [0.5, 2.0, 0.5, 0.5].map(|gradient| {
+///     let sample = ComponentSample::from_gradient(&[gradient]);
+///     policy.decide(&Observation::new(&component, &sample)).is_freeze()
+/// });
+/// assert_eq!(decisions, [false, false, false, true]);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Patience {
+    hits: u64,
+    policy: Box<dyn FreezePolicy>,
+    seen: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct History {
+    seen: u64,
+    policy: PolicyState,
+}
+
+impl Patience {
+    /// Freezes once `policy` has said so at `hits` checks in a row.
+    pub fn new(hits: u64, policy: impl FreezePolicy + 'static) -> Self {
+        Self::boxed(hits, Box::new(policy))
+    }
+
+    fn boxed(hits: u64, policy: Box<dyn FreezePolicy>) -> Self {
+        Self { hits, policy, seen: 0 }
+    }
+}
+
+impl FreezePolicy for Patience {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn statistics(&self) -> StatisticSet {
+        self.policy.statistics()
+    }
+
+    fn decide(&mut self, observation: &Observation<'_>) -> Decision {
+        if !self.statistics().iter().all(|needed| observation.value(needed).is_some_and(f64::is_finite)) {
+            return Decision::Keep;
+        }
+        let decision = self.policy.decide(observation);
+        if decision.is_freeze() {
+            self.seen = (self.seen + 1).min(self.hits);
+            if self.seen == self.hits {
+                return decision;
+            }
+        } else {
+            self.seen = 0;
+        }
+        Decision::Keep
+    }
+
+    fn state(&self) -> PolicyState {
+        PolicyState::of(&History { seen: self.seen, policy: self.policy.state() })
+    }
+
+    fn restore(&mut self, state: &PolicyState) -> Result<()> {
+        let History { seen, policy } = state.read(self.name())?;
+        self.policy.restore(&policy)?;
+        self.seen = seen;
+        Ok(())
+    }
+
+    fn is_scale_free(&self) -> bool {
+        self.policy.is_scale_free()
+    }
+}
+
+impl PolicyConfig for Patience {
+    const NAME: &'static str = "patience";
+    const SUMMARY: &'static str = "freezes once another policy has said so at several checks in a row";
+    const KEYS: &'static [Key] = &[
+        Key::new("hits", "checks in a row, at least 1 (5)"),
+        Key::new("policy", "the other policy's table (required)"),
+    ];
+
+    fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
+        let hits = section.integer_or("hits", 5, "at least 1", |hits| hits >= 1);
+        let policy = builder.child(section, "policy");
+        Some(Self::boxed(hits?, policy?))
+    }
+}
+
+submit! { PolicyPlugin::of::<Patience>() }
