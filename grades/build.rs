@@ -1,0 +1,86 @@
+//! Compiles `csrc/` against the libtorch that torch-sys uses, and links `libtorch_cuda` where there is one.
+//!
+//! Nothing is compiled without the `torch` feature, or with `doc-only`.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=csrc");
+    #[cfg(all(feature = "torch", not(feature = "doc-only")))]
+    if let Err(message) = kernels::build() {
+        // Cargo shows what a failed build script wrote to stderr; one line is easier to read than a panic.
+        eprintln!("error: {message}");
+        std::process::exit(1);
+    }
+}
+
+#[cfg(all(feature = "torch", not(feature = "doc-only")))]
+mod kernels {
+    use std::env;
+    use std::path::{Path, PathBuf};
+
+    const SOURCES: [&str; 4] = ["csrc/gradients.cpp", "csrc/sums.cpp", "csrc/fused.cpp", "csrc/info.cpp"];
+
+    pub(crate) fn build() -> Result<(), String> {
+        let lib = PathBuf::from(variable("DEP_TCH_LIBTORCH_LIB").ok_or(
+            "torch-sys did not say where libtorch is (DEP_TCH_LIBTORCH_LIB); build for Linux or macOS",
+        )?);
+        let includes = include_dirs(&lib)?;
+        let abi = variable("LIBTORCH_CXX11_ABI").unwrap_or_else(|| "1".to_owned());
+        let cuda = has_library(&lib, "torch_cuda");
+
+        let mut build = cc::Build::new();
+        build.cpp(true).pic(true).std("c++17").opt_level(3).warnings(true).files(SOURCES);
+        for include in &includes {
+            // System headers, so that the warnings of libtorch's own headers stay off.
+            build.flag("-isystem").flag(include.display().to_string());
+        }
+        build.define("GLOG_USE_GLOG_EXPORT", None).define("_GLIBCXX_USE_CXX11_ABI", abi.as_str());
+        // The sums are to be the same whatever vector instructions the machine has.
+        build.flag_if_supported("-ffp-contract=off");
+        if cuda {
+            build.define("GRADES_CUDA", None);
+        }
+        // `at::parallel_for` runs on one thread in a file that is not compiled for OpenMP.
+        if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
+            build.flag("-fopenmp");
+            println!("cargo:rustc-link-lib=gomp");
+        }
+        build.try_compile("grades_torch").map_err(|error| {
+            format!("the libtorch kernels of grades do not compile against {}: {error}", lib.display())
+        })?;
+
+        println!("cargo:rustc-link-search=native={}", lib.display());
+        if cuda {
+            // The kernels refer to a symbol of it (csrc/gradients.cpp), so `--as-needed` keeps it in every
+            // program that takes a training step; without it `Cuda::is_available` is false with a GPU present.
+            println!("cargo:rustc-link-lib=dylib=torch_cuda");
+        }
+        println!("cargo:libtorch_lib={}", lib.display());
+        Ok(())
+    }
+
+    /// The include directories that go with the library directory, or those of `LIBTORCH_INCLUDE`.
+    fn include_dirs(lib: &Path) -> Result<Vec<PathBuf>, String> {
+        let root = match variable("LIBTORCH_INCLUDE") {
+            Some(root) => PathBuf::from(root),
+            None => lib.parent().unwrap_or(lib).to_owned(),
+        };
+        let include = root.join("include");
+        if !include.join("ATen/core/Tensor.h").is_file() {
+            return Err(format!(
+                "libtorch's headers are not in {}: set LIBTORCH_INCLUDE to the directory that holds `include`",
+                include.display()
+            ));
+        }
+        Ok(vec![include.join("torch/csrc/api/include"), include])
+    }
+
+    fn has_library(lib: &Path, name: &str) -> bool {
+        [format!("lib{name}.so"), format!("{name}.dll")].iter().any(|file| lib.join(file).exists())
+    }
+
+    fn variable(name: &str) -> Option<String> {
+        println!("cargo:rerun-if-env-changed={name}");
+        env::var(name).ok()
+    }
+}

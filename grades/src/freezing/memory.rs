@@ -1,0 +1,32 @@
+//! How much memory training takes now.
+
+use super::FreezingOptimizer;
+use crate::optim::InnerOptimizer;
+
+/// Bytes that are allocated now, by what they hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Memory {
+    /// The parameters, frozen ones included.
+    pub parameters: u64,
+    /// The gradients that are defined.
+    pub gradients: u64,
+    /// The inner optimizer's state; `None` where it cannot be known, as for tch's optimizers.
+    pub optimizer_state: Option<u64>,
+}
+
+impl<O: InnerOptimizer> FreezingOptimizer<O> {
+    /// Bytes that are allocated now for parameters, gradients and optimizer state.
+    pub fn memory(&self) -> Memory {
+        let mut memory = Memory { parameters: 0, gradients: 0, optimizer_state: self.inner.state_bytes() };
+        for (_, parameter) in self.parameters.iter() {
+            let bytes = |elements: usize, kind: tch::Kind| (elements * kind.elt_size_in_bytes()) as u64;
+            memory.parameters += bytes(parameter.elements(), parameter.kind());
+            let gradient = parameter.tensor().grad();
+            if gradient.defined() {
+                memory.gradients += bytes(gradient.numel(), gradient.kind());
+            }
+        }
+        memory
+    }
+}

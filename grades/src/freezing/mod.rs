@@ -1,0 +1,198 @@
+//! The wrapper: an optimizer whose components stop one by one.
+
+mod accessors;
+mod build;
+mod clip;
+mod hold;
+mod measure;
+mod memory;
+mod settings;
+
+pub use memory::Memory;
+
+use std::fmt;
+
+use tch::Tensor;
+
+use crate::optim::InnerOptimizer;
+use crate::parameters::{ParamId, Parameters};
+use crate::{Error, FreezeTracker, Result, StepObserver, StepReport};
+use measure::Measured;
+
+/// Wraps an optimizer and freezes each component of the model once its policy says that it has converged.
+///
+/// It has the methods of [`tch::nn::Optimizer`], which return a `Result`; the steps return a [`StepReport`].
+/// In a training loop two lines change, the one that builds the optimizer and the one that steps:
+///
+/// ```
+/// # use grades::{Decision, FreezePolicy, Observation, Statistic, StatisticSet};
+/// # #[derive(Debug, Clone)]
+/// # struct Below(f64);
+/// # impl FreezePolicy for Below {
+/// #     fn name(&self) -> &'static str { "below" }
+/// #     fn statistics(&self) -> StatisticSet { StatisticSet::of([Statistic::GradL1]) }
+/// #     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
+/// #         let value = observation.value(Statistic::GradL1).unwrap_or(f64::NAN);
+/// #         Decision::freeze_below(self.name(), Statistic::GradL1, value, self.0)
+/// #     }
+/// # }
+/// use grades::{ComponentConfig, ComponentKind, FreezingConfig, FreezingOptimizer};
+/// use tch::nn::{self, Module, OptimizerConfig};
+/// use tch::{Device, Kind, Tensor};
+///
+/// let vs = nn::VarStore::new(Device::Cpu);
+/// let layer = nn::linear(vs.root() / "layer", 4, 1, Default::default());
+/// let x = Tensor::randn([32, 4], (Kind::Float, Device::Cpu));
+/// let y = x.sum_dim_intlist(1, true, Kind::Float);
+///
+/// let components = ComponentConfig::default().with_pattern(r"layer\.weight", ComponentKind::Up)?;
+/// let config = FreezingConfig::with_policy(Below(0.05)).components(components);
+/// let mut opt = FreezingOptimizer::new(nn::Sgd::default().build(&vs, 0.1)?, &vs, &config, 500)?;
+/// for _ in 0..500 {
+///     let loss = layer.forward(&x).mse_loss(&y, tch::Reduction::Mean);
+///     if opt.backward_step(&loss)?.should_stop {
+///         break;
+///     }
+/// }
+/// assert!(opt.should_stop());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # What freezing does
+///
+/// A decision taken from the gradients of step t holds from step t + 1 on. A frozen parameter has `requires_grad`
+/// off, no gradient, and no state in the inner optimizer; its bytes do not move again, whatever the weight decay
+/// and the momentum. Gradients of all other parameters are what they would have been. Once all components are
+/// frozen, a further step does nothing, to the parameters outside of components neither.
+///
+/// # Inner optimizers
+///
+/// `O` is any [`InnerOptimizer`]: [`tch::nn::Optimizer`] (whose moments of frozen parameters stay allocated,
+/// because tch keeps them out of reach), the optimizers in [`optim`](crate::optim) (which free them), or
+/// `Box<dyn InnerOptimizer>` for a choice at run time.
+pub struct FreezingOptimizer<O> {
+    inner: O,
+    parameters: Parameters,
+    tracker: FreezeTracker,
+    /// The parameters that still train, in order; rebuilt once per freeze.
+    active: Vec<ParamId>,
+    /// Those that were frozen.
+    held: Vec<ParamId>,
+    /// Sums taken of the present gradients, before a clip changed them.
+    measured: Option<Measured>,
+    steps: u64,
+    observers: Vec<Box<dyn StepObserver>>,
+    observer_errors: Vec<Error>,
+}
+
+impl<O: InnerOptimizer> FreezingOptimizer<O> {
+    /// Applies an update to all that is active, then freezes what has converged.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Torch`] when libtorch refuses; the step then does not count.
+    pub fn step(&mut self) -> Result<StepReport> {
+        if self.tracker.all_frozen() {
+            return Ok(self.report(self.steps));
+        }
+        let step = self.steps + 1;
+        self.hold_frozen()?;
+        let measured = self.measure(step)?;
+        self.inner.step()?;
+        self.steps = step;
+
+        let mut report = self.report(step);
+        report.applied = true;
+        report.grad_norm = measured.as_ref().and_then(|measured| measured.norm);
+        if let Some(snapshot) = self.snapshot(step, measured.as_ref()) {
+            let check = self.tracker.check(&snapshot);
+            self.freeze(&check.events)?;
+            report.take_check(check, snapshot, &self.tracker);
+        }
+        self.observe(&report);
+        Ok(report)
+    }
+
+    /// Clears the gradients, computes those of `loss` and applies a step.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Torch`] when libtorch refuses, such as for a loss that is no scalar.
+    pub fn backward_step(&mut self, loss: &Tensor) -> Result<StepReport> {
+        self.backward(loss)?;
+        self.step()
+    }
+
+    /// As [`backward_step`](Self::backward_step), with each gradient value clamped to `-max ..= max`.
+    ///
+    /// # Errors
+    ///
+    /// As [`backward_step`](Self::backward_step).
+    pub fn backward_step_clip(&mut self, loss: &Tensor, max: f64) -> Result<StepReport> {
+        self.backward(loss)?;
+        self.clip_grad_value(max)?;
+        self.step()
+    }
+
+    /// As [`backward_step`](Self::backward_step), with the gradients scaled so that their common L2 norm is at most
+    /// `max`.
+    ///
+    /// # Errors
+    ///
+    /// As [`backward_step`](Self::backward_step).
+    pub fn backward_step_clip_norm(&mut self, loss: &Tensor, max: f64) -> Result<StepReport> {
+        self.backward(loss)?;
+        self.clip_grad_norm(max)?;
+        self.step()
+    }
+
+    /// Makes all gradients undefined.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Torch`] when libtorch refuses.
+    pub fn zero_grad(&mut self) -> Result<()> {
+        self.measured = None;
+        self.inner.zero_grad()
+    }
+
+    fn backward(&mut self, loss: &Tensor) -> Result<()> {
+        self.zero_grad()?;
+        // With all frozen the loss may depend on nothing that trains; that is an end, not an error.
+        if self.tracker.all_frozen() {
+            return Ok(());
+        }
+        loss.f_backward().map_err(|error| Error::torch("computing the gradients of the loss", &error))
+    }
+
+    fn report(&self, step: u64) -> StepReport {
+        let mut report = StepReport::new(step, self.tracker.total_steps(), self.tracker.total());
+        report.learning_rate = self.inner.lr();
+        report.take_counts(&self.tracker);
+        report
+    }
+
+    fn observe(&mut self, report: &StepReport) {
+        let mut failed = Vec::new();
+        self.observers.retain_mut(|observer| match observer.on_step(report) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(target: "grades", step = report.step, %error, "an observer failed and is left out");
+                failed.push(error);
+                false
+            }
+        });
+        self.observer_errors.append(&mut failed);
+    }
+}
+
+impl<O: fmt::Debug> fmt::Debug for FreezingOptimizer<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FreezingOptimizer")
+            .field("inner", &self.inner)
+            .field("steps", &self.steps)
+            .field("frozen", &self.tracker.frozen())
+            .field("total", &self.tracker.total())
+            .finish_non_exhaustive()
+    }
+}

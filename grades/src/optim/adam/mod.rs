@@ -1,0 +1,260 @@
+//! Adam, and AdamW as the same with decoupled weight decay.
+
+mod config;
+mod kernel;
+
+use std::fmt;
+
+use tch::{Kind, Tensor};
+
+pub use config::AdamConfig;
+
+use super::InnerOptimizer;
+use super::batches::{Batch, batches};
+use super::groups::Groups;
+use super::slots::{Slots, bytes};
+use super::validate::Ranges;
+use crate::parameters::{ParamId, Parameter, Parameters};
+use crate::torch::fused::Operation;
+use crate::torch::gradients;
+use crate::{Error, Result};
+use kernel::{Lists, Numbers};
+
+/// [`Adam`] built from [`AdamConfig::adamw`].
+pub type AdamW = Adam;
+
+/// How weight decay acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decay {
+    /// Through the gradient: Adam.
+    Coupled,
+    /// On the weights, by lr · wd: AdamW.
+    Decoupled,
+}
+
+/// Adam and AdamW (PyTorch's `torch.optim.Adam` and `AdamW`), on libtorch's fused kernels.
+///
+/// A parameter has no state before its first gradient; each counts its own steps. The state has the parameter's
+/// kind, so for bf16 and f16 parameters the moments are bf16 and f16, as in PyTorch, and the arithmetic is in f32.
+///
+/// See [`AdamConfig`] for an example.
+pub struct Adam {
+    config: AdamConfig,
+    groups: Groups<Group>,
+    slots: Slots<State>,
+    batches: Vec<(Batch, States)>,
+}
+
+#[derive(Debug, Clone)]
+struct Group {
+    lr: f64,
+    beta1: f64,
+    weight_decay: f64,
+}
+
+/// What is kept for one parameter.
+struct State {
+    average: Tensor,
+    square: Tensor,
+    maximum: Option<Tensor>,
+    step: Tensor,
+    /// `step` as the host knows it.
+    count: u64,
+}
+
+impl State {
+    fn new(parameter: &Parameter, amsgrad: bool) -> Result<Self> {
+        let tensor = parameter.tensor();
+        let zeros = || tensor.f_zeros_like();
+        let make = || {
+            Ok(State {
+                average: zeros()?,
+                square: zeros()?,
+                maximum: if amsgrad { Some(zeros()?) } else { None },
+                step: Tensor::f_zeros([], (Kind::Float, tensor.device()))?,
+                count: 0,
+            })
+        };
+        make().map_err(|error| Error::torch(format!("making Adam's state of {}", parameter.name()), &error))
+    }
+
+    /// The tensors with PyTorch's names for them.
+    fn fields(&self) -> impl Iterator<Item = (&'static str, &Tensor)> {
+        [("exp_avg", &self.average), ("exp_avg_sq", &self.square), ("step", &self.step)]
+            .into_iter()
+            .chain(self.maximum.iter().map(|maximum| ("max_exp_avg_sq", maximum)))
+    }
+}
+
+/// The states of a batch's members, field by field, as the fused kernels want them.
+#[derive(Default)]
+struct States {
+    averages: Vec<Tensor>,
+    squares: Vec<Tensor>,
+    maxima: Vec<Tensor>,
+    steps: Vec<Tensor>,
+}
+
+impl Adam {
+    fn new(config: AdamConfig, parameters: Parameters, lr: f64) -> Self {
+        let group = Group { lr, beta1: config.beta1, weight_decay: config.wd };
+        let groups = Groups::new(parameters.groups(), group);
+        Adam { config, groups, slots: Slots::new(parameters), batches: Vec::new() }
+    }
+
+    /// The parameters that it was built for; their ids are its own.
+    pub fn parameters(&self) -> &Parameters {
+        self.slots.parameters()
+    }
+
+    /// The state: for each parameter that has some, in the order of the names, its name, PyTorch's name of the
+    /// field (`exp_avg`, `exp_avg_sq`, `step`, `max_exp_avg_sq`) and the tensor.
+    pub fn state(&self) -> impl Iterator<Item = (&str, &'static str, &Tensor)> {
+        self.slots.live().flat_map(|(_, parameter, state)| {
+            state.fields().map(|(field, tensor)| (parameter.name(), field, tensor))
+        })
+    }
+
+    fn operation(&self) -> Operation {
+        match self.config.decay {
+            Decay::Coupled => Operation::Adam,
+            Decay::Decoupled => Operation::AdamW,
+        }
+    }
+
+    /// Sorts the parameters that have state into batches anew.
+    fn sort(&mut self) -> Result<()> {
+        self.batches.clear();
+        let live = self.slots.live().map(|(id, parameter, _)| (id, parameter));
+        for batch in batches(live, self.config.implementation, self.operation())? {
+            let mut states = States::default();
+            for state in batch.members.iter().filter_map(|&id| self.slots.state(id)) {
+                states.averages.push(state.average.shallow_clone());
+                states.squares.push(state.square.shallow_clone());
+                states.maxima.extend(state.maximum.iter().map(Tensor::shallow_clone));
+                states.steps.push(state.step.shallow_clone());
+            }
+            self.batches.push((batch, states));
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, group: Option<usize>, set: impl Fn(&mut Group)) -> Result<()> {
+        let groups = match group {
+            None => self.groups.all_mut(),
+            Some(group) => self.groups.one_mut(group)?,
+        };
+        groups.iter_mut().for_each(set);
+        Ok(())
+    }
+}
+
+impl InnerOptimizer for Adam {
+    fn name(&self) -> &'static str {
+        match self.config.decay {
+            Decay::Coupled => "adam",
+            Decay::Decoupled => "adamw",
+        }
+    }
+
+    fn bind(&mut self, parameters: &Parameters) -> Result<()> {
+        self.slots.bind(parameters)
+    }
+
+    fn zero_grad(&mut self) -> Result<()> {
+        self.slots.zero_grad()
+    }
+
+    fn step(&mut self) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        let amsgrad = self.config.amsgrad;
+        if !self.slots.start(|_| true, |parameter| State::new(parameter, amsgrad))?.is_empty() {
+            self.sort()?;
+        }
+        for (batch, states) in &self.batches {
+            let group = self.groups.of(batch.group);
+            let numbers = Numbers {
+                decay: self.config.decay,
+                lr: group.lr,
+                betas: (group.beta1, self.config.beta2),
+                weight_decay: group.weight_decay,
+                eps: self.config.eps,
+            };
+            let lists = Lists {
+                parameters: &batch.parameters,
+                averages: &states.averages,
+                squares: &states.squares,
+                maxima: &states.maxima,
+                steps: &states.steps,
+            };
+            if batch.fused {
+                kernel::fused(&lists, &numbers)?;
+            } else {
+                let counts = batch.members.iter().filter_map(|&id| self.slots.state(id));
+                let counts: Vec<u64> = counts.map(|state| state.count).collect();
+                kernel::reference(&lists, &numbers, &counts)?;
+            }
+            let updated = gradients::defined(&batch.parameters)?;
+            for (&id, _) in batch.members.iter().zip(updated).filter(|(_, updated)| *updated) {
+                if let Some(state) = self.slots.state_mut(id) {
+                    state.count += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, parameters: &[ParamId]) -> Result<()> {
+        self.slots.release(parameters)?;
+        self.sort()
+    }
+
+    fn set_lr(&mut self, lr: f64) -> Result<()> {
+        Ranges::default().not_negative("lr", lr).check()?;
+        self.set(None, |group| group.lr = lr)
+    }
+
+    fn set_lr_group(&mut self, group: usize, lr: f64) -> Result<()> {
+        Ranges::default().not_negative("lr", lr).check()?;
+        self.set(Some(group), |group| group.lr = lr)
+    }
+
+    fn set_momentum(&mut self, momentum: f64) -> Result<()> {
+        Ranges::default().below_one("momentum (beta1)", momentum).check()?;
+        self.set(None, |group| group.beta1 = momentum)
+    }
+
+    fn set_momentum_group(&mut self, group: usize, momentum: f64) -> Result<()> {
+        Ranges::default().below_one("momentum (beta1)", momentum).check()?;
+        self.set(Some(group), |group| group.beta1 = momentum)
+    }
+
+    fn set_weight_decay(&mut self, weight_decay: f64) -> Result<()> {
+        Ranges::default().not_negative("weight_decay", weight_decay).check()?;
+        self.set(None, |group| group.weight_decay = weight_decay)
+    }
+
+    fn set_weight_decay_group(&mut self, group: usize, weight_decay: f64) -> Result<()> {
+        Ranges::default().not_negative("weight_decay", weight_decay).check()?;
+        self.set(Some(group), |group| group.weight_decay = weight_decay)
+    }
+
+    fn lr(&self) -> Option<f64> {
+        Some(self.groups.first().lr)
+    }
+
+    fn state_bytes(&self) -> Option<u64> {
+        Some(self.state().map(|(_, _, tensor)| bytes(tensor)).sum())
+    }
+}
+
+impl fmt::Debug for Adam {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adam")
+            .field("config", &self.config)
+            .field("groups", &self.groups)
+            .field("parameters", &self.parameters().len())
+            .field("with_state", &self.slots.live().count())
+            .finish()
+    }
+}

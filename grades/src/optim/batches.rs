@@ -1,0 +1,43 @@
+//! Parameters that one call of a fused kernel updates: of one device, kind and group.
+
+use tch::{Device, Kind, Tensor};
+
+use super::Implementation;
+use crate::Result;
+use crate::parameters::{ParamId, Parameter};
+use crate::torch::fused::Operation;
+
+/// The members of one call, in the order of their names.
+pub(super) struct Batch {
+    pub(super) group: usize,
+    pub(super) fused: bool,
+    pub(super) members: Vec<ParamId>,
+    /// The tensors of the members.
+    pub(super) parameters: Vec<Tensor>,
+    device: Device,
+    kind: Kind,
+}
+
+/// Sorts parameters into batches; the batches are in the order of their first members.
+pub(super) fn batches<'a>(
+    parameters: impl Iterator<Item = (ParamId, &'a Parameter)>,
+    implementation: Implementation,
+    operation: Operation,
+) -> Result<Vec<Batch>> {
+    let mut list: Vec<Batch> = Vec::new();
+    for (id, parameter) in parameters {
+        let tensor = parameter.tensor();
+        let (device, kind, group) = (parameter.device(), parameter.kind(), parameter.group());
+        let fused = implementation == Implementation::Fused && operation.takes(tensor)?;
+        let fits = |batch: &Batch| {
+            (batch.device, batch.kind, batch.group, batch.fused) == (device, kind, group, fused)
+        };
+        let index = list.iter().position(fits).unwrap_or(list.len());
+        if index == list.len() {
+            list.push(Batch { group, fused, members: Vec::new(), parameters: Vec::new(), device, kind });
+        }
+        list[index].members.push(id);
+        list[index].parameters.push(tensor.shallow_clone());
+    }
+    Ok(list)
+}

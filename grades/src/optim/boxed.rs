@@ -1,0 +1,59 @@
+//! A boxed optimizer is one, so that it can be chosen at run time.
+
+use super::InnerOptimizer;
+use crate::Result;
+use crate::parameters::{ParamId, Parameters};
+
+impl<O: InnerOptimizer + ?Sized> InnerOptimizer for Box<O> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn bind(&mut self, parameters: &Parameters) -> Result<()> {
+        (**self).bind(parameters)
+    }
+
+    fn zero_grad(&mut self) -> Result<()> {
+        (**self).zero_grad()
+    }
+
+    fn step(&mut self) -> Result<()> {
+        (**self).step()
+    }
+
+    fn release(&mut self, parameters: &[ParamId]) -> Result<()> {
+        (**self).release(parameters)
+    }
+
+    fn set_lr(&mut self, lr: f64) -> Result<()> {
+        (**self).set_lr(lr)
+    }
+
+    fn set_lr_group(&mut self, group: usize, lr: f64) -> Result<()> {
+        (**self).set_lr_group(group, lr)
+    }
+
+    fn set_momentum(&mut self, momentum: f64) -> Result<()> {
+        (**self).set_momentum(momentum)
+    }
+
+    fn set_momentum_group(&mut self, group: usize, momentum: f64) -> Result<()> {
+        (**self).set_momentum_group(group, momentum)
+    }
+
+    fn set_weight_decay(&mut self, weight_decay: f64) -> Result<()> {
+        (**self).set_weight_decay(weight_decay)
+    }
+
+    fn set_weight_decay_group(&mut self, group: usize, weight_decay: f64) -> Result<()> {
+        (**self).set_weight_decay_group(group, weight_decay)
+    }
+
+    fn lr(&self) -> Option<f64> {
+        (**self).lr()
+    }
+
+    fn state_bytes(&self) -> Option<u64> {
+        (**self).state_bytes()
+    }
+}

@@ -1,0 +1,103 @@
+//! The trait of everything that applies updates.
+
+use std::fmt::Debug;
+
+use crate::Result;
+use crate::parameters::{ParamId, Parameters};
+
+/// Applies updates to parameters from their gradients, and never decides what is frozen.
+///
+/// It is `Send` because tch's tensors are, so a wrapper around a boxed one can move between threads too.
+///
+/// # Contract
+///
+/// - A parameter without a gradient is skipped by [`step`](Self::step): no decay, no momentum, no step counted.
+/// - Whoever freezes a parameter turns its `requires_grad` off, makes its gradient undefined
+///   ([`torch::gradients::undefine`](crate::torch::gradients::undefine)) and calls [`release`](Self::release).
+/// - Methods return errors; they do not panic.
+pub trait InnerOptimizer: Debug + Send {
+    /// A short name, such as `adamw`.
+    fn name(&self) -> &'static str;
+
+    /// Told once, before the first step, which ids the caller uses.
+    ///
+    /// Parameters of the optimizer that are not among them go on being updated.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`](crate::Error::Unknown) when a parameter is unknown to the optimizer.
+    fn bind(&mut self, parameters: &Parameters) -> Result<()>;
+
+    /// Makes the gradients of all its parameters undefined.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Torch`](crate::Error::Torch) when libtorch refuses.
+    fn zero_grad(&mut self) -> Result<()>;
+
+    /// Applies one update to every parameter that has a gradient.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Torch`](crate::Error::Torch) when libtorch refuses, such as for a sparse gradient.
+    fn step(&mut self) -> Result<()>;
+
+    /// Forgets parameters: they are not updated any more and their state is freed, where the optimizer can.
+    ///
+    /// Releasing one twice does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`](crate::Error::Unknown) for an id that was not bound.
+    fn release(&mut self, parameters: &[ParamId]) -> Result<()>;
+
+    /// Sets the learning rate of all groups.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`](crate::Error::Config) for a value that is negative or not finite.
+    fn set_lr(&mut self, lr: f64) -> Result<()>;
+
+    /// Sets the learning rate of one group.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_lr`](Self::set_lr), and [`Error::Unknown`](crate::Error::Unknown) for a group that does not exist.
+    fn set_lr_group(&mut self, group: usize, lr: f64) -> Result<()>;
+
+    /// Sets the momentum of all groups: SGD's momentum, Adam's β₁.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`](crate::Error::Config) for a value out of range.
+    fn set_momentum(&mut self, momentum: f64) -> Result<()>;
+
+    /// Sets the momentum of one group.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_momentum`](Self::set_momentum), and [`Error::Unknown`](crate::Error::Unknown) for a group that does
+    /// not exist.
+    fn set_momentum_group(&mut self, group: usize, momentum: f64) -> Result<()>;
+
+    /// Sets the weight decay of all groups.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`](crate::Error::Config) for a value that is negative or not finite.
+    fn set_weight_decay(&mut self, weight_decay: f64) -> Result<()>;
+
+    /// Sets the weight decay of one group.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_weight_decay`](Self::set_weight_decay), and [`Error::Unknown`](crate::Error::Unknown) for a group
+    /// that does not exist.
+    fn set_weight_decay_group(&mut self, group: usize, weight_decay: f64) -> Result<()>;
+
+    /// The learning rate of the first group, `None` where it cannot be read.
+    fn lr(&self) -> Option<f64>;
+
+    /// The bytes of state that are allocated now, `None` where that cannot be known.
+    fn state_bytes(&self) -> Option<u64>;
+}

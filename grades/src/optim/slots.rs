@@ -1,0 +1,127 @@
+//! Which parameters an optimizer still updates, and the state of each.
+
+use std::collections::HashMap;
+
+use tch::Tensor;
+
+use super::tch_optimizer::unknown_parameter;
+use crate::Result;
+use crate::parameters::{ParamId, Parameter, Parameters};
+use crate::torch::{gradients, identity};
+
+enum Slot<S> {
+    /// No gradient has been seen, so there is no state.
+    Waiting,
+    Live(S),
+    /// Not updated any more.
+    Released,
+}
+
+/// The parameters of an optimizer, each with its state.
+pub(super) struct Slots<S> {
+    parameters: Parameters,
+    slots: Vec<Slot<S>>,
+    /// The own id of each id of the caller.
+    bound: Vec<ParamId>,
+}
+
+impl<S> Slots<S> {
+    /// The caller's ids are the optimizer's own until [`bind`](Self::bind) is called.
+    pub(super) fn new(parameters: Parameters) -> Self {
+        let slots = parameters.ids().map(|_| Slot::Waiting).collect();
+        let bound = parameters.ids().collect();
+        Slots { parameters, slots, bound }
+    }
+
+    pub(super) fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    pub(super) fn bind(&mut self, callers: &Parameters) -> Result<()> {
+        let own = self.parameters.iter().map(|(id, parameter)| Ok((identity(parameter.tensor())?, id)));
+        let own = own.collect::<Result<HashMap<_, _>>>()?;
+        self.bound = callers
+            .iter()
+            .map(|(_, parameter)| {
+                let id = own.get(&identity(parameter.tensor())?).copied();
+                id.ok_or_else(|| {
+                    unknown_parameter(parameter.name(), "those of the VarStore it was built from")
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    /// Drops the state of parameters that the caller names by its ids, all or, on an error, none.
+    pub(super) fn release(&mut self, ids: &[ParamId]) -> Result<()> {
+        let known = |id: &ParamId| {
+            self.bound
+                .get(id.index())
+                .copied()
+                .ok_or_else(|| unknown_parameter(&id.to_string(), &format!("ids below {}", self.bound.len())))
+        };
+        for id in ids.iter().map(known).collect::<Result<Vec<_>>>()? {
+            self.slots[id.index()] = Slot::Released;
+        }
+        Ok(())
+    }
+
+    /// Makes the state of those parameters that wait, have a gradient now, and for which `wanted` holds.
+    pub(super) fn start(
+        &mut self,
+        wanted: impl Fn(&Parameter) -> bool,
+        make: impl Fn(&Parameter) -> Result<S>,
+    ) -> Result<Vec<ParamId>> {
+        let waiting: Vec<(ParamId, &Parameter)> = self
+            .parameters
+            .iter()
+            .filter(|(id, parameter)| matches!(self.slots[id.index()], Slot::Waiting) && wanted(parameter))
+            .collect();
+        if waiting.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tensors: Vec<&Tensor> = waiting.iter().map(|(_, parameter)| parameter.tensor()).collect();
+        let defined = gradients::defined(&tensors)?;
+        let mut started = Vec::new();
+        for ((id, parameter), _) in waiting.into_iter().zip(defined).filter(|(_, defined)| *defined) {
+            self.slots[id.index()] = Slot::Live(make(parameter)?);
+            started.push(id);
+        }
+        Ok(started)
+    }
+
+    /// The parameters that are not released.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (ParamId, &Parameter)> {
+        self.parameters.iter().filter(|(id, _)| !matches!(self.slots[id.index()], Slot::Released))
+    }
+
+    /// The parameters that have state.
+    pub(super) fn live(&self) -> impl Iterator<Item = (ParamId, &Parameter, &S)> {
+        self.parameters.iter().filter_map(|(id, parameter)| Some((id, parameter, self.state(id)?)))
+    }
+
+    pub(super) fn state(&self, id: ParamId) -> Option<&S> {
+        match &self.slots[id.index()] {
+            Slot::Live(state) => Some(state),
+            Slot::Waiting | Slot::Released => None,
+        }
+    }
+
+    pub(super) fn state_mut(&mut self, id: ParamId) -> Option<&mut S> {
+        match &mut self.slots[id.index()] {
+            Slot::Live(state) => Some(state),
+            Slot::Waiting | Slot::Released => None,
+        }
+    }
+
+    /// Makes all gradients undefined, those of released parameters too.
+    pub(super) fn zero_grad(&self) -> Result<()> {
+        let tensors: Vec<&Tensor> = self.parameters.iter().map(|(_, parameter)| parameter.tensor()).collect();
+        gradients::undefine(&tensors)
+    }
+}
+
+/// The bytes that a tensor's elements take.
+pub(super) fn bytes(tensor: &Tensor) -> u64 {
+    (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64
+}

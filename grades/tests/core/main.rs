@@ -1,0 +1,18 @@
+//! Components, configuration, tracker and observers: all that works without libtorch.
+//!
+//! The policies here are the test's own: `grades` knows no others, and a crate of policies is not linked.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by panicking"
+)]
+
+mod components;
+mod config;
+mod freeze_log;
+mod linking;
+mod no_components;
+mod policies;
+mod tracker;

@@ -1,0 +1,175 @@
+//! Released parameters stay as they are, to the bit, and their state is given back.
+
+use grades::Error;
+use grades::optim::{AdamConfig, Implementation, InnerOptimizer, SgdConfig};
+use grades::parameters::Parameters;
+use tch::nn::VarStore;
+use tch::{Kind, Tensor};
+
+use crate::common::{add, devices, elements, give, values};
+
+const IMPLEMENTATIONS: [Implementation; 2] = [Implementation::Fused, Implementation::Reference];
+
+/// Three parameters of different kinds, and optimizers that would move one on their own: decay and momentum.
+fn setups() -> Vec<(VarStore, Vec<Tensor>, Box<dyn InnerOptimizer>, &'static str)> {
+    let mut list = Vec::new();
+    for device in devices() {
+        for implementation in IMPLEMENTATIONS {
+            for name in ["adam", "adamw", "amsgrad", "sgd"] {
+                let vs = VarStore::new(device);
+                let tensors = vec![
+                    add(&vs, "a", 0, &values(&[4, 3], Kind::Float, device, |i| i as f64 - 5.0)),
+                    add(&vs, "b", 1, &values(&[5], Kind::Double, device, |i| i as f64)),
+                    add(&vs, "c", 0, &values(&[7], Kind::BFloat16, device, |i| i as f64 / 2.0)),
+                ];
+                let adam = |config: AdamConfig| -> Box<dyn InnerOptimizer> {
+                    Box::new(config.wd(0.5).implementation(implementation).build(&vs, 0.1).unwrap())
+                };
+                let optimizer: Box<dyn InnerOptimizer> = match name {
+                    "adam" => adam(AdamConfig::adam()),
+                    "adamw" => adam(AdamConfig::adamw()),
+                    "amsgrad" => adam(AdamConfig::adamw().amsgrad(true)),
+                    _ => {
+                        let config = SgdConfig::new().momentum(0.9).wd(0.5);
+                        Box::new(config.implementation(implementation).build(&vs, 0.1).unwrap())
+                    }
+                };
+                list.push((vs, tensors, optimizer, name));
+            }
+        }
+    }
+    list
+}
+
+fn give_all(tensors: &[Tensor]) {
+    for tensor in tensors {
+        give(tensor, &(tensor.detach().ones_like() * 0.25));
+    }
+}
+
+/// Bytes of state of one parameter.
+fn state_of(tensor: &Tensor, name: &str) -> u64 {
+    let bytes = (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64;
+    match name {
+        "sgd" => bytes,
+        "amsgrad" => 3 * bytes + 4,
+        _ => 2 * bytes + 4,
+    }
+}
+
+#[test]
+fn state_bytes_are_counted_to_the_byte() {
+    for (vs, tensors, mut optimizer, name) in setups() {
+        let parameters = Parameters::from_var_store(&vs).unwrap();
+        optimizer.bind(&parameters).unwrap();
+        assert_eq!(optimizer.state_bytes(), Some(0));
+        give_all(&tensors[..1]);
+        optimizer.step().unwrap();
+        assert_eq!(optimizer.state_bytes(), Some(state_of(&tensors[0], name)));
+        give_all(&tensors);
+        optimizer.step().unwrap();
+        let all: u64 = tensors.iter().map(|tensor| state_of(tensor, name)).sum();
+        assert_eq!(optimizer.state_bytes(), Some(all), "{name}");
+        optimizer.release(&[parameters.id_of("b").unwrap()]).unwrap();
+        assert_eq!(optimizer.state_bytes(), Some(all - state_of(&tensors[1], name)), "{name}");
+        let ids: Vec<_> = parameters.ids().collect();
+        optimizer.release(&ids).unwrap();
+        assert_eq!(optimizer.state_bytes(), Some(0));
+        optimizer.step().unwrap();
+        optimizer.zero_grad().unwrap();
+        optimizer.step().unwrap();
+    }
+}
+
+#[test]
+fn released_bytes_never_move() {
+    for (vs, tensors, mut optimizer, name) in setups() {
+        let parameters = Parameters::from_var_store(&vs).unwrap();
+        optimizer.bind(&parameters).unwrap();
+        for _ in 0..3 {
+            give_all(&tensors);
+            optimizer.step().unwrap();
+        }
+        let before: Vec<Tensor> = tensors.iter().map(|tensor| tensor.detach().copy()).collect();
+        // Released with its gradient still there, and with new gradients later: neither may move it.
+        optimizer.release(&[parameters.id_of("a").unwrap()]).unwrap();
+        for step in 0..4 {
+            optimizer.step().unwrap();
+            optimizer.set_lr(0.2 / f64::from(step + 1)).unwrap();
+            optimizer.set_weight_decay(0.9).unwrap();
+            give_all(&tensors);
+        }
+        optimizer.step().unwrap();
+        assert!(tensors[0].equal(&before[0]), "{name}: a moved");
+        assert!(!tensors[1].equal(&before[1]) && !tensors[2].equal(&before[2]), "{name}: b or c rests");
+    }
+}
+
+#[test]
+fn the_others_do_not_notice_a_release() {
+    for ((vs, with, mut releasing, name), (_, without, mut plain, _)) in setups().into_iter().zip(setups()) {
+        let parameters = Parameters::from_var_store(&vs).unwrap();
+        releasing.bind(&parameters).unwrap();
+        for step in 0..6 {
+            give_all(&with);
+            give_all(&without);
+            releasing.step().unwrap();
+            plain.step().unwrap();
+            if step == 2 {
+                releasing.release(&[parameters.id_of("c").unwrap()]).unwrap();
+            }
+        }
+        for index in [0, 1] {
+            assert!(with[index].equal(&without[index]), "{name}: parameter {index}");
+        }
+    }
+}
+
+#[test]
+fn a_parameter_without_a_gradient_rests() {
+    for (_, tensors, mut optimizer, name) in setups() {
+        give_all(&tensors);
+        optimizer.step().unwrap();
+        let before = elements(&tensors[1]);
+        for _ in 0..3 {
+            optimizer.zero_grad().unwrap();
+            give_all(&tensors[..1]);
+            optimizer.step().unwrap();
+        }
+        assert_eq!(elements(&tensors[1]), before, "{name}: decay or momentum moved it");
+    }
+}
+
+#[test]
+fn an_id_of_another_registry_is_an_error() {
+    let (vs, tensors, mut optimizer, _) = setups().remove(0);
+    let device = tensors[0].device();
+    let other = VarStore::new(device);
+    for name in ["p", "q", "r", "s"] {
+        let _ = add(&other, name, 0, &tensors[0].detach());
+    }
+    let foreign = Parameters::from_var_store(&other).unwrap();
+    let error = optimizer.bind(&foreign).unwrap_err();
+    assert!(matches!(&error, Error::Unknown { what: "parameter", name, .. } if name == "p"), "{error}");
+    optimizer.bind(&Parameters::from_var_store(&vs).unwrap()).unwrap();
+    let ids: Vec<_> = foreign.ids().collect();
+    assert!(matches!(optimizer.release(&ids), Err(Error::Unknown { .. })));
+}
+
+#[test]
+fn ids_are_those_of_the_registry_that_was_bound() {
+    // A registry of fewer parameters numbers them differently.
+    let (vs, tensors, mut optimizer, _) = setups().remove(0);
+    let _ = tensors[0].set_requires_grad(false);
+    let fewer = Parameters::from_var_store(&vs).unwrap();
+    let _ = tensors[0].set_requires_grad(true);
+    optimizer.bind(&fewer).unwrap();
+    let b = fewer.id_of("b").unwrap();
+    assert_eq!(b.index(), 0);
+    optimizer.release(&[b]).unwrap();
+    let before = [elements(&tensors[0]), elements(&tensors[1])];
+    give_all(&tensors);
+    optimizer.step().unwrap();
+    assert_ne!(elements(&tensors[0]), before[0]);
+    assert_eq!(elements(&tensors[1]), before[1]);
+}
