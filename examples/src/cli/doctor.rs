@@ -1,0 +1,57 @@
+//! `finetune doctor`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use grades::PolicyRegistry;
+use grades::torch::torch_info;
+use tch::Cuda;
+
+pub(super) fn run() -> Result<ExitCode> {
+    let info = torch_info()?;
+    println!("finetune         {}", env!("CARGO_PKG_VERSION"));
+    print!("{info}");
+    println!("CUDA             {}", cuda(info.built_for_cuda, &info.library));
+    println!("cuDNN            {}", cudnn());
+    println!("MKL, oneDNN      {}, {}", yes_no(tch::utils::has_mkl()), yes_no(tch::utils::has_mkldnn()));
+    let names: Vec<_> = PolicyRegistry::linked()?.names().collect();
+    println!("policies         {}", names.join(", "));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What there is of CUDA, or why there is none.
+fn cuda(linked: bool, libtorch_cpu: &str) -> String {
+    if Cuda::is_available() {
+        let version = tch::utils::version_cudart();
+        return format!(
+            "seen, {} devices, runtime {}.{}",
+            Cuda::device_count(),
+            version / 1000,
+            version % 1000 / 10
+        );
+    }
+    let beside = Path::new(libtorch_cpu).with_file_name("libtorch_cuda.so");
+    let reason = if !beside.exists() {
+        "this libtorch has no libtorch_cuda"
+    } else if !linked {
+        "this program was built against a libtorch without CUDA; build it again"
+    } else if !Path::new("/proc/driver/nvidia/version").exists() {
+        "no NVIDIA driver is loaded"
+    } else {
+        "there is a driver but no device: see nvidia-smi and CUDA_VISIBLE_DEVICES, and compare the driver's CUDA version"
+    };
+    format!("not seen: {reason}")
+}
+
+fn cudnn() -> String {
+    if Cuda::cudnn_is_available() {
+        format!("seen, {}", tch::utils::version_cudnn())
+    } else {
+        "not seen".to_owned()
+    }
+}
+
+fn yes_no(yes: bool) -> &'static str {
+    if yes { "yes" } else { "no" }
+}

@@ -1,0 +1,139 @@
+//! `finetune train`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use toml::Value;
+
+use crate::config::{Document, RunConfig};
+use crate::train::{Interrupt, train};
+
+/// The options: short forms of the most used keys, and `--set` for all others.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// A TOML file; without it the options alone say what to do
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A Hugging Face model directory (model.path)
+    #[arg(long, value_name = "DIR")]
+    model: Option<String>,
+    /// The training examples (data.train)
+    #[arg(long, value_name = "FILE")]
+    train: Option<String>,
+    /// The examples for evaluation (data.eval)
+    #[arg(long, value_name = "FILE")]
+    eval: Option<String>,
+    /// Examples that are evaluated once, at the end (data.test)
+    #[arg(long, value_name = "FILE")]
+    test: Option<String>,
+    /// The run's folder (output.name)
+    #[arg(long)]
+    name: Option<String>,
+    /// The folder of all runs (output.folder)
+    #[arg(long, value_name = "DIR")]
+    output: Option<String>,
+    /// Passes over the training examples (training.epochs)
+    #[arg(long)]
+    epochs: Option<String>,
+    /// No more optimizer steps than this (training.max_steps)
+    #[arg(long)]
+    max_steps: Option<String>,
+    /// Examples in a forward pass (training.batch_size)
+    #[arg(long)]
+    batch_size: Option<String>,
+    /// Batches in an optimizer step (training.accumulate)
+    #[arg(long)]
+    accumulate: Option<String>,
+    /// The highest learning rate (optimizer.lr)
+    #[arg(long)]
+    lr: Option<String>,
+    /// Longer sentences are cut (data.max_tokens)
+    #[arg(long)]
+    max_tokens: Option<String>,
+    /// Evaluate every so many steps as well (training.eval_every)
+    #[arg(long, value_name = "STEPS")]
+    eval_every: Option<String>,
+    /// Seed of everything that is drawn (training.seed)
+    #[arg(long)]
+    seed: Option<String>,
+    /// auto, cpu, cuda or cuda:N (model.device)
+    #[arg(long)]
+    device: Option<String>,
+    /// Train without freezing, whatever the file says
+    #[arg(long)]
+    no_freezing: bool,
+    /// Set any key, such as freezing.grace=0.3; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl Arguments {
+    /// The file's document with the options put in; `--set` comes last.
+    fn document(&self) -> Result<Document> {
+        let mut document = match &self.config {
+            Some(path) => Document::read(path)?,
+            None => Document::default(),
+        };
+        let texts = [
+            ("model.path", &self.model),
+            ("data.train", &self.train),
+            ("data.eval", &self.eval),
+            ("data.test", &self.test),
+            ("output.name", &self.name),
+            ("output.folder", &self.output),
+            ("model.device", &self.device),
+        ];
+        for (key, text) in texts {
+            if let Some(text) = text {
+                document.put(key, Value::String(text.clone()))?;
+            }
+        }
+        let values = [
+            ("training.epochs", &self.epochs),
+            ("training.max_steps", &self.max_steps),
+            ("training.batch_size", &self.batch_size),
+            ("training.accumulate", &self.accumulate),
+            ("optimizer.lr", &self.lr),
+            ("data.max_tokens", &self.max_tokens),
+            ("training.eval_every", &self.eval_every),
+            ("training.seed", &self.seed),
+        ];
+        for (key, value) in values {
+            if let Some(value) = value {
+                document.set(&format!("{key}={value}"))?;
+            }
+        }
+        for assignment in &self.set {
+            document.set(assignment)?;
+        }
+        if self.no_freezing {
+            document.remove("freezing");
+        }
+        Ok(document)
+    }
+
+    /// What the run is called when nothing else says so.
+    fn default_name(&self) -> String {
+        let stem = self.config.as_deref().and_then(|path| path.file_stem());
+        stem.map_or_else(|| "run".to_owned(), |stem| stem.to_string_lossy().into_owned())
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let config = RunConfig::read(arguments.document()?.table())?;
+    let outcome = train(&config, &arguments.default_name(), &Interrupt::listen()?)?;
+    print!("{}", outcome.summary);
+    for warning in &outcome.warnings {
+        eprintln!("warning: {warning}");
+    }
+    Ok(if outcome.summary.ended == "interrupted" {
+        // The code fits in eight bits; a constant.
+        ExitCode::from(u8::try_from(Interrupt::EXIT_CODE).unwrap_or(1))
+    } else if outcome.warnings.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

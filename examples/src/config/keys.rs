@@ -1,0 +1,63 @@
+//! The keys of a run's configuration, with a line for each.
+
+use grades::config::Key;
+
+pub(super) const ROOT: &[Key] = &[
+    Key::new("output", "where the results go"),
+    Key::new("model", "which model is fine-tuned"),
+    Key::new("data", "labelled sentences"),
+    Key::new("training", "how long and in what batches"),
+    Key::new("optimizer", "which optimizer, and its hyperparameters"),
+    Key::new("schedule", "the learning rate over the steps"),
+    Key::new("freezing", "what freezes when; without it nothing does"),
+];
+
+pub(super) const OUTPUT: &[Key] = &[
+    Key::new("folder", "the folder of all runs (runs)"),
+    Key::new("name", "the run's folder in it; must not exist yet (the configuration's name, numbered)"),
+];
+
+pub(super) const MODEL: &[Key] = &[
+    Key::new("path", "a Hugging Face model directory (required)"),
+    Key::new("kind", "f32 or bf16: the kind of the parameters (f32)"),
+    Key::new("device", "auto, cpu, cuda or cuda:N (auto)"),
+    Key::new("new_head", "draw a new classification head even if the files have one (false)"),
+];
+
+pub(super) const DATA: &[Key] = &[
+    Key::new("train", "the training examples: .tsv, .csv or .jsonl (required)"),
+    Key::new("eval", "the examples for evaluation"),
+    Key::new("test", "more examples, evaluated once at the end"),
+    Key::new("format", "tsv, csv or jsonl, when the files' extensions do not say"),
+    Key::new("text", "the column of the text, by name or position (0)"),
+    Key::new("label", "the column of the label, by name or position (-1, the last)"),
+    Key::new("header", "true, false or \"auto\": whether the first line names the columns (auto)"),
+    Key::new("max_tokens", "longer sentences are cut (64)"),
+    Key::new("bucket", "batches that are sorted by length together (16)"),
+];
+
+pub(super) const TRAINING: &[Key] = &[
+    Key::new("epochs", "passes over the training examples (3)"),
+    Key::new("max_steps", "no more optimizer steps than this (no limit)"),
+    Key::new("batch_size", "examples in a forward pass (32)"),
+    Key::new("accumulate", "batches in an optimizer step (1)"),
+    Key::new("clip_norm", "scale gradients to at most this L2 norm; 0 does not (1.0)"),
+    Key::new("eval_every", "evaluate every so many steps as well; 0 does not (0)"),
+    Key::new("eval_batch_size", "examples in a forward pass of an evaluation (64)"),
+    Key::new("seed", "seed of the head, the order of the data and dropout (0)"),
+];
+
+pub(super) const OPTIMIZER: &[Key] = &[
+    Key::new("name", "adamw, adam or sgd (adamw)"),
+    Key::new("lr", "the highest learning rate (5e-5)"),
+    Key::new("weight_decay", "decay of all parameters (0.01)"),
+    Key::new("beta1", "Adam's decay of the first moment (0.9)"),
+    Key::new("beta2", "Adam's decay of the second moment (0.999)"),
+    Key::new("eps", "Adam's term in the denominator (1e-8)"),
+    Key::new("momentum", "SGD's momentum (0.9)"),
+];
+
+pub(super) const SCHEDULE: &[Key] = &[
+    Key::new("name", "linear, cosine or constant, after the warm-up (linear)"),
+    Key::new("warmup", "share of the steps over which the rate rises from 0 (0.06)"),
+];

@@ -1,0 +1,13 @@
+//! The configuration of a run: one TOML file, every key of which the command line can override.
+
+mod document;
+mod keys;
+mod run;
+mod values;
+
+pub use document::Document;
+pub use run::{
+    DataConfig, ModelConfig, OptimizerConfig, OptimizerName, OutputConfig, RunConfig, ScheduleConfig,
+    ScheduleName, TrainingConfig,
+};
+pub use values::{DeviceChoice, KindChoice};

@@ -1,0 +1,112 @@
+//! Words that choose a device and a kind.
+
+use std::fmt;
+use std::str::FromStr;
+
+use grades::{Error, Problems};
+use serde::{Serialize, Serializer};
+use tch::{Cuda, Device, Kind};
+
+/// The device of a run, as the user chose it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first GPU if there is one, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The GPU of this number.
+    Cuda(usize),
+}
+
+impl DeviceChoice {
+    /// The device itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] when a GPU is asked for that is not there.
+    pub fn device(self) -> Result<Device, Error> {
+        match self {
+            Self::Auto => Ok(Device::cuda_if_available()),
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(index) => {
+                let count = usize::try_from(Cuda::device_count()).unwrap_or(0);
+                if Cuda::is_available() && index < count {
+                    return Ok(Device::Cuda(index));
+                }
+                let message =
+                    format!("{self} is not there: libtorch sees {count} GPUs; `finetune doctor` says why");
+                Err(Problems::of("model.device", message).into())
+            }
+        }
+    }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self, Error> {
+        match word {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            other => match other.strip_prefix("cuda:").and_then(|index| index.parse().ok()) {
+                Some(index) => Ok(Self::Cuda(index)),
+                None => Err(unknown("device", word, "auto, cpu, cuda, cuda:N")),
+            },
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+impl Serialize for DeviceChoice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The kind of a model's parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KindChoice {
+    /// 32-bit floating point.
+    F32,
+    /// 16-bit floating point with the range of f32.
+    Bf16,
+}
+
+impl KindChoice {
+    /// libtorch's name for it.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::F32 => Kind::Float,
+            Self::Bf16 => Kind::BFloat16,
+        }
+    }
+}
+
+impl FromStr for KindChoice {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self, Error> {
+        match word {
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(unknown("kind", word, "f32, bf16")),
+        }
+    }
+}
+
+/// The error for a word that is none of the known ones.
+pub(super) fn unknown(what: &'static str, name: &str, known: &str) -> Error {
+    let nearest = grades::config::nearest(name, known.split(", ")).map(str::to_owned);
+    Error::Unknown { what, name: name.to_owned(), nearest, known: known.to_owned() }
+}

@@ -1,0 +1,139 @@
+//! Tokenized examples, and batches of them as tensors.
+
+use tch::{Device, Tensor};
+
+use super::error::{Error, Result};
+use super::labels::Labels;
+use super::read::Records;
+use super::tokenizer::Tokenizer;
+
+/// Tokenized examples in one piece of memory.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    ids: Vec<u32>,
+    /// Example `i` is `ids[ends[i - 1]..ends[i]]`.
+    ends: Vec<usize>,
+    labels: Vec<i64>,
+    truncated: usize,
+    pad_id: u32,
+}
+
+/// A batch on its device; every row is padded to the longest.
+#[derive(Debug)]
+pub struct Batch {
+    /// Token ids `[B, T]`, i64.
+    pub ids: Tensor,
+    /// 1 for a token, 0 for padding: `[B, T]`, i64.
+    pub mask: Tensor,
+    /// Label ids `[B]`, i64.
+    pub labels: Tensor,
+    /// The number of tokens, without padding.
+    pub tokens: usize,
+}
+
+impl Dataset {
+    /// Tokenizes all examples and looks up their labels.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Line`] for a label that is not among `labels`, or a sentence with a token that the model does
+    /// not have; [`Error::File`] when the tokenizer fails.
+    pub fn new(records: &Records, labels: &Labels, tokenizer: &Tokenizer) -> Result<Self> {
+        // A part of the file at a time: the tokenizer's own results are many times larger than the ids.
+        const PART: usize = 4096;
+        let label_ids = records.list.iter().map(|record| labels.of(records, record));
+        let mut set = Self {
+            ids: Vec::new(),
+            ends: Vec::with_capacity(records.list.len()),
+            labels: label_ids.collect::<Result<_>>()?,
+            truncated: 0,
+            pad_id: tokenizer.pad_id(),
+        };
+        for part in records.list.chunks(PART) {
+            let texts = part.iter().map(|record| record.text.as_str()).collect();
+            for (record, tokens) in part.iter().zip(tokenizer.encode_batch(texts)?) {
+                let tokens =
+                    tokens.map_err(|error| Error::line(&records.path, record.line, error.to_string()))?;
+                if tokens.ids.is_empty() {
+                    return Err(Error::line(&records.path, record.line, "the text has no tokens"));
+                }
+                set.ids.extend_from_slice(&tokens.ids);
+                set.ends.push(set.ids.len());
+                set.truncated += usize::from(tokens.truncated);
+            }
+        }
+        Ok(set)
+    }
+
+    /// The number of examples.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no example.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// How many sentences were cut to the longest sequence.
+    pub fn truncated(&self) -> usize {
+        self.truncated
+    }
+
+    /// The token ids of example `index`, if there is one.
+    pub fn tokens(&self, index: usize) -> Option<&[u32]> {
+        let end = *self.ends.get(index)?;
+        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        self.ids.get(start..end)
+    }
+
+    /// The label id of example `index`, if there is one.
+    pub fn label(&self, index: usize) -> Option<i64> {
+        self.labels.get(index).copied()
+    }
+
+    /// The label ids of all examples.
+    pub fn labels(&self) -> &[i64] {
+        &self.labels
+    }
+
+    /// The number of tokens of every example.
+    pub fn lengths(&self) -> Vec<usize> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        self.ends.iter().zip(starts).map(|(end, start)| end - start).collect()
+    }
+
+    /// Makes tensors of the examples at `indices`, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Input`] for an empty batch or an index beyond the data, [`Error::Torch`] when the device
+    /// has no room.
+    pub fn collate(&self, indices: &[usize], device: Device) -> Result<Batch> {
+        let rows = indices.iter().map(|&index| {
+            self.tokens(index).zip(self.label(index)).ok_or_else(|| {
+                Error::Input(format!("example {index} of a dataset with {} examples", self.len()))
+            })
+        });
+        let rows: Vec<(&[u32], i64)> = rows.collect::<Result<_>>()?;
+        let longest = rows.iter().map(|(tokens, _)| tokens.len()).max();
+        let longest = longest.ok_or_else(|| Error::Input("a batch without examples".into()))?;
+        let mut ids = vec![i64::from(self.pad_id); rows.len() * longest];
+        let mut mask = vec![0i64; ids.len()];
+        for (row, (ids, mask)) in rows.iter().zip(ids.chunks_mut(longest).zip(mask.chunks_mut(longest))) {
+            for (token, (id, seen)) in row.0.iter().zip(ids.iter_mut().zip(mask)) {
+                *id = i64::from(*token);
+                *seen = 1;
+            }
+        }
+        let labels: Vec<i64> = rows.iter().map(|(_, label)| *label).collect();
+        let width = i64::try_from(longest).map_err(|_| Error::Input("a sequence too long".into()))?;
+        let matrix = |values: &[i64]| Tensor::f_from_slice(values)?.f_view([-1, width])?.f_to_device(device);
+        Ok(Batch {
+            ids: matrix(&ids)?,
+            mask: matrix(&mask)?,
+            labels: Tensor::f_from_slice(&labels)?.f_to_device(device)?,
+            tokens: rows.iter().map(|(tokens, _)| tokens.len()).sum(),
+        })
+    }
+}

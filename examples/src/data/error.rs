@@ -1,0 +1,63 @@
+//! What can go wrong with a data file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tch::TchError;
+
+/// The result of everything in this module that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why data could not be read, tokenized or batched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The file as a whole cannot be used.
+    #[error("{}: {message}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what was expected.
+        message: String,
+    },
+    /// One line of the file cannot be used.
+    #[error("{}:{line}: {message}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// What is wrong and what was expected.
+        message: String,
+    },
+    /// The arguments make no sense together.
+    #[error("{0}")]
+    Input(String),
+    /// libtorch refused an operation; the text is its message's first line.
+    #[error("libtorch says: {0}")]
+    Torch(String),
+}
+
+impl From<TchError> for Error {
+    fn from(error: TchError) -> Self {
+        Self::Torch(error.to_string().lines().next().unwrap_or("no message").to_owned())
+    }
+}
+
+impl Error {
+    pub(super) fn file(path: &Path, message: impl Into<String>) -> Self {
+        Self::File { path: path.to_path_buf(), message: message.into() }
+    }
+
+    pub(super) fn line(path: &Path, line: u64, message: impl Into<String>) -> Self {
+        Self::Line { path: path.to_path_buf(), line, message: message.into() }
+    }
+}

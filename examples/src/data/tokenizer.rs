@@ -1,0 +1,122 @@
+//! Sentences to token ids.
+
+use std::path::{Path, PathBuf};
+
+use tokenizers::{PostProcessor, TruncationParams};
+
+use super::error::{Error, Result};
+
+/// What the model can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest sequence wanted, special tokens included; longer sentences are cut.
+    pub max_tokens: usize,
+    /// The longest sequence that the model has positions for.
+    pub max_positions: i64,
+    /// The number of token ids that the model has embeddings for.
+    pub vocab_size: i64,
+}
+
+/// A tokenizer from Hugging Face's `tokenizer.json`, with truncation and padding of our own.
+#[derive(Debug)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    path: PathBuf,
+    limits: Limits,
+    pad_id: u32,
+}
+
+/// The tokens of one sentence.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    pub(super) ids: Vec<u32>,
+    pub(super) truncated: bool,
+}
+
+impl Tokenizer {
+    /// Loads `tokenizer.json`; the truncation and padding that the file asks for are replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] when the file cannot be read as a tokenizer, [`Error::Input`] when `max_tokens` is
+    /// beyond the model's positions or leaves no room beside the special tokens.
+    pub fn load(path: &Path, limits: Limits) -> Result<Self> {
+        if !i64::try_from(limits.max_tokens).is_ok_and(|tokens| tokens <= limits.max_positions) {
+            return Err(Error::Input(format!(
+                "max_tokens = {} is beyond the {} positions of the model",
+                limits.max_tokens, limits.max_positions
+            )));
+        }
+        let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
+            .map_err(|error| Error::file(path, format!("is no tokenizer: {error}")))?;
+        let special = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        if limits.max_tokens <= special {
+            return Err(Error::Input(format!(
+                "max_tokens = {} leaves no room beside {special} special tokens",
+                limits.max_tokens
+            )));
+        }
+        let pad_id = match inner.get_padding() {
+            Some(padding) => padding.pad_id,
+            None => ["[PAD]", "<pad>"].iter().find_map(|token| inner.token_to_id(token)).unwrap_or(0),
+        };
+        inner.with_padding(None);
+        let truncation = TruncationParams { max_length: limits.max_tokens, ..TruncationParams::default() };
+        inner
+            .with_truncation(Some(truncation))
+            .map_err(|error| Error::file(path, format!("cannot truncate: {error}")))?;
+        if !in_vocabulary(pad_id, limits) {
+            let message = format!(
+                "the padding token has id {pad_id}, the model's vocabulary has {} tokens",
+                limits.vocab_size
+            );
+            return Err(Error::file(path, message));
+        }
+        Ok(Self { inner, path: path.to_path_buf(), limits, pad_id })
+    }
+
+    /// The id to pad with.
+    pub fn pad_id(&self) -> u32 {
+        self.pad_id
+    }
+
+    /// The token ids of one sentence, special tokens included.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] when the tokenizer fails or gives an id that the model does not have.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let mut tokens = self.encode_batch(vec![text])?;
+        tokens
+            .pop()
+            .map(|tokens| tokens.map(|tokens| tokens.ids))
+            .unwrap_or_else(|| Err(Error::file(&self.path, "the tokenizer gave nothing back")))
+    }
+
+    /// The tokens of many sentences, in their order; the work is spread over the cores.
+    pub(super) fn encode_batch(&self, texts: Vec<&str>) -> Result<Vec<Result<Tokens>>> {
+        let encodings = self
+            .inner
+            .encode_batch_fast(texts, true)
+            .map_err(|error| Error::file(&self.path, format!("the tokenizer failed: {error}")))?;
+        let tokens = encodings.into_iter().map(|encoding| {
+            let ids = encoding.get_ids().to_vec();
+            if let Some(id) = ids.iter().find(|&&id| !in_vocabulary(id, self.limits)) {
+                let token = self.inner.id_to_token(*id).unwrap_or_default();
+                let message = format!(
+                    "token \"{token}\" has id {id}, the model's vocabulary has {} tokens; the tokenizer \
+                     belongs to another model",
+                    self.limits.vocab_size
+                );
+                return Err(Error::file(&self.path, message));
+            }
+            Ok(Tokens { ids, truncated: !encoding.get_overflowing().is_empty() })
+        });
+        Ok(tokens.collect())
+    }
+}
+
+fn in_vocabulary(id: u32, limits: Limits) -> bool {
+    i64::from(id) < limits.vocab_size
+}

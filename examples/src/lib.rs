@@ -1,0 +1,8 @@
+//! Models, data and the parts of the `finetune` program.
+
+pub mod cli;
+pub mod config;
+pub mod data;
+pub mod fsx;
+pub mod model;
+pub mod train;

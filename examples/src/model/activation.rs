@@ -1,0 +1,57 @@
+//! The functions that `hidden_act` may name.
+
+use tch::{TchError, Tensor};
+
+/// The function between the two linear layers of a block's feed-forward part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// Exact GELU, by the error function (`gelu`, `gelu_python`).
+    Gelu,
+    /// GELU by its tanh approximation (`gelu_new`, `gelu_pytorch_tanh`, `gelu_fast`, …).
+    GeluTanh,
+    /// x · sigmoid(1.702 x).
+    QuickGelu,
+    /// max(x, 0).
+    Relu,
+    /// The square of `Relu`.
+    Relu2,
+    /// x · sigmoid(x) (`silu`, `swish`).
+    Silu,
+    /// Hyperbolic tangent.
+    Tanh,
+}
+
+impl Activation {
+    /// The names understood by [`Activation::from_name`], for messages.
+    pub const NAMES: &'static str = "gelu, gelu_python, gelu_new, gelu_fast, gelu_accurate, \
+         gelu_pytorch_tanh, gelu_python_tanh, quick_gelu, relu, relu2, silu, swish, tanh";
+
+    /// The function that Hugging Face calls `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "gelu" | "gelu_python" => Self::Gelu,
+            "gelu_new" | "gelu_fast" | "gelu_accurate" | "gelu_pytorch_tanh" | "gelu_python_tanh" => {
+                Self::GeluTanh
+            }
+            "quick_gelu" => Self::QuickGelu,
+            "relu" => Self::Relu,
+            "relu2" => Self::Relu2,
+            "silu" | "swish" => Self::Silu,
+            "tanh" => Self::Tanh,
+            _ => return None,
+        })
+    }
+
+    /// Applies the function to every element of `x`.
+    pub(super) fn apply(self, x: &Tensor) -> Result<Tensor, TchError> {
+        match self {
+            Self::Gelu => x.f_gelu("none"),
+            Self::GeluTanh => x.f_gelu("tanh"),
+            Self::QuickGelu => x.f_mul(&x.f_mul_scalar(1.702)?.f_sigmoid()?),
+            Self::Relu => x.f_relu(),
+            Self::Relu2 => x.f_relu()?.f_square(),
+            Self::Silu => x.f_silu(),
+            Self::Tanh => x.f_tanh(),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What can go wrong with a model directory.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tch::TchError;
+
+/// The result of everything in this module that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a model could not be read, run or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be written; the error's text begins with its path.
+    #[error("cannot write {0}")]
+    Write(#[source] io::Error),
+    /// A file could not be read, or a folder not created.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was being done: `read` or `create`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A file is not valid JSON.
+    #[error("{} is not valid JSON: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The parser's error, with line and column.
+        source: serde_json::Error,
+    },
+    /// A key of `config.json` is missing or makes no sense.
+    #[error("{}: \"{key}\": {message}", path.display())]
+    Config {
+        /// The configuration file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What is wrong and what was expected.
+        message: String,
+    },
+    /// The model is of a kind that this crate does not implement.
+    #[error("{}: \"{key}\" is {found}, which is not supported; supported: {supported}", path.display())]
+    Unsupported {
+        /// The configuration file.
+        path: PathBuf,
+        /// The key that says so.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// The values that would do.
+        supported: String,
+    },
+    /// The directory has no weights in safetensors format.
+    #[error("{} has neither model.safetensors nor model.safetensors.index.json{hint}", dir.display())]
+    NoWeights {
+        /// The model directory.
+        dir: PathBuf,
+        /// What to do about it, when something is known.
+        hint: &'static str,
+    },
+    /// A weight file is damaged.
+    #[error("{} ({length} bytes) is not a whole safetensors file, it is cut off or damaged: {source}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        length: usize,
+        /// The reader's error.
+        source: safetensors::SafeTensorError,
+    },
+    /// The index of a sharded model is wrong.
+    #[error("{}: {message}", path.display())]
+    Index {
+        /// The index file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// Tensors that the model needs are not in the files.
+    #[error("{} lacks {} of the model's tensors: {}", path.display(), names.len(), list(names))]
+    Missing {
+        /// The file, or the index of a sharded model.
+        path: PathBuf,
+        /// The names, as they would be in the file.
+        names: Vec<String>,
+    },
+    /// Tensors in the files belong to no part of the model.
+    #[error("{} has {} tensors that this model does not have: {}", path.display(), names.len(), list(names))]
+    Unexpected {
+        /// The file, or the index of a sharded model.
+        path: PathBuf,
+        /// The names in the file.
+        names: Vec<String>,
+    },
+    /// A tensor has another shape than the configuration says.
+    #[error("{}: tensor \"{name}\" has shape {found:?}, config.json asks for {expected:?}", path.display())]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name in the file.
+        name: String,
+        /// The shape by the configuration.
+        expected: Vec<i64>,
+        /// The shape in the file.
+        found: Vec<usize>,
+    },
+    /// A tensor is stored in a format that is not a floating-point one.
+    #[error("{}: tensor \"{name}\" is stored as {found}; supported: F32, F16, BF16, F64", path.display())]
+    Dtype {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name in the file.
+        name: String,
+        /// The format's name.
+        found: String,
+    },
+    /// The labels asked for do not go with the model.
+    #[error("{}: {message}", path.display())]
+    Labels {
+        /// The configuration file.
+        path: PathBuf,
+        /// Both sides by name, and what would do.
+        message: String,
+    },
+    /// The options or inputs given to the model make no sense.
+    #[error("{0}")]
+    Input(String),
+    /// libtorch refused an operation; the text is its message's first line.
+    #[error("libtorch says: {0}")]
+    Torch(String),
+}
+
+impl From<TchError> for Error {
+    fn from(error: TchError) -> Self {
+        // The lines after the first are a C++ back trace.
+        Self::Torch(error.to_string().lines().next().unwrap_or("no message").to_owned())
+    }
+}
+
+impl Error {
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_path_buf(), source }
+    }
+}
+
+/// The first names of a list, so that a file of another model does not fill the screen.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let mut text: Vec<String> = names.iter().take(SHOWN).map(|name| format!("\"{name}\"")).collect();
+    if names.len() > SHOWN {
+        text.push(format!("and {} more", names.len() - SHOWN));
+    }
+    text.join(", ")
+}

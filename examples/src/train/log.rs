@@ -1,0 +1,112 @@
+//! `steps.jsonl`: one line per optimizer step, written without waiting for the device at each.
+
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use tch::Tensor;
+
+/// One optimizer step, as a line of `steps.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepRecord {
+    /// The step, counted from 1.
+    pub step: u64,
+    /// The pass over the data that it belongs to, counted from 1.
+    pub epoch: u64,
+    /// The mean loss over the step's examples, before the update; null when it is not finite.
+    pub loss: f64,
+    /// The learning rate of the update.
+    pub learning_rate: f64,
+    /// The L2 norm of all gradients before clipping; null when it was not computed.
+    pub grad_norm: Option<f64>,
+    /// The step's examples.
+    pub examples: usize,
+    /// Its tokens, padding left out.
+    pub tokens: usize,
+    /// Seconds since training began, evaluations left out.
+    pub seconds: f64,
+    /// Components frozen after it.
+    pub frozen: usize,
+}
+
+/// Collects steps whose losses are still on the device, and writes them in lots.
+///
+/// Asking a GPU for a number waits for all that it has to do, so the losses of a lot are fetched together.
+#[derive(Debug)]
+pub(super) struct StepLog<W> {
+    writer: W,
+    waiting: Vec<StepRecord>,
+    losses: Vec<Tensor>,
+    lot: usize,
+    /// The mean loss of the last lot.
+    last_loss: f64,
+    failed: Option<anyhow::Error>,
+}
+
+impl<W: Write> StepLog<W> {
+    /// A log that fetches the losses of `lot` steps together.
+    pub(super) fn new(writer: W, lot: usize) -> Self {
+        let (waiting, losses) = (Vec::new(), Vec::new());
+        Self { writer, waiting, losses, lot, last_loss: f64::NAN, failed: None }
+    }
+
+    /// Adds a step; `loss` is a scalar on any device, and replaces the record's.
+    ///
+    /// # Errors
+    ///
+    /// When the losses cannot be fetched. A line that cannot be written is no error here: the training goes on,
+    /// and [`finish`](Self::finish) tells.
+    pub(super) fn push(&mut self, record: StepRecord, loss: Tensor) -> Result<()> {
+        self.waiting.push(record);
+        self.losses.push(loss);
+        if self.waiting.len() < self.lot { Ok(()) } else { self.fetch() }
+    }
+
+    /// The mean loss of the last lot; NaN before the first.
+    pub(super) fn last_loss(&self) -> f64 {
+        self.last_loss
+    }
+
+    /// Writes what is waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push).
+    pub(super) fn fetch(&mut self) -> Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let losses =
+            Tensor::f_stack(&self.losses, 0)?.f_to_kind(tch::Kind::Double)?.f_to(tch::Device::Cpu)?;
+        let losses = Vec::<f64>::try_from(losses)?;
+        self.losses.clear();
+        self.last_loss = losses.iter().sum::<f64>() / losses.len() as f64;
+        for (mut record, loss) in self.waiting.drain(..).zip(losses) {
+            record.loss = loss;
+            if self.failed.is_none() {
+                self.failed = write_line(&mut self.writer, &record).err();
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is waiting, and tells whether any line could not be written.
+    ///
+    /// # Errors
+    ///
+    /// The first failure to write.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.fetch()?;
+        match self.failed.take() {
+            Some(error) => Err(error).context("steps.jsonl is incomplete"),
+            None => self.writer.flush().context("steps.jsonl is incomplete"),
+        }
+    }
+}
+
+fn write_line(writer: &mut impl Write, record: &StepRecord) -> Result<()> {
+    let mut line = serde_json::to_vec(record)?;
+    line.push(b'\n');
+    writer.write_all(&line)?;
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! The training recipe: from a configuration to a run folder, straight through.
+
+mod batches;
+mod evaluate;
+mod folder;
+mod interrupt;
+mod log;
+mod memory;
+mod never;
+mod optimizer;
+mod progress;
+mod recipe;
+mod schedule;
+mod summary;
+
+pub use evaluate::{Evaluation, evaluate};
+pub use folder::RunFolder;
+pub use interrupt::Interrupt;
+pub use log::StepRecord;
+pub use memory::peak_memory;
+pub use never::Never;
+pub use optimizer::build_optimizer;
+pub use progress::Progress;
+pub use recipe::{Outcome, train};
+pub use schedule::LearningRate;
+pub use summary::Summary;

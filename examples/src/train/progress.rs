@@ -1,0 +1,113 @@
+//! What a run shows while it goes on: a bar in a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use grades::FreezeEvent;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Shows how far a run is.
+#[derive(Debug)]
+pub struct Progress {
+    total: u64,
+    components: usize,
+    view: View,
+}
+
+#[derive(Debug)]
+enum View {
+    Bar(ProgressBar),
+    Lines { last: Option<Instant> },
+}
+
+/// What there is to show after a step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    pub(super) step: u64,
+    pub(super) loss: f64,
+    pub(super) learning_rate: f64,
+    pub(super) frozen: usize,
+    pub(super) examples_per_second: f64,
+    /// Training seconds so far.
+    pub(super) seconds: f64,
+}
+
+/// The time from one plain line to the next.
+const BETWEEN_LINES: Duration = Duration::from_secs(5);
+
+impl Progress {
+    /// For a run of so many steps and components: a bar when standard error is a terminal.
+    pub fn new(total: u64, components: usize) -> Self {
+        let view = if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::new(total);
+            // The template is a constant; a default bar is shown should it ever be wrong.
+            if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}") {
+                bar.set_style(style);
+            }
+            View::Bar(bar)
+        } else {
+            View::Lines { last: None }
+        };
+        Self { total, components, view }
+    }
+
+    /// Shows how things stand; plain lines come every few seconds.
+    pub(super) fn show(&mut self, standing: &Standing) {
+        let left = standing.seconds / standing.step.max(1) as f64 * (self.total - standing.step) as f64;
+        let text = format!(
+            "loss {:.4}  lr {:.2e}  frozen {}/{}  {:.0} examples/s  {} left",
+            standing.loss,
+            standing.learning_rate,
+            standing.frozen,
+            self.components,
+            standing.examples_per_second,
+            duration(left),
+        );
+        match &mut self.view {
+            View::Bar(bar) => {
+                bar.set_position(standing.step);
+                bar.set_message(text);
+            }
+            View::Lines { last } => {
+                if last.is_none_or(|last| last.elapsed() >= BETWEEN_LINES) || standing.step == self.total {
+                    *last = Some(Instant::now());
+                    eprintln!("step {}/{}  {text}", standing.step, self.total);
+                }
+            }
+        }
+    }
+
+    /// Tells of components that froze at one step.
+    pub(super) fn freezes(&self, events: &[FreezeEvent]) {
+        let Some(first) = events.first() else { return };
+        let names: Vec<&str> = events.iter().take(3).map(|event| event.component.as_str()).collect();
+        let more = events.len() - names.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        self.line(&format!("step {}: froze {}{more}", first.step, names.join(", ")));
+    }
+
+    /// Prints a line of its own.
+    pub fn line(&self, text: &str) {
+        match &self.view {
+            View::Bar(bar) => bar.suspend(|| eprintln!("{text}")),
+            View::Lines { .. } => eprintln!("{text}"),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn finish(&self) {
+        if let View::Bar(bar) = &self.view {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Seconds as a person reads them.
+pub(super) fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds:02} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes:02} min"),
+    }
+}
