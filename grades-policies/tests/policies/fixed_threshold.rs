@@ -1,0 +1,84 @@
+//! `fixed-threshold`: the paper's rule.
+
+use grades::{Cause, Decision, Statistic, StatisticSet};
+use grades_policies::FixedThreshold;
+
+use crate::support::{build, decisions, letters, problems};
+
+const NAN: f64 = f64::NAN;
+const INF: f64 = f64::INFINITY;
+
+#[test]
+fn it_freezes_below_tau_and_nowhere_else() {
+    // (gradient of one number at each check, decisions, message)
+    let cases: [(&[f64], &str, &str); 7] = [
+        (&[3.0, 2.0, 1.0, 0.9], "...F", "the first below"),
+        (&[0.9, 2.0, 0.9], "F.F", "it has no memory"),
+        (&[-0.9, -1.1], "F.", "the norm counts, not the sign"),
+        (&[1.0, 1.0 - f64::EPSILON], ".F", "equal is not below"),
+        (&[0.0, -0.0, f64::MIN_POSITIVE], "FFF", "no gradient at all is below"),
+        (&[NAN, INF, -INF], "...", "what is not finite is not below"),
+        (&[0.5, NAN, 0.5], "F.F", "nor does it matter afterwards"),
+    ];
+    for (gradients, expected, message) in cases {
+        let mut policy = FixedThreshold::new(Statistic::GradL1, 1.0);
+        assert_eq!(letters(&mut policy, gradients), expected, "{message}");
+    }
+}
+
+#[test]
+fn it_compares_the_metric_that_it_was_given() {
+    use grades::{Component, ComponentKind, ComponentSample, FreezePolicy, Observation};
+    let component = Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 4);
+    let sample = ComponentSample::from_gradient(&[3.0, -4.0, 0.0, 0.0]);
+    let values = [
+        (Statistic::GradL1, 7.0),
+        (Statistic::GradMeanAbs, 1.75),
+        (Statistic::GradL2, 5.0),
+        (Statistic::GradRms, 2.5),
+    ];
+    for (metric, value) in values {
+        let decide = |tau| FixedThreshold::new(metric, tau).decide(&Observation::new(&component, &sample));
+        assert_eq!(decide(value), Decision::Keep, "{metric}");
+        let threshold = value + 0.01;
+        let cause = Cause { policy: "fixed-threshold", statistic: metric, value, threshold };
+        assert_eq!(decide(threshold), Decision::Freeze(cause), "{metric}");
+        assert_eq!(FixedThreshold::new(metric, 1.0).statistics(), StatisticSet::of([metric]));
+    }
+}
+
+#[test]
+fn a_statistic_that_was_not_measured_keeps() {
+    use grades::{Component, ComponentKind, ComponentSample, FreezePolicy, Observation};
+    let component = Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 4);
+    let sample = ComponentSample::new(4).with(Statistic::GradL2, 0.0);
+    let mut policy = FixedThreshold::new(Statistic::GradL1, 1.0);
+    assert_eq!(policy.decide(&Observation::new(&component, &sample)), Decision::Keep);
+}
+
+#[test]
+fn its_table_is_read() {
+    let mut policy = build("name = \"fixed-threshold\"\ntau = 2").unwrap();
+    assert_eq!(policy.statistics(), StatisticSet::of([Statistic::GradL1]), "the run's metric");
+    let cause = Cause { policy: "fixed-threshold", statistic: Statistic::GradL1, value: 1.5, threshold: 2.0 };
+    assert_eq!(decisions(&mut *policy, &[1.5]), [Decision::Freeze(cause)]);
+    let policy = build("name = \"fixed-threshold\"\ntau = 2.5\nmetric = \"grad-rms\"").unwrap();
+    assert_eq!(policy.statistics(), StatisticSet::of([Statistic::GradRms]));
+    assert!(!policy.is_scale_free());
+}
+
+#[test]
+fn its_tables_problems_are_reported() {
+    for tau in ["0", "-1.0", "nan", "inf", "\"1\""] {
+        let text = problems(&format!("name = \"fixed-threshold\"\ntau = {tau}"));
+        assert!(text.starts_with("policy.tau: expected a number above 0, found "), "{text}");
+    }
+    let text = problems("name = \"fixed-threshold\"\nmetric = \"grad-l3\"\nthreshold = 1");
+    assert!(text.starts_with("3 problems:"), "{text}");
+    assert!(text.contains("policy.threshold: unknown key; known: tau, metric"), "{text}");
+    assert!(text.contains("policy.tau: is missing"), "{text}");
+    assert!(
+        text.contains("policy.metric: unknown statistic \"grad-l3\" (did you mean \"grad-l1\"?)"),
+        "{text}"
+    );
+}

@@ -1,0 +1,16 @@
+//! The policies, each against a table of its own and all against the same laws.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by panicking"
+)]
+
+mod examples;
+mod fixed_threshold;
+mod laws;
+mod linked;
+mod patience;
+mod run;
+mod support;

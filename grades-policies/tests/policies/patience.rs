@@ -1,0 +1,129 @@
+//! `patience`: several times in a row.
+
+use grades::{
+    Cause, ComponentConfig, ComponentMap, ComponentSample, Decision, FreezePolicy, FreezeTracker,
+    FreezingConfig, GradientSnapshot, ParameterInfo, Statistic, StatisticSet,
+};
+use grades_policies::{FixedThreshold, Patience};
+use proptest::prelude::*;
+
+use crate::support::{build, decisions, letters, problems};
+
+const NAN: f64 = f64::NAN;
+const INF: f64 = f64::INFINITY;
+
+fn below_1() -> FixedThreshold {
+    FixedThreshold::new(Statistic::GradL1, 1.0)
+}
+
+#[test]
+fn it_freezes_after_so_many_hits_in_a_row() {
+    // (hits, gradient of one number at each check, decisions, message)
+    let cases: [(u64, &[f64], &str, &str); 9] = [
+        (1, &[2.0, 0.5], ".F", "one hit is the other policy itself"),
+        (3, &[0.5, 0.5, 0.5], "..F", "the third in a row"),
+        (3, &[0.5, 0.5, 2.0, 0.5, 0.5, 0.5], ".....F", "a loud one starts the count anew"),
+        (3, &[0.5, 0.5, 0.5, 0.5, 0.5], "..FFF", "it goes on saying so"),
+        (3, &[0.5, 0.5, 0.5, 2.0, 0.5, 0.5, 0.5], "..F...F", "until a loud one"),
+        (3, &[0.5, NAN, 0.5, INF, -INF, 0.5], ".....F", "what is not finite neither counts nor resets"),
+        (2, &[NAN, NAN, NAN, 0.5, 0.5], "....F", "nor does it before anything was seen"),
+        (2, &[0.5, 0.5, NAN], ".F.", "nor does it freeze once patience is at its end"),
+        (1000, &[0.0; 20], "....................", "it can take long"),
+    ];
+    for (hits, gradients, expected, message) in cases {
+        assert_eq!(letters(&mut Patience::new(hits, below_1()), gradients), expected, "{message}");
+    }
+}
+
+#[test]
+fn patience_of_patience_waits_for_both() {
+    let mut policy = Patience::new(2, Patience::new(2, below_1()));
+    assert_eq!(letters(&mut policy, &[0.5, 0.5, 0.5, 2.0, 0.5, 0.5, 0.5]), "..F...F");
+}
+
+#[test]
+fn the_cause_is_the_other_policys() {
+    let cause =
+        Cause { policy: "fixed-threshold", statistic: Statistic::GradL1, value: 0.25, threshold: 1.0 };
+    let decisions = decisions(&mut Patience::new(2, below_1()), &[0.5, 0.25]);
+    assert_eq!(decisions, [Decision::Keep, Decision::Freeze(cause)]);
+}
+
+#[test]
+fn it_needs_what_the_other_policy_needs() {
+    for metric in Statistic::ALL {
+        let policy = Patience::new(2, FixedThreshold::new(metric, 1.0));
+        assert_eq!(policy.statistics(), StatisticSet::of([metric]));
+        assert!(!policy.is_scale_free());
+    }
+}
+
+#[test]
+fn a_quiet_component_freezes_at_the_first_check_after_the_grace_period() {
+    let document = "[freezing]\ngrace = 0.5\n[freezing.policy]\nname = \"patience\"\nhits = 3\n\
+                    policy = { name = \"fixed-threshold\", tau = 1.0 }";
+    let parameters = [0, 1]
+        .map(|layer| ParameterInfo::new(format!("model.layers.{layer}.self_attn.q_proj.weight"), [2, 2]));
+    let map = ComponentMap::new(&parameters, &ComponentConfig::default()).unwrap();
+    let config = FreezingConfig::from_toml(document).unwrap();
+    let mut tracker = FreezeTracker::new(map, &config, 20).unwrap();
+    for step in 1..=20 {
+        let sample = |value: f64| Some(ComponentSample::from_gradient(&[value]));
+        // The second one is loud up to step 9, so that two of its hits fall into the grace period of 10 steps.
+        let second = if step < 10 { 5.0 } else { 0.5 };
+        tracker.check(&GradientSnapshot::new(step, vec![sample(0.5), sample(second)]));
+    }
+    assert_eq!((tracker.frozen_at(0), tracker.frozen_at(1)), (Some(11), Some(12)));
+}
+
+#[test]
+fn its_table_is_read() {
+    let child = "policy = { name = \"fixed-threshold\", tau = 1 }";
+    let mut policy = build(&format!("name = \"patience\"\nhits = 2\n{child}")).unwrap();
+    assert_eq!(letters(&mut *policy, &[0.5, 0.5]), ".F");
+    let mut policy = build(&format!("name = \"patience\"\n{child}")).unwrap();
+    assert_eq!(letters(&mut *policy, &[0.5; 6]), "....FF", "five hits unless told otherwise");
+}
+
+#[test]
+fn its_tables_problems_are_reported_with_the_childs() {
+    let text =
+        problems("name = \"patience\"\nhits = 0\nhit = 1\npolicy = { name = \"fixed-threshold\", tau = -1 }");
+    let expected = [
+        "policy.hit: unknown key (did you mean \"hits\"?); known: hits, policy",
+        "policy.hits: expected a whole number, at least 1, found 0",
+        "policy.policy.tau: expected a number above 0, found -1",
+    ];
+    assert_eq!(text, format!("3 problems:\n  {}", expected.join("\n  ")));
+    let text = problems("name = \"patience\"");
+    assert!(text.starts_with("policy.policy: is missing; expected the table of a policy"), "{text}");
+    let text = problems("name = \"patience\"\npolicy = { name = \"fixed-treshold\", tau = 1 }");
+    assert!(
+        text.contains("policy.policy.name: ") && text.contains("(did you mean \"fixed-threshold\"?)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn its_state_holds_the_count_and_the_other_policys_state() {
+    let mut policy = Patience::new(3, Patience::new(2, below_1()));
+    letters(&mut policy, &[0.5, 0.5]);
+    let text = toml::to_string(&policy.state()).unwrap();
+    assert_eq!(text, "seen = 1\n\n[policy]\nseen = 2\n\n[policy.policy]\n");
+}
+
+proptest! {
+    #[test]
+    fn it_freezes_exactly_where_a_plain_count_does(
+        hits in 1u64..6,
+        gradients in prop::collection::vec(prop_oneof![Just(0.5), Just(2.0), Just(NAN)], 0..40),
+    ) {
+        let mut row = 0;
+        let count = gradients.iter().map(|gradient| {
+            row = if *gradient < 1.0 { row + 1 } else if gradient.is_finite() { 0 } else { row };
+            if *gradient < 1.0 && row >= hits { 'F' } else { '.' }
+        });
+        let expected: String = count.collect();
+        prop_assert_eq!(letters(&mut Patience::new(hits, below_1()), &gradients), expected);
+    }
+}
