@@ -22,8 +22,28 @@
 //!
 //! They see numbers and no tensors, so this crate builds and tests without libtorch.
 
+mod all_of;
+mod any_of;
+mod children;
+mod common;
 mod fixed_threshold;
 mod patience;
+mod per_component_type;
+mod plateau;
+mod quota;
+mod relative_to_peak;
+mod signal_fraction;
+mod thaw;
+mod two_batch;
 
+pub use all_of::AllOf;
+pub use any_of::AnyOf;
 pub use fixed_threshold::FixedThreshold;
 pub use patience::Patience;
+pub use per_component_type::{PerComponentType, Selector};
+pub use plateau::Plateau;
+pub use quota::Quota;
+pub use relative_to_peak::RelativeToPeak;
+pub use signal_fraction::SignalFraction;
+pub use thaw::Thaw;
+pub use two_batch::TwoBatchNoise;

@@ -2,10 +2,12 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result,
+    Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result,
     StatisticSet, submit,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::common::{self, Hits};
 
 /// Freezes a component once another policy has said so at `hits` checks in a row.
 ///
@@ -30,13 +32,13 @@ use serde::{Deserialize, Serialize};
 pub struct Patience {
     hits: u64,
     policy: Box<dyn FreezePolicy>,
-    seen: u64,
+    seen: Hits,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct History {
-    seen: u64,
+    seen: Hits,
     policy: PolicyState,
 }
 
@@ -47,7 +49,7 @@ impl Patience {
     }
 
     fn boxed(hits: u64, policy: Box<dyn FreezePolicy>) -> Self {
-        Self { hits, policy, seen: 0 }
+        Self { hits, policy, seen: Hits::default() }
     }
 }
 
@@ -65,19 +67,27 @@ impl FreezePolicy for Patience {
             return Decision::Keep;
         }
         let decision = self.policy.decide(observation);
-        if decision.is_freeze() {
-            self.seen = (self.seen + 1).min(self.hits);
-            if self.seen == self.hits {
-                return decision;
-            }
-        } else {
-            self.seen = 0;
+        if self.seen.count(decision.is_freeze(), self.hits) { decision } else { Decision::Keep }
+    }
+
+    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
+        self.policy.score(observation)
+    }
+
+    fn thaws(&self) -> bool {
+        self.policy.thaws()
+    }
+
+    fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
+        let decision = self.policy.decide_frozen(observation);
+        if matches!(decision, Decision::Thaw(_)) {
+            self.seen = Hits::default();
         }
-        Decision::Keep
+        decision
     }
 
     fn state(&self) -> PolicyState {
-        PolicyState::of(&History { seen: self.seen, policy: self.policy.state() })
+        PolicyState::of(&History { seen: self.seen.clone(), policy: self.policy.state() })
     }
 
     fn restore(&mut self, state: &PolicyState) -> Result<()> {
@@ -96,12 +106,12 @@ impl PolicyConfig for Patience {
     const NAME: &'static str = "patience";
     const SUMMARY: &'static str = "freezes once another policy has said so at several checks in a row";
     const KEYS: &'static [Key] = &[
-        Key::new("hits", "checks in a row, at least 1 (5)"),
+        common::HITS,
         Key::new("policy", "the other policy's table (required)"),
     ];
 
     fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
-        let hits = section.integer_or("hits", 5, "at least 1", |hits| hits >= 1);
+        let hits = common::hits(section);
         let policy = builder.child(section, "policy");
         Some(Self::boxed(hits?, policy?))
     }

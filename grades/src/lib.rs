@@ -22,17 +22,17 @@ pub use component::{
     Component, ComponentConfig, ComponentKind, ComponentMap, ComponentPattern, Layout, LeftOut,
     ParameterInfo, PatternMatch,
 };
-pub use config::FreezingConfig;
+pub use config::{Cooldown, FreezingConfig};
 pub use error::{Error, Problem, Problems, Result};
 #[cfg(feature = "torch")]
 pub use freezing::{FreezingOptimizer, Memory};
 pub use observe::{FreezeLog, StepObserver};
 pub use policy::{
-    Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyRegistry,
+    Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyRegistry,
     PolicyState, Population,
 };
-pub use statistic::{ComponentSample, GradientSnapshot, Statistic, StatisticSet};
-pub use tracker::{Check, FreezeEvent, FreezeTracker, StepReport};
+pub use statistic::{ComponentSample, GradientSnapshot, MomentFilter, Statistic, StatisticSet, TwoBatch};
+pub use tracker::{Check, EventKind, FreezeEvent, FreezeTracker, StepReport};
 
 /// Not public API: what the macros need.
 #[doc(hidden)]

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::{Key, Section};
+use super::{Cooldown, Key, Section};
 use crate::component::ComponentConfig;
 use crate::{Error, FreezePolicy, PolicyBuilder, PolicyRegistry, Problems, Result, Statistic};
 
@@ -16,6 +16,7 @@ use crate::{Error, FreezePolicy, PolicyBuilder, PolicyRegistry, Problems, Result
 /// grace = 0.0          # no freezing before this share of the planned steps (the paper's alpha)
 /// check_every = 1      # optimizer steps from one check to the next
 /// stop_at = 1.0        # share of the components whose freezing ends the training
+/// cooldown = 0         # steps, or { share = 1.0 }: the learning rate falls to zero, then the component freezes
 ///
 /// [freezing.policy]
 /// name = "fixed-threshold"
@@ -46,6 +47,7 @@ pub struct FreezingConfig {
     grace: f64,
     check_every: u64,
     stop_at: f64,
+    cooldown: Cooldown,
     components: ComponentConfig,
     policy: PolicySource,
 }
@@ -65,6 +67,7 @@ impl FreezingConfig {
         Key::new("grace", "share of the planned steps before which nothing freezes (0.0)"),
         Key::new("check_every", "optimizer steps from one check to the next (1)"),
         Key::new("stop_at", "share of the components whose freezing ends the training (1.0)"),
+        Key::new("cooldown", "steps, or { share = S } of the steps so far, of falling learning rate before a freeze (0)"),
         Key::new("policy", "the policy's table: name, and its keys"),
         Key::new("components", "which parameters are components"),
     ];
@@ -80,6 +83,7 @@ impl FreezingConfig {
             grace: 0.0,
             check_every: 1,
             stop_at: 1.0,
+            cooldown: Cooldown::default(),
             components: ComponentConfig::default(),
             policy,
         }
@@ -127,6 +131,8 @@ impl FreezingConfig {
         let grace = section.number_or("grace", 0.0, GRACE, is_grace);
         let check_every = section.integer_or("check_every", 1, CHECK_EVERY, |steps| steps >= 1);
         let stop_at = section.number_or("stop_at", 1.0, STOP_AT, is_stop_at);
+        let cooldown =
+            section.value_or("cooldown", Cooldown::default(), Cooldown::EXPECTED, Cooldown::read);
         let components = section.table("components", ComponentConfig::KEYS, ComponentConfig::from_section);
         let builder = PolicyBuilder::new(registry, metric, None);
         builder.child(&mut section, "policy");
@@ -138,6 +144,7 @@ impl FreezingConfig {
             grace: grace.unwrap_or(defaults.grace),
             check_every: check_every.unwrap_or(defaults.check_every),
             stop_at: stop_at.unwrap_or(defaults.stop_at),
+            cooldown: cooldown.unwrap_or_default(),
             components: components.unwrap_or_default(),
             ..defaults
         })
@@ -161,6 +168,13 @@ impl FreezingConfig {
     #[must_use]
     pub fn stop_at(mut self, share: f64) -> Self {
         self.stop_at = share;
+        self
+    }
+
+    /// Lets a component's learning rate fall to zero before it freezes.
+    #[must_use]
+    pub fn cooldown(mut self, cooldown: Cooldown) -> Self {
+        self.cooldown = cooldown;
         self
     }
 
@@ -189,6 +203,9 @@ impl FreezingConfig {
         if !is_stop_at(self.stop_at) {
             problems.push("stop_at", format!("expected {STOP_AT}, found {}", self.stop_at));
         }
+        if !self.cooldown.is_valid() {
+            problems.push("cooldown", format!("expected {}, found {:?}", Cooldown::EXPECTED, self.cooldown));
+        }
         if total_steps == 0 {
             problems.push("total_steps", "expected at least 1 optimizer step, found 0");
         }
@@ -199,6 +216,7 @@ impl FreezingConfig {
             grace_steps,
             check_every: self.check_every,
             stop_at: self.stop_at,
+            cooldown: self.cooldown,
         })
     }
 
@@ -222,6 +240,7 @@ pub(crate) struct Schedule {
     pub(crate) grace_steps: u64,
     pub(crate) check_every: u64,
     pub(crate) stop_at: f64,
+    pub(crate) cooldown: Cooldown,
 }
 
 const GRACE: &str = "a share from 0 to 1";

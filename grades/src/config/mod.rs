@@ -1,9 +1,11 @@
 //! Reading configuration: every key checked, every problem reported, all at once.
 
+mod cooldown;
 mod freezing;
 mod names;
 mod section;
 
+pub use cooldown::Cooldown;
 pub use freezing::FreezingConfig;
 pub(crate) use freezing::Schedule;
 pub use names::nearest;

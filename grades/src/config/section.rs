@@ -204,19 +204,23 @@ impl<'a> Section<'a> {
 
     /// Reads each table of a list of tables with `read`.
     pub fn tables(&mut self, key: &str, keys: &'static [Key], mut read: impl FnMut(&mut Section<'_>)) {
-        let Some(value) = self.value(key) else { return };
-        let tables: Option<Vec<&Table>> =
-            value.as_array().and_then(|list| list.iter().map(Value::as_table).collect());
+        if !self.has(key) {
+            return;
+        }
+        for (index, table) in self.raw_tables(key).unwrap_or_default().into_iter().enumerate() {
+            let path = format!("{}[{index}]", self.path_of(key));
+            read(&mut Section::new(&path, table, keys, self.problems));
+        }
+    }
+
+    /// A list of tables that must be given, as they stand.
+    pub(crate) fn raw_tables(&mut self, key: &str) -> Option<Vec<&'a Table>> {
+        const EXPECTED: &str = "a list of tables";
+        let value = self.required(key, EXPECTED)?;
+        let tables = value.as_array().and_then(|list| list.iter().map(Value::as_table).collect());
         match tables {
-            Some(tables) => {
-                for (index, table) in tables.into_iter().enumerate() {
-                    let path = format!("{}[{index}]", self.path_of(key));
-                    read(&mut Section::new(&path, table, keys, self.problems));
-                }
-            }
-            None => {
-                self.wrong::<()>(key, value, "a list of tables");
-            }
+            Some(tables) => Some(tables),
+            None => self.wrong(key, value, EXPECTED),
         }
     }
 

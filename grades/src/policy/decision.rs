@@ -1,6 +1,8 @@
 //! What a policy answers.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
 
 use crate::Statistic;
 
@@ -12,13 +14,24 @@ pub enum Decision {
     Keep,
     /// It has converged: no further update.
     Freeze(Cause),
+    /// It was frozen and is to train again, with fresh optimizer state.
+    Thaw(Cause),
 }
 
 impl Decision {
     /// Freezes when `value` is below `threshold`; a value that is not finite keeps.
     pub fn freeze_below(policy: &'static str, statistic: Statistic, value: f64, threshold: f64) -> Self {
         if value.is_finite() && value < threshold {
-            Decision::Freeze(Cause { policy, statistic, value, threshold })
+            Decision::Freeze(Cause { policy, measure: statistic.into(), value, threshold })
+        } else {
+            Decision::Keep
+        }
+    }
+
+    /// Freezes when `value` is at or below `floor`; a value that is not finite keeps.
+    pub fn freeze_at_or_below(policy: &'static str, statistic: Statistic, value: f64, floor: f64) -> Self {
+        if value.is_finite() && value <= floor {
+            Decision::Freeze(Cause { policy, measure: statistic.into(), value, threshold: floor })
         } else {
             Decision::Keep
         }
@@ -31,14 +44,58 @@ impl Decision {
 }
 
 /// Why a policy decided so: what it compared with what.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cause {
     /// The policy that decided; inside a composite one, the child.
     pub policy: &'static str,
-    /// The statistic that it looked at.
-    pub statistic: Statistic,
-    /// The statistic's value.
+    /// What it looked at.
+    pub measure: Measure,
+    /// What it saw.
     pub value: f64,
     /// What the value was compared with.
     pub threshold: f64,
+}
+
+/// What a decision is based on: mostly a statistic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Measure {
+    /// A statistic of the component's gradient, or an average of it.
+    Statistic(Statistic),
+    /// The component's place among the active ones.
+    Rank,
+    /// The checks since it froze.
+    ChecksFrozen,
+    /// The optimizer's learning rate.
+    LearningRate,
+}
+
+impl Measure {
+    /// The kebab-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Statistic(statistic) => statistic.name(),
+            Self::Rank => "rank",
+            Self::ChecksFrozen => "checks-frozen",
+            Self::LearningRate => "learning-rate",
+        }
+    }
+}
+
+impl From<Statistic> for Measure {
+    fn from(statistic: Statistic) -> Self {
+        Self::Statistic(statistic)
+    }
+}
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Serialize for Measure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }

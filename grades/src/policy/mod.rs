@@ -6,8 +6,8 @@ mod plugin;
 mod registry;
 mod state;
 
-pub use decision::{Cause, Decision};
-pub use observation::{Observation, Population};
+pub use decision::{Cause, Decision, Measure};
+pub use observation::{FrozenObservation, Observation, Population};
 pub use plugin::{PolicyConfig, PolicyPlugin};
 pub use registry::{PolicyBuilder, PolicyRegistry};
 pub use state::PolicyState;
@@ -43,6 +43,27 @@ pub trait FreezePolicy: DynClone + Debug + Send {
 
     /// Says what is to become of the component that was observed.
     fn decide(&mut self, observation: &Observation<'_>) -> Decision;
+
+    /// The value by which this component is ranked among the active ones, for policies that compare components.
+    ///
+    /// It is asked of every active component before any of them is decided; [`Observation::rank`] then tells
+    /// `decide` how many have a lower one. A score that is not finite has no rank.
+    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
+        let _ = observation;
+        None
+    }
+
+    /// Whether it may answer [`Decision::Thaw`], so that frozen components are asked about too.
+    fn thaws(&self) -> bool {
+        false
+    }
+
+    /// Says whether a frozen component is to train again; asked at each check while it is frozen, and only when
+    /// [`thaws`](Self::thaws).
+    fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
+        let _ = observation;
+        Decision::Keep
+    }
 
     /// All that `decide` has learnt so far, as plain data. Empty for a policy without history.
     fn state(&self) -> PolicyState {

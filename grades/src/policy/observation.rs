@@ -20,6 +20,8 @@ pub struct Observation<'a> {
     step: u64,
     total_steps: u64,
     grace_over: bool,
+    learning_rate: Option<f64>,
+    rank: Option<usize>,
     population: Population<'a>,
 }
 
@@ -32,6 +34,8 @@ impl<'a> Observation<'a> {
             step: 1,
             total_steps: 1,
             grace_over: true,
+            learning_rate: None,
+            rank: None,
             population: Population::default(),
         }
     }
@@ -47,6 +51,20 @@ impl<'a> Observation<'a> {
     #[must_use]
     pub fn after_grace(mut self, over: bool) -> Self {
         self.grace_over = over;
+        self
+    }
+
+    /// The same under this learning rate.
+    #[must_use]
+    pub fn with_learning_rate(mut self, learning_rate: Option<f64>) -> Self {
+        self.learning_rate = learning_rate;
+        self
+    }
+
+    /// The same at this rank among the scores of the active components.
+    #[must_use]
+    pub fn ranked(mut self, rank: Option<usize>) -> Self {
+        self.rank = rank;
         self
     }
 
@@ -87,9 +105,50 @@ impl<'a> Observation<'a> {
         self.grace_over
     }
 
+    /// The optimizer's learning rate, where it can be read.
+    pub fn learning_rate(&self) -> Option<f64> {
+        self.learning_rate
+    }
+
+    /// How many active components have a lower [`score`](crate::FreezePolicy::score) at this check; equal scores
+    /// are ordered by position. `None` before the scores are known, and for a component without one.
+    pub fn rank(&self) -> Option<usize> {
+        self.rank
+    }
+
     /// The other components at the same check.
     pub fn population(&self) -> Population<'a> {
         self.population
+    }
+}
+
+/// What a policy may base its decision about a frozen component on: it has no gradient, hence no statistics.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct FrozenObservation<'a> {
+    /// The component that is asked about.
+    pub component: &'a Component,
+    /// The optimizer step, counted from 1.
+    pub step: u64,
+    /// The optimizer steps that the run was planned for.
+    pub total_steps: u64,
+    /// The step at which it froze.
+    pub frozen_at: u64,
+    /// The optimizer's learning rate, where it can be read.
+    pub learning_rate: Option<f64>,
+}
+
+impl<'a> FrozenObservation<'a> {
+    /// A component that froze at a step, seen at a later one.
+    pub fn new(component: &'a Component, frozen_at: u64, step: u64, total_steps: u64) -> Self {
+        Self { component, step, total_steps, frozen_at, learning_rate: None }
+    }
+
+    /// The same under this learning rate.
+    #[must_use]
+    pub fn with_learning_rate(mut self, learning_rate: Option<f64>) -> Self {
+        self.learning_rate = learning_rate;
+        self
     }
 }
 
@@ -97,23 +156,23 @@ impl<'a> Observation<'a> {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Population<'a> {
     samples: &'a [Option<ComponentSample>],
-    frozen: usize,
+    decided: usize,
 }
 
 impl<'a> Population<'a> {
-    /// The samples of all components, `None` for one without a gradient, and how many are frozen.
-    pub fn new(samples: &'a [Option<ComponentSample>], frozen: usize) -> Self {
-        Self { samples, frozen }
+    /// The samples of all components, `None` for one without a gradient, and how many are decided: frozen or cooling.
+    pub fn new(samples: &'a [Option<ComponentSample>], decided: usize) -> Self {
+        Self { samples, decided }
     }
 
-    /// How many components there are, frozen ones included.
+    /// How many components there are, decided ones included.
     pub fn total(&self) -> usize {
         self.samples.len()
     }
 
-    /// How many of them are frozen.
-    pub fn frozen(&self) -> usize {
-        self.frozen
+    /// How many of them are decided: frozen or cooling.
+    pub fn decided(&self) -> usize {
+        self.decided
     }
 
     /// The finite values of a statistic over the components that were measured.

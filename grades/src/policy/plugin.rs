@@ -27,6 +27,7 @@ pub trait PolicyConfig: FreezePolicy + Sized + 'static {
 #[derive(Debug, Clone, Copy)]
 pub struct PolicyPlugin {
     name: &'static str,
+    alias: Option<&'static str>,
     summary: &'static str,
     keys: &'static [Key],
     type_name: fn() -> &'static str,
@@ -38,11 +39,24 @@ impl PolicyPlugin {
     pub const fn of<P: PolicyConfig>() -> Self {
         Self {
             name: P::NAME,
+            alias: None,
             summary: P::SUMMARY,
             keys: P::KEYS,
             type_name: std::any::type_name::<P>,
             build: |section, builder| Some(Box::new(P::from_config(section, builder)?)),
         }
+    }
+
+    /// The same with a second name that configurations may use.
+    #[must_use]
+    pub const fn with_alias(mut self, alias: &'static str) -> Self {
+        self.alias = Some(alias);
+        self
+    }
+
+    /// The second name, where there is one.
+    pub fn alias(&self) -> Option<&'static str> {
+        self.alias
     }
 
     /// The name by which a configuration asks for it.

@@ -12,7 +12,8 @@ use crate::{Error, Problems, Result, Statistic};
 /// The policies that are linked into this program, by name and in the order of their names.
 #[derive(Debug)]
 pub struct PolicyRegistry {
-    plugins: BTreeMap<&'static str, &'static PolicyPlugin>,
+    /// Second names included.
+    names: BTreeMap<&'static str, &'static PolicyPlugin>,
 }
 
 impl PolicyRegistry {
@@ -40,38 +41,40 @@ impl PolicyRegistry {
         // types in the same order in every build.
         let mut all: Vec<_> = plugins.collect();
         all.sort_by_key(|plugin| (plugin.name(), plugin.type_name()));
-        let mut map: BTreeMap<&'static str, &'static PolicyPlugin> = BTreeMap::new();
-        for plugin in all {
-            if !is_kebab_case(plugin.name()) {
+        let mut names: BTreeMap<&'static str, &'static PolicyPlugin> = BTreeMap::new();
+        for (name, plugin) in all.into_iter().flat_map(|plugin| {
+            [Some(plugin.name()), plugin.alias()].into_iter().flatten().map(move |name| (name, plugin))
+        }) {
+            if !is_kebab_case(name) {
                 return Err(Error::Unsupported {
-                    what: format!("policy name \"{}\" of {}", plugin.name(), plugin.type_name()),
+                    what: format!("policy name \"{name}\" of {}", plugin.type_name()),
                     reason: "expected kebab-case: lower-case letters, digits and single hyphens".to_owned(),
                 });
             }
-            if let Some(first) = map.insert(plugin.name(), plugin) {
+            if let Some(first) = names.insert(name, plugin) {
                 return Err(Error::DuplicatePolicy {
-                    name: plugin.name().to_owned(),
+                    name: name.to_owned(),
                     first: first.type_name(),
                     second: plugin.type_name(),
                 });
             }
         }
-        Ok(Self { plugins: map })
+        Ok(Self { names })
     }
 
     /// The plug-ins, in the order of their names.
     pub fn plugins(&self) -> impl Iterator<Item = &'static PolicyPlugin> {
-        self.plugins.values().copied()
+        self.names.iter().filter(|(name, plugin)| **name == plugin.name()).map(|(_, plugin)| *plugin)
     }
 
-    /// The names, sorted.
+    /// The names that a configuration may use, second names included, sorted.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.plugins.keys().copied()
+        self.names.keys().copied()
     }
 
-    /// The plug-in of a name.
+    /// The plug-in of a name or second name.
     pub fn get(&self, name: &str) -> Option<&'static PolicyPlugin> {
-        self.plugins.get(name).copied()
+        self.names.get(name).copied()
     }
 }
 
@@ -141,6 +144,25 @@ impl<'a> PolicyBuilder<'a> {
             problems.push(path, format!("policy \"{name}\" refused its table without saying why"));
         }
         policy
+    }
+
+    /// Builds the child policies of a list under a key that must be given, at least one.
+    ///
+    /// `None` when a problem was noted.
+    pub fn children(&self, section: &mut Section<'_>, key: &str) -> Option<Vec<Box<dyn FreezePolicy>>> {
+        let tables = section.raw_tables(key)?;
+        if tables.is_empty() {
+            section.problem(key, "is empty; expected at least one policy's table");
+            return None;
+        }
+        let path = section.path_of(key);
+        // Every child is built before the first failure counts, so that all problems are noted.
+        let children: Vec<_> = tables
+            .into_iter()
+            .enumerate()
+            .map(|(index, table)| self.build(&format!("{path}[{index}]"), table, section.problems()))
+            .collect();
+        children.into_iter().collect()
     }
 
     /// Builds the child policy under a key that must be given; `None` when a problem was noted.

@@ -1,12 +1,16 @@
 //! What is measured of a component's gradient, once per check.
 
+mod filter;
 mod sample;
 mod set;
 mod snapshot;
+mod two_batch;
 
+pub use filter::MomentFilter;
 pub use sample::ComponentSample;
 pub use set::StatisticSet;
 pub use snapshot::GradientSnapshot;
+pub use two_batch::TwoBatch;
 
 use std::fmt;
 use std::str::FromStr;
@@ -39,11 +43,39 @@ pub enum Statistic {
     GradL2,
     /// √(Σg² ÷ N), free of the matrix's size.
     GradRms,
+    /// Σ|gₜ − gₜ₋₁| from one optimizer step to the next (GradES, arXiv 2509.01842v3, Eq. 1). For parity: a steady
+    /// gradient makes it small, pure noise makes it √2·‖g‖₁. It keeps a copy of every gradient.
+    GradDeltaL1,
+    /// Σ|Wₜ − Wₜ₋ₖ| from one check to the next (the Python package `grades` 1.0.6). For parity: it follows the
+    /// learning rate. It keeps a copy of every weight.
+    WeightDeltaL1,
+    /// ‖ΔW‖₁ ÷ (N·lr) of the optimizer's last update, weight decay left out. Under Adam pure noise gives
+    /// √((1 − β₁) ÷ (1 + β₁))·√(2 ÷ π), 0.183 at β₁ = 0.9.
+    UpdateMeanAbs,
+    /// The share of the gradient that is signal: |mean|² ÷ (|mean|² + noise), estimated without bias from the
+    /// optimizer's first moment; see [`MomentFilter`]. Near 0 when noise is all that is left.
+    SignalFraction,
+    /// |G|², the squared norm of the true gradient, estimated from one small and one large batch (McCandlish et al.,
+    /// arXiv 1812.06162, Eq. A.2). Needs gradient accumulation; may be below 0.
+    TwoBatchSignal,
+    /// tr(Σ) ÷ B, the squared norm of the large batch's noise, estimated in the same way (Eq. A.3).
+    TwoBatchNoise,
 }
 
 impl Statistic {
     /// All statistics.
-    pub const ALL: [Statistic; 4] = [Self::GradL1, Self::GradMeanAbs, Self::GradL2, Self::GradRms];
+    pub const ALL: [Statistic; 10] = [
+        Self::GradL1,
+        Self::GradMeanAbs,
+        Self::GradL2,
+        Self::GradRms,
+        Self::GradDeltaL1,
+        Self::WeightDeltaL1,
+        Self::UpdateMeanAbs,
+        Self::SignalFraction,
+        Self::TwoBatchSignal,
+        Self::TwoBatchNoise,
+    ];
 
     /// The kebab-case name.
     pub fn name(self) -> &'static str {
@@ -52,7 +84,20 @@ impl Statistic {
             Self::GradMeanAbs => "grad-mean-abs",
             Self::GradL2 => "grad-l2",
             Self::GradRms => "grad-rms",
+            Self::GradDeltaL1 => "grad-delta-l1",
+            Self::WeightDeltaL1 => "weight-delta-l1",
+            Self::UpdateMeanAbs => "update-mean-abs",
+            Self::SignalFraction => "signal-fraction",
+            Self::TwoBatchSignal => "two-batch-signal",
+            Self::TwoBatchNoise => "two-batch-noise",
         }
+    }
+
+    /// Whether it stays the same when every gradient is multiplied by one positive constant.
+    ///
+    /// [`UpdateMeanAbs`](Self::UpdateMeanAbs) does under Adam only, and so does not count.
+    pub fn is_scale_free(self) -> bool {
+        matches!(self, Self::SignalFraction)
     }
 
     pub(crate) fn index(self) -> usize {

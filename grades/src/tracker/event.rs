@@ -2,15 +2,30 @@
 
 use serde::Serialize;
 
-use crate::policy::Cause;
-use crate::{Component, ComponentKind, Statistic};
+use crate::policy::{Cause, Measure};
+use crate::{Component, ComponentKind};
 
-/// A component froze.
+/// What happened to a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// It was decided that it has converged; its learning rate falls from the next step on.
+    Cool,
+    /// It froze; no update after this step moves it.
+    Freeze,
+    /// It trains again from the next step on.
+    Thaw,
+}
+
+/// A component began to cool, froze, or was thawed.
 ///
 /// As JSON it is one line of `freezes.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FreezeEvent {
-    /// The optimizer step whose statistics decided, counted from 1; no update after it moves the component.
+    /// What happened.
+    pub event: EventKind,
+    /// The optimizer step after which it happened, counted from 1.
     pub step: u64,
     /// The component's name.
     pub component: String,
@@ -18,29 +33,35 @@ pub struct FreezeEvent {
     pub kind: ComponentKind,
     /// Its transformer block.
     pub layer: Option<u32>,
-    /// The statistic that decided.
-    pub statistic: Statistic,
-    /// The statistic's value.
+    /// What decided: mostly a statistic.
+    pub statistic: Measure,
+    /// Its value.
     pub value: f64,
     /// What the value was compared with.
     pub threshold: f64,
     /// The policy that decided.
     pub policy: &'static str,
-    /// How many numbers the component holds.
+    /// How many elements the component holds.
     pub parameters: u64,
-    /// The component's position.
+    /// The component's position among all.
     #[serde(skip)]
     pub index: usize,
 }
 
 impl FreezeEvent {
-    pub(super) fn new(step: u64, index: usize, component: &Component, cause: Cause) -> Self {
+    /// Whether the component froze.
+    pub fn is_freeze(&self) -> bool {
+        self.event == EventKind::Freeze
+    }
+
+    pub(super) fn new(event: EventKind, step: u64, index: usize, component: &Component, cause: Cause) -> Self {
         Self {
+            event,
             step,
             component: component.name.clone(),
             kind: component.kind,
             layer: component.layer,
-            statistic: cause.statistic,
+            statistic: cause.measure,
             value: cause.value,
             threshold: cause.threshold,
             policy: cause.policy,

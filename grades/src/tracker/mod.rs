@@ -1,19 +1,22 @@
-//! The tracker: asks each active component's policy and remembers what is frozen. Pure; no tensors.
+//! The tracker: asks each active component's policy and remembers what cools and what is frozen. Pure; no tensors.
 
 mod event;
+mod ranks;
 mod report;
+mod track;
 
-pub use event::FreezeEvent;
+pub use event::{EventKind, FreezeEvent};
 pub use report::StepReport;
 
-use crate::config::FreezingConfig;
-use crate::config::Schedule;
-use crate::policy::{Decision, FreezePolicy, Observation, Population};
+use crate::config::{FreezingConfig, Schedule};
+use crate::policy::{Decision, FrozenObservation, Observation, Population};
 use crate::{Component, ComponentMap, GradientSnapshot, Result, StatisticSet};
+use track::{Phase, Track};
 
 /// Asks each active component's policy at each check, and remembers what is frozen.
 ///
-/// It sees numbers only, so it can be driven without libtorch:
+/// A component is active, then perhaps cools, then is frozen; a policy that thaws makes it active again. It sees
+/// numbers only, so it can be driven without libtorch:
 ///
 /// ```
 /// # use grades::{Decision, FreezePolicy, Observation, Statistic, StatisticSet};
@@ -46,22 +49,15 @@ pub struct FreezeTracker {
     schedule: Schedule,
     tracks: Vec<Track>,
     statistics: StatisticSet,
+    thaws: bool,
     frozen: usize,
-}
-
-/// One component's history.
-#[derive(Debug, Clone)]
-struct Track {
-    policy: Box<dyn FreezePolicy>,
-    /// Finite samples so far.
-    samples: u64,
-    frozen_at: Option<u64>,
+    cooling: usize,
 }
 
 /// What a check found.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Check {
-    /// The components that freeze now, in the order of the components.
+    /// What happens to components now, in the order of the components.
     pub events: Vec<FreezeEvent>,
     /// The components whose statistics were not finite, as positions; they were skipped.
     pub non_finite: Vec<usize>,
@@ -77,9 +73,9 @@ impl FreezeTracker {
         let schedule = config.schedule(total_steps)?;
         let prototype = config.prototype(total_steps)?;
         let statistics = prototype.statistics();
-        let track = Track { policy: prototype, samples: 0, frozen_at: None };
-        let tracks = vec![track; map.components().len()];
-        Ok(Self { map, schedule, tracks, statistics, frozen: 0 })
+        let thaws = prototype.thaws();
+        let tracks = vec![Track::new(prototype); map.components().len()];
+        Ok(Self { map, schedule, tracks, statistics, thaws, frozen: 0, cooling: 0 })
     }
 
     /// Whether the statistics of this optimizer step (counted from 1) are to be checked.
@@ -87,7 +83,7 @@ impl FreezeTracker {
         step.is_multiple_of(self.schedule.check_every) && !self.all_frozen()
     }
 
-    /// Asks the policies of all active components; a frozen one stays as it is.
+    /// Asks the policies of all active components, and of frozen ones where the policy thaws.
     ///
     /// Samples that are not finite are skipped: the policy is not asked, and the component is reported. During
     /// the grace period the policies are asked, but nothing freezes; neither does a component at its first
@@ -96,32 +92,99 @@ impl FreezeTracker {
         let mut check = Check::default();
         let step = snapshot.step();
         let grace_over = step > self.schedule.grace_steps;
-        let population = Population::new(snapshot.samples(), self.frozen);
-        let active = self.map.components().iter().zip(&mut self.tracks).zip(snapshot.samples()).enumerate();
-        for (index, ((component, track), sample)) in active {
-            let Some(sample) = sample else { continue };
-            if track.frozen_at.is_some() {
-                continue;
-            }
-            if !sample.is_finite() {
-                check.non_finite.push(index);
-                continue;
-            }
-            track.samples += 1;
-            let observation = Observation::new(component, sample)
+        let population = Population::new(snapshot.samples(), self.frozen + self.cooling);
+        let observe = |component, sample| {
+            Observation::new(component, sample)
                 .at(step, self.schedule.total_steps)
                 .after_grace(grace_over)
-                .among(population);
-            match track.policy.decide(&observation) {
-                Decision::Freeze(cause) if grace_over && track.samples > 1 => {
-                    track.frozen_at = Some(step);
-                    self.frozen += 1;
-                    check.events.push(FreezeEvent::new(step, index, component, cause));
+                .with_learning_rate(snapshot.learning_rate())
+                .among(population)
+        };
+        let components = self.map.components();
+        let ranks = ranks::ranks(self.tracks.iter_mut().zip(components).zip(snapshot.samples()).map(
+            |((track, component), sample)| {
+                let sample = sample.as_ref().filter(|sample| track.is_active() && sample.is_finite())?;
+                track.policy.score(&observe(component, sample))
+            },
+        ));
+        for (index, track) in self.tracks.iter_mut().enumerate() {
+            let (component, sample) = (&components[index], snapshot.samples().get(index).and_then(Option::as_ref));
+            let event = |kind, cause| FreezeEvent::new(kind, step, index, component, cause);
+            match (track.phase, sample) {
+                (Phase::Active, Some(sample)) if !sample.is_finite() => check.non_finite.push(index),
+                (Phase::Active, Some(sample)) => {
+                    track.samples += 1;
+                    let decision = track.policy.decide(&observe(component, sample).ranked(ranks[index]));
+                    let Decision::Freeze(cause) = decision else { continue };
+                    if !grace_over || track.samples < 2 {
+                        continue;
+                    }
+                    let steps = self.schedule.cooldown.steps(step.saturating_sub(track.since));
+                    if steps == 0 {
+                        track.phase = Phase::Frozen { at: step };
+                        self.frozen += 1;
+                        check.events.push(event(EventKind::Freeze, cause));
+                    } else {
+                        track.phase = Phase::Cooling { from: step, steps, cause };
+                        self.cooling += 1;
+                        check.events.push(event(EventKind::Cool, cause));
+                    }
                 }
-                Decision::Freeze(_) | Decision::Keep => {}
+                (Phase::Frozen { at }, _) if track.policy.thaws() => {
+                    let frozen = FrozenObservation::new(component, at, step, self.schedule.total_steps)
+                        .with_learning_rate(snapshot.learning_rate());
+                    if let Decision::Thaw(cause) = track.policy.decide_frozen(&frozen) {
+                        (track.phase, track.samples, track.since) = (Phase::Active, 0, step);
+                        self.frozen -= 1;
+                        check.events.push(event(EventKind::Thaw, cause));
+                    }
+                }
+                (Phase::Active | Phase::Cooling { .. } | Phase::Frozen { .. }, _) => {}
             }
         }
         check
+    }
+
+    /// Freezes the components that have cooled down with the update of this optimizer step.
+    ///
+    /// To be called after every step, checked or not.
+    pub fn finish_cooling(&mut self, step: u64) -> Vec<FreezeEvent> {
+        let mut events = Vec::new();
+        if self.cooling == 0 {
+            return events;
+        }
+        for (index, track) in self.tracks.iter_mut().enumerate() {
+            if let Phase::Cooling { from, steps, cause } = track.phase
+                && step >= from + steps
+            {
+                track.phase = Phase::Frozen { at: step };
+                self.cooling -= 1;
+                self.frozen += 1;
+                events.push(FreezeEvent::new(EventKind::Freeze, step, index, &self.map.components()[index], cause));
+            }
+        }
+        events
+    }
+
+    /// The factor on the learning rate of the component at this position, for the update of this optimizer step:
+    /// 1 while it is active, falling in a straight line while it cools, 0 when it is frozen.
+    ///
+    /// It takes 16 values, so that one call of a fused kernel still updates many components.
+    pub fn learning_rate_factor(&self, component: usize, step: u64) -> f64 {
+        self.tracks.get(component).map_or(1.0, |track| track.factor(step))
+    }
+
+    /// The mean of the components' factors over one transformer block, or over all of them: what parameters that
+    /// belong to no component follow.
+    pub fn mean_factor(&self, layer: Option<u32>, step: u64) -> f64 {
+        let inside = |component: &Component| layer.is_none() || component.layer == layer;
+        let factors = self.components().iter().zip(&self.tracks).filter(|(component, _)| inside(component));
+        let (count, sum) = factors.fold((0, 0.0), |(count, sum), (_, track)| (count + 1, sum + track.factor(step)));
+        match (count, layer) {
+            // A block without a component of its own follows all.
+            (0, Some(_)) => self.mean_factor(None, step),
+            (count, _) => track::quantised(sum / f64::from(count)),
+        }
     }
 
     /// The components, in the order of snapshots.
@@ -139,6 +202,21 @@ impl FreezeTracker {
         self.statistics
     }
 
+    /// Whether a policy may bring a frozen component back.
+    pub fn thaws(&self) -> bool {
+        self.thaws
+    }
+
+    /// Whether components cool before they freeze.
+    pub fn cools(&self) -> bool {
+        !self.schedule.cooldown.is_off()
+    }
+
+    /// Whether the component at this position is watched: neither cooling nor frozen.
+    pub fn is_active(&self, component: usize) -> bool {
+        self.tracks.get(component).is_some_and(Track::is_active)
+    }
+
     /// Whether the component at this position is frozen.
     pub fn is_frozen(&self, component: usize) -> bool {
         self.frozen_at(component).is_some()
@@ -146,12 +224,20 @@ impl FreezeTracker {
 
     /// The optimizer step at which the component at this position froze.
     pub fn frozen_at(&self, component: usize) -> Option<u64> {
-        self.tracks.get(component).and_then(|track| track.frozen_at)
+        match self.tracks.get(component)?.phase {
+            Phase::Frozen { at } => Some(at),
+            Phase::Active | Phase::Cooling { .. } => None,
+        }
     }
 
     /// How many components are frozen.
     pub fn frozen(&self) -> usize {
         self.frozen
+    }
+
+    /// How many components cool.
+    pub fn cooling(&self) -> usize {
+        self.cooling
     }
 
     /// How many components there are.
@@ -166,9 +252,7 @@ impl FreezeTracker {
 
     /// Whether the share of frozen components has reached `stop_at`.
     pub fn should_stop(&self) -> bool {
-        // 0.55 × 100 is a little above 55 in binary; a share of 0.55 means 55.
-        let needed = (self.schedule.stop_at * self.tracks.len() as f64 - 1e-9).ceil().max(1.0);
-        self.frozen as f64 >= needed
+        self.frozen as f64 >= self.schedule.stop_at * self.tracks.len() as f64
     }
 
     /// The optimizer steps that the run is planned for.

@@ -21,10 +21,12 @@ pub struct StepReport {
     pub grad_norm: Option<f64>,
     /// The statistics, when this step was checked.
     pub snapshot: Option<GradientSnapshot>,
-    /// The components that froze, in the order of the components.
+    /// What happened to components: what began to cool, froze or was thawed.
     pub events: Vec<FreezeEvent>,
     /// The names of the components whose statistics were not finite.
     pub non_finite: Vec<String>,
+    /// How many components cool after the step.
+    pub cooling: usize,
     /// How many components are frozen after the step.
     pub frozen: usize,
     /// How many components there are.
@@ -45,6 +47,7 @@ impl StepReport {
             snapshot: None,
             events: Vec::new(),
             non_finite: Vec::new(),
+            cooling: 0,
             frozen: 0,
             total,
             should_stop: false,
@@ -54,6 +57,7 @@ impl StepReport {
     /// Brings the counts up to date with the tracker.
     #[cfg(feature = "torch")]
     pub(crate) fn take_counts(&mut self, tracker: &FreezeTracker) {
+        self.cooling = tracker.cooling();
         self.frozen = tracker.frozen();
         self.should_stop = tracker.should_stop();
     }
@@ -63,7 +67,7 @@ impl StepReport {
     pub(crate) fn take_check(&mut self, check: Check, snapshot: GradientSnapshot, tracker: &FreezeTracker) {
         let name = |index: &usize| tracker.components()[*index].name.clone();
         self.non_finite = check.non_finite.iter().map(name).collect();
-        self.events = check.events;
+        self.events.extend(check.events);
         self.snapshot = Some(snapshot);
         self.take_counts(tracker);
     }

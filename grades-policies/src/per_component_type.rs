@@ -1,0 +1,282 @@
+//! `per-component-type`: a policy for each kind, layer or name.
+
+use grades::config::{Key, Section};
+use grades::{
+    Component, ComponentKind, ComponentPattern, Decision, Error, FreezePolicy, FrozenObservation, Observation,
+    PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result, StatisticSet, submit,
+};
+use serde::{Deserialize, Serialize};
+
+/// Asks another policy for each component, chosen by its kind, layer or name.
+///
+/// As TOML, from the weakest to the strongest choice:
+///
+/// ```toml
+/// [freezing.policy]
+/// name = "per-component-type"
+/// default = { name = "signal-fraction" }             # components that nothing else names
+/// attention = { name = "signal-fraction", hits = 3 } # attention or mlp
+/// query = { name = "fixed-threshold", tau = 0.02 }   # a kind
+///
+/// [[freezing.policy.rules]]                          # the last rule that fits wins
+/// layers = [0, 3]                                    # first and last block
+/// kinds = ["value", "mlp"]
+/// match = '.*\.layer\.\d+\..*'                       # the component's whole name
+/// policy = { name = "patience", policy = { name = "fixed-threshold", tau = 0.01 } }
+/// ```
+///
+/// All that a rule gives must fit. A component for which there is no policy never freezes.
+#[derive(Debug, Clone)]
+pub struct PerComponentType {
+    rules: Vec<(Selector, Box<dyn FreezePolicy>)>,
+    /// The rule of the component that this clone is for, once that is known.
+    chosen: Choice,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Choice {
+    /// Nothing has been observed yet.
+    Open,
+    /// No rule fits.
+    Nothing,
+    /// The rule in this place.
+    Rule(usize),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct History {
+    chosen: Choice,
+    policy: PolicyState,
+}
+
+/// Which components a rule is for; what is not given fits all.
+#[derive(Debug, Clone, Default)]
+pub struct Selector {
+    kinds: Option<Vec<ComponentKind>>,
+    layers: Option<(u32, u32)>,
+    pattern: Option<ComponentPattern>,
+}
+
+impl Selector {
+    /// Fits all components.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Fits these kinds.
+    #[must_use]
+    pub fn kinds(mut self, kinds: impl IntoIterator<Item = ComponentKind>) -> Self {
+        self.kinds = Some(kinds.into_iter().collect());
+        self
+    }
+
+    /// Fits the blocks from `first` to `last`.
+    #[must_use]
+    pub fn layers(mut self, first: u32, last: u32) -> Self {
+        self.layers = Some((first, last));
+        self
+    }
+
+    fn fits(&self, component: &Component) -> bool {
+        let inside = |(first, last)| component.layer.is_some_and(|layer| (first..=last).contains(&layer));
+        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&component.kind))
+            && self.layers.is_none_or(inside)
+            && self.pattern.as_ref().is_none_or(|pattern| pattern.find(&component.name).is_some())
+    }
+
+    /// What tells one selector from another.
+    fn key(&self) -> (Option<&[ComponentKind]>, Option<(u32, u32)>, Option<&str>) {
+        (self.kinds.as_deref(), self.layers, self.pattern.as_ref().map(ComponentPattern::source))
+    }
+}
+
+impl PerComponentType {
+    /// Asks the policy of the last rule that fits a component.
+    pub fn new(rules: Vec<(Selector, Box<dyn FreezePolicy>)>) -> Self {
+        Self { rules, chosen: Choice::Open }
+    }
+
+    /// The policy for a component; a clone serves one component only, so it is chosen once.
+    fn policy(&mut self, component: &Component) -> Option<&mut Box<dyn FreezePolicy>> {
+        if self.chosen == Choice::Open {
+            let last = self.rules.iter().rposition(|(selector, _)| selector.fits(component));
+            self.chosen = last.map_or(Choice::Nothing, Choice::Rule);
+        }
+        match self.chosen {
+            Choice::Rule(place) => self.rules.get_mut(place).map(|(_, policy)| policy),
+            Choice::Open | Choice::Nothing => None,
+        }
+    }
+}
+
+impl FreezePolicy for PerComponentType {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn statistics(&self) -> StatisticSet {
+        self.rules.iter().fold(StatisticSet::default(), |set, (_, policy)| set.union(policy.statistics()))
+    }
+
+    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
+        self.policy(observation.component())?.score(observation)
+    }
+
+    fn decide(&mut self, observation: &Observation<'_>) -> Decision {
+        self.policy(observation.component()).map_or(Decision::Keep, |policy| policy.decide(observation))
+    }
+
+    fn thaws(&self) -> bool {
+        self.rules.iter().any(|(_, policy)| policy.thaws())
+    }
+
+    fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
+        match self.policy(observation.component).filter(|policy| policy.thaws()) {
+            Some(policy) => policy.decide_frozen(observation),
+            None => Decision::Keep,
+        }
+    }
+
+    fn state(&self) -> PolicyState {
+        let policy = match self.chosen {
+            Choice::Rule(place) => self.rules.get(place).map(|(_, policy)| policy.state()),
+            Choice::Open | Choice::Nothing => None,
+        };
+        PolicyState::of(&History { chosen: self.chosen, policy: policy.unwrap_or_default() })
+    }
+
+    fn restore(&mut self, state: &PolicyState) -> Result<()> {
+        let History { chosen, policy } = state.read(Self::NAME)?;
+        match chosen {
+            Choice::Rule(place) => match self.rules.get_mut(place) {
+                Some((_, rule)) => rule.restore(&policy)?,
+                None => {
+                    let reason = format!("rule {place} of {} rules", self.rules.len());
+                    return Err(Error::State { what: format!("policy \"{}\"", Self::NAME), reason });
+                }
+            },
+            Choice::Open | Choice::Nothing => policy.expect_empty(Self::NAME)?,
+        }
+        self.chosen = chosen;
+        Ok(())
+    }
+
+    fn is_scale_free(&self) -> bool {
+        self.rules.iter().all(|(_, policy)| policy.is_scale_free())
+    }
+}
+
+const RULE: &[Key] = &[
+    Key::new("kinds", "component kinds; attention and mlp name several"),
+    Key::new("layers", "the first and the last transformer block, [FIRST, LAST]"),
+    Key::new("match", "regular expression over the component's whole name"),
+    Key::new("policy", "the policy's table (required)"),
+];
+
+impl PolicyConfig for PerComponentType {
+    const NAME: &'static str = "per-component-type";
+    const SUMMARY: &'static str = "asks another policy for each kind, layer range or name pattern";
+    const KEYS: &'static [Key] = &[
+        Key::new("default", "the policy of components that nothing else names"),
+        Key::new("attention", "the policy of all attention projections"),
+        Key::new("mlp", "the policy of all feed-forward projections"),
+        Key::new("query", "the policy of one kind; so for the kinds that follow"),
+        Key::new("key", "of the key projections"),
+        Key::new("value", "of the value projections"),
+        Key::new("output", "of attention's output projections"),
+        Key::new("gate", "of the gate projections"),
+        Key::new("up", "of the up projections"),
+        Key::new("down", "of the down projections"),
+        Key::new("fused-qkv", "of fused query, key and value"),
+        Key::new("fused-gate-up", "of fused gate and up"),
+        Key::new("embedding", "of embeddings, where they are tracked"),
+        Key::new("norm", "of normalisations, where they are tracked"),
+        Key::new("head", "of heads, where they are tracked"),
+        Key::new("adapter", "of adapters"),
+        Key::new("other", "of anything else that is tracked"),
+        Key::new("rules", "tables of kinds, layers, match and policy; the last that fits wins"),
+    ];
+
+    fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
+        let mut rules = Vec::new();
+        let mut complete = true;
+        // In the order of KEYS, which goes from the weakest to the strongest choice.
+        for key in Self::KEYS.iter().map(|key| key.name).filter(|key| *key != "rules") {
+            if !section.has(key) {
+                continue;
+            }
+            let selector = match ComponentKind::group(key) {
+                Ok(kinds) => Selector::all().kinds(kinds),
+                Err(_) => Selector::all(),
+            };
+            match builder.child(section, key) {
+                Some(policy) => rules.push((selector, policy)),
+                None => complete = false,
+            }
+        }
+        let named = rules.len();
+        section.tables("rules", RULE, |rule| {
+            let selector = read_selector(rule);
+            let policy = builder.child(rule, "policy");
+            let (Some(selector), Some(policy)) = (selector, policy) else {
+                complete = false;
+                return;
+            };
+            let same = rules[named..].iter().position(|(other, _)| other.key() == selector.key());
+            if let Some(place) = same {
+                rule.problem("policy", format!("contradicts rules[{place}], which is for the same components"));
+                complete = false;
+            }
+            rules.push((selector, policy));
+        });
+        if complete && rules.is_empty() {
+            section.problem("default", "there is no policy at all: give default, a kind, or rules");
+            return None;
+        }
+        complete.then(|| Self::new(rules))
+    }
+}
+
+fn read_selector(rule: &mut Section<'_>) -> Option<Selector> {
+    let mut selector = Selector::all();
+    let mut complete = true;
+    if let Some(words) = rule.texts("kinds") {
+        let mut kinds = Vec::new();
+        for word in words {
+            match ComponentKind::group(&word) {
+                Ok(group) => kinds.extend(group),
+                Err(error) => {
+                    rule.problem("kinds", error.to_string());
+                    complete = false;
+                }
+            }
+        }
+        selector = selector.kinds(kinds);
+    } else if rule.has("kinds") {
+        complete = false;
+    }
+    if rule.has("layers") {
+        let expected = "[FIRST, LAST] with FIRST up to LAST";
+        let layers = rule.value_or("layers", None, expected, |value| {
+            let (first, last): (u32, u32) = value.try_into().ok()?;
+            (first <= last).then_some(Some((first, last)))
+        });
+        complete &= layers.is_some();
+        selector.layers = layers.flatten();
+    }
+    if rule.has("match") {
+        match rule.text("match").map(|source| (ComponentPattern::new(&source, ComponentKind::Other), source)) {
+            Some((Ok(pattern), _)) => selector.pattern = Some(pattern),
+            Some((Err(error), source)) => {
+                rule.problem("match", format!("\"{source}\": {error}"));
+                complete = false;
+            }
+            None => complete = false,
+        }
+    }
+    complete.then_some(selector)
+}
+
+submit! { PolicyPlugin::of::<PerComponentType>() }

@@ -1,0 +1,133 @@
+//! `plateau`: a gradient that has fallen and no longer changes.
+
+use std::collections::VecDeque;
+
+use grades::config::{Key, Section};
+use grades::{
+    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result, Statistic,
+    StatisticSet, submit,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::common::{self, Hits};
+
+/// Freezes a component whose gradient is below a share of its peak and flat.
+///
+/// With a least-squares line through ln E over the last `window` checks, E = Σ|g| ÷ N, it freezes when, at `hits`
+/// checks in a row, the mean of ln E is at most ln ρ below its peak's, the line's slope is within ± `slope` a check,
+/// and the slope is within two of its standard errors of 0. Flat alone would not do: a gradient is flat before it
+/// begins to fall, too.
+///
+/// ```
+/// use grades_policies::Plateau;
+///
+/// let policy = Plateau::new(0.7, 0.005, 20, 5);
+/// # let _ = policy;
+/// ```
+#[derive(Debug, Clone)]
+pub struct Plateau {
+    rho: f64,
+    slope: f64,
+    window: u64,
+    hits: u64,
+    history: History,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct History {
+    /// ln E at the last checks.
+    logs: VecDeque<f64>,
+    /// The highest mean of a window so far.
+    peak: Option<f64>,
+    seen: Hits,
+}
+
+impl Plateau {
+    /// Freezes below the share `rho` of the peak and within ± `slope` a check, over `window` checks, at `hits` checks
+    /// in a row.
+    pub fn new(rho: f64, slope: f64, window: u64, hits: u64) -> Self {
+        Self { rho, slope, window, hits, history: History::default() }
+    }
+}
+
+/// The slope of a least-squares line through values at 0, 1, 2, …, and the slope's standard error.
+fn slope(values: &VecDeque<f64>, mean: f64) -> (f64, f64) {
+    let n = values.len() as f64;
+    let middle = (n - 1.0) / 2.0;
+    let offsets = || values.iter().enumerate().map(|(place, value)| (place as f64 - middle, value - mean));
+    let spread: f64 = offsets().map(|(x, _)| x * x).sum();
+    let slope = offsets().map(|(x, y)| x * y).sum::<f64>() / spread;
+    let residuals: f64 = offsets().map(|(x, y)| (y - slope * x).powi(2)).sum();
+    (slope, (residuals / (n - 2.0) / spread).sqrt())
+}
+
+impl FreezePolicy for Plateau {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn statistics(&self) -> StatisticSet {
+        StatisticSet::of([Statistic::GradMeanAbs])
+    }
+
+    fn decide(&mut self, observation: &Observation<'_>) -> Decision {
+        let value = observation.value(Statistic::GradMeanAbs).filter(|value| value.is_finite() && *value > 0.0);
+        let Some(value) = value else { return Decision::Keep };
+        let History { logs, peak, seen } = &mut self.history;
+        logs.push_back(value.ln());
+        if (logs.len() as u64) > self.window {
+            logs.pop_front();
+        }
+        if (logs.len() as u64) < self.window {
+            return Decision::Keep;
+        }
+        let mean = logs.iter().sum::<f64>() / logs.len() as f64;
+        let peak = *peak.insert(peak.map_or(mean, |peak| peak.max(mean)));
+        let (slope, error) = slope(logs, mean);
+        let flat = slope.abs() <= self.slope && slope.abs() <= 2.0 * error + f64::EPSILON;
+        let threshold = (peak + self.rho.ln()).exp();
+        if !seen.count(flat && mean.exp() <= threshold, self.hits) {
+            return Decision::Keep;
+        }
+        Decision::freeze_at_or_below(Self::NAME, Statistic::GradMeanAbs, mean.exp(), threshold)
+    }
+
+    fn state(&self) -> PolicyState {
+        PolicyState::of(&self.history)
+    }
+
+    fn restore(&mut self, state: &PolicyState) -> Result<()> {
+        self.history = state.read(Self::NAME)?;
+        Ok(())
+    }
+
+    fn is_scale_free(&self) -> bool {
+        true
+    }
+}
+
+impl PolicyConfig for Plateau {
+    const NAME: &'static str = "plateau";
+    const SUMMARY: &'static str = "freezes once the gradient has fallen below a share of its peak and stays flat";
+    const KEYS: &'static [Key] = &[
+        Key::new("rho", "the share of the peak, between 0 and 1 (0.7)"),
+        Key::new("slope", "the largest change of ln E a check, above 0 (0.005)"),
+        Key::new("window", "checks that the line reaches over, at least 3 (20)"),
+        common::HITS,
+    ];
+
+    fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
+        let rho = section.number_or("rho", 0.7, "a share between 0 and 1", |rho| rho > 0.0 && rho < 1.0);
+        let slope = section.number_or("slope", 0.005, "a number above 0", |slope| slope > 0.0 && slope.is_finite());
+        let window = common::window(section, builder);
+        if window.is_some_and(|window| window < 3) {
+            section.problem("window", "expected at least 3: a line through two points has no error");
+            return None;
+        }
+        let hits = common::hits(section);
+        Some(Self::new(rho?, slope?, window?, hits?))
+    }
+}
+
+submit! { PolicyPlugin::of::<Plateau>() }

@@ -1,0 +1,106 @@
+//! `quota`: so many components at each point of the run, the quietest first.
+
+use grades::config::{Key, Section};
+use grades::{
+    Cause, Decision, FreezePolicy, Measure, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result,
+    Statistic, StatisticSet, submit,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::common::{self, Average};
+
+/// Freezes the components whose gradients have fallen furthest, as many as a schedule allows.
+///
+/// With x the progress of the run from 0 to 1, f·(1 − (1 − x)³) of all components may be frozen, the cubic schedule
+/// of gradual pruning (Zhu and Gupta, arXiv 1710.01878, Eq. 1). Components are ranked by E ÷ max E, where E is the
+/// bias-corrected moving average of Σ|g| ÷ N over `window` checks. The run's cost is then known before it begins.
+///
+/// ```
+/// use grades_policies::Quota;
+///
+/// let policy = Quota::new(0.8, 20);
+/// # let _ = policy;
+/// ```
+#[derive(Debug, Clone)]
+pub struct Quota {
+    max_share: f64,
+    window: u64,
+    history: History,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct History {
+    average: Average,
+    peak: f64,
+}
+
+impl Quota {
+    /// Freezes up to the share `max_share` of the components, judged by averages over `window` checks.
+    pub fn new(max_share: f64, window: u64) -> Self {
+        Self { max_share, window, history: History::default() }
+    }
+}
+
+impl FreezePolicy for Quota {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn statistics(&self) -> StatisticSet {
+        StatisticSet::of([Statistic::GradMeanAbs])
+    }
+
+    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
+        let value = observation.value(Statistic::GradMeanAbs).filter(|value| value.is_finite())?;
+        let History { average, peak } = &mut self.history;
+        average.push(value, self.window);
+        let mean = average.ready(self.window)?;
+        *peak = peak.max(mean);
+        (*peak > 0.0).then(|| mean / *peak)
+    }
+
+    fn decide(&mut self, observation: &Observation<'_>) -> Decision {
+        let Some(rank) = observation.rank() else { return Decision::Keep };
+        let population = observation.population();
+        let share = self.max_share * (1.0 - (1.0 - observation.progress()).powi(3));
+        // Rounding must not take the last component of a full share away.
+        let allowed = (share * population.total() as f64 + 1e-9).floor();
+        let left = allowed - population.decided() as f64;
+        if (rank as f64) < left {
+            let measure = Measure::Rank;
+            Decision::Freeze(Cause { policy: Self::NAME, measure, value: rank as f64, threshold: left })
+        } else {
+            Decision::Keep
+        }
+    }
+
+    fn state(&self) -> PolicyState {
+        PolicyState::of(&self.history)
+    }
+
+    fn restore(&mut self, state: &PolicyState) -> Result<()> {
+        self.history = state.read(Self::NAME)?;
+        Ok(())
+    }
+
+    fn is_scale_free(&self) -> bool {
+        true
+    }
+}
+
+impl PolicyConfig for Quota {
+    const NAME: &'static str = "quota";
+    const SUMMARY: &'static str = "freezes the quietest components, as many as a schedule over the run allows";
+    const KEYS: &'static [Key] =
+        &[Key::new("max_share", "share of the components frozen at the end, above 0, up to 1 (1.0)"), common::WINDOW];
+
+    fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
+        let expected = "a share above 0, up to 1";
+        let max_share = section.number_or("max_share", 1.0, expected, |share| share > 0.0 && share <= 1.0);
+        let window = common::window(section, builder);
+        Some(Self::new(max_share?, window?))
+    }
+}
+
+submit! { PolicyPlugin::of::<Quota>() }

@@ -1,0 +1,99 @@
+//! `relative-to-peak`: a gradient that has fallen to a share of its largest.
+
+use grades::config::{Key, Section};
+use grades::{
+    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result, Statistic,
+    StatisticSet, submit,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::common::{self, Average, Hits};
+
+/// Freezes a component whose mean absolute gradient has fallen to a share of its peak.
+///
+/// With E the bias-corrected moving average of Σ|g| ÷ N over `window` checks, it freezes when E ≤ ρ · max E at `hits`
+/// checks in a row. Free of the matrix's size and of the loss's scale. It never fires where the gradient's noise
+/// stays above ρ times the peak, as small batches make it.
+///
+/// ```
+/// use grades_policies::RelativeToPeak;
+///
+/// let policy = RelativeToPeak::new(0.5, 20, 5);
+/// # let _ = policy;
+/// ```
+#[derive(Debug, Clone)]
+pub struct RelativeToPeak {
+    rho: f64,
+    window: u64,
+    hits: u64,
+    history: History,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct History {
+    average: Average,
+    peak: f64,
+    seen: Hits,
+}
+
+impl RelativeToPeak {
+    /// Freezes below the share `rho` of the peak of an average over `window` checks, at `hits` checks in a row.
+    pub fn new(rho: f64, window: u64, hits: u64) -> Self {
+        Self { rho, window, hits, history: History::default() }
+    }
+}
+
+impl FreezePolicy for RelativeToPeak {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn statistics(&self) -> StatisticSet {
+        StatisticSet::of([Statistic::GradMeanAbs])
+    }
+
+    fn decide(&mut self, observation: &Observation<'_>) -> Decision {
+        let Some(value) = observation.value(Statistic::GradMeanAbs).filter(|value| value.is_finite()) else {
+            return Decision::Keep;
+        };
+        let History { average, peak, seen } = &mut self.history;
+        average.push(value, self.window);
+        let Some(mean) = average.ready(self.window) else { return Decision::Keep };
+        *peak = peak.max(mean);
+        let threshold = self.rho * *peak;
+        if !seen.count(mean <= threshold, self.hits) {
+            return Decision::Keep;
+        }
+        Decision::freeze_at_or_below(Self::NAME, Statistic::GradMeanAbs, mean, threshold)
+    }
+
+    fn state(&self) -> PolicyState {
+        PolicyState::of(&self.history)
+    }
+
+    fn restore(&mut self, state: &PolicyState) -> Result<()> {
+        self.history = state.read(Self::NAME)?;
+        Ok(())
+    }
+
+    fn is_scale_free(&self) -> bool {
+        true
+    }
+}
+
+impl PolicyConfig for RelativeToPeak {
+    const NAME: &'static str = "relative-to-peak";
+    const SUMMARY: &'static str = "freezes once the mean absolute gradient has fallen to a share of its peak";
+    const KEYS: &'static [Key] =
+        &[Key::new("rho", "the share of the peak, between 0 and 1 (0.5)"), common::WINDOW, common::HITS];
+
+    fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
+        let rho = section.number_or("rho", 0.5, "a share between 0 and 1", |rho| rho > 0.0 && rho < 1.0);
+        let window = common::window(section, builder);
+        let hits = common::hits(section);
+        Some(Self::new(rho?, window?, hits?))
+    }
+}
+
+submit! { PolicyPlugin::of::<RelativeToPeak>() }

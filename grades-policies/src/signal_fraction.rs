@@ -1,0 +1,100 @@
+//! `signal-fraction`: a gradient of which only noise is left.
+
+use grades::config::{Key, Section};
+use grades::{
+    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result, Statistic,
+    StatisticSet, submit,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::common::{self, Average, Hits};
+
+/// Freezes a component once its gradient is all noise: more steps at this learning rate buy it nothing.
+///
+/// With s the signal fraction of [`MomentFilter`](grades::MomentFilter), it freezes when the bias-corrected moving
+/// average of s over `window` checks is at or below `floor` at `hits` checks in a row. It needs no threshold in the
+/// gradient's own unit: s is free of the learning rate, the matrix's size, an adapter's rank and the loss's scale.
+/// That a component is at its noise floor does not mean that it is at its optimum, so let it cool down before it
+/// freezes (`freezing.cooldown`).
+///
+/// It needs an optimizer with momentum whose moments can be read: `grades::optim::{Adam, AdamW, Sgd}`.
+///
+/// ```
+/// use grades_policies::SignalFraction;
+///
+/// let policy = SignalFraction::new(0.005, 20, 5);
+/// # let _ = policy;
+/// ```
+#[derive(Debug, Clone)]
+pub struct SignalFraction {
+    floor: f64,
+    window: u64,
+    hits: u64,
+    history: History,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct History {
+    average: Average,
+    seen: Hits,
+}
+
+impl SignalFraction {
+    /// Freezes when the average over `window` checks is at or below `floor` at `hits` checks in a row.
+    pub fn new(floor: f64, window: u64, hits: u64) -> Self {
+        Self { floor, window, hits, history: History::default() }
+    }
+}
+
+impl FreezePolicy for SignalFraction {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn statistics(&self) -> StatisticSet {
+        StatisticSet::of([Statistic::SignalFraction])
+    }
+
+    fn decide(&mut self, observation: &Observation<'_>) -> Decision {
+        let Some(value) = observation.value(Statistic::SignalFraction).filter(|value| value.is_finite()) else {
+            return Decision::Keep;
+        };
+        let History { average, seen } = &mut self.history;
+        average.push(value, self.window);
+        let Some(mean) = average.ready(self.window) else { return Decision::Keep };
+        if !seen.count(mean <= self.floor, self.hits) {
+            return Decision::Keep;
+        }
+        Decision::freeze_at_or_below(Self::NAME, Statistic::SignalFraction, mean, self.floor)
+    }
+
+    fn state(&self) -> PolicyState {
+        PolicyState::of(&self.history)
+    }
+
+    fn restore(&mut self, state: &PolicyState) -> Result<()> {
+        self.history = state.read(Self::NAME)?;
+        Ok(())
+    }
+
+    fn is_scale_free(&self) -> bool {
+        true
+    }
+}
+
+impl PolicyConfig for SignalFraction {
+    const NAME: &'static str = "signal-fraction";
+    const SUMMARY: &'static str = "freezes once the gradient is all noise; needs no threshold by hand (the default)";
+    const KEYS: &'static [Key] =
+        &[Key::new("floor", "the share of signal that counts as none, from 0 to 1 (0.005)"), common::WINDOW, common::HITS];
+
+    fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
+        let floor = section.number_or("floor", 0.005, "a share from 0 to 1", |floor| (0.0..=1.0).contains(&floor));
+        let window = common::window(section, builder);
+        let hits = common::hits(section);
+        Some(Self::new(floor?, window?, hits?))
+    }
+}
+
+submit! { PolicyPlugin::of::<SignalFraction>().with_alias("auto-threshold") }

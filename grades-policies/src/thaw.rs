@@ -1,0 +1,168 @@
+//! `thaw`: brings a frozen component back, to see whether it still learns.
+
+use grades::config::{Key, Section};
+use grades::{
+    Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
+    PolicyState, Result, StatisticSet, submit,
+};
+use serde::{Deserialize, Serialize};
+
+/// Freezes as another policy says, and thaws by a timer or when the learning rate rises again.
+///
+/// A frozen component has no gradient, so nothing in it tells when to thaw. Instead it is thawed after `period`
+/// checks and watched for `probe` checks. When the other policy freezes it within the probe, it was stable: the next
+/// period is one check longer. When not, it was not: the period halves, and the component trains on until it is
+/// frozen again. (The timer of adaptive parameter freezing, Chen et al., ICDCS 2021, section IV.) The other policy
+/// begins anew at each thaw, so its window and patience must fit into the probe.
+///
+/// With `rewarm` above 0, a component also thaws when the learning rate is above `rewarm` times what it was when the
+/// component froze, as at a restart of a cyclic schedule.
+///
+/// ```
+/// use grades::Statistic;
+/// use grades_policies::{FixedThreshold, Thaw};
+///
+/// let policy = Thaw::new(50, 10, 0.0, FixedThreshold::new(Statistic::GradL1, 0.02));
+/// # let _ = policy;
+/// ```
+#[derive(Debug, Clone)]
+pub struct Thaw {
+    period: u64,
+    probe: u64,
+    rewarm: f64,
+    /// As it was built, for a fresh start.
+    prototype: Box<dyn FreezePolicy>,
+    policy: Box<dyn FreezePolicy>,
+    history: History,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct History {
+    /// Checks of the present or next freeze.
+    period: u64,
+    /// Checks since the freeze.
+    frozen: u64,
+    /// Checks of the probe that are left; 0 when no probe is under way.
+    probing: u64,
+    /// The learning rate at the last check before the freeze.
+    learning_rate: Option<f64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    timer: History,
+    policy: PolicyState,
+}
+
+impl Thaw {
+    /// Freezes as `policy` says, at first for `period` checks, and probes for `probe` checks.
+    ///
+    /// `rewarm` is the rise of the learning rate that thaws at once; 0 does not.
+    pub fn new(period: u64, probe: u64, rewarm: f64, policy: impl FreezePolicy + 'static) -> Self {
+        Self::boxed(period, probe, rewarm, Box::new(policy))
+    }
+
+    fn boxed(period: u64, probe: u64, rewarm: f64, policy: Box<dyn FreezePolicy>) -> Self {
+        let history = History { period, frozen: 0, probing: 0, learning_rate: None };
+        Self { period, probe, rewarm, prototype: policy.clone(), policy, history }
+    }
+}
+
+impl FreezePolicy for Thaw {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn statistics(&self) -> StatisticSet {
+        self.policy.statistics()
+    }
+
+    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
+        self.policy.score(observation)
+    }
+
+    fn decide(&mut self, observation: &Observation<'_>) -> Decision {
+        if !self.statistics().iter().all(|needed| observation.value(needed).is_some_and(f64::is_finite)) {
+            return Decision::Keep;
+        }
+        let decision = self.policy.decide(observation);
+        let history = &mut self.history;
+        history.learning_rate = observation.learning_rate();
+        history.frozen = 0;
+        if decision.is_freeze() && history.probing > 0 {
+            history.period = history.period.saturating_add(1);
+            history.probing = 0;
+        } else if history.probing == 1 {
+            history.period = (history.period / 2).max(1);
+            history.probing = 0;
+        } else {
+            history.probing = history.probing.saturating_sub(1);
+        }
+        decision
+    }
+
+    fn thaws(&self) -> bool {
+        true
+    }
+
+    fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
+        let history = &mut self.history;
+        history.frozen += 1;
+        let warm = history.learning_rate.zip(observation.learning_rate).map(|(then, now)| (now, self.rewarm * then));
+        let warm = warm.filter(|(now, limit)| self.rewarm > 0.0 && *limit > 0.0 && now > limit);
+        let (measure, value, threshold) = match warm {
+            Some((now, limit)) => (Measure::LearningRate, now, limit),
+            None if history.frozen >= history.period => {
+                (Measure::ChecksFrozen, history.frozen as f64, history.period as f64)
+            }
+            None => return Decision::Keep,
+        };
+        history.probing = self.probe;
+        history.frozen = 0;
+        self.policy = self.prototype.clone();
+        Decision::Thaw(Cause { policy: Self::NAME, measure, value, threshold })
+    }
+
+    fn state(&self) -> PolicyState {
+        PolicyState::of(&State { timer: self.history.clone(), policy: self.policy.state() })
+    }
+
+    fn restore(&mut self, state: &PolicyState) -> Result<()> {
+        let State { timer, policy } = state.read(Self::NAME)?;
+        self.policy.restore(&policy)?;
+        self.history = timer;
+        Ok(())
+    }
+
+    fn is_scale_free(&self) -> bool {
+        self.policy.is_scale_free()
+    }
+}
+
+impl PolicyConfig for Thaw {
+    const NAME: &'static str = "thaw";
+    const SUMMARY: &'static str = "freezes as another policy says, and thaws by a timer or when the learning rate rises";
+    const KEYS: &'static [Key] = &[
+        Key::new("policy", "the other policy's table (required)"),
+        Key::new("period", "checks of the first freeze, at least 1 (50)"),
+        Key::new("probe", "checks after a thaw within which a stable component freezes again, at least 1 (40)"),
+        Key::new("rewarm", "rise of the learning rate that thaws at once, 1 or above; 0 does not (0)"),
+    ];
+
+    fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
+        let period = section.integer_or("period", 50, "at least 1", |period| period >= 1);
+        let probe = section.integer_or("probe", 40, "at least 1", |probe| probe >= 1);
+        let fits = |rise: f64| rise == 0.0 || rise >= 1.0 && rise.is_finite();
+        let rewarm = section.number_or("rewarm", 0.0, "0 or a number of at least 1", fits);
+        let policy = builder.child(section, "policy");
+        if policy.as_ref().is_some_and(|policy| policy.thaws()) {
+            section.problem("policy", "thaws itself, so that two timers would contradict each other");
+            return None;
+        }
+        Some(Self::boxed(period?, probe?, rewarm?, policy?))
+    }
+}
+
+submit! { PolicyPlugin::of::<Thaw>() }

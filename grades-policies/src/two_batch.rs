@@ -1,0 +1,107 @@
+//! `two-batch`: signal and noise from a small and a large batch.
+
+use grades::config::{Key, Section};
+use grades::{
+    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result, Statistic,
+    StatisticSet, submit,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::common::{self, Average, Hits};
+
+/// Freezes a component once the signal in its accumulated gradient is drowned by noise.
+///
+/// With |G|² and tr(Σ) ÷ B estimated at each step from the first micro-batch and the whole step (see
+/// [`TwoBatch`](grades::TwoBatch)), each averaged over `window` checks on its own, φ = |G|² ÷ (|G|² + tr(Σ) ÷ B);
+/// it freezes when φ ≤ `floor` at `hits` checks in a row (after McCandlish et al., arXiv 1812.06162). It works with
+/// any optimizer, and needs gradient accumulation over at least two micro-batches.
+///
+/// ```
+/// use grades_policies::TwoBatchNoise;
+///
+/// let policy = TwoBatchNoise::new(0.05, 20, 5);
+/// # let _ = policy;
+/// ```
+#[derive(Debug, Clone)]
+pub struct TwoBatchNoise {
+    floor: f64,
+    window: u64,
+    hits: u64,
+    history: History,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct History {
+    signal: Average,
+    noise: Average,
+    seen: Hits,
+}
+
+impl TwoBatchNoise {
+    /// Freezes when φ over `window` checks is at or below `floor` at `hits` checks in a row.
+    pub fn new(floor: f64, window: u64, hits: u64) -> Self {
+        Self { floor, window, hits, history: History::default() }
+    }
+}
+
+impl FreezePolicy for TwoBatchNoise {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn statistics(&self) -> StatisticSet {
+        StatisticSet::of([Statistic::TwoBatchSignal, Statistic::TwoBatchNoise])
+    }
+
+    fn decide(&mut self, observation: &Observation<'_>) -> Decision {
+        let finite = |statistic| observation.value(statistic).filter(|value| value.is_finite());
+        let (Some(signal), Some(noise)) = (finite(Statistic::TwoBatchSignal), finite(Statistic::TwoBatchNoise)) else {
+            return Decision::Keep;
+        };
+        let history = &mut self.history;
+        history.signal.push(signal, self.window);
+        history.noise.push(noise, self.window);
+        let ready = history.signal.ready(self.window).zip(history.noise.ready(self.window));
+        let Some((signal, noise)) = ready else { return Decision::Keep };
+        // An estimate of the signal below 0 is a signal too small to be seen; no power at all tells nothing.
+        let (signal, noise) = (signal.max(0.0), noise.max(0.0));
+        if signal + noise == 0.0 {
+            return Decision::Keep;
+        }
+        let share = signal / (signal + noise);
+        if !history.seen.count(share <= self.floor, self.hits) {
+            return Decision::Keep;
+        }
+        Decision::freeze_at_or_below(Self::NAME, Statistic::TwoBatchSignal, share, self.floor)
+    }
+
+    fn state(&self) -> PolicyState {
+        PolicyState::of(&self.history)
+    }
+
+    fn restore(&mut self, state: &PolicyState) -> Result<()> {
+        self.history = state.read(Self::NAME)?;
+        Ok(())
+    }
+
+    fn is_scale_free(&self) -> bool {
+        true
+    }
+}
+
+impl PolicyConfig for TwoBatchNoise {
+    const NAME: &'static str = "two-batch";
+    const SUMMARY: &'static str = "freezes once noise drowns the signal, judged by accumulated micro-batches";
+    const KEYS: &'static [Key] =
+        &[Key::new("floor", "the share of signal that counts as none, from 0 to 1 (0.05)"), common::WINDOW, common::HITS];
+
+    fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
+        let floor = section.number_or("floor", 0.05, "a share from 0 to 1", |floor| (0.0..=1.0).contains(&floor));
+        let window = common::window(section, builder);
+        let hits = common::hits(section);
+        Some(Self::new(floor?, window?, hits?))
+    }
+}
+
+submit! { PolicyPlugin::of::<TwoBatchNoise>() }

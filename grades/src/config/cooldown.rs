@@ -1,0 +1,64 @@
+//! How long a component cools before it freezes.
+
+use serde::Serialize;
+use toml::Value;
+
+/// How long a component's learning rate takes to fall to zero before it freezes.
+///
+/// A component whose gradient is all noise walks at random around its optimum; what still helps is a falling
+/// learning rate, which averages the noise away. So it cools first: over C steps its learning rate falls in a
+/// straight line, and then it freezes. 0 freezes at once, as the paper does.
+///
+/// As TOML: `cooldown = 80`, or `cooldown = { share = 1.0 }` for as many steps as went before the decision.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Cooldown {
+    /// So many optimizer steps.
+    Steps(u64),
+    /// This share of the steps until the decision.
+    Share {
+        /// The share, at least 0.
+        share: f64,
+    },
+}
+
+impl Default for Cooldown {
+    fn default() -> Self {
+        Self::Steps(0)
+    }
+}
+
+impl Cooldown {
+    /// What a configuration may say.
+    pub(crate) const EXPECTED: &'static str = "a number of steps, or { share = S } with S of at least 0";
+
+    pub(crate) fn read(value: Value) -> Option<Self> {
+        if let Some(steps) = value.as_integer() {
+            return u64::try_from(steps).ok().map(Self::Steps);
+        }
+        let table = value.as_table().filter(|table| table.len() == 1)?;
+        let share = table.get("share")?;
+        let share = share.as_float().or_else(|| share.as_integer().map(|share| share as f64))?;
+        Some(Self::Share { share }).filter(|cooldown| cooldown.is_valid())
+    }
+
+    pub(crate) fn is_valid(self) -> bool {
+        match self {
+            Self::Steps(_) => true,
+            Self::Share { share } => share >= 0.0 && share.is_finite(),
+        }
+    }
+
+    /// Whether nothing cools.
+    pub fn is_off(self) -> bool {
+        matches!(self, Self::Steps(0)) || self == Self::Share { share: 0.0 }
+    }
+
+    /// The steps that a component cools when `steps` went before the decision.
+    pub(crate) fn steps(self, steps: u64) -> u64 {
+        match self {
+            Self::Steps(cooldown) => cooldown,
+            Self::Share { share } => (share * steps as f64).ceil() as u64,
+        }
+    }
+}
