@@ -82,6 +82,10 @@ char *grades_fused_sgd(size_t n, const tensor *parameters, const tensor *buffers
     for (size_t i = 0; i < n; ++i) {
       const at::Tensor &parameter = *parameters[i];
       if (!parameter.grad().defined()) continue;
+      // The kernel of the CPU skips most elements in half precision; without a buffer nothing else notices that
+      // the kind has changed since the caller looked.
+      TORCH_CHECK(!parameter.is_cpu() || !at::isReducedFloatingType(parameter.scalar_type()),
+                  "the kind of a parameter changed after the optimizer's first step");
       p.push_back(parameter);
       g.push_back(aligned_gradient(parameter));
       if (buffers != nullptr) b.push_back(fitting(*buffers[i], parameter));

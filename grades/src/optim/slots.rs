@@ -66,7 +66,8 @@ impl<S> Slots<S> {
         Ok(())
     }
 
-    /// Makes the state of those parameters that wait, have a gradient now, and for which `wanted` holds.
+    /// Makes the state of those parameters that wait, have a gradient now, and for which `wanted` holds; their ids
+    /// come in order.
     pub(super) fn start(
         &mut self,
         wanted: impl Fn(&Parameter) -> bool,
@@ -82,12 +83,15 @@ impl<S> Slots<S> {
         }
         let tensors: Vec<&Tensor> = waiting.iter().map(|(_, parameter)| parameter.tensor()).collect();
         let defined = gradients::defined(&tensors)?;
-        let mut started = Vec::new();
-        for ((id, parameter), _) in waiting.into_iter().zip(defined).filter(|(_, defined)| *defined) {
-            self.slots[id.index()] = Slot::Live(make(parameter)?);
-            started.push(id);
-        }
-        Ok(started)
+        // All are made before the first is stored, so that an error leaves everything as it was.
+        let started = waiting.into_iter().zip(defined).filter(|(_, defined)| *defined);
+        let started: Vec<(ParamId, S)> =
+            started.map(|((id, parameter), _)| Ok((id, make(parameter)?))).collect::<Result<_>>()?;
+        let store = |(id, state): (ParamId, S)| {
+            self.slots[id.index()] = Slot::Live(state);
+            id
+        };
+        Ok(started.into_iter().map(store).collect())
     }
 
     /// The parameters that are not released.

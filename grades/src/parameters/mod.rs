@@ -101,7 +101,7 @@ impl fmt::Debug for Parameter {
 /// assert_eq!(names, ["layer.bias", "layer.weight"]);
 /// let weight = parameters.id_of("layer.weight").unwrap();
 /// assert_eq!(parameters.get(weight).unwrap().elements(), 8);
-/// # grades::Result::Ok(())
+/// # Ok::<(), grades::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Parameters {

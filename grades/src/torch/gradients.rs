@@ -36,7 +36,7 @@ pub struct GradientSums {
 /// (&w * &w).sum(tch::Kind::Float).backward();
 /// let sums = gradients::sums(&[&w])?[0].unwrap();
 /// assert_eq!((sums.absolute, sums.squares), (6.0, 20.0));
-/// # grades::Result::Ok(())
+/// # Ok::<(), grades::Error>(())
 /// ```
 pub fn sums<T: Borrow<Tensor>>(parameters: &[T]) -> Result<Vec<Option<GradientSums>>> {
     let (absolute, squares, defined) = ffi::gradient_sums(parameters)?;
@@ -69,7 +69,7 @@ pub fn defined<T: Borrow<Tensor>>(parameters: &[T]) -> Result<Vec<bool>> {
 /// (&w * 2.0).sum(tch::Kind::Float).backward();
 /// gradients::undefine(&[&w])?;
 /// assert!(!w.grad().defined());
-/// # grades::Result::Ok(())
+/// # Ok::<(), grades::Error>(())
 /// ```
 pub fn undefine<T: Borrow<Tensor>>(parameters: &[T]) -> Result<()> {
     ffi::drop_gradients(parameters)

@@ -52,7 +52,7 @@ pub struct FusedKernel {
 /// let info = grades::torch::torch_info()?;
 /// assert_eq!(info.compiled_version, info.loaded_version);
 /// println!("{info}");
-/// # grades::Result::Ok(())
+/// # Ok::<(), grades::Error>(())
 /// ```
 pub fn torch_info() -> Result<TorchInfo> {
     let (compiled, loaded) = ffi::versions()?;

@@ -28,7 +28,7 @@ pub struct Identity(usize);
 /// let a = tch::Tensor::zeros([2], (tch::Kind::Float, tch::Device::Cpu));
 /// assert_eq!(identity(&a)?, identity(&a.shallow_clone())?);
 /// assert_ne!(identity(&a)?, identity(&a.copy())?);
-/// # grades::Result::Ok(())
+/// # Ok::<(), grades::Error>(())
 /// ```
 pub fn identity(tensor: &Tensor) -> Result<Identity> {
     ffi::identity(tensor).map(Identity)

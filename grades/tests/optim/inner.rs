@@ -15,8 +15,10 @@ fn two_groups() -> (VarStore, [Tensor; 2]) {
     (vs, tensors)
 }
 
+type Build = fn(&VarStore) -> Box<dyn InnerOptimizer>;
+
 fn all() -> Vec<(VarStore, [Tensor; 2], Box<dyn InnerOptimizer>)> {
-    let make: [fn(&VarStore) -> Box<dyn InnerOptimizer>; 6] = [
+    let make: [Build; 6] = [
         |vs| Box::new(AdamConfig::adam().build(vs, 0.5).unwrap()),
         |vs| Box::new(AdamConfig::adamw().build(vs, 0.5).unwrap()),
         |vs| Box::new(SgdConfig::new().momentum(0.5).build(vs, 0.5).unwrap()),

@@ -1,5 +1,7 @@
 //! The optimizers, the parameter registry and the libtorch kernels against PyTorch, each other and plain sums.
 #![cfg(feature = "torch")]
+// A test says what went wrong through its panic, its helpers too.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 mod golden;

@@ -10,8 +10,10 @@ use crate::common::{add, devices, elements, give, values};
 
 const IMPLEMENTATIONS: [Implementation; 2] = [Implementation::Fused, Implementation::Reference];
 
+type Setup = (VarStore, Vec<Tensor>, Box<dyn InnerOptimizer>, &'static str);
+
 /// Three parameters of different kinds, and optimizers that would move one on their own: decay and momentum.
-fn setups() -> Vec<(VarStore, Vec<Tensor>, Box<dyn InnerOptimizer>, &'static str)> {
+fn setups() -> Vec<Setup> {
     let mut list = Vec::new();
     for device in devices() {
         for implementation in IMPLEMENTATIONS {
@@ -137,6 +139,26 @@ fn a_parameter_without_a_gradient_rests() {
             optimizer.step().unwrap();
         }
         assert_eq!(elements(&tensors[1]), before, "{name}: decay or momentum moved it");
+    }
+}
+
+#[test]
+fn a_change_of_kind_after_the_first_step_is_an_error_not_a_wrong_update() {
+    for name in ["sgd", "adam"] {
+        let mut vs = VarStore::new(tch::Device::Cpu);
+        let tensor = add(&vs, "w", 0, &values(&[64], Kind::Float, tch::Device::Cpu, |_| 1.0));
+        let mut optimizer: Box<dyn InnerOptimizer> = match name {
+            "sgd" => Box::new(SgdConfig::new().build(&vs, 0.1).unwrap()),
+            _ => Box::new(AdamConfig::adam().build(&vs, 0.1).unwrap()),
+        };
+        let tensors = [tensor];
+        give_all(&tensors);
+        optimizer.step().unwrap();
+        optimizer.zero_grad().unwrap();
+        vs.bfloat16();
+        give_all(&tensors);
+        let error = optimizer.step().unwrap_err().to_string();
+        assert!(error.contains("kind"), "{error}");
     }
 }
 

@@ -24,7 +24,7 @@ use crate::parameters::Parameters;
 ///
 /// let error = AdamConfig::adam().beta2(1.0).build(&vs, -1.0).unwrap_err().to_string();
 /// assert!(error.contains("beta2: 1 is not") && error.contains("lr: -1 is not"));
-/// # grades::Result::Ok(())
+/// # Ok::<(), grades::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]

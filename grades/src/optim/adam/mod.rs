@@ -43,6 +43,8 @@ pub struct Adam {
     groups: Groups<Group>,
     slots: Slots<State>,
     batches: Vec<(Batch, States)>,
+    /// Whether the batches are not those of the present state.
+    stale: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -99,7 +101,7 @@ impl Adam {
     fn new(config: AdamConfig, parameters: Parameters, lr: f64) -> Self {
         let group = Group { lr, beta1: config.beta1, weight_decay: config.wd };
         let groups = Groups::new(parameters.groups(), group);
-        Adam { config, groups, slots: Slots::new(parameters), batches: Vec::new() }
+        Adam { config, groups, slots: Slots::new(parameters), batches: Vec::new(), stale: false }
     }
 
     /// The parameters that it was built for; their ids are its own.
@@ -136,6 +138,7 @@ impl Adam {
             }
             self.batches.push((batch, states));
         }
+        self.stale = false;
         Ok(())
     }
 
@@ -168,7 +171,9 @@ impl InnerOptimizer for Adam {
     fn step(&mut self) -> Result<()> {
         let _no_grad = tch::no_grad_guard();
         let amsgrad = self.config.amsgrad;
-        if !self.slots.start(|_| true, |parameter| State::new(parameter, amsgrad))?.is_empty() {
+        let started = self.slots.start(|_| true, |parameter| State::new(parameter, amsgrad))?;
+        self.stale |= !started.is_empty();
+        if self.stale {
             self.sort()?;
         }
         for (batch, states) in &self.batches {
@@ -206,7 +211,10 @@ impl InnerOptimizer for Adam {
 
     fn release(&mut self, parameters: &[ParamId]) -> Result<()> {
         self.slots.release(parameters)?;
-        self.sort()
+        // They hold the state that is to be freed.
+        self.batches.clear();
+        self.stale = true;
+        Ok(())
     }
 
     fn set_lr(&mut self, lr: f64) -> Result<()> {

@@ -23,7 +23,7 @@ use crate::parameters::Parameters;
 ///
 /// let error = SgdConfig::new().nesterov(true).build(&vs, 0.1).unwrap_err().to_string();
 /// assert!(error.contains("nesterov"));
-/// # grades::Result::Ok(())
+/// # Ok::<(), grades::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 #[must_use]

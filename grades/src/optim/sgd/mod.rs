@@ -131,14 +131,13 @@ impl InnerOptimizer for Sgd {
             let momentum = |id| self.parameters().get(id).map(|p| self.groups.of(p.group()).momentum);
             let ready = |id| momentum(id) == Some(0.0) || self.slots.state(id).is_some();
             self.batches = self.sorted(ready)?;
-            self.stale = false;
         }
         let groups = &self.groups;
         let started = self.slots.start(|p| groups.of(p.group()).momentum != 0.0, new_buffer)?;
+        self.stale = !started.is_empty();
         self.apply(&self.batches, false)?;
         if !started.is_empty() {
             self.apply(&self.sorted(|id| started.binary_search(&id).is_ok())?, true)?;
-            self.stale = true;
         }
         Ok(())
     }
