@@ -61,7 +61,8 @@ impl FreezePolicy for Quota {
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
-        let Some(rank) = observation.rank() else { return Decision::Keep };
+        let finite = observation.value(Statistic::GradMeanAbs).is_some_and(f64::is_finite);
+        let Some(rank) = observation.rank().filter(|_| finite) else { return Decision::Keep };
         let population = observation.population();
         let share = self.max_share * (1.0 - (1.0 - observation.progress()).powi(3));
         // Rounding must not take the last component of a full share away.

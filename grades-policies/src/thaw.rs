@@ -27,7 +27,6 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Thaw {
-    period: u64,
     probe: u64,
     rewarm: f64,
     /// As it was built, for a fresh start.
@@ -66,7 +65,7 @@ impl Thaw {
 
     fn boxed(period: u64, probe: u64, rewarm: f64, policy: Box<dyn FreezePolicy>) -> Self {
         let history = History { period, frozen: 0, probing: 0, learning_rate: None };
-        Self { period, probe, rewarm, prototype: policy.clone(), policy, history }
+        Self { probe, rewarm, prototype: policy.clone(), policy, history }
     }
 }
 

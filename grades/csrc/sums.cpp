@@ -183,6 +183,30 @@ void sum_on_device(const std::vector<at::Tensor> &gradients, const std::vector<s
   }
 }
 
+// The sums of the defined tensors, device by device; those of the others are 0.
+void sum_defined(const std::vector<at::Tensor> &tensors, double *absolute, double *squares) {
+  std::vector<at::Device> devices;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    absolute[i] = squares[i] = 0.0;
+    if (!tensors[i].defined()) continue;
+    check_kind(tensors[i]);
+    if (std::find(devices.begin(), devices.end(), tensors[i].device()) == devices.end()) {
+      devices.push_back(tensors[i].device());
+    }
+  }
+  for (const at::Device device : devices) {
+    std::vector<at::Tensor> list;
+    std::vector<size_t> indices;
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      if (!tensors[i].defined() || tensors[i].device() != device) continue;
+      list.push_back(tensors[i]);
+      indices.push_back(i);
+    }
+    const auto sum = device.is_cpu() ? sum_on_cpu : sum_on_device;
+    sum(list, indices, absolute, squares);
+  }
+}
+
 } // namespace
 
 extern "C" {
@@ -194,28 +218,22 @@ char *grades_gradient_sums(const tensor *parameters, size_t n, double *absolute,
   return grades::guarded([&] {
     grades::keep_cuda();
     at::NoGradGuard no_grad;
-    std::vector<at::Device> devices;
+    std::vector<at::Tensor> gradients(n);
     for (size_t i = 0; i < n; ++i) {
-      absolute[i] = squares[i] = 0.0;
       defined[i] = parameters[i]->grad().defined() ? 1 : 0;
-      if (defined[i] == 0) continue;
-      const at::Tensor &gradient = grades::dense_gradient(*parameters[i]);
-      check_kind(gradient);
-      if (std::find(devices.begin(), devices.end(), gradient.device()) == devices.end()) {
-        devices.push_back(gradient.device());
-      }
+      if (defined[i] != 0) gradients[i] = grades::dense_gradient(*parameters[i]);
     }
-    for (const at::Device device : devices) {
-      std::vector<at::Tensor> gradients;
-      std::vector<size_t> indices;
-      for (size_t i = 0; i < n; ++i) {
-        if (defined[i] == 0 || parameters[i]->grad().device() != device) continue;
-        gradients.push_back(parameters[i]->grad());
-        indices.push_back(i);
-      }
-      const auto sum = device.is_cpu() ? sum_on_cpu : sum_on_device;
-      sum(gradients, indices, absolute, squares);
-    }
+    sum_defined(gradients, absolute, squares);
+  });
+}
+
+// The same of tensors themselves.
+char *grades_tensor_sums(const tensor *tensors, size_t n, double *absolute, double *squares) {
+  return grades::guarded([&] {
+    at::NoGradGuard no_grad;
+    std::vector<at::Tensor> list(n);
+    for (size_t i = 0; i < n; ++i) list[i] = *tensors[i];
+    sum_defined(list, absolute, squares);
   });
 }
 

@@ -1,4 +1,4 @@
-//! Reading the statistics off the gradients: once per optimizer step, before a clip changes them.
+//! Reading the statistics: of the gradients before the update and before a clip, of the moments after it.
 
 use tch::Tensor;
 
@@ -6,76 +6,213 @@ use super::FreezingOptimizer;
 use crate::optim::InnerOptimizer;
 use crate::parameters::ParamId;
 use crate::torch::gradients::{self, GradientSums};
-use crate::{ComponentSample, GradientSnapshot, Result};
+use crate::{Component, ComponentSample, Error, GradientSnapshot, Result, Statistic, TwoBatch};
 
-/// The sums of the present gradients.
+/// What was read of the present gradients.
 #[derive(Debug)]
 pub(super) struct Measured {
     /// One entry per parameter, in the order of ids.
     sums: Vec<Option<GradientSums>>,
+    /// Σ|gₜ − gₜ₋₁|, in the same order; empty when not wanted.
+    deltas: Vec<Option<f64>>,
     /// The L2 norm over all active parameters, when all of them were summed.
     pub(super) norm: Option<f64>,
 }
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
-    /// The sums for this step: those that a clip took, or new ones when a check is due.
+    /// The sums for this step: those that a clip took, or new ones when a policy needs them.
     pub(super) fn measure(&mut self, step: u64) -> Result<Option<Measured>> {
         match self.measured.take() {
             Some(measured) => Ok(Some(measured)),
-            None if self.is_due(step) => {
-                let tracked = self.tracked();
-                self.sum(&tracked).map(Some)
+            None if self.is_due(step) || self.is_followed() => {
+                let ids = self.watched();
+                self.read(&ids).map(Some)
             }
             None => Ok(None),
         }
     }
 
-    /// Whether this step is checked: policies that read nothing cost nothing.
-    fn is_due(&self, step: u64) -> bool {
-        self.tracker.is_due(step) && !self.tracker.statistics().is_empty()
-    }
-
     /// Sums the gradients of all active parameters, which a clip by norm needs.
-    pub(super) fn measure_all(&self) -> Result<Measured> {
-        let mut measured = self.sum(&self.active)?;
+    pub(super) fn measure_all(&mut self) -> Result<Measured> {
+        let ids = self.active.clone();
+        let mut measured = self.read(&ids)?;
         let squares: f64 = measured.sums.iter().flatten().map(|sums| sums.squares).sum();
         measured.norm = Some(squares.sqrt());
         Ok(measured)
     }
 
-    /// The statistics of all components, when this step is checked.
-    pub(super) fn snapshot(&self, step: u64, measured: Option<&Measured>) -> Option<GradientSnapshot> {
-        let measured = measured.filter(|_| self.is_due(step))?;
-        let samples = self.tracker.components().iter().enumerate().map(|(index, component)| {
-            if self.tracker.is_frozen(index) {
-                return None;
+    /// Follows the optimizer's moments through the update that was just applied.
+    pub(super) fn follow(&mut self, measured: Option<&Measured>) -> Result<()> {
+        let Some(measured) = measured.filter(|_| !self.instruments.filters.is_empty()) else { return Ok(()) };
+        let watched: Vec<usize> = self.watched_components().map(|(index, _)| index).collect();
+        let ids: Vec<ParamId> = watched.iter().filter_map(|index| self.ids_of(*index).next()).collect();
+        // Decay and gain are those of the component's first parameter: its parameters are of one group.
+        let moments = self.inner.rates(&ids)?;
+        for (index, rates) in watched.into_iter().zip(moments) {
+            let squares = measured.of(&self.tracker.components()[index]).map(|(_, sums)| sums.squares);
+            if let (Some(rates), Some(squares)) = (rates, squares) {
+                self.instruments.filters[index].follow(&rates, squares);
             }
-            let sums =
-                component.parameters.iter().filter_map(|position| measured.sums.get(*position)?.as_ref());
-            let (count, l1, squares) = sums.fold((0, 0.0, 0.0), |(count, l1, squares), sums| {
-                (count + 1, l1 + sums.absolute, squares + sums.squares)
-            });
-            (count > 0).then(|| ComponentSample::from_sums(component.elements, l1, squares))
-        });
-        Some(GradientSnapshot::new(step, samples.collect()))
+        }
+        Ok(())
     }
 
-    /// The parameters of all components that are not frozen.
-    fn tracked(&self) -> Vec<ParamId> {
-        let components = self.tracker.components().iter().enumerate();
-        let active = components.filter(|(index, _)| !self.tracker.is_frozen(*index));
-        active
+    /// The statistics of all components, when this step is checked.
+    pub(super) fn snapshot(&mut self, step: u64, measured: Option<&Measured>) -> Result<Option<GradientSnapshot>> {
+        let Some(measured) = measured.filter(|_| self.is_due(step)) else { return Ok(None) };
+        let mut samples: Vec<Option<ComponentSample>> = vec![None; self.tracker.total()];
+        for (index, component) in self.watched_components() {
+            samples[index] = measured.of(component).map(|(_, sums)| {
+                ComponentSample::from_sums(component.elements, sums.absolute, sums.squares)
+            });
+        }
+        let mut set = |index: usize, statistic: Statistic, value: Option<f64>| {
+            if let (Some(sample), Some(value)) = (&mut samples[index], value) {
+                *sample = sample.with(statistic, value);
+            }
+        };
+        let wanted = self.tracker.statistics();
+        let watched: Vec<usize> = self.watched_components().map(|(index, _)| index).collect();
+        if wanted.contains(Statistic::GradDeltaL1) {
+            for index in &watched {
+                let delta = self.total(*index, &measured.deltas, |delta| *delta);
+                set(*index, Statistic::GradDeltaL1, delta);
+            }
+        }
+        if wanted.contains(Statistic::WeightDeltaL1) {
+            let ids = self.watched();
+            let tensors: Vec<_> = ids.iter().copied().zip(self.tensors(&ids)).collect();
+            let tensors: Vec<(ParamId, Tensor)> =
+                tensors.into_iter().map(|(id, tensor)| (id, tensor.shallow_clone())).collect();
+            let tensors: Vec<(ParamId, &Tensor)> = tensors.iter().map(|(id, tensor)| (*id, tensor)).collect();
+            let deltas = self.instruments.weight_deltas(&tensors)?;
+            for index in &watched {
+                set(*index, Statistic::WeightDeltaL1, self.total(*index, &deltas, |delta| *delta));
+            }
+        }
+        if wanted.contains(Statistic::UpdateMeanAbs) {
+            let updates = self.by_id(&self.watched(), |inner, ids| inner.update_sums(ids))?;
+            for index in &watched {
+                let elements = self.tracker.components()[*index].elements.max(1) as f64;
+                let sum = self.total(*index, &updates, |update| *update);
+                set(*index, Statistic::UpdateMeanAbs, sum.map(|sum| sum / elements));
+            }
+        }
+        if wanted.contains(Statistic::SignalFraction) {
+            let moments = self.by_id(&self.watched(), |inner, ids| inner.moment_squares(ids))?;
+            for index in &watched {
+                let squares = self.total(*index, &moments, |squares| *squares);
+                let fraction = squares.and_then(|squares| self.instruments.filters[*index].signal_fraction(squares));
+                set(*index, Statistic::SignalFraction, fraction);
+            }
+        }
+        if wanted.contains(Statistic::TwoBatchSignal) || wanted.contains(Statistic::TwoBatchNoise) {
+            for (index, estimate) in self.two_batch(&watched, measured)? {
+                set(index, Statistic::TwoBatchSignal, Some(estimate.signal));
+                set(index, Statistic::TwoBatchNoise, Some(estimate.noise));
+            }
+        }
+        Ok(Some(GradientSnapshot::new(step, samples).with_learning_rate(self.inner.lr())))
+    }
+
+    /// Signal and noise of each component, from the first micro-batch and the whole step.
+    fn two_batch(&self, watched: &[usize], measured: &Measured) -> Result<Vec<(usize, TwoBatch)>> {
+        let micro = &self.instruments.micro;
+        let Some((share, first)) = micro.first.as_ref().filter(|_| micro.count >= 2) else {
+            if micro.seen {
+                return Ok(Vec::new()); // such as the last step of an epoch
+            }
+            return Err(Error::Unsupported {
+                what: "a policy that compares two batches (statistics two-batch-signal, two-batch-noise)".to_owned(),
+                reason: "the step's gradient came from one backward pass; accumulate at least two per step with \
+                         FreezingOptimizer::backward_micro (training.accumulate = 2 in finetune)"
+                    .to_owned(),
+            });
+        };
+        let estimate = |index: &usize| {
+            let small = self.total(*index, first, |sums| sums.map(|sums| sums.squares))? / (share * share);
+            let large = measured.of(&self.tracker.components()[*index])?.1.squares;
+            Some((*index, TwoBatch::estimate(small, *share, large, 1.0)?))
+        };
+        Ok(watched.iter().filter_map(estimate).collect())
+    }
+
+    /// Whether this step is checked: policies that read nothing cost nothing.
+    pub(super) fn is_due(&self, step: u64) -> bool {
+        self.tracker.is_due(step) && !self.tracker.statistics().is_empty()
+    }
+
+    /// Whether a statistic must be followed from step to step, whatever is checked.
+    fn is_followed(&self) -> bool {
+        let statistics = self.tracker.statistics();
+        statistics.contains(Statistic::SignalFraction) || statistics.contains(Statistic::GradDeltaL1)
+    }
+
+    /// The components whose policies are asked.
+    fn watched_components(&self) -> impl Iterator<Item = (usize, &Component)> {
+        self.tracker.components().iter().enumerate().filter(|(index, _)| self.tracker.is_active(*index))
+    }
+
+    /// The parameters of all components whose policies are asked.
+    pub(super) fn watched(&self) -> Vec<ParamId> {
+        self.watched_components()
             .flat_map(|(_, component)| &component.parameters)
             .map(|position| ParamId::new(*position))
             .collect()
     }
 
-    fn sum(&self, ids: &[ParamId]) -> Result<Measured> {
+    /// The parameters of a component.
+    pub(super) fn ids_of(&self, component: usize) -> impl Iterator<Item = ParamId> + '_ {
+        let parameters = self.tracker.components().get(component).map(|component| component.parameters.as_slice());
+        parameters.unwrap_or_default().iter().map(|position| ParamId::new(*position))
+    }
+
+    /// The sum of a value over a component's parameters; `None` when none has one.
+    fn total<T>(&self, component: usize, values: &[T], value: impl Fn(&T) -> Option<f64>) -> Option<f64> {
+        let found = self.ids_of(component).filter_map(|id| value(values.get(id.index())?));
+        found.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
+    }
+
+    /// What the inner optimizer says of these parameters, as a list by parameter.
+    fn by_id(
+        &self,
+        ids: &[ParamId],
+        ask: impl FnOnce(&O, &[ParamId]) -> Result<Vec<Option<f64>>>,
+    ) -> Result<Vec<Option<f64>>> {
+        let mut list = vec![None; self.parameters.len()];
+        for (id, found) in ids.iter().zip(ask(&self.inner, ids)?) {
+            list[id.index()] = found;
+        }
+        Ok(list)
+    }
+
+    fn read(&mut self, ids: &[ParamId]) -> Result<Measured> {
         let tensors: Vec<&Tensor> = self.tensors(ids).collect();
         let mut sums = vec![None; self.parameters.len()];
         for (id, found) in ids.iter().zip(gradients::sums(&tensors)?) {
             sums[id.index()] = found;
         }
-        Ok(Measured { sums, norm: None })
+        let mut deltas = Vec::new();
+        if self.tracker.statistics().contains(Statistic::GradDeltaL1) {
+            let watched = self.watched();
+            let tensors: Vec<(ParamId, Tensor)> =
+                watched.iter().copied().zip(self.tensors(&watched).map(Tensor::shallow_clone)).collect();
+            let tensors: Vec<(ParamId, &Tensor)> = tensors.iter().map(|(id, tensor)| (*id, tensor)).collect();
+            deltas = self.instruments.gradient_deltas(&tensors)?;
+        }
+        Ok(Measured { sums, deltas, norm: None })
+    }
+}
+
+impl Measured {
+    /// How many of a component's parameters have a gradient, and the sums over them; `None` without any.
+    fn of(&self, component: &Component) -> Option<(usize, GradientSums)> {
+        let found = component.parameters.iter().filter_map(|position| self.sums.get(*position)?.as_ref());
+        let start = (0, GradientSums { absolute: 0.0, squares: 0.0 });
+        let (count, sums) = found.fold(start, |(count, sums), found| {
+            let absolute = sums.absolute + found.absolute;
+            (count + 1, GradientSums { absolute, squares: sums.squares + found.squares })
+        });
+        (count > 0).then_some((count, sums))
     }
 }

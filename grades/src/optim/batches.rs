@@ -1,4 +1,4 @@
-//! Parameters that one call of a fused kernel updates: of one device, kind and group.
+//! Parameters that one call of a fused kernel updates: of one device, kind, group and learning rate.
 
 use tch::{Device, Kind, Tensor};
 
@@ -11,6 +11,8 @@ use crate::torch::fused::Operation;
 pub(super) struct Batch {
     pub(super) group: usize,
     pub(super) fused: bool,
+    /// The factor on the group's learning rate.
+    pub(super) factor: f64,
     pub(super) members: Vec<ParamId>,
     /// The tensors of the members.
     pub(super) parameters: Vec<Tensor>,
@@ -20,21 +22,21 @@ pub(super) struct Batch {
 
 /// Sorts parameters into batches; the batches are in the order of their first members.
 pub(super) fn batches<'a>(
-    parameters: impl Iterator<Item = (ParamId, &'a Parameter)>,
+    parameters: impl Iterator<Item = (ParamId, &'a Parameter, f64)>,
     implementation: Implementation,
     operation: Operation,
 ) -> Result<Vec<Batch>> {
     let mut list: Vec<Batch> = Vec::new();
-    for (id, parameter) in parameters {
+    for (id, parameter, factor) in parameters {
         let tensor = parameter.tensor();
         let (device, kind, group) = (parameter.device(), parameter.kind(), parameter.group());
         let fused = implementation == Implementation::Fused && operation.takes(tensor)?;
         let fits = |batch: &Batch| {
-            (batch.device, batch.kind, batch.group, batch.fused) == (device, kind, group, fused)
+            (batch.device, batch.kind, batch.group, batch.fused, batch.factor) == (device, kind, group, fused, factor)
         };
         let index = list.iter().position(fits).unwrap_or(list.len());
         if index == list.len() {
-            list.push(Batch { group, fused, members: Vec::new(), parameters: Vec::new(), device, kind });
+            list.push(Batch { group, fused, factor, members: Vec::new(), parameters: Vec::new(), device, kind });
         }
         list[index].members.push(id);
         list[index].parameters.push(tensor.shallow_clone());

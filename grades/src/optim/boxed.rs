@@ -1,6 +1,6 @@
 //! A boxed optimizer is one, so that it can be chosen at run time.
 
-use super::InnerOptimizer;
+use super::{InnerOptimizer, Moment};
 use crate::Result;
 use crate::parameters::{ParamId, Parameters};
 
@@ -23,6 +23,30 @@ impl<O: InnerOptimizer + ?Sized> InnerOptimizer for Box<O> {
 
     fn release(&mut self, parameters: &[ParamId]) -> Result<()> {
         (**self).release(parameters)
+    }
+
+    fn has_moments(&self) -> bool {
+        (**self).has_moments()
+    }
+
+    fn moments(&self, parameters: &[ParamId]) -> Result<Vec<Option<Moment>>> {
+        (**self).moments(parameters)
+    }
+
+    fn update_sums(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
+        (**self).update_sums(parameters)
+    }
+
+    fn is_adjustable(&self) -> bool {
+        (**self).is_adjustable()
+    }
+
+    fn set_lr_factors(&mut self, factors: &[(ParamId, f64)]) -> Result<()> {
+        (**self).set_lr_factors(factors)
+    }
+
+    fn readmit(&mut self, parameters: &[ParamId]) -> Result<()> {
+        (**self).readmit(parameters)
     }
 
     fn set_lr(&mut self, lr: f64) -> Result<()> {

@@ -22,6 +22,10 @@ impl<H: Clone> Groups<H> {
         &self.list[0]
     }
 
+    pub(super) fn all(&self) -> &[H] {
+        &self.list
+    }
+
     pub(super) fn all_mut(&mut self) -> &mut [H] {
         &mut self.list
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use crate::Result;
+use crate::{Error, Result};
 use crate::parameters::{ParamId, Parameters};
 
 /// Applies updates to parameters from their gradients, and never decides what is frozen.
@@ -50,6 +50,61 @@ pub trait InnerOptimizer: Debug + Send {
     ///
     /// [`Error::Unknown`](crate::Error::Unknown) for an id that was not bound.
     fn release(&mut self, parameters: &[ParamId]) -> Result<()>;
+
+    /// Whether [`moments`](Self::moments) are known.
+    fn has_moments(&self) -> bool {
+        false
+    }
+
+    /// What the optimizer's averages of these parameters' gradients hold after the last step; `None` for a parameter
+    /// that has none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`](crate::Error::Unsupported) unless [`has_moments`](Self::has_moments).
+    fn moments(&self, parameters: &[ParamId]) -> Result<Vec<Option<Moment>>> {
+        let _ = parameters;
+        Err(unsupported(self.name(), "reading its moments"))
+    }
+
+    /// Σ|ΔW| ÷ lr of the last update of these parameters, weight decay left out; `None` for a parameter that has had
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`](crate::Error::Unsupported) unless [`has_moments`](Self::has_moments).
+    fn update_sums(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
+        let _ = parameters;
+        Err(unsupported(self.name(), "reading its updates"))
+    }
+
+    /// Whether [`set_lr_factors`](Self::set_lr_factors) and [`readmit`](Self::readmit) work.
+    fn is_adjustable(&self) -> bool {
+        false
+    }
+
+    /// Multiplies the learning rate of these parameters by factors, from the next step on; 1 at first.
+    ///
+    /// Few different factors at a time keep the calls of fused kernels long.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`](crate::Error::Unsupported) unless [`is_adjustable`](Self::is_adjustable),
+    /// [`Error::Unknown`](crate::Error::Unknown) for an id that was not bound.
+    fn set_lr_factors(&mut self, factors: &[(ParamId, f64)]) -> Result<()> {
+        let _ = factors;
+        Err(unsupported(self.name(), "a learning rate for each component"))
+    }
+
+    /// Updates released parameters again, as if they were new: without state, at the full learning rate.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_lr_factors`](Self::set_lr_factors).
+    fn readmit(&mut self, parameters: &[ParamId]) -> Result<()> {
+        let _ = parameters;
+        Err(unsupported(self.name(), "starting a released parameter afresh"))
+    }
 
     /// Sets the learning rate of all groups.
     ///
@@ -100,4 +155,24 @@ pub trait InnerOptimizer: Debug + Send {
 
     /// The bytes of state that are allocated now, `None` where that cannot be known.
     fn state_bytes(&self) -> Option<u64>;
+}
+
+/// What an optimizer's average of a parameter's gradients holds: m ← decay·m + gain·g at each step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moment {
+    /// Σm², over the parameter's elements.
+    pub squares: f64,
+    /// What remains of m at a step.
+    pub decay: f64,
+    /// What comes in of the gradient at a step.
+    pub gain: f64,
+    /// What came in of the gradient at the first step.
+    pub first_gain: f64,
+}
+
+fn unsupported(optimizer: &str, what: &str) -> Error {
+    Error::Unsupported {
+        what: format!("{what} in the optimizer \"{optimizer}\""),
+        reason: "it cannot; grades::optim::{Adam, AdamW, Sgd} can".to_owned(),
+    }
 }

@@ -21,6 +21,8 @@ enum Slot<S> {
 pub(super) struct Slots<S> {
     parameters: Parameters,
     slots: Vec<Slot<S>>,
+    /// The factor on each parameter's learning rate.
+    factors: Vec<f64>,
     /// The own id of each id of the caller.
     bound: Vec<ParamId>,
 }
@@ -29,8 +31,9 @@ impl<S> Slots<S> {
     /// The caller's ids are the optimizer's own until [`bind`](Self::bind) is called.
     pub(super) fn new(parameters: Parameters) -> Self {
         let slots = parameters.ids().map(|_| Slot::Waiting).collect();
+        let factors = vec![1.0; parameters.len()];
         let bound = parameters.ids().collect();
-        Slots { parameters, slots, bound }
+        Slots { parameters, slots, factors, bound }
     }
 
     pub(super) fn parameters(&self) -> &Parameters {
@@ -54,16 +57,46 @@ impl<S> Slots<S> {
 
     /// Drops the state of parameters that the caller names by its ids, all or, on an error, none.
     pub(super) fn release(&mut self, ids: &[ParamId]) -> Result<()> {
+        for id in self.own(ids)? {
+            self.slots[id.index()] = Slot::Released;
+        }
+        Ok(())
+    }
+
+    /// Lets released parameters wait for a gradient again.
+    pub(super) fn readmit(&mut self, ids: &[ParamId]) -> Result<()> {
+        for id in self.own(ids)? {
+            self.slots[id.index()] = Slot::Waiting;
+            self.factors[id.index()] = 1.0;
+        }
+        Ok(())
+    }
+
+    /// Sets factors on learning rates, all or, on an error, none; true when one of them changed.
+    pub(super) fn set_factors(&mut self, factors: &[(ParamId, f64)]) -> Result<bool> {
+        let ids: Vec<ParamId> = factors.iter().map(|(id, _)| *id).collect();
+        let mut changed = false;
+        for (id, (_, factor)) in self.own(&ids)?.into_iter().zip(factors) {
+            changed |= self.factors[id.index()] != *factor;
+            self.factors[id.index()] = *factor;
+        }
+        Ok(changed)
+    }
+
+    /// The factor on a parameter's learning rate.
+    pub(super) fn factor(&self, id: ParamId) -> f64 {
+        self.factors[id.index()]
+    }
+
+    /// The own ids of ids of the caller.
+    pub(super) fn own(&self, ids: &[ParamId]) -> Result<Vec<ParamId>> {
         let known = |id: &ParamId| {
             self.bound
                 .get(id.index())
                 .copied()
                 .ok_or_else(|| unknown_parameter(&id.to_string(), &format!("ids below {}", self.bound.len())))
         };
-        for id in ids.iter().map(known).collect::<Result<Vec<_>>>()? {
-            self.slots[id.index()] = Slot::Released;
-        }
-        Ok(())
+        ids.iter().map(known).collect()
     }
 
     /// Makes the state of those parameters that wait, have a gradient now, and for which `wanted` holds; their ids

@@ -16,7 +16,7 @@ use std::fmt::Debug;
 
 use dyn_clone::DynClone;
 
-use crate::{Result, StatisticSet};
+use crate::{Cooldown, Result, StatisticSet};
 
 /// Decides, check by check, whether one component has converged.
 ///
@@ -63,6 +63,13 @@ pub trait FreezePolicy: DynClone + Debug + Send {
     fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
         let _ = observation;
         Decision::Keep
+    }
+
+    /// The cooldown that goes with what this policy means by converged, unless `freezing.cooldown` says otherwise.
+    ///
+    /// A policy that freezes when only noise is left lets components cool; 0, the default, is the paper's way.
+    fn default_cooldown(&self) -> Cooldown {
+        Cooldown::default()
     }
 
     /// All that `decide` has learnt so far, as plain data. Empty for a policy without history.

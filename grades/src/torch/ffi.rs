@@ -24,6 +24,7 @@ unsafe extern "C" {
     fn grades_drop_gradients(parameters: *const Handle, n: usize) -> Message;
     fn grades_scale_gradients(parameters: *const Handle, n: usize, factor: f64) -> Message;
     fn grades_clamp_gradients(parameters: *const Handle, n: usize, limit: f64) -> Message;
+    fn grades_tensor_sums(tensors: *const Handle, n: usize, absolute: *mut f64, squares: *mut f64) -> Message;
     fn grades_gradient_sums(
         parameters: *const Handle,
         n: usize,
@@ -146,6 +147,18 @@ pub(crate) fn gradient_sums<T: Borrow<Tensor>>(parameters: &[T]) -> Result<(Vec<
         )
     })?;
     Ok((absolute, squares, defined))
+}
+
+/// Sums of absolute values and of squares of tensors.
+pub(crate) fn tensor_sums<T: Borrow<Tensor>>(tensors: &[T]) -> Result<(Vec<f64>, Vec<f64>)> {
+    let handles = handles(tensors);
+    let n = handles.len();
+    let (mut absolute, mut squares) = (vec![0.0; n], vec![0.0; n]);
+    // SAFETY: see the module.
+    check("summing tensors", unsafe {
+        grades_tensor_sums(handles.as_ptr(), n, absolute.as_mut_ptr(), squares.as_mut_ptr())
+    })?;
+    Ok((absolute, squares))
 }
 
 /// The lists and numbers of one call of libtorch's `_fused_adam_` or `_fused_adamw_`.

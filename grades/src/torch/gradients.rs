@@ -45,6 +45,13 @@ pub fn sums<T: Borrow<Tensor>>(parameters: &[T]) -> Result<Vec<Option<GradientSu
     Ok(sums.zip(defined).map(|(sums, defined)| (defined != 0).then_some(sums)).collect())
 }
 
+/// The same sums of tensors themselves, such as an optimizer's moments; all must be defined.
+pub(crate) fn sums_of_tensors<T: Borrow<Tensor>>(tensors: &[T]) -> Result<Vec<GradientSums>> {
+    let (absolute, squares) = ffi::tensor_sums(tensors)?;
+    let sums = absolute.into_iter().zip(squares).map(|(absolute, squares)| GradientSums { absolute, squares });
+    Ok(sums.collect())
+}
+
 /// Whether each parameter has a gradient.
 ///
 /// # Errors

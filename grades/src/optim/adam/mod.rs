@@ -9,11 +9,12 @@ use tch::{Kind, Tensor};
 
 pub use config::AdamConfig;
 
-use super::InnerOptimizer;
+use super::{InnerOptimizer, Moment};
 use super::batches::{Batch, batches};
 use super::groups::Groups;
 use super::slots::{Slots, bytes};
 use super::validate::Ranges;
+use super::wide::Wide;
 use crate::parameters::{ParamId, Parameter, Parameters};
 use crate::torch::fused::Operation;
 use crate::torch::gradients;
@@ -127,7 +128,7 @@ impl Adam {
     /// Sorts the parameters that have state into batches anew.
     fn sort(&mut self) -> Result<()> {
         self.batches.clear();
-        let live = self.slots.live().map(|(id, parameter, _)| (id, parameter));
+        let live = self.slots.live().map(|(id, parameter, _)| (id, parameter, self.slots.factor(id)));
         for batch in batches(live, self.config.implementation, self.operation())? {
             let mut states = States::default();
             for state in batch.members.iter().filter_map(|&id| self.slots.state(id)) {
@@ -140,6 +141,18 @@ impl Adam {
         }
         self.stale = false;
         Ok(())
+    }
+
+    /// m̂ ÷ (√v̂ + ε) of the last step, in f32 or wider.
+    fn direction(&self, state: &State, group: &Group) -> Result<Tensor> {
+        let steps = i32::try_from(state.count).unwrap_or(i32::MAX);
+        let (first, second) = (1.0 - group.beta1.powi(steps), 1.0 - self.config.beta2.powi(steps));
+        let make = || {
+            let square = Wide::of(state.maximum.as_ref().unwrap_or(&state.square))?.tensor;
+            let denominator = square.f_div_scalar(second)?.f_sqrt()?.f_add_scalar(self.config.eps)?;
+            Wide::of(&state.average)?.tensor.f_div_scalar(first)?.f_div(&denominator)
+        };
+        make().map_err(|error| Error::torch("computing Adam's last update", &error))
     }
 
     fn set(&mut self, group: Option<usize>, set: impl Fn(&mut Group)) -> Result<()> {
@@ -180,7 +193,7 @@ impl InnerOptimizer for Adam {
             let group = self.groups.of(batch.group);
             let numbers = Numbers {
                 decay: self.config.decay,
-                lr: group.lr,
+                lr: group.lr * batch.factor,
                 betas: (group.beta1, self.config.beta2),
                 weight_decay: group.weight_decay,
                 eps: self.config.eps,
@@ -213,6 +226,54 @@ impl InnerOptimizer for Adam {
         self.slots.release(parameters)?;
         // They hold the state that is to be freed.
         self.batches.clear();
+        self.stale = true;
+        Ok(())
+    }
+
+    fn has_moments(&self) -> bool {
+        true
+    }
+
+    fn moments(&self, parameters: &[ParamId]) -> Result<Vec<Option<Moment>>> {
+        let ids = self.slots.own(parameters)?;
+        let states: Vec<Option<&State>> = ids.iter().map(|id| self.slots.state(*id)).collect();
+        let averages: Vec<&Tensor> = states.iter().flatten().map(|state| &state.average).collect();
+        let mut sums = gradients::sums_of_tensors(&averages)?.into_iter();
+        let moment = |(id, state): (&ParamId, Option<&State>)| {
+            let squares = state.and_then(|_| sums.next())?.squares;
+            let decay = self.slots.parameters().get(*id).map(|parameter| self.groups.of(parameter.group()).beta1)?;
+            Some(Moment { squares, decay, gain: 1.0 - decay, first_gain: 1.0 - decay })
+        };
+        Ok(ids.iter().zip(states).map(moment).collect())
+    }
+
+    fn update_sums(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
+        let _no_grad = tch::no_grad_guard();
+        let ids = self.slots.own(parameters)?;
+        let directions = ids
+            .iter()
+            .map(|id| {
+                let state = self.slots.state(*id).filter(|state| state.count > 0);
+                let group = self.slots.parameters().get(*id).map(|parameter| self.groups.of(parameter.group()));
+                state.zip(group).map(|(state, group)| self.direction(state, group)).transpose()
+            })
+            .collect::<Result<Vec<Option<Tensor>>>>()?;
+        let made: Vec<&Tensor> = directions.iter().flatten().collect();
+        let mut sums = gradients::sums_of_tensors(&made)?.into_iter();
+        Ok(directions.iter().map(|direction| direction.as_ref().and_then(|_| Some(sums.next()?.absolute))).collect())
+    }
+
+    fn is_adjustable(&self) -> bool {
+        true
+    }
+
+    fn set_lr_factors(&mut self, factors: &[(ParamId, f64)]) -> Result<()> {
+        self.stale |= self.slots.set_factors(factors)?;
+        Ok(())
+    }
+
+    fn readmit(&mut self, parameters: &[ParamId]) -> Result<()> {
+        self.slots.readmit(parameters)?;
         self.stale = true;
         Ok(())
     }

@@ -9,13 +9,14 @@ use tch::Tensor;
 
 pub use config::SgdConfig;
 
-use super::InnerOptimizer;
+use super::{InnerOptimizer, Moment};
 use super::batches::{Batch, batches};
 use super::groups::Groups;
 use super::slots::{Slots, bytes};
 use super::validate::Ranges;
 use crate::parameters::{ParamId, Parameter, Parameters};
 use crate::torch::fused::Operation;
+use crate::torch::gradients;
 use crate::{Error, Result};
 use kernel::{Lists, Numbers};
 
@@ -63,7 +64,8 @@ impl Sgd {
 
     /// Sorts the parameters for which `wanted` holds into batches.
     fn sorted(&self, wanted: impl Fn(ParamId) -> bool) -> Result<Vec<(Batch, Vec<Tensor>)>> {
-        let members = self.slots.kept().filter(|(id, _)| wanted(*id));
+        let kept = self.slots.kept().filter(|(id, _)| wanted(*id));
+        let members = kept.map(|(id, parameter)| (id, parameter, self.slots.factor(id)));
         let batches = batches(members, self.config.implementation, Operation::Sgd)?;
         let with_buffers = |batch: Batch| {
             let states = batch.members.iter().filter_map(|&id| self.slots.state(id));
@@ -80,7 +82,7 @@ impl Sgd {
         for (batch, buffers) in batches {
             let group = self.groups.of(batch.group);
             let numbers = Numbers {
-                lr: group.lr,
+                lr: group.lr * batch.factor,
                 momentum: group.momentum,
                 dampening: self.config.dampening,
                 weight_decay: group.weight_decay,
@@ -94,6 +96,17 @@ impl Sgd {
             }
         }
         Ok(())
+    }
+
+    /// The last update over the learning rate: the buffer, or with Nesterov's form g + μ·buffer.
+    fn direction(&self, id: ParamId, buffer: &Tensor) -> Result<Tensor> {
+        let parameter = self.slots.parameters().get(id).filter(|_| self.config.nesterov);
+        let gradient = parameter.map(|parameter| (parameter.tensor().grad(), self.groups.of(parameter.group()).momentum));
+        match gradient.filter(|(gradient, _)| gradient.defined()) {
+            Some((gradient, momentum)) => buffer.f_mul_scalar(momentum).and_then(|pushed| pushed.f_add(&gradient)),
+            None => Ok(buffer.shallow_clone()),
+        }
+        .map_err(|error| Error::torch("computing SGD's last update", &error))
     }
 
     fn set(&mut self, group: Option<usize>, set: impl Fn(&mut Group)) -> Result<()> {
@@ -146,6 +159,50 @@ impl InnerOptimizer for Sgd {
         self.slots.release(parameters)?;
         // They hold the buffers that are to be freed.
         self.batches.clear();
+        self.stale = true;
+        Ok(())
+    }
+
+    fn has_moments(&self) -> bool {
+        self.groups.all().iter().all(|group| group.momentum > 0.0)
+    }
+
+    fn moments(&self, parameters: &[ParamId]) -> Result<Vec<Option<Moment>>> {
+        let ids = self.slots.own(parameters)?;
+        let buffers: Vec<Option<&Tensor>> = ids.iter().map(|id| self.slots.state(*id)).collect();
+        let made: Vec<&Tensor> = buffers.iter().flatten().copied().collect();
+        let mut sums = gradients::sums_of_tensors(&made)?.into_iter();
+        let moment = |(id, buffer): (&ParamId, Option<&Tensor>)| {
+            let squares = buffer.and_then(|_| sums.next())?.squares;
+            let decay = self.slots.parameters().get(*id).map(|parameter| self.groups.of(parameter.group()).momentum)?;
+            Some(Moment { squares, decay, gain: 1.0 - self.config.dampening, first_gain: 1.0 })
+        };
+        Ok(ids.iter().zip(buffers).map(moment).collect())
+    }
+
+    fn update_sums(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
+        let ids = self.slots.own(parameters)?;
+        let _no_grad = tch::no_grad_guard();
+        let directions = ids
+            .iter()
+            .map(|id| self.slots.state(*id).map(|buffer| self.direction(*id, buffer)).transpose())
+            .collect::<Result<Vec<Option<Tensor>>>>()?;
+        let made: Vec<&Tensor> = directions.iter().flatten().collect();
+        let mut sums = gradients::sums_of_tensors(&made)?.into_iter();
+        Ok(directions.iter().map(|direction| direction.as_ref().and_then(|_| Some(sums.next()?.absolute))).collect())
+    }
+
+    fn is_adjustable(&self) -> bool {
+        true
+    }
+
+    fn set_lr_factors(&mut self, factors: &[(ParamId, f64)]) -> Result<()> {
+        self.stale |= self.slots.set_factors(factors)?;
+        Ok(())
+    }
+
+    fn readmit(&mut self, parameters: &[ParamId]) -> Result<()> {
+        self.slots.readmit(parameters)?;
         self.stale = true;
         Ok(())
     }

@@ -1,0 +1,124 @@
+//! What the wrapper keeps in order to measure: only what some policy reads.
+
+use tch::Tensor;
+
+use crate::parameters::ParamId;
+use crate::torch::gradients::{self, GradientSums};
+use crate::{Error, MomentFilter, Result, Statistic, StatisticSet};
+
+/// What is kept between steps for statistics that need more than the present gradient.
+#[derive(Debug, Default)]
+pub(super) struct Instruments {
+    /// For the signal fraction: one per component.
+    pub(super) filters: Vec<MomentFilter>,
+    /// For `grad-delta-l1`: the gradients of the step before, by parameter.
+    gradients: Copies,
+    /// For `weight-delta-l1`: the weights at the check before, by parameter.
+    weights: Copies,
+    /// For the two-batch statistics: what the first micro-batch of this step gave.
+    pub(super) micro: MicroBatches,
+}
+
+/// The micro-batches of the step under way.
+#[derive(Debug, Default)]
+pub(super) struct MicroBatches {
+    /// How many there were.
+    pub(super) count: u64,
+    /// The first one's share of the step's loss, and the sums of its gradients, by parameter.
+    pub(super) first: Option<(f64, Vec<Option<GradientSums>>)>,
+    /// Whether any step so far had two.
+    pub(super) seen: bool,
+}
+
+impl Instruments {
+    pub(super) fn new(statistics: StatisticSet, components: usize, parameters: usize) -> Self {
+        let mut instruments = Self::default();
+        if statistics.contains(Statistic::SignalFraction) {
+            instruments.filters = vec![MomentFilter::default(); components];
+        }
+        if statistics.contains(Statistic::GradDeltaL1) {
+            instruments.gradients = Copies::new(parameters);
+        }
+        if statistics.contains(Statistic::WeightDeltaL1) {
+            instruments.weights = Copies::new(parameters);
+        }
+        instruments
+    }
+
+    /// Σ|gₜ − gₜ₋₁| by parameter; nothing when it is not wanted.
+    pub(super) fn gradient_deltas(&mut self, tensors: &[(ParamId, &Tensor)]) -> Result<Vec<Option<f64>>> {
+        let gradients: Vec<_> = tensors.iter().map(|(id, tensor)| (*id, tensor.grad())).collect();
+        self.gradients.deltas(gradients.iter().filter(|(_, gradient)| gradient.defined()).map(|(id, g)| (*id, g)))
+    }
+
+    /// Σ|Wₜ − Wₜ₋ₖ| by parameter; nothing when it is not wanted.
+    pub(super) fn weight_deltas(&mut self, tensors: &[(ParamId, &Tensor)]) -> Result<Vec<Option<f64>>> {
+        self.weights.deltas(tensors.iter().copied())
+    }
+
+    /// Drops what is kept for a component and its parameters.
+    pub(super) fn forget(&mut self, component: usize, ids: impl Iterator<Item = ParamId>) {
+        if let Some(filter) = self.filters.get_mut(component) {
+            *filter = MomentFilter::default();
+        }
+        for id in ids {
+            self.gradients.forget(id);
+            self.weights.forget(id);
+        }
+    }
+
+    /// Bytes of the copies.
+    pub(super) fn bytes(&self) -> u64 {
+        self.gradients.bytes() + self.weights.bytes()
+    }
+}
+
+/// Copies of tensors, from which changes are measured.
+#[derive(Debug, Default)]
+struct Copies {
+    /// By parameter; empty when nothing is to be copied.
+    list: Vec<Option<Tensor>>,
+}
+
+impl Copies {
+    fn new(parameters: usize) -> Self {
+        Self { list: (0..parameters).map(|_| None).collect() }
+    }
+
+    /// The L1 norms of the changes since the last call, `None` where there was no copy; then copies anew.
+    fn deltas<'a>(&mut self, tensors: impl Iterator<Item = (ParamId, &'a Tensor)>) -> Result<Vec<Option<f64>>> {
+        let mut found = vec![None; self.list.len()];
+        if self.list.is_empty() {
+            return Ok(found);
+        }
+        let _no_grad = tch::no_grad_guard();
+        let failed = |error: tch::TchError| Error::torch("measuring a change", &error);
+        let mut changes = Vec::new();
+        for (id, tensor) in tensors {
+            let copy = &mut self.list[id.index()];
+            match copy {
+                Some(copy) => {
+                    changes.push((id, tensor.f_sub(copy).map_err(failed)?));
+                    copy.f_copy_(tensor).map_err(failed)?;
+                }
+                None => *copy = Some(tensor.f_detach().and_then(|tensor| tensor.f_copy()).map_err(failed)?),
+            }
+        }
+        let differences: Vec<&Tensor> = changes.iter().map(|(_, change)| change).collect();
+        for ((id, _), sums) in changes.iter().zip(gradients::sums_of_tensors(&differences)?) {
+            found[id.index()] = Some(sums.absolute);
+        }
+        Ok(found)
+    }
+
+    fn forget(&mut self, id: ParamId) {
+        if let Some(copy) = self.list.get_mut(id.index()) {
+            *copy = None;
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        let bytes = |tensor: &Tensor| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64;
+        self.list.iter().flatten().map(bytes).sum()
+    }
+}
