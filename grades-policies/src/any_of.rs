@@ -2,8 +2,8 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result,
-    StatisticSet, submit,
+    Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig,
+    PolicyPlugin, PolicyState, Result, StatisticSet, submit,
 };
 
 use crate::children::Children;
@@ -58,6 +58,10 @@ impl FreezePolicy for AnyOf {
 
     fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
         self.children.decide_frozen(observation)
+    }
+
+    fn default_cooldown(&self) -> Cooldown {
+        self.children.default_cooldown()
     }
 
     fn state(&self) -> PolicyState {

@@ -2,7 +2,8 @@
 
 use grades::config::Section;
 use grades::{
-    Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyState, Result, StatisticSet,
+    Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyState, Result,
+    StatisticSet,
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,14 @@ impl Children {
         let thawing = self.policies.iter_mut().filter(|policy| policy.thaws());
         let answers: Vec<_> = thawing.map(|policy| policy.decide_frozen(observation)).collect();
         answers.into_iter().find(|answer| matches!(answer, Decision::Thaw(_))).unwrap_or(Decision::Keep)
+    }
+
+    /// The longest of the children's cooldowns.
+    pub(crate) fn default_cooldown(&self) -> Cooldown {
+        self.policies
+            .iter()
+            .map(|policy| policy.default_cooldown())
+            .fold(Cooldown::default(), Cooldown::longer)
     }
 
     pub(crate) fn state(&self) -> PolicyState {

@@ -2,8 +2,8 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result,
-    StatisticSet, submit,
+    Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig,
+    PolicyPlugin, PolicyState, Result, StatisticSet, submit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +86,10 @@ impl FreezePolicy for Patience {
         decision
     }
 
+    fn default_cooldown(&self) -> Cooldown {
+        self.policy.default_cooldown()
+    }
+
     fn state(&self) -> PolicyState {
         PolicyState::of(&History { seen: self.seen.clone(), policy: self.policy.state() })
     }
@@ -105,10 +109,7 @@ impl FreezePolicy for Patience {
 impl PolicyConfig for Patience {
     const NAME: &'static str = "patience";
     const SUMMARY: &'static str = "freezes once another policy has said so at several checks in a row";
-    const KEYS: &'static [Key] = &[
-        common::HITS,
-        Key::new("policy", "the other policy's table (required)"),
-    ];
+    const KEYS: &'static [Key] = &[common::HITS, Key::new("policy", "the other policy's table (required)")];
 
     fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
         let hits = common::hits(section);

@@ -2,8 +2,8 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Component, ComponentKind, ComponentPattern, Decision, Error, FreezePolicy, FrozenObservation, Observation,
-    PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result, StatisticSet, submit,
+    Component, ComponentKind, ComponentPattern, Cooldown, Decision, Error, FreezePolicy, FrozenObservation,
+    Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result, StatisticSet, submit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +139,13 @@ impl FreezePolicy for PerComponentType {
         }
     }
 
+    fn default_cooldown(&self) -> Cooldown {
+        self.rules
+            .iter()
+            .map(|(_, policy)| policy.default_cooldown())
+            .fold(Cooldown::default(), Cooldown::longer)
+    }
+
     fn state(&self) -> PolicyState {
         let policy = match self.chosen {
             Choice::Rule(place) => self.rules.get(place).map(|(_, policy)| policy.state()),
@@ -226,7 +233,10 @@ impl PolicyConfig for PerComponentType {
             };
             let same = rules[named..].iter().position(|(other, _)| other.key() == selector.key());
             if let Some(place) = same {
-                rule.problem("policy", format!("contradicts rules[{place}], which is for the same components"));
+                rule.problem(
+                    "policy",
+                    format!("contradicts rules[{place}], which is for the same components"),
+                );
                 complete = false;
             }
             rules.push((selector, policy));
@@ -267,7 +277,8 @@ fn read_selector(rule: &mut Section<'_>) -> Option<Selector> {
         selector.layers = layers.flatten();
     }
     if rule.has("match") {
-        match rule.text("match").map(|source| (ComponentPattern::new(&source, ComponentKind::Other), source)) {
+        match rule.text("match").map(|source| (ComponentPattern::new(&source, ComponentKind::Other), source))
+        {
             Some((Ok(pattern), _)) => selector.pattern = Some(pattern),
             Some((Err(error), source)) => {
                 rule.problem("match", format!("\"{source}\": {error}"));

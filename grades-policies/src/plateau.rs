@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use grades::config::{Key, Section};
 use grades::{
-    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result, Statistic,
-    StatisticSet, submit,
+    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result,
+    Statistic, StatisticSet, submit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +72,8 @@ impl FreezePolicy for Plateau {
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
-        let value = observation.value(Statistic::GradMeanAbs).filter(|value| value.is_finite() && *value > 0.0);
+        let value =
+            observation.value(Statistic::GradMeanAbs).filter(|value| value.is_finite() && *value > 0.0);
         let Some(value) = value else { return Decision::Keep };
         let History { logs, peak, seen } = &mut self.history;
         logs.push_back(value.ln());
@@ -109,7 +110,8 @@ impl FreezePolicy for Plateau {
 
 impl PolicyConfig for Plateau {
     const NAME: &'static str = "plateau";
-    const SUMMARY: &'static str = "freezes once the gradient has fallen below a share of its peak and stays flat";
+    const SUMMARY: &'static str =
+        "freezes once the gradient has fallen below a share of its peak and stays flat";
     const KEYS: &'static [Key] = &[
         Key::new("rho", "the share of the peak, between 0 and 1 (0.7)"),
         Key::new("slope", "the largest change of ln E a check, above 0 (0.005)"),
@@ -119,7 +121,8 @@ impl PolicyConfig for Plateau {
 
     fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
         let rho = section.number_or("rho", 0.7, "a share between 0 and 1", |rho| rho > 0.0 && rho < 1.0);
-        let slope = section.number_or("slope", 0.005, "a number above 0", |slope| slope > 0.0 && slope.is_finite());
+        let slope =
+            section.number_or("slope", 0.005, "a number above 0", |slope| slope > 0.0 && slope.is_finite());
         let window = common::window(section, builder);
         if window.is_some_and(|window| window < 3) {
             section.problem("window", "expected at least 3: a line through two points has no error");

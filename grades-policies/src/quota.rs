@@ -2,8 +2,8 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Cause, Decision, FreezePolicy, Measure, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result,
-    Statistic, StatisticSet, submit,
+    Cause, Decision, FreezePolicy, Measure, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
+    PolicyState, Result, Statistic, StatisticSet, submit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -92,9 +92,12 @@ impl FreezePolicy for Quota {
 
 impl PolicyConfig for Quota {
     const NAME: &'static str = "quota";
-    const SUMMARY: &'static str = "freezes the quietest components, as many as a schedule over the run allows";
-    const KEYS: &'static [Key] =
-        &[Key::new("max_share", "share of the components frozen at the end, above 0, up to 1 (1.0)"), common::WINDOW];
+    const SUMMARY: &'static str =
+        "freezes the quietest components, as many as a schedule over the run allows";
+    const KEYS: &'static [Key] = &[
+        Key::new("max_share", "share of the components frozen at the end, above 0, up to 1 (1.0)"),
+        common::WINDOW,
+    ];
 
     fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
         let expected = "a share above 0, up to 1";

@@ -2,8 +2,8 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result, Statistic,
-    StatisticSet, submit,
+    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result,
+    Statistic, StatisticSet, submit,
 };
 use serde::{Deserialize, Serialize};
 

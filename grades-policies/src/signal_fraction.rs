@@ -2,8 +2,8 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result, Statistic,
-    StatisticSet, submit,
+    Cooldown, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
+    Result, Statistic, StatisticSet, submit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +57,8 @@ impl FreezePolicy for SignalFraction {
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
-        let Some(value) = observation.value(Statistic::SignalFraction).filter(|value| value.is_finite()) else {
+        let Some(value) = observation.value(Statistic::SignalFraction).filter(|value| value.is_finite())
+        else {
             return Decision::Keep;
         };
         let History { average, seen } = &mut self.history;
@@ -67,6 +68,10 @@ impl FreezePolicy for SignalFraction {
             return Decision::Keep;
         }
         Decision::freeze_at_or_below(Self::NAME, Statistic::SignalFraction, mean, self.floor)
+    }
+
+    fn default_cooldown(&self) -> Cooldown {
+        Cooldown::Share { share: 1.0 }
     }
 
     fn state(&self) -> PolicyState {
@@ -85,12 +90,17 @@ impl FreezePolicy for SignalFraction {
 
 impl PolicyConfig for SignalFraction {
     const NAME: &'static str = "signal-fraction";
-    const SUMMARY: &'static str = "freezes once the gradient is all noise; needs no threshold by hand (the default)";
-    const KEYS: &'static [Key] =
-        &[Key::new("floor", "the share of signal that counts as none, from 0 to 1 (0.005)"), common::WINDOW, common::HITS];
+    const SUMMARY: &'static str =
+        "freezes once the gradient is all noise; needs no threshold by hand (the default)";
+    const KEYS: &'static [Key] = &[
+        Key::new("floor", "the share of signal that counts as none, from 0 to 1 (0.005)"),
+        common::WINDOW,
+        common::HITS,
+    ];
 
     fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
-        let floor = section.number_or("floor", 0.005, "a share from 0 to 1", |floor| (0.0..=1.0).contains(&floor));
+        let floor =
+            section.number_or("floor", 0.005, "a share from 0 to 1", |floor| (0.0..=1.0).contains(&floor));
         let window = common::window(section, builder);
         let hits = common::hits(section);
         Some(Self::new(floor?, window?, hits?))

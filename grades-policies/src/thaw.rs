@@ -2,8 +2,8 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
-    PolicyState, Result, StatisticSet, submit,
+    Cause, Cooldown, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder,
+    PolicyConfig, PolicyPlugin, PolicyState, Result, StatisticSet, submit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -109,7 +109,8 @@ impl FreezePolicy for Thaw {
     fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
         let history = &mut self.history;
         history.frozen += 1;
-        let warm = history.learning_rate.zip(observation.learning_rate).map(|(then, now)| (now, self.rewarm * then));
+        let warm =
+            history.learning_rate.zip(observation.learning_rate).map(|(then, now)| (now, self.rewarm * then));
         let warm = warm.filter(|(now, limit)| self.rewarm > 0.0 && *limit > 0.0 && now > limit);
         let (measure, value, threshold) = match warm {
             Some((now, limit)) => (Measure::LearningRate, now, limit),
@@ -122,6 +123,10 @@ impl FreezePolicy for Thaw {
         history.frozen = 0;
         self.policy = self.prototype.clone();
         Decision::Thaw(Cause { policy: Self::NAME, measure, value, threshold })
+    }
+
+    fn default_cooldown(&self) -> Cooldown {
+        self.policy.default_cooldown()
     }
 
     fn state(&self) -> PolicyState {
@@ -142,11 +147,15 @@ impl FreezePolicy for Thaw {
 
 impl PolicyConfig for Thaw {
     const NAME: &'static str = "thaw";
-    const SUMMARY: &'static str = "freezes as another policy says, and thaws by a timer or when the learning rate rises";
+    const SUMMARY: &'static str =
+        "freezes as another policy says, and thaws by a timer or when the learning rate rises";
     const KEYS: &'static [Key] = &[
         Key::new("policy", "the other policy's table (required)"),
         Key::new("period", "checks of the first freeze, at least 1 (50)"),
-        Key::new("probe", "checks after a thaw within which a stable component freezes again, at least 1 (40)"),
+        Key::new(
+            "probe",
+            "checks after a thaw within which a stable component freezes again, at least 1 (40)",
+        ),
         Key::new("rewarm", "rise of the learning rate that thaws at once, 1 or above; 0 does not (0)"),
     ];
 

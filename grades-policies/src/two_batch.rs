@@ -2,8 +2,8 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result, Statistic,
-    StatisticSet, submit,
+    Cooldown, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
+    Result, Statistic, StatisticSet, submit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +56,9 @@ impl FreezePolicy for TwoBatchNoise {
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
         let finite = |statistic| observation.value(statistic).filter(|value| value.is_finite());
-        let (Some(signal), Some(noise)) = (finite(Statistic::TwoBatchSignal), finite(Statistic::TwoBatchNoise)) else {
+        let (Some(signal), Some(noise)) =
+            (finite(Statistic::TwoBatchSignal), finite(Statistic::TwoBatchNoise))
+        else {
             return Decision::Keep;
         };
         let history = &mut self.history;
@@ -76,6 +78,10 @@ impl FreezePolicy for TwoBatchNoise {
         Decision::freeze_at_or_below(Self::NAME, Statistic::TwoBatchSignal, share, self.floor)
     }
 
+    fn default_cooldown(&self) -> Cooldown {
+        Cooldown::Share { share: 1.0 }
+    }
+
     fn state(&self) -> PolicyState {
         PolicyState::of(&self.history)
     }
@@ -93,11 +99,15 @@ impl FreezePolicy for TwoBatchNoise {
 impl PolicyConfig for TwoBatchNoise {
     const NAME: &'static str = "two-batch";
     const SUMMARY: &'static str = "freezes once noise drowns the signal, judged by accumulated micro-batches";
-    const KEYS: &'static [Key] =
-        &[Key::new("floor", "the share of signal that counts as none, from 0 to 1 (0.05)"), common::WINDOW, common::HITS];
+    const KEYS: &'static [Key] = &[
+        Key::new("floor", "the share of signal that counts as none, from 0 to 1 (0.05)"),
+        common::WINDOW,
+        common::HITS,
+    ];
 
     fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
-        let floor = section.number_or("floor", 0.05, "a share from 0 to 1", |floor| (0.0..=1.0).contains(&floor));
+        let floor =
+            section.number_or("floor", 0.05, "a share from 0 to 1", |floor| (0.0..=1.0).contains(&floor));
         let window = common::window(section, builder);
         let hits = common::hits(section);
         Some(Self::new(floor?, window?, hits?))

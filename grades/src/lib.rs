@@ -28,8 +28,8 @@ pub use error::{Error, Problem, Problems, Result};
 pub use freezing::{FreezingOptimizer, Memory};
 pub use observe::{FreezeLog, StepObserver};
 pub use policy::{
-    Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyRegistry,
-    PolicyState, Population,
+    Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder, PolicyConfig,
+    PolicyPlugin, PolicyRegistry, PolicyState, Population,
 };
 pub use statistic::{ComponentSample, GradientSnapshot, MomentFilter, Statistic, StatisticSet, TwoBatch};
 pub use tracker::{Check, EventKind, FreezeEvent, FreezeTracker, StepReport};

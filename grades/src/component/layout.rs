@@ -3,7 +3,8 @@
 use std::sync::OnceLock;
 
 use super::ComponentKind::{
-    self, Adapter, Down, Embedding, FusedGateUp, FusedQkv, Gate, Head, Key, Norm, Output, Query, Up, Value,
+    self, Adapter, Down, Embedding, FusedGateUp, FusedQkv, Gate, Head, Key, Norm, Other, Output, Query, Up,
+    Value,
 };
 use super::{ComponentPattern, PatternMatch};
 
@@ -80,6 +81,7 @@ const TABLES: &[Table] = &[
         name: "llama",
         summary: "Llama, Mistral, Qwen: separate projections, gated feed-forward network",
         patterns: &[
+            (r"(?:.*\.)?layers\.(?<layer>\d+)\..+", Other),
             (r"(?:.*\.)?embed_tokens\.weight", Embedding),
             (r"(?:.*\.)?lm_head\.weight", Head),
             (r"(?:.*\.)?score\.weight", Head),
@@ -98,6 +100,7 @@ const TABLES: &[Table] = &[
         name: "phi3",
         summary: "Phi-3, Phi-4: fused query-key-value and gate-up",
         patterns: &[
+            (r"(?:.*\.)?layers\.(?<layer>\d+)\..+", Other),
             (r"(?:.*\.)?embed_tokens\.weight", Embedding),
             (r"(?:.*\.)?lm_head\.weight", Head),
             (r"(?:.*\.)?norm\.(?:weight|bias)", Norm),
@@ -112,6 +115,7 @@ const TABLES: &[Table] = &[
         name: "gpt2",
         summary: "GPT-2: fused query-key-value, plain feed-forward network",
         patterns: &[
+            (r"(?:.*\.)?h\.(?<layer>\d+)\..+", Other),
             (r"(?:.*\.)?w[tp]e\.weight", Embedding),
             (r"(?:.*\.)?lm_head\.weight", Head),
             (r"(?:.*\.)?score\.weight", Head),
@@ -127,6 +131,7 @@ const TABLES: &[Table] = &[
         name: "bert",
         summary: "BERT, RoBERTa, MiniLM: encoder blocks with plain feed-forward networks",
         patterns: &[
+            (r"(?:.*\.)?encoder\.layer\.(?<layer>\d+)\..+", Other),
             (r"(?:.*\.)?embeddings\.\w+_embeddings\.weight", Embedding),
             (r"(?:.*\.)?pooler\.dense\.weight", Head),
             (r"(?:.*\.)?classifier(?:\..+)?\.weight", Head),
@@ -145,6 +150,7 @@ const TABLES: &[Table] = &[
         name: "vit",
         summary: "ViT and DeiT, as Hugging Face and as timm name them",
         patterns: &[
+            (r"(?:.*\.)?(?:encoder\.layer|blocks)\.(?<layer>\d+)\..+", Other),
             (r"(?:.*\.)?patch_embed(?:dings)?\.proj(?:ection)?\.weight", Embedding),
             (
                 r"(?:.*\.)?(?:cls_token|pos_embed|position_embeddings|dist_token|distillation_token)",

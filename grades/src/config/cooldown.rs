@@ -54,6 +54,22 @@ impl Cooldown {
         matches!(self, Self::Steps(0)) || self == Self::Share { share: 0.0 }
     }
 
+    /// The longer of two; a share counts as longer than a number of steps.
+    #[must_use]
+    pub fn longer(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Steps(one), Self::Steps(two)) => Self::Steps(one.max(two)),
+            (Self::Share { share: one }, Self::Share { share: two }) => Self::Share { share: one.max(two) },
+            (share @ Self::Share { .. }, steps) | (steps, share @ Self::Share { .. }) => {
+                if share.is_off() {
+                    steps
+                } else {
+                    share
+                }
+            }
+        }
+    }
+
     /// The steps that a component cools when `steps` went before the decision.
     pub(crate) fn steps(self, steps: u64) -> u64 {
         match self {

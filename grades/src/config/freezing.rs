@@ -8,7 +8,7 @@ use crate::{Error, FreezePolicy, PolicyBuilder, PolicyRegistry, Problems, Result
 
 /// When and what to freeze: the `[freezing]` table of a configuration file, or the same in code.
 ///
-/// As TOML, with the defaults (a policy must be named):
+/// As TOML; all keys may be left out:
 ///
 /// ```toml
 /// [freezing]
@@ -16,11 +16,10 @@ use crate::{Error, FreezePolicy, PolicyBuilder, PolicyRegistry, Problems, Result
 /// grace = 0.0          # no freezing before this share of the planned steps (the paper's alpha)
 /// check_every = 1      # optimizer steps from one check to the next
 /// stop_at = 1.0        # share of the components whose freezing ends the training
-/// cooldown = 0         # steps, or { share = 1.0 }: the learning rate falls to zero, then the component freezes
+/// cooldown = 0         # steps, or { share = 1.0 }, of falling learning rate before a freeze; default: the policy's
 ///
 /// [freezing.policy]
-/// name = "fixed-threshold"
-/// tau = 0.02
+/// name = "signal-fraction" # or any other that is linked, with its keys
 ///
 /// [freezing.components]
 /// # see ComponentConfig
@@ -47,7 +46,8 @@ pub struct FreezingConfig {
     grace: f64,
     check_every: u64,
     stop_at: f64,
-    cooldown: Cooldown,
+    /// The policy's own when absent.
+    cooldown: Option<Cooldown>,
     components: ComponentConfig,
     policy: PolicySource,
 }
@@ -67,10 +67,16 @@ impl FreezingConfig {
         Key::new("grace", "share of the planned steps before which nothing freezes (0.0)"),
         Key::new("check_every", "optimizer steps from one check to the next (1)"),
         Key::new("stop_at", "share of the components whose freezing ends the training (1.0)"),
-        Key::new("cooldown", "steps, or { share = S } of the steps so far, of falling learning rate before a freeze (0)"),
-        Key::new("policy", "the policy's table: name, and its keys"),
+        Key::new(
+            "cooldown",
+            "steps, or { share = S } of the steps so far, in which the learning rate falls to 0 (the policy's)",
+        ),
+        Key::new("policy", "the policy's table: name, and its keys (signal-fraction)"),
         Key::new("components", "which parameters are components"),
     ];
+
+    /// The policy of a table that names none; it needs no threshold by hand. It is in `grades-policies`.
+    pub const DEFAULT_POLICY: &'static str = "signal-fraction";
 
     /// The defaults with this policy.
     pub fn with_policy(policy: impl FreezePolicy + 'static) -> Self {
@@ -83,7 +89,7 @@ impl FreezingConfig {
             grace: 0.0,
             check_every: 1,
             stop_at: 1.0,
-            cooldown: Cooldown::default(),
+            cooldown: None,
             components: ComponentConfig::default(),
             policy,
         }
@@ -132,19 +138,27 @@ impl FreezingConfig {
         let check_every = section.integer_or("check_every", 1, CHECK_EVERY, |steps| steps >= 1);
         let stop_at = section.number_or("stop_at", 1.0, STOP_AT, is_stop_at);
         let cooldown =
-            section.value_or("cooldown", Cooldown::default(), Cooldown::EXPECTED, Cooldown::read);
+            section.value_or("cooldown", None, Cooldown::EXPECTED, |value| Cooldown::read(value).map(Some));
         let components = section.table("components", ComponentConfig::KEYS, ComponentConfig::from_section);
         let builder = PolicyBuilder::new(registry, metric, None);
-        builder.child(&mut section, "policy");
-        // Where it is no table, that was noted just now.
-        let policy = table.get("policy").and_then(Value::as_table).cloned().unwrap_or_default();
+        let policy = if section.has("policy") {
+            builder.child(&mut section, "policy");
+            // Where it is no table, that was noted just now.
+            table.get("policy").and_then(Value::as_table).cloned().unwrap_or_default()
+        } else {
+            let policy =
+                Table::from_iter([("name".to_owned(), Value::String(Self::DEFAULT_POLICY.to_owned()))]);
+            let path = section.path_of("policy");
+            builder.build(&path, &policy, section.problems());
+            policy
+        };
         let defaults = Self::defaults(PolicySource::Table(section.path_of("policy"), policy));
         Ok(Self {
             metric,
             grace: grace.unwrap_or(defaults.grace),
             check_every: check_every.unwrap_or(defaults.check_every),
             stop_at: stop_at.unwrap_or(defaults.stop_at),
-            cooldown: cooldown.unwrap_or_default(),
+            cooldown: cooldown.flatten(),
             components: components.unwrap_or_default(),
             ..defaults
         })
@@ -174,7 +188,7 @@ impl FreezingConfig {
     /// Lets a component's learning rate fall to zero before it freezes.
     #[must_use]
     pub fn cooldown(mut self, cooldown: Cooldown) -> Self {
-        self.cooldown = cooldown;
+        self.cooldown = Some(cooldown);
         self
     }
 
@@ -191,7 +205,7 @@ impl FreezingConfig {
     }
 
     /// The run's schedule of checks, once the number of steps is known.
-    pub(crate) fn schedule(&self, total_steps: u64) -> Result<Schedule> {
+    pub(crate) fn schedule(&self, total_steps: u64, policy: &dyn FreezePolicy) -> Result<Schedule> {
         let mut problems = Problems::default();
         // A configuration made in code has not been through `read`.
         if !is_grace(self.grace) {
@@ -203,8 +217,8 @@ impl FreezingConfig {
         if !is_stop_at(self.stop_at) {
             problems.push("stop_at", format!("expected {STOP_AT}, found {}", self.stop_at));
         }
-        if !self.cooldown.is_valid() {
-            problems.push("cooldown", format!("expected {}, found {:?}", Cooldown::EXPECTED, self.cooldown));
+        if let Some(wrong) = self.cooldown.filter(|cooldown| !cooldown.is_valid()) {
+            problems.push("cooldown", format!("expected {}, found {wrong:?}", Cooldown::EXPECTED));
         }
         if total_steps == 0 {
             problems.push("total_steps", "expected at least 1 optimizer step, found 0");
@@ -216,7 +230,7 @@ impl FreezingConfig {
             grace_steps,
             check_every: self.check_every,
             stop_at: self.stop_at,
-            cooldown: self.cooldown,
+            cooldown: self.cooldown.unwrap_or_else(|| policy.default_cooldown()),
         })
     }
 

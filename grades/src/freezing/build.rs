@@ -3,9 +3,13 @@
 use tch::nn::VarStore;
 
 use super::FreezingOptimizer;
+use super::cool::Factors;
+use super::instruments::Instruments;
 use crate::optim::InnerOptimizer;
 use crate::parameters::Parameters;
-use crate::{ComponentMap, FreezeTracker, FreezingConfig, ParameterInfo, Result, StepObserver};
+use crate::{
+    ComponentMap, Error, FreezeTracker, FreezingConfig, ParameterInfo, Result, Statistic, StepObserver,
+};
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Wraps an optimizer that was built on the same `VarStore`, for a run of so many optimizer steps.
@@ -15,8 +19,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// # Errors
     ///
     /// [`Error::NoComponents`](crate::Error::NoComponents) when nothing could ever freeze,
-    /// [`Error::Config`](crate::Error::Config) when the configuration does not fit the run, and
-    /// [`Error::Unknown`](crate::Error::Unknown) when the optimizer does not hold the store's variables.
+    /// [`Error::Config`](crate::Error::Config) when the configuration does not fit the run,
+    /// [`Error::Unsupported`](crate::Error::Unsupported) when the optimizer cannot give what the policies read or do
+    /// what they ask, and [`Error::Unknown`](crate::Error::Unknown) when it does not hold the store's variables.
     pub fn new(inner: O, vs: &VarStore, config: &FreezingConfig, total_steps: u64) -> Result<Self> {
         let parameters = Parameters::from_var_store(vs)?;
         let map = ComponentMap::new(&infos(&parameters), config.component_config())?;
@@ -37,6 +42,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     ) -> Result<Self> {
         inner.bind(&parameters)?;
         let tracker = FreezeTracker::new(map, config, total_steps)?;
+        check_abilities(&inner, &tracker)?;
         tracing::info!(
             target: "grades",
             layout = tracker.map().layout(),
@@ -46,6 +52,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             "watching components"
         );
         Ok(Self {
+            instruments: Instruments::new(tracker.statistics(), tracker.total(), parameters.len()),
+            factors: Factors::new(&tracker, &parameters),
             inner,
             active: parameters.ids().collect(),
             held: Vec::new(),
@@ -64,6 +72,35 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         self.observers.push(Box::new(observer));
         self
     }
+}
+
+/// Checks that the optimizer can give what the policies read and do what they ask.
+fn check_abilities(inner: &impl InnerOptimizer, tracker: &FreezeTracker) -> Result<()> {
+    let refused = |what: &str, reason: &str| {
+        let what = format!("{what} with the optimizer \"{}\"", inner.name());
+        Err(Error::Unsupported { what, reason: reason.to_owned() })
+    };
+    let needed = [Statistic::SignalFraction, Statistic::UpdateMeanAbs];
+    if let Some(statistic) = needed.into_iter().find(|needed| tracker.statistics().contains(*needed))
+        && !inner.has_moments()
+    {
+        return refused(
+            &format!("the statistic {statistic}"),
+            "it has no momentum that can be read; take grades::optim::AdamW, Adam or Sgd with a momentum above 0, or a \
+             policy that reads gradients only, such as fixed-threshold, relative-to-peak or quota",
+        );
+    }
+    let adjustable = "take grades::optim::AdamW, Adam or Sgd";
+    if tracker.cools() && !inner.is_adjustable() {
+        let reason =
+            format!("it has no learning rate for each component; set freezing.cooldown = 0, or {adjustable}");
+        return refused("a cooldown", &reason);
+    }
+    if tracker.thaws() && !inner.is_adjustable() {
+        let reason = format!("it cannot start a parameter afresh; {adjustable}");
+        return refused("a policy that thaws", &reason);
+    }
+    Ok(())
 }
 
 /// The names and shapes of parameters, in their order.

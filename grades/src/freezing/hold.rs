@@ -1,4 +1,4 @@
-//! Freezing: making sure that bytes never move again.
+//! Freezing, so that bytes never move again, and thawing.
 
 use tch::Tensor;
 
@@ -6,19 +6,17 @@ use super::FreezingOptimizer;
 use crate::optim::InnerOptimizer;
 use crate::parameters::ParamId;
 use crate::torch::gradients;
-use crate::{Error, FreezeEvent, Result};
+use crate::{Error, EventKind, FreezeEvent, Result};
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
-    /// Freezes the parameters of these components: no gradient is computed, the pending one is dropped, and the
-    /// inner optimizer forgets them.
-    pub(super) fn freeze(&mut self, events: &[FreezeEvent]) -> Result<()> {
-        if events.is_empty() {
-            return Ok(());
-        }
-        let mut ids = Vec::new();
+    /// Freezes and thaws the parameters of the components that these events name.
+    pub(super) fn act_on(&mut self, events: &[FreezeEvent]) -> Result<()> {
+        let mut freezing = Vec::new();
+        let mut thawing = Vec::new();
         for event in events {
             tracing::info!(
                 target: "grades",
+                event = ?event.event,
                 step = event.step,
                 component = %event.component,
                 kind = %event.kind,
@@ -26,16 +24,50 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
                 value = event.value,
                 threshold = event.threshold,
                 policy = event.policy,
-                "frozen"
             );
-            let positions = &self.tracker.components()[event.index].parameters;
-            ids.extend(positions.iter().map(|position| ParamId::new(*position)));
+            let ids: Vec<ParamId> = self.ids_of(event.index).collect();
+            match event.event {
+                EventKind::Cool => {}
+                EventKind::Freeze => {
+                    self.instruments.forget(event.index, ids.iter().copied());
+                    freezing.extend(ids);
+                }
+                EventKind::Thaw => thawing.extend(ids),
+            }
+        }
+        self.thaw(thawing)?;
+        self.freeze(freezing)
+    }
+
+    /// No gradient is computed, the pending one is dropped, and the inner optimizer forgets these parameters.
+    fn freeze(&mut self, mut ids: Vec<ParamId>) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
         }
         self.held.extend(&ids);
         self.hold_frozen()?;
         self.inner.release(&ids)?;
         ids.sort_unstable();
         self.active.retain(|id| ids.binary_search(id).is_err());
+        Ok(())
+    }
+
+    /// These parameters train again, as if they were new.
+    fn thaw(&mut self, mut ids: Vec<ParamId>) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.inner.readmit(&ids)?;
+        self.forget_factors(&ids);
+        for tensor in self.tensors(&ids) {
+            // What is returned is another handle to the same tensor.
+            let woken = tensor.f_set_requires_grad(true).map(drop);
+            woken.map_err(|error| Error::torch("thawing a parameter", &error))?;
+        }
+        ids.sort_unstable();
+        self.held.retain(|id| ids.binary_search(id).is_err());
+        self.active.extend(ids);
+        self.active.sort_unstable();
         Ok(())
     }
 

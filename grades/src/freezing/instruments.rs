@@ -12,9 +12,9 @@ pub(super) struct Instruments {
     /// For the signal fraction: one per component.
     pub(super) filters: Vec<MomentFilter>,
     /// For `grad-delta-l1`: the gradients of the step before, by parameter.
-    gradients: Copies,
+    pub(super) gradients: Copies,
     /// For `weight-delta-l1`: the weights at the check before, by parameter.
-    weights: Copies,
+    pub(super) weights: Copies,
     /// For the two-batch statistics: what the first micro-batch of this step gave.
     pub(super) micro: MicroBatches,
 }
@@ -45,17 +45,6 @@ impl Instruments {
         instruments
     }
 
-    /// Σ|gₜ − gₜ₋₁| by parameter; nothing when it is not wanted.
-    pub(super) fn gradient_deltas(&mut self, tensors: &[(ParamId, &Tensor)]) -> Result<Vec<Option<f64>>> {
-        let gradients: Vec<_> = tensors.iter().map(|(id, tensor)| (*id, tensor.grad())).collect();
-        self.gradients.deltas(gradients.iter().filter(|(_, gradient)| gradient.defined()).map(|(id, g)| (*id, g)))
-    }
-
-    /// Σ|Wₜ − Wₜ₋ₖ| by parameter; nothing when it is not wanted.
-    pub(super) fn weight_deltas(&mut self, tensors: &[(ParamId, &Tensor)]) -> Result<Vec<Option<f64>>> {
-        self.weights.deltas(tensors.iter().copied())
-    }
-
     /// Drops what is kept for a component and its parameters.
     pub(super) fn forget(&mut self, component: usize, ids: impl Iterator<Item = ParamId>) {
         if let Some(filter) = self.filters.get_mut(component) {
@@ -75,7 +64,7 @@ impl Instruments {
 
 /// Copies of tensors, from which changes are measured.
 #[derive(Debug, Default)]
-struct Copies {
+pub(super) struct Copies {
     /// By parameter; empty when nothing is to be copied.
     list: Vec<Option<Tensor>>,
 }
@@ -86,7 +75,7 @@ impl Copies {
     }
 
     /// The L1 norms of the changes since the last call, `None` where there was no copy; then copies anew.
-    fn deltas<'a>(&mut self, tensors: impl Iterator<Item = (ParamId, &'a Tensor)>) -> Result<Vec<Option<f64>>> {
+    pub(super) fn deltas(&mut self, tensors: &[(ParamId, Tensor)]) -> Result<Vec<Option<f64>>> {
         let mut found = vec![None; self.list.len()];
         if self.list.is_empty() {
             return Ok(found);
@@ -101,7 +90,18 @@ impl Copies {
                     changes.push((id, tensor.f_sub(copy).map_err(failed)?));
                     copy.f_copy_(tensor).map_err(failed)?;
                 }
-                None => *copy = Some(tensor.f_detach().and_then(|tensor| tensor.f_copy()).map_err(failed)?),
+                None => {
+                    *copy = Some(
+                        tensor
+                            .f_detach()
+                            .and_then(|tensor| {
+                                tensor
+                                    .f_empty_like()
+                                    .and_then(|mut copy| copy.f_copy_(&tensor).map(|()| copy))
+                            })
+                            .map_err(failed)?,
+                    )
+                }
             }
         }
         let differences: Vec<&Tensor> = changes.iter().map(|(_, change)| change).collect();

@@ -25,20 +25,24 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         match self.measured.take() {
             Some(measured) => Ok(Some(measured)),
             None if self.is_due(step) || self.is_followed() => {
-                let ids = self.watched();
-                self.read(&ids).map(Some)
+                let sums = self.sums(&self.watched())?;
+                Ok(Some(Measured { sums, deltas: self.deltas()?, norm: None }))
             }
             None => Ok(None),
         }
     }
 
-    /// Sums the gradients of all active parameters, which a clip by norm needs.
-    pub(super) fn measure_all(&mut self) -> Result<Measured> {
-        let ids = self.active.clone();
-        let mut measured = self.read(&ids)?;
-        let squares: f64 = measured.sums.iter().flatten().map(|sums| sums.squares).sum();
-        measured.norm = Some(squares.sqrt());
-        Ok(measured)
+    /// The L2 norm over all active parameters; what the statistics need is kept, unless a clip before this one did.
+    pub(super) fn measure_norm(&mut self) -> Result<f64> {
+        let sums = self.sums(&self.active)?;
+        let norm = sums.iter().flatten().map(|sums| sums.squares).sum::<f64>().sqrt();
+        match &mut self.measured {
+            Some(first) => {
+                first.norm.get_or_insert(norm);
+            }
+            None => self.measured = Some(Measured { deltas: self.deltas()?, sums, norm: Some(norm) }),
+        }
+        Ok(norm)
     }
 
     /// Follows the optimizer's moments through the update that was just applied.
@@ -47,24 +51,30 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         let watched: Vec<usize> = self.watched_components().map(|(index, _)| index).collect();
         let ids: Vec<ParamId> = watched.iter().filter_map(|index| self.ids_of(*index).next()).collect();
         // Decay and gain are those of the component's first parameter: its parameters are of one group.
-        let moments = self.inner.rates(&ids)?;
+        let moments = self.inner.moment_rates(&ids)?;
         for (index, rates) in watched.into_iter().zip(moments) {
             let squares = measured.of(&self.tracker.components()[index]).map(|(_, sums)| sums.squares);
             if let (Some(rates), Some(squares)) = (rates, squares) {
-                self.instruments.filters[index].follow(&rates, squares);
+                let filter = &mut self.instruments.filters[index];
+                let gain = if filter.is_new() { rates.first_gain } else { rates.gain };
+                filter.step(rates.decay, gain, squares);
             }
         }
         Ok(())
     }
 
     /// The statistics of all components, when this step is checked.
-    pub(super) fn snapshot(&mut self, step: u64, measured: Option<&Measured>) -> Result<Option<GradientSnapshot>> {
+    pub(super) fn snapshot(
+        &mut self,
+        step: u64,
+        measured: Option<&Measured>,
+    ) -> Result<Option<GradientSnapshot>> {
         let Some(measured) = measured.filter(|_| self.is_due(step)) else { return Ok(None) };
         let mut samples: Vec<Option<ComponentSample>> = vec![None; self.tracker.total()];
         for (index, component) in self.watched_components() {
-            samples[index] = measured.of(component).map(|(_, sums)| {
-                ComponentSample::from_sums(component.elements, sums.absolute, sums.squares)
-            });
+            samples[index] = measured
+                .of(component)
+                .map(|(_, sums)| ComponentSample::from_sums(component.elements, sums.absolute, sums.squares));
         }
         let mut set = |index: usize, statistic: Statistic, value: Option<f64>| {
             if let (Some(sample), Some(value)) = (&mut samples[index], value) {
@@ -80,12 +90,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             }
         }
         if wanted.contains(Statistic::WeightDeltaL1) {
-            let ids = self.watched();
-            let tensors: Vec<_> = ids.iter().copied().zip(self.tensors(&ids)).collect();
-            let tensors: Vec<(ParamId, Tensor)> =
-                tensors.into_iter().map(|(id, tensor)| (id, tensor.shallow_clone())).collect();
-            let tensors: Vec<(ParamId, &Tensor)> = tensors.iter().map(|(id, tensor)| (*id, tensor)).collect();
-            let deltas = self.instruments.weight_deltas(&tensors)?;
+            let weights = self.handles(&self.watched());
+            let deltas = self.instruments.weights.deltas(&weights)?;
             for index in &watched {
                 set(*index, Statistic::WeightDeltaL1, self.total(*index, &deltas, |delta| *delta));
             }
@@ -102,7 +108,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             let moments = self.by_id(&self.watched(), |inner, ids| inner.moment_squares(ids))?;
             for index in &watched {
                 let squares = self.total(*index, &moments, |squares| *squares);
-                let fraction = squares.and_then(|squares| self.instruments.filters[*index].signal_fraction(squares));
+                let fraction =
+                    squares.and_then(|squares| self.instruments.filters[*index].signal_fraction(squares));
                 set(*index, Statistic::SignalFraction, fraction);
             }
         }
@@ -123,10 +130,12 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
                 return Ok(Vec::new()); // such as the last step of an epoch
             }
             return Err(Error::Unsupported {
-                what: "a policy that compares two batches (statistics two-batch-signal, two-batch-noise)".to_owned(),
-                reason: "the step's gradient came from one backward pass; accumulate at least two per step with \
-                         FreezingOptimizer::backward_micro (training.accumulate = 2 in finetune)"
+                what: "a policy that compares two batches (statistics two-batch-signal, two-batch-noise)"
                     .to_owned(),
+                reason:
+                    "the step's gradient came from one backward pass; accumulate at least two per step with \
+                         FreezingOptimizer::backward_micro (training.accumulate = 2 in finetune)"
+                        .to_owned(),
             });
         };
         let estimate = |index: &usize| {
@@ -163,7 +172,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
 
     /// The parameters of a component.
     pub(super) fn ids_of(&self, component: usize) -> impl Iterator<Item = ParamId> + '_ {
-        let parameters = self.tracker.components().get(component).map(|component| component.parameters.as_slice());
+        let parameters =
+            self.tracker.components().get(component).map(|component| component.parameters.as_slice());
         parameters.unwrap_or_default().iter().map(|position| ParamId::new(*position))
     }
 
@@ -186,21 +196,29 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         Ok(list)
     }
 
-    fn read(&mut self, ids: &[ParamId]) -> Result<Measured> {
+    /// The sums of the gradients of these parameters, as a list by parameter.
+    pub(super) fn sums(&self, ids: &[ParamId]) -> Result<Vec<Option<GradientSums>>> {
         let tensors: Vec<&Tensor> = self.tensors(ids).collect();
         let mut sums = vec![None; self.parameters.len()];
         for (id, found) in ids.iter().zip(gradients::sums(&tensors)?) {
             sums[id.index()] = found;
         }
-        let mut deltas = Vec::new();
-        if self.tracker.statistics().contains(Statistic::GradDeltaL1) {
-            let watched = self.watched();
-            let tensors: Vec<(ParamId, Tensor)> =
-                watched.iter().copied().zip(self.tensors(&watched).map(Tensor::shallow_clone)).collect();
-            let tensors: Vec<(ParamId, &Tensor)> = tensors.iter().map(|(id, tensor)| (*id, tensor)).collect();
-            deltas = self.instruments.gradient_deltas(&tensors)?;
+        Ok(sums)
+    }
+
+    /// The changes of the gradients since the last step, by parameter; empty when no policy reads them.
+    fn deltas(&mut self) -> Result<Vec<Option<f64>>> {
+        if !self.tracker.statistics().contains(Statistic::GradDeltaL1) {
+            return Ok(Vec::new());
         }
-        Ok(Measured { sums, deltas, norm: None })
+        let gradients = self.handles(&self.watched()).into_iter().map(|(id, tensor)| (id, tensor.grad()));
+        let gradients: Vec<_> = gradients.filter(|(_, gradient)| gradient.defined()).collect();
+        self.instruments.gradients.deltas(&gradients)
+    }
+
+    /// Handles to the tensors of these parameters.
+    fn handles(&self, ids: &[ParamId]) -> Vec<(ParamId, Tensor)> {
+        ids.iter().copied().zip(self.tensors(ids).map(Tensor::shallow_clone)).collect()
     }
 }
 

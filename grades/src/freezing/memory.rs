@@ -11,6 +11,8 @@ pub struct Memory {
     pub parameters: u64,
     /// The gradients that are defined.
     pub gradients: u64,
+    /// Copies of gradients and weights that statistics need: `grad-delta-l1` and `weight-delta-l1` only.
+    pub statistics: u64,
     /// The inner optimizer's state; `None` where it cannot be known, as for tch's optimizers.
     pub optimizer_state: Option<u64>,
 }
@@ -18,7 +20,9 @@ pub struct Memory {
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Bytes that are allocated now for parameters, gradients and optimizer state.
     pub fn memory(&self) -> Memory {
-        let mut memory = Memory { parameters: 0, gradients: 0, optimizer_state: self.inner.state_bytes() };
+        let statistics = self.instruments.bytes();
+        let optimizer_state = self.inner.state_bytes();
+        let mut memory = Memory { parameters: 0, gradients: 0, statistics, optimizer_state };
         for (_, parameter) in self.parameters.iter() {
             let bytes = |elements: usize, kind: tch::Kind| (elements * kind.elt_size_in_bytes()) as u64;
             memory.parameters += bytes(parameter.elements(), parameter.kind());

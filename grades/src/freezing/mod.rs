@@ -3,9 +3,12 @@
 mod accessors;
 mod build;
 mod clip;
+mod cool;
 mod hold;
+mod instruments;
 mod measure;
 mod memory;
+mod micro;
 mod settings;
 
 pub use memory::Memory;
@@ -17,6 +20,8 @@ use tch::Tensor;
 use crate::optim::InnerOptimizer;
 use crate::parameters::{ParamId, Parameters};
 use crate::{Error, FreezeTracker, Result, StepObserver, StepReport};
+use cool::Factors;
+use instruments::Instruments;
 use measure::Measured;
 
 /// Wraps an optimizer and freezes each component of the model once its policy says that it has converged.
@@ -80,6 +85,10 @@ pub struct FreezingOptimizer<O> {
     held: Vec<ParamId>,
     /// Sums taken of the present gradients, before a clip changed them.
     measured: Option<Measured>,
+    /// What is kept for statistics that need more than the present gradients.
+    instruments: Instruments,
+    /// The factors on learning rates that the inner optimizer was last told.
+    factors: Factors,
     steps: u64,
     observers: Vec<Box<dyn StepObserver>>,
     observer_errors: Vec<Error>,
@@ -97,18 +106,22 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         }
         let step = self.steps + 1;
         self.hold_frozen()?;
+        self.cool(step)?;
         let measured = self.measure(step)?;
         self.inner.step()?;
         self.steps = step;
+        self.follow(measured.as_ref())?;
 
         let mut report = self.report(step);
         report.applied = true;
         report.grad_norm = measured.as_ref().and_then(|measured| measured.norm);
-        if let Some(snapshot) = self.snapshot(step, measured.as_ref()) {
-            let check = self.tracker.check(&snapshot);
-            self.freeze(&check.events)?;
-            report.take_check(check, snapshot, &self.tracker);
+        report.events = self.tracker.finish_cooling(step);
+        if let Some(snapshot) = self.snapshot(step, measured.as_ref())? {
+            report.take_check(self.tracker.check(&snapshot), snapshot, &self.tracker);
         }
+        self.act_on(&report.events)?;
+        report.take_counts(&self.tracker);
+        self.instruments.micro.reset();
         self.observe(&report);
         Ok(report)
     }
@@ -153,16 +166,21 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// [`Error::Torch`] when libtorch refuses.
     pub fn zero_grad(&mut self) -> Result<()> {
         self.measured = None;
+        self.instruments.micro.reset();
         self.inner.zero_grad()
     }
 
     fn backward(&mut self, loss: &Tensor) -> Result<()> {
         self.zero_grad()?;
-        // With all frozen the loss may depend on nothing that trains; that is an end, not an error.
-        if self.tracker.all_frozen() {
+        if self.is_past_training(loss) {
             return Ok(());
         }
         loss.f_backward().map_err(|error| Error::torch("computing the gradients of the loss", &error))
+    }
+
+    /// Once components are frozen a loss may depend on nothing that trains; that is an end, not an error.
+    fn is_past_training(&self, loss: &Tensor) -> bool {
+        self.tracker.all_frozen() || self.tracker.frozen() > 0 && !loss.requires_grad()
     }
 
     fn report(&self, step: u64) -> StepReport {

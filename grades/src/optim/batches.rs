@@ -32,11 +32,20 @@ pub(super) fn batches<'a>(
         let (device, kind, group) = (parameter.device(), parameter.kind(), parameter.group());
         let fused = implementation == Implementation::Fused && operation.takes(tensor)?;
         let fits = |batch: &Batch| {
-            (batch.device, batch.kind, batch.group, batch.fused, batch.factor) == (device, kind, group, fused, factor)
+            (batch.device, batch.kind, batch.group, batch.fused, batch.factor)
+                == (device, kind, group, fused, factor)
         };
         let index = list.iter().position(fits).unwrap_or(list.len());
         if index == list.len() {
-            list.push(Batch { group, fused, factor, members: Vec::new(), parameters: Vec::new(), device, kind });
+            list.push(Batch {
+                group,
+                fused,
+                factor,
+                members: Vec::new(),
+                parameters: Vec::new(),
+                device,
+                kind,
+            });
         }
         list[index].members.push(id);
         list[index].parameters.push(tensor.shallow_clone());

@@ -1,6 +1,6 @@
 //! A boxed optimizer is one, so that it can be chosen at run time.
 
-use super::{InnerOptimizer, Moment};
+use super::{InnerOptimizer, MomentRates};
 use crate::Result;
 use crate::parameters::{ParamId, Parameters};
 
@@ -29,8 +29,12 @@ impl<O: InnerOptimizer + ?Sized> InnerOptimizer for Box<O> {
         (**self).has_moments()
     }
 
-    fn moments(&self, parameters: &[ParamId]) -> Result<Vec<Option<Moment>>> {
-        (**self).moments(parameters)
+    fn moment_rates(&self, parameters: &[ParamId]) -> Result<Vec<Option<MomentRates>>> {
+        (**self).moment_rates(parameters)
+    }
+
+    fn moment_squares(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
+        (**self).moment_squares(parameters)
     }
 
     fn update_sums(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {

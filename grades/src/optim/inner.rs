@@ -2,8 +2,8 @@
 
 use std::fmt::Debug;
 
-use crate::{Error, Result};
 use crate::parameters::{ParamId, Parameters};
+use crate::{Error, Result};
 
 /// Applies updates to parameters from their gradients, and never decides what is frozen.
 ///
@@ -51,18 +51,28 @@ pub trait InnerOptimizer: Debug + Send {
     /// [`Error::Unknown`](crate::Error::Unknown) for an id that was not bound.
     fn release(&mut self, parameters: &[ParamId]) -> Result<()>;
 
-    /// Whether [`moments`](Self::moments) are known.
+    /// Whether it averages gradients, and [`moment_rates`](Self::moment_rates),
+    /// [`moment_squares`](Self::moment_squares) and [`update_sums`](Self::update_sums) tell of it.
     fn has_moments(&self) -> bool {
         false
     }
 
-    /// What the optimizer's averages of these parameters' gradients hold after the last step; `None` for a parameter
-    /// that has none.
+    /// How the last step averaged these parameters' gradients; `None` for a parameter without an average.
     ///
     /// # Errors
     ///
     /// [`Error::Unsupported`](crate::Error::Unsupported) unless [`has_moments`](Self::has_moments).
-    fn moments(&self, parameters: &[ParamId]) -> Result<Vec<Option<Moment>>> {
+    fn moment_rates(&self, parameters: &[ParamId]) -> Result<Vec<Option<MomentRates>>> {
+        let _ = parameters;
+        Err(unsupported(self.name(), "reading its moments"))
+    }
+
+    /// Σm² of the averages after the last step; `None` for a parameter without one.
+    ///
+    /// # Errors
+    ///
+    /// As [`moment_rates`](Self::moment_rates).
+    fn moment_squares(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
         let _ = parameters;
         Err(unsupported(self.name(), "reading its moments"))
     }
@@ -157,11 +167,9 @@ pub trait InnerOptimizer: Debug + Send {
     fn state_bytes(&self) -> Option<u64>;
 }
 
-/// What an optimizer's average of a parameter's gradients holds: m ← decay·m + gain·g at each step.
+/// How an optimizer averages a parameter's gradients: m ← decay·m + gain·g.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Moment {
-    /// Σm², over the parameter's elements.
-    pub squares: f64,
+pub struct MomentRates {
     /// What remains of m at a step.
     pub decay: f64,
     /// What comes in of the gradient at a step.

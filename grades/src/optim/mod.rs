@@ -15,5 +15,5 @@ mod wide;
 
 pub use adam::{Adam, AdamConfig, AdamW};
 pub use implementation::Implementation;
-pub use inner::{InnerOptimizer, Moment};
+pub use inner::{InnerOptimizer, MomentRates};
 pub use sgd::{Sgd, SgdConfig};

@@ -24,7 +24,8 @@ unsafe extern "C" {
     fn grades_drop_gradients(parameters: *const Handle, n: usize) -> Message;
     fn grades_scale_gradients(parameters: *const Handle, n: usize, factor: f64) -> Message;
     fn grades_clamp_gradients(parameters: *const Handle, n: usize, limit: f64) -> Message;
-    fn grades_tensor_sums(tensors: *const Handle, n: usize, absolute: *mut f64, squares: *mut f64) -> Message;
+    fn grades_tensor_sums(tensors: *const Handle, n: usize, absolute: *mut f64, squares: *mut f64)
+    -> Message;
     fn grades_gradient_sums(
         parameters: *const Handle,
         n: usize,

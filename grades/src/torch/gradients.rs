@@ -48,8 +48,16 @@ pub fn sums<T: Borrow<Tensor>>(parameters: &[T]) -> Result<Vec<Option<GradientSu
 /// The same sums of tensors themselves, such as an optimizer's moments; all must be defined.
 pub(crate) fn sums_of_tensors<T: Borrow<Tensor>>(tensors: &[T]) -> Result<Vec<GradientSums>> {
     let (absolute, squares) = ffi::tensor_sums(tensors)?;
-    let sums = absolute.into_iter().zip(squares).map(|(absolute, squares)| GradientSums { absolute, squares });
+    let sums =
+        absolute.into_iter().zip(squares).map(|(absolute, squares)| GradientSums { absolute, squares });
     Ok(sums.collect())
+}
+
+/// The sums of those tensors that are there.
+pub(crate) fn sums_where_defined(tensors: &[Option<&Tensor>]) -> Result<Vec<Option<GradientSums>>> {
+    let there: Vec<&Tensor> = tensors.iter().flatten().copied().collect();
+    let mut sums = sums_of_tensors(&there)?.into_iter();
+    Ok(tensors.iter().map(|tensor| tensor.and_then(|_| sums.next())).collect())
 }
 
 /// Whether each parameter has a gradient.

@@ -54,7 +54,13 @@ impl FreezeEvent {
         self.event == EventKind::Freeze
     }
 
-    pub(super) fn new(event: EventKind, step: u64, index: usize, component: &Component, cause: Cause) -> Self {
+    pub(super) fn new(
+        event: EventKind,
+        step: u64,
+        index: usize,
+        component: &Component,
+        cause: Cause,
+    ) -> Self {
         Self {
             event,
             step,

@@ -70,8 +70,8 @@ impl FreezeTracker {
     ///
     /// [`crate::Error::Config`] when the configuration does not fit the run.
     pub fn new(map: ComponentMap, config: &FreezingConfig, total_steps: u64) -> Result<Self> {
-        let schedule = config.schedule(total_steps)?;
         let prototype = config.prototype(total_steps)?;
+        let schedule = config.schedule(total_steps, &*prototype)?;
         let statistics = prototype.statistics();
         let thaws = prototype.thaws();
         let tracks = vec![Track::new(prototype); map.components().len()];
@@ -108,7 +108,8 @@ impl FreezeTracker {
             },
         ));
         for (index, track) in self.tracks.iter_mut().enumerate() {
-            let (component, sample) = (&components[index], snapshot.samples().get(index).and_then(Option::as_ref));
+            let (component, sample) =
+                (&components[index], snapshot.samples().get(index).and_then(Option::as_ref));
             let event = |kind, cause| FreezeEvent::new(kind, step, index, component, cause);
             match (track.phase, sample) {
                 (Phase::Active, Some(sample)) if !sample.is_finite() => check.non_finite.push(index),
@@ -160,7 +161,13 @@ impl FreezeTracker {
                 track.phase = Phase::Frozen { at: step };
                 self.cooling -= 1;
                 self.frozen += 1;
-                events.push(FreezeEvent::new(EventKind::Freeze, step, index, &self.map.components()[index], cause));
+                events.push(FreezeEvent::new(
+                    EventKind::Freeze,
+                    step,
+                    index,
+                    &self.map.components()[index],
+                    cause,
+                ));
             }
         }
         events
@@ -179,7 +186,8 @@ impl FreezeTracker {
     pub fn mean_factor(&self, layer: Option<u32>, step: u64) -> f64 {
         let inside = |component: &Component| layer.is_none() || component.layer == layer;
         let factors = self.components().iter().zip(&self.tracks).filter(|(component, _)| inside(component));
-        let (count, sum) = factors.fold((0, 0.0), |(count, sum), (_, track)| (count + 1, sum + track.factor(step)));
+        let (count, sum) =
+            factors.fold((0, 0.0), |(count, sum), (_, track)| (count + 1, sum + track.factor(step)));
         match (count, layer) {
             // A block without a component of its own follows all.
             (0, Some(_)) => self.mean_factor(None, step),

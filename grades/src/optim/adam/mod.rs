@@ -9,12 +9,12 @@ use tch::{Kind, Tensor};
 
 pub use config::AdamConfig;
 
-use super::{InnerOptimizer, Moment};
 use super::batches::{Batch, batches};
 use super::groups::Groups;
 use super::slots::{Slots, bytes};
 use super::validate::Ranges;
 use super::wide::Wide;
+use super::{InnerOptimizer, MomentRates};
 use crate::parameters::{ParamId, Parameter, Parameters};
 use crate::torch::fused::Operation;
 use crate::torch::gradients;
@@ -234,17 +234,20 @@ impl InnerOptimizer for Adam {
         true
     }
 
-    fn moments(&self, parameters: &[ParamId]) -> Result<Vec<Option<Moment>>> {
-        let ids = self.slots.own(parameters)?;
-        let states: Vec<Option<&State>> = ids.iter().map(|id| self.slots.state(*id)).collect();
-        let averages: Vec<&Tensor> = states.iter().flatten().map(|state| &state.average).collect();
-        let mut sums = gradients::sums_of_tensors(&averages)?.into_iter();
-        let moment = |(id, state): (&ParamId, Option<&State>)| {
-            let squares = state.and_then(|_| sums.next())?.squares;
-            let decay = self.slots.parameters().get(*id).map(|parameter| self.groups.of(parameter.group()).beta1)?;
-            Some(Moment { squares, decay, gain: 1.0 - decay, first_gain: 1.0 - decay })
+    fn moment_rates(&self, parameters: &[ParamId]) -> Result<Vec<Option<MomentRates>>> {
+        let rates = |id: &ParamId| {
+            self.slots.state(*id)?;
+            let decay = self.groups.of(self.parameters().get(*id)?.group()).beta1;
+            Some(MomentRates { decay, gain: 1.0 - decay, first_gain: 1.0 - decay })
         };
-        Ok(ids.iter().zip(states).map(moment).collect())
+        Ok(self.slots.own(parameters)?.iter().map(rates).collect())
+    }
+
+    fn moment_squares(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
+        let ids = self.slots.own(parameters)?;
+        let averages: Vec<_> =
+            ids.iter().map(|id| self.slots.state(*id).map(|state| &state.average)).collect();
+        Ok(gradients::sums_where_defined(&averages)?.into_iter().map(|sums| Some(sums?.squares)).collect())
     }
 
     fn update_sums(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
@@ -254,13 +257,13 @@ impl InnerOptimizer for Adam {
             .iter()
             .map(|id| {
                 let state = self.slots.state(*id).filter(|state| state.count > 0);
-                let group = self.slots.parameters().get(*id).map(|parameter| self.groups.of(parameter.group()));
+                let group =
+                    self.slots.parameters().get(*id).map(|parameter| self.groups.of(parameter.group()));
                 state.zip(group).map(|(state, group)| self.direction(state, group)).transpose()
             })
             .collect::<Result<Vec<Option<Tensor>>>>()?;
-        let made: Vec<&Tensor> = directions.iter().flatten().collect();
-        let mut sums = gradients::sums_of_tensors(&made)?.into_iter();
-        Ok(directions.iter().map(|direction| direction.as_ref().and_then(|_| Some(sums.next()?.absolute))).collect())
+        let directions: Vec<_> = directions.iter().map(Option::as_ref).collect();
+        Ok(gradients::sums_where_defined(&directions)?.into_iter().map(|sums| Some(sums?.absolute)).collect())
     }
 
     fn is_adjustable(&self) -> bool {

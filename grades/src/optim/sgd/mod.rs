@@ -9,11 +9,11 @@ use tch::Tensor;
 
 pub use config::SgdConfig;
 
-use super::{InnerOptimizer, Moment};
 use super::batches::{Batch, batches};
 use super::groups::Groups;
 use super::slots::{Slots, bytes};
 use super::validate::Ranges;
+use super::{InnerOptimizer, MomentRates};
 use crate::parameters::{ParamId, Parameter, Parameters};
 use crate::torch::fused::Operation;
 use crate::torch::gradients;
@@ -101,9 +101,12 @@ impl Sgd {
     /// The last update over the learning rate: the buffer, or with Nesterov's form g + μ·buffer.
     fn direction(&self, id: ParamId, buffer: &Tensor) -> Result<Tensor> {
         let parameter = self.slots.parameters().get(id).filter(|_| self.config.nesterov);
-        let gradient = parameter.map(|parameter| (parameter.tensor().grad(), self.groups.of(parameter.group()).momentum));
+        let gradient = parameter
+            .map(|parameter| (parameter.tensor().grad(), self.groups.of(parameter.group()).momentum));
         match gradient.filter(|(gradient, _)| gradient.defined()) {
-            Some((gradient, momentum)) => buffer.f_mul_scalar(momentum).and_then(|pushed| pushed.f_add(&gradient)),
+            Some((gradient, momentum)) => {
+                buffer.f_mul_scalar(momentum).and_then(|pushed| pushed.f_add(&gradient))
+            }
             None => Ok(buffer.shallow_clone()),
         }
         .map_err(|error| Error::torch("computing SGD's last update", &error))
@@ -167,17 +170,19 @@ impl InnerOptimizer for Sgd {
         self.groups.all().iter().all(|group| group.momentum > 0.0)
     }
 
-    fn moments(&self, parameters: &[ParamId]) -> Result<Vec<Option<Moment>>> {
-        let ids = self.slots.own(parameters)?;
-        let buffers: Vec<Option<&Tensor>> = ids.iter().map(|id| self.slots.state(*id)).collect();
-        let made: Vec<&Tensor> = buffers.iter().flatten().copied().collect();
-        let mut sums = gradients::sums_of_tensors(&made)?.into_iter();
-        let moment = |(id, buffer): (&ParamId, Option<&Tensor>)| {
-            let squares = buffer.and_then(|_| sums.next())?.squares;
-            let decay = self.slots.parameters().get(*id).map(|parameter| self.groups.of(parameter.group()).momentum)?;
-            Some(Moment { squares, decay, gain: 1.0 - self.config.dampening, first_gain: 1.0 })
+    fn moment_rates(&self, parameters: &[ParamId]) -> Result<Vec<Option<MomentRates>>> {
+        let rates = |id: &ParamId| {
+            self.slots.state(*id)?;
+            let decay = self.groups.of(self.parameters().get(*id)?.group()).momentum;
+            Some(MomentRates { decay, gain: 1.0 - self.config.dampening, first_gain: 1.0 })
         };
-        Ok(ids.iter().zip(buffers).map(moment).collect())
+        Ok(self.slots.own(parameters)?.iter().map(rates).collect())
+    }
+
+    fn moment_squares(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
+        let ids = self.slots.own(parameters)?;
+        let buffers: Vec<_> = ids.iter().map(|id| self.slots.state(*id)).collect();
+        Ok(gradients::sums_where_defined(&buffers)?.into_iter().map(|sums| Some(sums?.squares)).collect())
     }
 
     fn update_sums(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
@@ -187,9 +192,8 @@ impl InnerOptimizer for Sgd {
             .iter()
             .map(|id| self.slots.state(*id).map(|buffer| self.direction(*id, buffer)).transpose())
             .collect::<Result<Vec<Option<Tensor>>>>()?;
-        let made: Vec<&Tensor> = directions.iter().flatten().collect();
-        let mut sums = gradients::sums_of_tensors(&made)?.into_iter();
-        Ok(directions.iter().map(|direction| direction.as_ref().and_then(|_| Some(sums.next()?.absolute))).collect())
+        let directions: Vec<_> = directions.iter().map(Option::as_ref).collect();
+        Ok(gradients::sums_where_defined(&directions)?.into_iter().map(|sums| Some(sums?.absolute)).collect())
     }
 
     fn is_adjustable(&self) -> bool {
