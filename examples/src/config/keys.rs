@@ -58,6 +58,9 @@ pub(super) const OPTIMIZER: &[Key] = &[
 ];
 
 pub(super) const SCHEDULE: &[Key] = &[
-    Key::new("name", "linear, cosine or constant, after the warm-up (linear)"),
+    Key::new(
+        "name",
+        "linear, cosine, constant or until-frozen (until-frozen if components cool, else linear)",
+    ),
     Key::new("warmup", "share of the steps over which the rate rises from 0 (0.06)"),
 ];

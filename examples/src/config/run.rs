@@ -168,6 +168,9 @@ pub enum ScheduleName {
     Cosine,
     /// Stays.
     Constant,
+    /// Stays, too, in a run that the freezes end: each component's own rate falls before it freezes.
+    #[serde(rename = "until-frozen")]
+    UntilFrozen,
 }
 
 macro_rules! words {
@@ -186,7 +189,7 @@ macro_rules! words {
 }
 
 words!(OptimizerName, "optimizer", "adamw" => Self::AdamW, "adam" => Self::Adam, "sgd" => Self::Sgd);
-words!(ScheduleName, "schedule", "linear" => Self::Linear, "cosine" => Self::Cosine, "constant" => Self::Constant);
+words!(ScheduleName, "schedule", "linear" => Self::Linear, "cosine" => Self::Cosine, "constant" => Self::Constant, "until-frozen" => Self::UntilFrozen);
 
 impl RunConfig {
     /// Reads a document.
@@ -217,10 +220,15 @@ impl RunConfig {
             read_training(&mut Section::new(training.0, training.1, keys::TRAINING, &mut problems));
         let optimizer =
             read_optimizer(&mut Section::new(optimizer.0, optimizer.1, keys::OPTIMIZER, &mut problems));
-        let schedule =
-            read_schedule(&mut Section::new(schedule.0, schedule.1, keys::SCHEDULE, &mut problems));
+        let before = problems.as_slice().len();
         let freezing =
             freezing_table.map(|table| FreezingConfig::read("freezing", table, &mut problems)).transpose()?;
+        // Where components cool on their own, one more decay for all would cool them twice.
+        let sound = freezing.as_ref().filter(|_| problems.as_slice().len() == before);
+        let cools = sound.map(FreezingConfig::cools).transpose()?.unwrap_or(false);
+        let default = if cools { ScheduleName::UntilFrozen } else { ScheduleName::Linear };
+        let mut schedule = Section::new(schedule.0, schedule.1, keys::SCHEDULE, &mut problems);
+        let schedule = read_schedule(&mut schedule, default);
         match (output, model, data, training, optimizer, schedule) {
             (Some(output), Some(model), Some(data), Some(training), Some(optimizer), Some(schedule)) => {
                 let freezing_table = freezing_table.cloned();
@@ -335,8 +343,8 @@ fn read_optimizer(section: &mut Section<'_>) -> Option<OptimizerConfig> {
     })
 }
 
-fn read_schedule(section: &mut Section<'_>) -> Option<ScheduleConfig> {
-    let name = section.parsed_or("name", ScheduleName::Linear);
+fn read_schedule(section: &mut Section<'_>, default: ScheduleName) -> Option<ScheduleConfig> {
+    let name = section.parsed_or("name", default);
     let warmup =
         section.number_or("warmup", 0.06, "a share from 0 to 1", |share| (0.0..=1.0).contains(&share));
     Some(ScheduleConfig { name: name?, warmup: warmup? })

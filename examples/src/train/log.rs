@@ -25,6 +25,8 @@ pub struct StepRecord {
     pub tokens: usize,
     /// Seconds since training began, evaluations left out.
     pub seconds: f64,
+    /// Components whose learning rate falls after it.
+    pub cooling: usize,
     /// Components frozen after it.
     pub frozen: usize,
 }

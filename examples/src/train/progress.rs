@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use grades::FreezeEvent;
+use grades::{EventKind, FreezeEvent};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Shows how far a run is.
@@ -78,13 +78,23 @@ impl Progress {
         }
     }
 
-    /// Tells of components that froze at one step.
+    /// Tells what happened to components at one step.
     pub(super) fn freezes(&self, events: &[FreezeEvent]) {
-        let Some(first) = events.first() else { return };
-        let names: Vec<&str> = events.iter().take(3).map(|event| event.component.as_str()).collect();
-        let more = events.len() - names.len();
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        self.line(&format!("step {}: froze {}{more}", first.step, names.join(", ")));
+        for (kind, verb) in
+            [(EventKind::Cool, "cooling"), (EventKind::Freeze, "froze"), (EventKind::Thaw, "thawed")]
+        {
+            let names: Vec<&str> = events
+                .iter()
+                .filter(|event| event.event == kind)
+                .map(|event| event.component.as_str())
+                .collect();
+            if let Some(first) = events.first().filter(|_| !names.is_empty()) {
+                let more = names.len().saturating_sub(3);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let shown = &names[..names.len().min(3)];
+                self.line(&format!("step {}: {verb} {}{more}", first.step, shown.join(", ")));
+            }
+        }
     }
 
     /// Prints a line of its own.

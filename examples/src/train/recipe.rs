@@ -208,12 +208,12 @@ impl Run<'_> {
             let batch = training.collate(indices, self.model.device())?;
             tokens += batch.tokens;
             let logits = self.model.forward(&batch.ids, &batch.mask, true)?.f_to_kind(Kind::Float)?;
-            let sum =
-                logits.f_cross_entropy_loss(&batch.labels, None::<&Tensor>, Reduction::Sum, -100, 0.0)?;
-            // The mean over all examples of the step, however they are spread over batches.
-            let loss = sum.f_div_scalar(examples as f64)?;
-            loss.f_backward()?;
-            losses.push(loss.detach());
+            let mean =
+                logits.f_cross_entropy_loss(&batch.labels, None::<&Tensor>, Reduction::Mean, -100, 0.0)?;
+            // Together the mean over all examples of the step, however they are spread over batches.
+            let share = indices.len() as f64 / examples as f64;
+            self.optimizer.backward_micro(&mean, share)?;
+            losses.push(mean.f_detach()?.f_mul_scalar(share)?);
         }
         if self.config.training.clip_norm > 0.0 {
             self.optimizer.clip_grad_norm(self.config.training.clip_norm)?;
@@ -221,7 +221,7 @@ impl Run<'_> {
         let report = self.optimizer.step()?;
         self.seconds += start.elapsed();
         self.examples += examples;
-        self.freezes.extend(report.events.iter().cloned());
+        self.freezes.extend(report.events.iter().filter(|event| event.is_freeze()).cloned());
 
         let seconds = self.seconds.as_secs_f64();
         let loss = Tensor::f_stack(&losses, 0)?.f_sum(Kind::Float)?;
@@ -234,6 +234,7 @@ impl Run<'_> {
             examples,
             tokens,
             seconds,
+            cooling: report.cooling,
             frozen: report.frozen,
         };
         self.log.push(record, loss)?;

@@ -40,7 +40,7 @@ impl LearningRate {
         let rest = self.total.saturating_sub(self.warmup).max(1) as f64;
         let progress = ((done - self.warmup) as f64 / rest).min(1.0);
         match self.name {
-            ScheduleName::Constant => self.highest,
+            ScheduleName::Constant | ScheduleName::UntilFrozen => self.highest,
             ScheduleName::Linear => self.highest * (1.0 - progress),
             ScheduleName::Cosine => self.highest * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
         }

@@ -4,7 +4,9 @@ use toml::{Table, Value};
 
 use super::{Cooldown, Key, Section};
 use crate::component::ComponentConfig;
-use crate::{Error, FreezePolicy, PolicyBuilder, PolicyRegistry, Problems, Result, Statistic};
+use crate::{
+    Cause, Error, FreezePolicy, Measure, PolicyBuilder, PolicyRegistry, Problems, Result, Statistic,
+};
 
 /// When and what to freeze: the `[freezing]` table of a configuration file, or the same in code.
 ///
@@ -234,13 +236,25 @@ impl FreezingConfig {
         })
     }
 
-    /// The policy's prototype for a run of so many steps.
-    pub(crate) fn prototype(&self, total_steps: u64) -> Result<Box<dyn FreezePolicy>> {
+    /// Whether components cool before they freeze, as configured or as the policy has it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] when the policy cannot be built.
+    pub fn cools(&self) -> Result<bool> {
+        match self.cooldown {
+            Some(cooldown) => Ok(!cooldown.is_off()),
+            None => Ok(!self.prototype(None)?.default_cooldown().is_off()),
+        }
+    }
+
+    /// The policy's prototype for a run of so many steps, where their number is known.
+    pub(crate) fn prototype(&self, total_steps: Option<u64>) -> Result<Box<dyn FreezePolicy>> {
         match &self.policy {
             PolicySource::Prototype(policy) => Ok(policy.clone()),
             PolicySource::Table(path, table) => {
                 let mut problems = Problems::default();
-                let builder = PolicyBuilder::new(PolicyRegistry::linked()?, self.metric, Some(total_steps));
+                let builder = PolicyBuilder::new(PolicyRegistry::linked()?, self.metric, total_steps);
                 builder.build(path, table, &mut problems).ok_or(Error::Config(problems))
             }
         }
@@ -255,6 +269,19 @@ pub(crate) struct Schedule {
     pub(crate) check_every: u64,
     pub(crate) stop_at: f64,
     pub(crate) cooldown: Cooldown,
+}
+
+impl Schedule {
+    /// Why a component must cool now, whatever its policy says: later, the run would end before it has cooled.
+    pub(crate) fn deadline(&self, step: u64, cooldown: u64) -> Option<Cause> {
+        let left = self.total_steps.saturating_sub(step);
+        (!self.cooldown.is_off() && left <= cooldown).then_some(Cause {
+            policy: "deadline",
+            measure: Measure::StepsLeft,
+            value: left as f64,
+            threshold: cooldown as f64,
+        })
+    }
 }
 
 const GRACE: &str = "a share from 0 to 1";

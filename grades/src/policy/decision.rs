@@ -68,6 +68,8 @@ pub enum Measure {
     ChecksFrozen,
     /// The optimizer's learning rate.
     LearningRate,
+    /// The optimizer steps that are left of the run.
+    StepsLeft,
 }
 
 impl Measure {
@@ -78,6 +80,7 @@ impl Measure {
             Self::Rank => "rank",
             Self::ChecksFrozen => "checks-frozen",
             Self::LearningRate => "learning-rate",
+            Self::StepsLeft => "steps-left",
         }
     }
 }

@@ -70,7 +70,7 @@ impl FreezeTracker {
     ///
     /// [`crate::Error::Config`] when the configuration does not fit the run.
     pub fn new(map: ComponentMap, config: &FreezingConfig, total_steps: u64) -> Result<Self> {
-        let prototype = config.prototype(total_steps)?;
+        let prototype = config.prototype(Some(total_steps))?;
         let schedule = config.schedule(total_steps, &*prototype)?;
         let statistics = prototype.statistics();
         let thaws = prototype.thaws();
@@ -116,11 +116,14 @@ impl FreezeTracker {
                 (Phase::Active, Some(sample)) => {
                     track.samples += 1;
                     let decision = track.policy.decide(&observe(component, sample).ranked(ranks[index]));
-                    let Decision::Freeze(cause) = decision else { continue };
-                    if !grace_over || track.samples < 2 {
-                        continue;
-                    }
                     let steps = self.schedule.cooldown.steps(step.saturating_sub(track.since));
+                    let cause = match decision {
+                        Decision::Freeze(cause) if grace_over && track.samples > 1 => cause,
+                        _ => match self.schedule.deadline(step, steps) {
+                            Some(cause) => cause,
+                            None => continue,
+                        },
+                    };
                     if steps == 0 {
                         track.phase = Phase::Frozen { at: step };
                         self.frozen += 1;
