@@ -1,5 +1,6 @@
 //! `finetune doctor`.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,13 +11,19 @@ use tch::Cuda;
 
 pub(super) fn run() -> Result<ExitCode> {
     let info = torch_info()?;
-    println!("finetune         {}", env!("CARGO_PKG_VERSION"));
-    print!("{info}");
-    println!("CUDA             {}", cuda(info.built_for_cuda, &info.library));
-    println!("cuDNN            {}", cudnn());
-    println!("MKL, oneDNN      {}, {}", yes_no(tch::utils::has_mkl()), yes_no(tch::utils::has_mkldnn()));
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "finetune         {}", env!("CARGO_PKG_VERSION"))?;
+    write!(out, "{info}")?;
+    writeln!(out, "CUDA             {}", cuda(info.built_for_cuda, &info.library))?;
+    writeln!(out, "cuDNN            {}", cudnn())?;
+    writeln!(
+        out,
+        "MKL, oneDNN      {}, {}",
+        yes_no(tch::utils::has_mkl()),
+        yes_no(tch::utils::has_mkldnn())
+    )?;
     let names: Vec<_> = PolicyRegistry::linked()?.names().collect();
-    println!("policies         {}", names.join(", "));
+    writeln!(out, "policies         {}", names.join(", "))?;
     Ok(ExitCode::SUCCESS)
 }
 

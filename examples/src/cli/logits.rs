@@ -1,9 +1,10 @@
 //! `finetune logits`.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
@@ -39,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let sentences = read_ids(&arguments.ids, model.vocab_size(), model.max_positions())?;
     let logits = compute(&model, &sentences, device)?;
     write(&arguments.out, &logits)?;
-    println!("wrote {:?} logits to {}", logits.size(), arguments.out.display());
+    writeln!(std::io::stdout(), "wrote {:?} logits to {}", logits.size(), arguments.out.display())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -93,5 +94,6 @@ fn write(path: &Path, logits: &Tensor) -> Result<()> {
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     let view = TensorView::new(Dtype::F32, shape, &bytes)?;
     let file = safetensors::serialize([("logits", view)], None)?;
-    write_atomic(path, &file).with_context(|| format!("cannot write {}", path.display()))
+    // The error begins with the path.
+    write_atomic(path, &file).map_err(|error| anyhow!("cannot write {error}"))
 }

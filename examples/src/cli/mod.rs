@@ -5,6 +5,7 @@ mod logits;
 mod policies;
 mod train;
 
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -40,7 +41,11 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("GRADES_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     let done: Result<ExitCode> = match arguments.command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Policies => policies::run(),
@@ -48,7 +53,20 @@ pub fn main() -> ExitCode {
         Command::Doctor => doctor::run(),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        // Nobody is left to tell when standard error is closed.
+        let _ = writeln!(std::io::stderr(), "error: {}", with_causes(&error));
         ExitCode::FAILURE
     })
+}
+
+/// An error and its causes, without those that the text before already has.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text += ": ";
+            text += &cause;
+        }
+    }
+    text
 }

@@ -1,15 +1,17 @@
 //! `finetune policies`.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use grades::PolicyRegistry;
 
 pub(super) fn run() -> Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
     for plugin in PolicyRegistry::linked()?.plugins() {
-        println!("{:<20} {}", plugin.name(), plugin.summary());
+        writeln!(out, "{:<20} {}", plugin.name(), plugin.summary())?;
         for key in plugin.keys() {
-            println!("    {:<16} {}", key.name, key.help);
+            writeln!(out, "    {:<16} {}", key.name, key.help)?;
         }
     }
     Ok(ExitCode::SUCCESS)

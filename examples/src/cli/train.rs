@@ -1,5 +1,6 @@
 //! `finetune train`.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -124,9 +125,10 @@ impl Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = RunConfig::read(arguments.document()?.table())?;
     let outcome = train(&config, &arguments.default_name(), &Interrupt::listen()?)?;
-    print!("{}", outcome.summary);
+    // The run is done and saved, whether or not anybody still reads.
+    let _ = write!(std::io::stdout(), "{}", outcome.summary);
     for warning in &outcome.warnings {
-        eprintln!("warning: {warning}");
+        let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
     Ok(if outcome.summary.ended == "interrupted" {
         // The code fits in eight bits; a constant.

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::fsx::write_atomic;
 
@@ -80,7 +80,7 @@ impl RunFolder {
     ///
     /// When it cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.file(name);
-        write_atomic(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+        // The error begins with the path.
+        write_atomic(&self.file(name), text.as_bytes()).map_err(|error| anyhow!("cannot write {error}"))
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct StepLog<W> {
     losses: Vec<Tensor>,
     lot: usize,
     /// The mean loss of the last lot.
-    last_loss: f64,
+    last_loss: Option<f64>,
     failed: Option<anyhow::Error>,
 }
 
@@ -47,7 +47,7 @@ impl<W: Write> StepLog<W> {
     /// A log that fetches the losses of `lot` steps together.
     pub(super) fn new(writer: W, lot: usize) -> Self {
         let (waiting, losses) = (Vec::new(), Vec::new());
-        Self { writer, waiting, losses, lot, last_loss: f64::NAN, failed: None }
+        Self { writer, waiting, losses, lot, last_loss: None, failed: None }
     }
 
     /// Adds a step; `loss` is a scalar on any device, and replaces the record's.
@@ -62,8 +62,8 @@ impl<W: Write> StepLog<W> {
         if self.waiting.len() < self.lot { Ok(()) } else { self.fetch() }
     }
 
-    /// The mean loss of the last lot; NaN before the first.
-    pub(super) fn last_loss(&self) -> f64 {
+    /// The mean loss of the last lot; `None` before the first.
+    pub(super) fn last_loss(&self) -> Option<f64> {
         self.last_loss
     }
 
@@ -80,12 +80,16 @@ impl<W: Write> StepLog<W> {
             Tensor::f_stack(&self.losses, 0)?.f_to_kind(tch::Kind::Double)?.f_to(tch::Device::Cpu)?;
         let losses = Vec::<f64>::try_from(losses)?;
         self.losses.clear();
-        self.last_loss = losses.iter().sum::<f64>() / losses.len() as f64;
+        self.last_loss = Some(losses.iter().sum::<f64>() / losses.len() as f64);
         for (mut record, loss) in self.waiting.drain(..).zip(losses) {
             record.loss = loss;
             if self.failed.is_none() {
                 self.failed = write_line(&mut self.writer, &record).err();
             }
+        }
+        // A run that is killed leaves whole lines.
+        if self.failed.is_none() {
+            self.failed = self.writer.flush().err().map(Into::into);
         }
         Ok(())
     }
@@ -97,10 +101,7 @@ impl<W: Write> StepLog<W> {
     /// The first failure to write.
     pub(super) fn finish(&mut self) -> Result<()> {
         self.fetch()?;
-        match self.failed.take() {
-            Some(error) => Err(error).context("steps.jsonl is incomplete"),
-            None => self.writer.flush().context("steps.jsonl is incomplete"),
-        }
+        self.failed.take().map_or(Ok(()), |error| Err(error).context("steps.jsonl is incomplete"))
     }
 }
 

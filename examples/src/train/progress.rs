@@ -1,6 +1,6 @@
 //! What a run shows while it goes on: a bar in a terminal, plain lines elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use grades::FreezeEvent;
@@ -24,7 +24,8 @@ enum View {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing {
     pub(super) step: u64,
-    pub(super) loss: f64,
+    /// `None` while the losses of the first steps are still on the device.
+    pub(super) loss: Option<f64>,
     pub(super) learning_rate: f64,
     pub(super) frozen: usize,
     pub(super) examples_per_second: f64,
@@ -55,8 +56,8 @@ impl Progress {
     pub(super) fn show(&mut self, standing: &Standing) {
         let left = standing.seconds / standing.step.max(1) as f64 * (self.total - standing.step) as f64;
         let text = format!(
-            "loss {:.4}  lr {:.2e}  frozen {}/{}  {:.0} examples/s  {} left",
-            standing.loss,
+            "loss {}  lr {:.2e}  frozen {}/{}  {:.0} examples/s  {} left",
+            standing.loss.map_or_else(|| "–".to_owned(), |loss| format!("{loss:.4}")),
             standing.learning_rate,
             standing.frozen,
             self.components,
@@ -71,7 +72,7 @@ impl Progress {
             View::Lines { last } => {
                 if last.is_none_or(|last| last.elapsed() >= BETWEEN_LINES) || standing.step == self.total {
                     *last = Some(Instant::now());
-                    eprintln!("step {}/{}  {text}", standing.step, self.total);
+                    tell(&format!("step {}/{}  {text}", standing.step, self.total));
                 }
             }
         }
@@ -89,8 +90,8 @@ impl Progress {
     /// Prints a line of its own.
     pub fn line(&self, text: &str) {
         match &self.view {
-            View::Bar(bar) => bar.suspend(|| eprintln!("{text}")),
-            View::Lines { .. } => eprintln!("{text}"),
+            View::Bar(bar) => bar.suspend(|| tell(text)),
+            View::Lines { .. } => tell(text),
         }
     }
 
@@ -100,6 +101,11 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// A line on standard error. Whoever read it may be gone (`… 2>&1 | head`); the run goes on.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Seconds as a person reads them.

@@ -130,6 +130,8 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
         freezes: Vec::new(),
     };
     let ended = run.steps(&batches, &training, eval.as_ref(), interrupt)?;
+    run.log.fetch()?;
+    run.finite_loss()?;
     run.progress.finish();
 
     let model_folder = folder.file("model");
@@ -235,16 +237,23 @@ impl Run<'_> {
             frozen: report.frozen,
         };
         self.log.push(record, loss)?;
-        let loss = self.log.last_loss();
-        if loss.is_infinite() || (loss.is_nan() && step > 10) {
-            self.log.fetch()?;
-            bail!("the loss is {loss} at step {step}; try a lower optimizer.lr or training.clip_norm");
-        }
+        let loss = self.finite_loss()?;
         self.progress.freezes(&report.events);
         let examples_per_second = self.examples as f64 / seconds;
         let frozen = report.frozen;
         self.progress.show(&Standing { step, loss, learning_rate, frozen, examples_per_second, seconds });
         Ok(report)
+    }
+
+    /// The last loss that is known, if it is a number: nothing good comes of training on after one that is not.
+    fn finite_loss(&self) -> Result<Option<f64>> {
+        match self.log.last_loss() {
+            Some(loss) if !loss.is_finite() => {
+                let step = self.optimizer.steps();
+                bail!("the loss is {loss} at step {step}; try a lower optimizer.lr or training.clip_norm")
+            }
+            loss => Ok(loss),
+        }
     }
 
     fn evaluate(&mut self, part: &Part) -> Result<Evaluation> {
@@ -262,7 +271,6 @@ impl Run<'_> {
         folder: &RunFolder,
     ) -> Summary {
         let train_seconds = self.seconds.as_secs_f64();
-        let loss = self.log.last_loss();
         Summary {
             ended,
             wall_seconds: start.elapsed().as_secs_f64(),
@@ -274,7 +282,7 @@ impl Run<'_> {
             components_total: self.optimizer.tracker().total(),
             first_freeze: self.freezes.first().map(|event| event.step),
             last_freeze: self.freezes.last().map(|event| event.step),
-            final_train_loss: loss.is_finite().then_some(loss),
+            final_train_loss: self.log.last_loss(),
             truncated: training.truncated(),
             eval_loss: None,
             eval_accuracy: None,
