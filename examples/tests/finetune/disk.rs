@@ -1,0 +1,45 @@
+//! A disk that is full, played by a limit on the size of files.
+
+use crate::support::{Folder, PROGRAM, Ran};
+
+/// Runs the program where no file may grow beyond so many KiB.
+fn limited(folder: &Folder, kibibytes: u64, arguments: &[&str]) -> Ran {
+    let script = format!("trap '' XFSZ; ulimit -f {kibibytes}; exec \"$0\" \"$@\"");
+    let start = ["-c", &script, PROGRAM, "train", "--config", "base.toml"];
+    Ran::of(&mut folder.command("bash", &[&start, arguments].concat()))
+}
+
+#[test]
+fn a_model_that_does_not_fit_leaves_no_half_of_it() {
+    let folder = Folder::new();
+    let ran = limited(&folder, 4, &["--set", "freezing.policy.tau=1e9"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(
+        ran.error(),
+        "saving the model in runs/base/model: cannot write runs/base/model/model.safetensors: File too large \
+         (os error 27)"
+    );
+    assert!(folder.names("runs/base/model").is_empty(), "{:?}", folder.names("runs/base/model"));
+    assert_eq!(folder.names("runs/base"), ["config.toml", "freezes.jsonl", "model", "steps.jsonl"]);
+    assert_eq!(folder.lines("runs/base/steps.jsonl").len(), 2);
+    assert_eq!(folder.lines("runs/base/freezes.jsonl").len(), 12);
+}
+
+#[test]
+fn logs_that_do_not_fit_are_told_of_and_the_model_is_saved() {
+    let folder = Folder::new();
+    let ran = limited(&folder, 16, &["--epochs", "60"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let expected = "warning: steps.jsonl is incomplete: File too large (os error 27)\n";
+    assert!(ran.stderr.ends_with(expected), "{}", ran.stderr);
+    let summary = folder.json("runs/base/summary.json");
+    assert_eq!((&summary["ended"], &summary["steps"]), (&"all-steps".into(), &180.into()));
+    assert!(folder.path("runs/base/model/model.safetensors").exists());
+    // All lines but the last are whole.
+    let text = folder.text("runs/base/steps.jsonl");
+    let whole: Vec<&str> = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
+    assert!(whole.len() > 20 && whole.len() < 180, "{} lines", whole.len());
+    for (step, line) in (1..).zip(whole) {
+        assert_eq!(serde_json::from_str::<serde_json::Value>(line).unwrap()["step"], step);
+    }
+}

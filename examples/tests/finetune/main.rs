@@ -1,0 +1,19 @@
+//! Tests of the `finetune` program: the program itself, on files in temporary folders.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy allows them in test functions, but not in the functions that those share"
+)]
+
+mod bad_config;
+mod bad_files;
+mod commands;
+mod disk;
+mod learning;
+mod options;
+mod results;
+mod run_folder;
+mod signals;
+mod support;

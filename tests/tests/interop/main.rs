@@ -1,0 +1,21 @@
+//! Models that we save are read by Hugging Face's transformers, which then computes the same logits.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy allows them in test functions, but not in the functions that those share"
+)]
+
+mod minilm;
+mod python;
+#[path = "../../../examples/tests/support/tiny.rs"]
+mod tiny;
+mod trained;
+
+use std::path::{Path, PathBuf};
+
+/// A path from the root of the workspace.
+fn workspace(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(path)
+}

@@ -1,0 +1,78 @@
+//! transformers, asked through `tests/python/bert_logits.py`.
+
+use std::path::Path;
+use std::process::Command;
+
+use grades_examples::model::{BertClassifier, LoadOptions};
+use serde_json::{Value, json};
+use tch::Tensor;
+
+use crate::workspace;
+
+/// Whether these tests are to be left out: there is no Python beside a libtorch that the user brought.
+pub(crate) fn skipped() -> bool {
+    let skip = std::env::var_os("GRADES_SKIP_INTEROP").is_some_and(|value| value == "1");
+    if skip {
+        // Not captured by the test harness.
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            b"skipped, because GRADES_SKIP_INTEROP=1: the comparison with transformers\n",
+        );
+    }
+    skip
+}
+
+/// The logits of a saved model by transformers, and the names of its labels by id.
+fn ask(model: &Path, ids: &[Vec<i64>], mask: &[Vec<i64>]) -> (Tensor, Vec<String>) {
+    let python = workspace(".venv/bin/python");
+    let ready = python.exists()
+        && Command::new(&python)
+            .args([
+                "-c",
+                "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, sys.argv[1:])))",
+            ])
+            .args(["torch", "transformers"])
+            .status()
+            .is_ok_and(|status| status.success());
+    assert!(ready, "{} with torch and transformers is not there: run `make setup-interop`", python.display());
+
+    let dir = tempfile::tempdir().unwrap();
+    let (inputs, out) = (dir.path().join("ids.json"), dir.path().join("logits.json"));
+    std::fs::write(&inputs, json!({"ids": ids, "mask": mask}).to_string()).unwrap();
+    let output = Command::new(&python)
+        .arg(workspace("tests/python/bert_logits.py"))
+        .args([model, &inputs, &out])
+        .env("HF_HUB_OFFLINE", "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answer: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    let logits: Vec<Vec<f64>> = serde_json::from_value(answer["logits"].clone()).unwrap();
+    let names = answer["id2label"].as_object().unwrap();
+    let names = (0..names.len()).map(|id| names[&id.to_string()].as_str().unwrap().to_owned()).collect();
+    (Tensor::from_slice2(&logits), names)
+}
+
+/// Saved models have the same labels and logits for transformers as for us, padding included.
+pub(crate) fn assert_same(model: &Path, sentences: &[&[i64]], tolerance: f64) {
+    let longest = sentences.iter().map(|ids| ids.len()).max().unwrap();
+    let padded = |values: &dyn Fn(i64) -> i64| -> Vec<Vec<i64>> {
+        let row = |ids: &&[i64]| {
+            let padding = std::iter::repeat_n(0, longest - ids.len());
+            ids.iter().map(|id| values(*id)).chain(padding).collect()
+        };
+        sentences.iter().map(row).collect()
+    };
+    let (ids, mask) = (padded(&|id| id), padded(&|_| 1));
+    let (theirs, names) = ask(model, &ids, &mask);
+
+    let (model, report) = BertClassifier::load(model, LoadOptions::default()).unwrap();
+    assert_eq!(report.fresh, [""; 0], "the saved model is complete");
+    assert_eq!(model.labels(), names);
+    let (ids, mask) = (Tensor::from_slice2(&ids), Tensor::from_slice2(&mask));
+    let ours = tch::no_grad(|| model.forward(&ids, &mask, false)).unwrap();
+    let difference = f64::try_from((&ours - &theirs).abs().max()).unwrap();
+    assert!(difference < tolerance, "logits differ by {difference}: {ours} and {theirs}");
+    let spread = f64::try_from(theirs.std(false)).unwrap();
+    assert!(spread > 100.0 * tolerance, "the logits are all alike: {theirs}");
+}
