@@ -41,7 +41,7 @@ fn it_compares_the_metric_that_it_was_given() {
         let decide = |tau| FixedThreshold::new(metric, tau).decide(&Observation::new(&component, &sample));
         assert_eq!(decide(value), Decision::Keep, "{metric}");
         let threshold = value + 0.01;
-        let cause = Cause { policy: "fixed-threshold", statistic: metric, value, threshold };
+        let cause = Cause { policy: "fixed-threshold", measure: metric.into(), value, threshold };
         assert_eq!(decide(threshold), Decision::Freeze(cause), "{metric}");
         assert_eq!(FixedThreshold::new(metric, 1.0).statistics(), StatisticSet::of([metric]));
     }
@@ -60,7 +60,8 @@ fn a_statistic_that_was_not_measured_keeps() {
 fn its_table_is_read() {
     let mut policy = build("name = \"fixed-threshold\"\ntau = 2").unwrap();
     assert_eq!(policy.statistics(), StatisticSet::of([Statistic::GradL1]), "the run's metric");
-    let cause = Cause { policy: "fixed-threshold", statistic: Statistic::GradL1, value: 1.5, threshold: 2.0 };
+    let cause =
+        Cause { policy: "fixed-threshold", measure: Statistic::GradL1.into(), value: 1.5, threshold: 2.0 };
     assert_eq!(decisions(&mut *policy, &[1.5]), [Decision::Freeze(cause)]);
     let policy = build("name = \"fixed-threshold\"\ntau = 2.5\nmetric = \"grad-rms\"").unwrap();
     assert_eq!(policy.statistics(), StatisticSet::of([Statistic::GradRms]));

@@ -44,7 +44,7 @@ fn patience_of_patience_waits_for_both() {
 #[test]
 fn the_cause_is_the_other_policys() {
     let cause =
-        Cause { policy: "fixed-threshold", statistic: Statistic::GradL1, value: 0.25, threshold: 1.0 };
+        Cause { policy: "fixed-threshold", measure: Statistic::GradL1.into(), value: 0.25, threshold: 1.0 };
     let decisions = decisions(&mut Patience::new(2, below_1()), &[0.5, 0.25]);
     assert_eq!(decisions, [Decision::Keep, Decision::Freeze(cause)]);
 }

@@ -24,6 +24,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         let factor = max / (norm + 1e-6);
         if norm.is_finite() && factor < 1.0 {
             gradients::scale(&self.tensors(&self.active).collect::<Vec<&Tensor>>(), factor)?;
+            self.note_scaled(factor);
         }
         Ok(norm)
     }
@@ -39,7 +40,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         if self.measured.is_none() {
             self.measured = self.measure(self.steps + 1)?;
         }
-        gradients::clamp(&self.tensors(&self.active).collect::<Vec<&Tensor>>(), max)
+        gradients::clamp(&self.tensors(&self.active).collect::<Vec<&Tensor>>(), max)?;
+        self.note_changed()
     }
 }
 

@@ -17,6 +17,17 @@ pub(super) struct Measured {
     deltas: Vec<Option<f64>>,
     /// The L2 norm over all active parameters, when all of them were summed.
     pub(super) norm: Option<f64>,
+    /// What a clip made of the gradients: those that the optimizer's moments take in.
+    clipped: Clipped,
+}
+
+/// What a clip made of gradients.
+#[derive(Debug)]
+enum Clipped {
+    /// They were multiplied by a factor, 1 without a clip.
+    Scaled(f64),
+    /// Something else; their sums afterwards, by parameter.
+    Summed(Vec<Option<GradientSums>>),
 }
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
@@ -26,7 +37,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             Some(measured) => Ok(Some(measured)),
             None if self.is_due(step) || self.is_followed() => {
                 let sums = self.sums(&self.watched())?;
-                Ok(Some(Measured { sums, deltas: self.deltas()?, norm: None }))
+                Ok(Some(Measured::new(sums, self.deltas()?)))
             }
             None => Ok(None),
         }
@@ -40,9 +51,35 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             Some(first) => {
                 first.norm.get_or_insert(norm);
             }
-            None => self.measured = Some(Measured { deltas: self.deltas()?, sums, norm: Some(norm) }),
+            None => {
+                self.measured = Some(Measured { norm: Some(norm), ..Measured::new(sums, self.deltas()?) })
+            }
         }
         Ok(norm)
+    }
+
+    /// Takes note that the measured gradients were multiplied by a factor.
+    pub(super) fn note_scaled(&mut self, factor: f64) {
+        let Some(measured) = &mut self.measured else { return };
+        match &mut measured.clipped {
+            Clipped::Scaled(scale) => *scale *= factor,
+            Clipped::Summed(sums) => {
+                for sums in sums.iter_mut().flatten() {
+                    sums.squares *= factor * factor;
+                }
+            }
+        }
+    }
+
+    /// Takes note that the measured gradients were changed in another way.
+    pub(super) fn note_changed(&mut self) -> Result<()> {
+        if self.measured.is_some() && !self.instruments.filters.is_empty() {
+            let sums = self.sums(&self.watched())?;
+            if let Some(measured) = &mut self.measured {
+                measured.clipped = Clipped::Summed(sums);
+            }
+        }
+        Ok(())
     }
 
     /// Follows the optimizer's moments through the update that was just applied.
@@ -53,7 +90,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         // Decay and gain are those of the component's first parameter: its parameters are of one group.
         let moments = self.inner.moment_rates(&ids)?;
         for (index, rates) in watched.into_iter().zip(moments) {
-            let squares = measured.of(&self.tracker.components()[index]).map(|(_, sums)| sums.squares);
+            let squares = measured.clipped_squares(&self.tracker.components()[index]);
             if let (Some(rates), Some(squares)) = (rates, squares) {
                 let filter = &mut self.instruments.filters[index];
                 let gain = if filter.is_new() { rates.first_gain } else { rates.gain };
@@ -74,7 +111,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         for (index, component) in self.watched_components() {
             samples[index] = measured
                 .of(component)
-                .map(|(_, sums)| ComponentSample::from_sums(component.elements, sums.absolute, sums.squares));
+                .map(|sums| ComponentSample::from_sums(component.elements, sums.absolute, sums.squares));
         }
         let mut set = |index: usize, statistic: Statistic, value: Option<f64>| {
             if let (Some(sample), Some(value)) = (&mut samples[index], value) {
@@ -140,7 +177,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         };
         let estimate = |index: &usize| {
             let small = self.total(*index, first, |sums| sums.map(|sums| sums.squares))? / (share * share);
-            let large = measured.of(&self.tracker.components()[*index])?.1.squares;
+            let large = measured.of(&self.tracker.components()[*index])?.squares;
             Some((*index, TwoBatch::estimate(small, *share, large, 1.0)?))
         };
         Ok(watched.iter().filter_map(estimate).collect())
@@ -223,14 +260,29 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
 }
 
 impl Measured {
-    /// How many of a component's parameters have a gradient, and the sums over them; `None` without any.
-    fn of(&self, component: &Component) -> Option<(usize, GradientSums)> {
-        let found = component.parameters.iter().filter_map(|position| self.sums.get(*position)?.as_ref());
-        let start = (0, GradientSums { absolute: 0.0, squares: 0.0 });
-        let (count, sums) = found.fold(start, |(count, sums), found| {
-            let absolute = sums.absolute + found.absolute;
-            (count + 1, GradientSums { absolute, squares: sums.squares + found.squares })
-        });
-        (count > 0).then_some((count, sums))
+    fn new(sums: Vec<Option<GradientSums>>, deltas: Vec<Option<f64>>) -> Self {
+        Self { sums, deltas, norm: None, clipped: Clipped::Scaled(1.0) }
     }
+
+    /// Σg² over a component's parameters as the optimizer saw them.
+    fn clipped_squares(&self, component: &Component) -> Option<f64> {
+        match &self.clipped {
+            Clipped::Scaled(factor) => Some(total(&self.sums, component)?.squares * factor * factor),
+            Clipped::Summed(sums) => Some(total(sums, component)?.squares),
+        }
+    }
+
+    /// The sums over a component's parameters; `None` when none has a gradient.
+    fn of(&self, component: &Component) -> Option<GradientSums> {
+        total(&self.sums, component)
+    }
+}
+
+fn total(sums: &[Option<GradientSums>], component: &Component) -> Option<GradientSums> {
+    let found = component.parameters.iter().filter_map(|position| sums.get(*position)?.as_ref());
+    found.fold(None, |total: Option<GradientSums>, found| {
+        let total = total.unwrap_or(GradientSums { absolute: 0.0, squares: 0.0 });
+        let absolute = total.absolute + found.absolute;
+        Some(GradientSums { absolute, squares: total.squares + found.squares })
+    })
 }

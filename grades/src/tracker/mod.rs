@@ -263,7 +263,8 @@ impl FreezeTracker {
 
     /// Whether the share of frozen components has reached `stop_at`.
     pub fn should_stop(&self) -> bool {
-        self.frozen as f64 >= self.schedule.stop_at * self.tracks.len() as f64
+        // 0.55 × 100 is a little above 55 in binary; a share above 0 means one component at least.
+        self.frozen as f64 >= (self.schedule.stop_at * self.tracks.len() as f64 - 1e-9).max(1.0)
     }
 
     /// The optimizer steps that the run is planned for.

@@ -324,7 +324,7 @@ fn what_is_left_out_has_a_reason() {
     };
     out("bert.embeddings.word_embeddings.weight", Embedding, None, "kind embedding is not tracked");
     out("bert.encoder.layer.1.output.LayerNorm.bias", Norm, Some(1), "kind norm is not tracked");
-    out("bert.encoder.layer.1.attention.self.query.bias", Other, None, "no pattern matches its name");
+    out("bert.encoder.layer.1.attention.self.query.bias", Other, Some(1), "kind other is not tracked");
     out("temperature", Other, None, "no pattern matches its name");
     out("classifier.weight", Head, None, r#"excluded by "classifier\..*""#);
     assert_eq!(names_of(&map), ["bert.encoder.layer.1.attention.self.query"]);

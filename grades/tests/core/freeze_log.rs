@@ -37,10 +37,10 @@ fn each_freeze_is_one_json_line() {
     assert_eq!(
         text,
         concat!(
-            r#"{"step":2,"component":"mix\"ed","kind":"adapter","layer":null,"statistic":"grad-l1","value":0.125,"#,
+            r#"{"event":"freeze","step":2,"component":"mix\"ed","kind":"adapter","layer":null,"statistic":"grad-l1","value":0.125,"#,
             r#""threshold":2.5,"policy":"below","parameters":4}"#,
             "\n",
-            r#"{"step":2,"component":"model.layers.0.self_attn.q_proj","kind":"query","layer":0,"#,
+            r#"{"event":"freeze","step":2,"component":"model.layers.0.self_attn.q_proj","kind":"query","layer":0,"#,
             r#""statistic":"grad-l1","value":1e-20,"threshold":2.5,"policy":"below","parameters":6}"#,
             "\n",
         )

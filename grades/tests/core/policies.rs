@@ -132,7 +132,7 @@ impl FreezePolicy for Recorder {
             value,
             grace_over: observation.grace_over(),
             before: self.before,
-            population: (observation.population().total(), observation.population().frozen()),
+            population: (observation.population().total(), observation.population().decided()),
         });
         self.before += 1;
         Decision::freeze_below("recorder", Statistic::GradL1, value, 1.0)

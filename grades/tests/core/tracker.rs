@@ -1,8 +1,8 @@
 //! When components freeze: grace, check interval, first samples, what is skipped, the end.
 
 use grades::{
-    Check, ComponentConfig, ComponentKind, ComponentMap, ComponentSample, FreezeEvent, FreezeTracker,
-    FreezingConfig, GradientSnapshot, ParameterInfo, Statistic,
+    Check, ComponentConfig, ComponentKind, ComponentMap, ComponentSample, EventKind, FreezeEvent,
+    FreezeTracker, FreezingConfig, GradientSnapshot, ParameterInfo, Statistic,
 };
 
 use crate::policies::{Below, Recorder};
@@ -176,11 +176,12 @@ fn a_freeze_says_what_decided() {
     tracker.check(&snapshot(1, &[0.25, 5.0]));
     let check = tracker.check(&snapshot(2, &[5.0, 0.25]));
     let expected = FreezeEvent {
+        event: EventKind::Freeze,
         step: 2,
         component: "model.layers.1.self_attn.q_proj".to_owned(),
         kind: ComponentKind::Query,
         layer: Some(1),
-        statistic: Statistic::GradL1,
+        statistic: Statistic::GradL1.into(),
         value: 0.25,
         threshold: 1.0,
         policy: "below",

@@ -70,7 +70,12 @@ impl FreezePolicy for Breaker {
         if !hits.is_multiple_of(3) {
             return Decision::Keep;
         }
-        Decision::Freeze(Cause { policy: "breaker", statistic: Statistic::GradL1, value, threshold: 1.0 })
+        Decision::Freeze(Cause {
+            policy: "breaker",
+            measure: Statistic::GradL1.into(),
+            value,
+            threshold: 1.0,
+        })
     }
 
     fn state(&self) -> PolicyState {
