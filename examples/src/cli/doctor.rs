@@ -13,7 +13,9 @@ pub(super) fn run() -> Result<ExitCode> {
     let info = torch_info()?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "finetune         {}", env!("CARGO_PKG_VERSION"))?;
-    write!(out, "{info}")?;
+    writeln!(out, "libtorch         {} (compiled with {})", info.loaded_version, info.compiled_version)?;
+    writeln!(out, "loaded from      {}", info.library)?;
+    writeln!(out, "CPU              {}, {} threads", info.cpu_capability, info.threads)?;
     writeln!(out, "CUDA             {}", cuda(info.built_for_cuda, &info.library))?;
     writeln!(out, "cuDNN            {}", cudnn())?;
     writeln!(
@@ -22,6 +24,10 @@ pub(super) fn run() -> Result<ExitCode> {
         yes_no(tch::utils::has_mkl()),
         yes_no(tch::utils::has_mkldnn())
     )?;
+    for kernel in &info.fused {
+        let (cpu, cuda) = (yes_no(kernel.cpu), yes_no(kernel.cuda));
+        writeln!(out, "fused kernel     {:<18} CPU: {cpu}, CUDA: {cuda}", kernel.operation)?;
+    }
     let names: Vec<_> = PolicyRegistry::linked()?.names().collect();
     writeln!(out, "policies         {}", names.join(", "))?;
     Ok(ExitCode::SUCCESS)

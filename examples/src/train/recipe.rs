@@ -178,7 +178,7 @@ impl Run<'_> {
         for (epoch, step_batches) in batches.iter().take(planned) {
             let report = self.step(epoch, &step_batches, training)?;
             if report.should_stop {
-                return Ok("all-frozen");
+                return Ok(if report.frozen == report.total { "all-frozen" } else { "enough-frozen" });
             }
             if interrupt.is_asked() {
                 self.progress.line("interrupted: saving what is trained so far");

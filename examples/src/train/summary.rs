@@ -11,7 +11,7 @@ use super::progress::duration;
 /// What a run did and reached.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
-    /// Why it ended: `all-frozen`, `all-steps` or `interrupted`.
+    /// Why it ended: `all-frozen`, `enough-frozen` (the share `stop_at`), `all-steps` or `interrupted`.
     pub ended: &'static str,
     /// Wall seconds from the start to the saved model.
     pub wall_seconds: f64,

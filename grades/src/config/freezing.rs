@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::{Cooldown, Key, Section};
+use super::{Cooldown, Key, Section, preset};
 use crate::component::ComponentConfig;
 use crate::{
     Cause, Error, FreezePolicy, Measure, PolicyBuilder, PolicyRegistry, Problems, Result, Statistic,
@@ -27,7 +27,31 @@ use crate::{
 /// # see ComponentConfig
 /// ```
 ///
-/// In code, with a policy of one's own or one that a crate exports:
+/// # Presets
+///
+/// With the key `preset` all that is not given is as in a published version of GradES, instead of the defaults above:
+///
+/// | preset | stands for | `metric` | `grace` | `policy` |
+/// |---|---|---|---|---|
+/// | `paper-v1` | arXiv 2509.01842v1 | `grad-l1` | 0.55 | `fixed-threshold`; `tau` must be given |
+/// | `paper-v3` | arXiv 2509.01842v3 | `grad-delta-l1` | 0.55 | `fixed-threshold`; `tau` must be given |
+/// | `official` | the Python package `grades` 1.0.6 | `weight-delta-l1` | 0.3 | `fixed-threshold` with `tau = 1e-4` |
+///
+/// Each has `check_every = 1`, `stop_at = 1.0` and `cooldown = 0`. Own keys lie over the preset's, also inside of
+/// `policy`, unless that names another policy, which takes none of the preset's keys:
+///
+/// ```toml
+/// [freezing]
+/// preset = "paper-v1"
+/// policy = { tau = 2.404 } # a fixed-threshold; the paper's value for Llama-3.1-8B
+/// ```
+///
+/// The cooldown of 0 stays when another policy is named. Where a preset still differs from what it stands for is
+/// listed in `docs/COMPATIBILITY.md`.
+///
+/// # In code
+///
+/// With a policy of one's own or one that a crate exports:
 ///
 /// ```
 /// # use grades::{Decision, FreezePolicy, Observation, StatisticSet};
@@ -75,6 +99,7 @@ impl FreezingConfig {
         ),
         Key::new("policy", "the policy's table: name, and its keys (signal-fraction)"),
         Key::new("components", "which parameters are components"),
+        Key::new(preset::KEY, preset::HELP),
     ];
 
     /// The policy of a table that names none; it needs no threshold by hand. It is in `grades-policies`.
@@ -134,7 +159,9 @@ impl FreezingConfig {
     /// [`Error::DuplicatePolicy`] when the registry contradicts itself.
     pub fn read(path: &str, table: &Table, problems: &mut Problems) -> Result<Self> {
         let registry = PolicyRegistry::linked()?;
+        let table = &*preset::fill(table);
         let mut section = Section::new(path, table, Self::KEYS, problems);
+        preset::check(&mut section);
         let metric = section.parsed_or("metric", Statistic::GradL1).unwrap_or(Statistic::GradL1);
         let grace = section.number_or("grace", 0.0, GRACE, is_grace);
         let check_every = section.integer_or("check_every", 1, CHECK_EVERY, |steps| steps >= 1);
@@ -272,15 +299,27 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Why a component must cool now, whatever its policy says: later, the run would end before it has cooled.
-    pub(crate) fn deadline(&self, step: u64, cooldown: u64) -> Option<Cause> {
-        let left = self.total_steps.saturating_sub(step);
-        (!self.cooldown.is_off() && left <= cooldown).then_some(Cause {
+    /// The steps that a component cools from now on when it has trained since a step, cut short at the run's end.
+    pub(crate) fn cooling(&self, step: u64, since: u64) -> u64 {
+        self.cooldown.steps(step.saturating_sub(since)).min(self.left(step))
+    }
+
+    /// Why a component must cool now, whatever its policy says: from the next check on, the run would end before
+    /// it has cooled.
+    pub(crate) fn deadline(&self, step: u64, since: u64) -> Option<Cause> {
+        let next = step.saturating_add(self.check_every);
+        let needed = self.cooldown.steps(next.saturating_sub(since)).saturating_add(self.check_every - 1);
+        let left = self.left(step);
+        (!self.cooldown.is_off() && left <= needed).then_some(Cause {
             policy: "deadline",
             measure: Measure::StepsLeft,
             value: left as f64,
-            threshold: cooldown as f64,
+            threshold: needed as f64,
         })
+    }
+
+    fn left(&self, step: u64) -> u64 {
+        self.total_steps.saturating_sub(step)
     }
 }
 

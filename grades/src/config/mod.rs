@@ -3,6 +3,7 @@
 mod cooldown;
 mod freezing;
 mod names;
+mod preset;
 mod section;
 
 pub use cooldown::Cooldown;
