@@ -28,13 +28,17 @@ use serde::{Deserialize, Serialize};
 /// All that a rule gives must fit. A component for which there is no policy never freezes.
 #[derive(Debug, Clone)]
 pub struct PerComponentType {
+    /// Their policies stay as they were built.
     rules: Vec<(Selector, Box<dyn FreezePolicy>)>,
     /// The rule of the component that this clone is for, once that is known.
     chosen: Choice,
+    /// The chosen rule's policy, with this component's history.
+    policy: Option<Box<dyn FreezePolicy>>,
 }
 
+/// In a state it is a word: `open`, `nothing`, or the rule's place.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(into = "String", try_from = "String")]
 enum Choice {
     /// Nothing has been observed yet.
     Open,
@@ -42,6 +46,31 @@ enum Choice {
     Nothing,
     /// The rule in this place.
     Rule(usize),
+}
+
+impl From<Choice> for String {
+    fn from(choice: Choice) -> Self {
+        match choice {
+            Choice::Open => "open".to_owned(),
+            Choice::Nothing => "nothing".to_owned(),
+            Choice::Rule(place) => place.to_string(),
+        }
+    }
+}
+
+impl TryFrom<String> for Choice {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        match word.as_str() {
+            "open" => Ok(Self::Open),
+            "nothing" => Ok(Self::Nothing),
+            place => place
+                .parse()
+                .map(Self::Rule)
+                .map_err(|_| format!("chosen is \"{word}\", expected open, nothing, or a rule's place")),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,16 +115,17 @@ impl Selector {
             && self.pattern.as_ref().is_none_or(|pattern| pattern.find(&component.name).is_some())
     }
 
-    /// What tells one selector from another.
-    fn key(&self) -> (Option<&[ComponentKind]>, Option<(u32, u32)>, Option<&str>) {
-        (self.kinds.as_deref(), self.layers, self.pattern.as_ref().map(ComponentPattern::source))
+    /// Whether two are written for the same components.
+    fn is_same(&self, other: &Self) -> bool {
+        let source = |selector: &Self| selector.pattern.as_ref().map(|pattern| pattern.source().to_owned());
+        self.kinds == other.kinds && self.layers == other.layers && source(self) == source(other)
     }
 }
 
 impl PerComponentType {
     /// Asks the policy of the last rule that fits a component.
     pub fn new(rules: Vec<(Selector, Box<dyn FreezePolicy>)>) -> Self {
-        Self { rules, chosen: Choice::Open }
+        Self { rules, chosen: Choice::Open, policy: None }
     }
 
     /// The policy for a component; a clone serves one component only, so it is chosen once.
@@ -103,11 +133,9 @@ impl PerComponentType {
         if self.chosen == Choice::Open {
             let last = self.rules.iter().rposition(|(selector, _)| selector.fits(component));
             self.chosen = last.map_or(Choice::Nothing, Choice::Rule);
+            self.policy = last.map(|place| self.rules[place].1.clone());
         }
-        match self.chosen {
-            Choice::Rule(place) => self.rules.get_mut(place).map(|(_, policy)| policy),
-            Choice::Open | Choice::Nothing => None,
-        }
+        self.policy.as_mut()
     }
 }
 
@@ -147,25 +175,28 @@ impl FreezePolicy for PerComponentType {
     }
 
     fn state(&self) -> PolicyState {
-        let policy = match self.chosen {
-            Choice::Rule(place) => self.rules.get(place).map(|(_, policy)| policy.state()),
-            Choice::Open | Choice::Nothing => None,
-        };
-        PolicyState::of(&History { chosen: self.chosen, policy: policy.unwrap_or_default() })
+        let policy = self.policy.as_ref().map(|policy| policy.state()).unwrap_or_default();
+        PolicyState::of(&History { chosen: self.chosen, policy })
     }
 
     fn restore(&mut self, state: &PolicyState) -> Result<()> {
-        let History { chosen, policy } = state.read(Self::NAME)?;
-        match chosen {
-            Choice::Rule(place) => match self.rules.get_mut(place) {
-                Some((_, rule)) => rule.restore(&policy)?,
-                None => {
+        let History { chosen, policy: history } = state.read(Self::NAME)?;
+        self.policy = match chosen {
+            Choice::Rule(place) => {
+                let Some((_, rule)) = self.rules.get(place) else {
                     let reason = format!("rule {place} of {} rules", self.rules.len());
                     return Err(Error::State { what: format!("policy \"{}\"", Self::NAME), reason });
-                }
-            },
-            Choice::Open | Choice::Nothing => policy.expect_empty(Self::NAME)?,
-        }
+                };
+                // From the policy as it was built, so that nothing of another history stays.
+                let mut policy = rule.clone();
+                policy.restore(&history)?;
+                Some(policy)
+            }
+            Choice::Open | Choice::Nothing => {
+                history.expect_empty(Self::NAME)?;
+                None
+            }
+        };
         self.chosen = chosen;
         Ok(())
     }
@@ -223,23 +254,25 @@ impl PolicyConfig for PerComponentType {
                 None => complete = false,
             }
         }
-        let named = rules.len();
+        let mut selectors: Vec<Option<Selector>> = Vec::new();
         section.tables("rules", RULE, |rule| {
             let selector = read_selector(rule);
             let policy = builder.child(rule, "policy");
-            let (Some(selector), Some(policy)) = (selector, policy) else {
-                complete = false;
-                return;
+            let same = |other: &Option<Selector>| {
+                other.as_ref().zip(selector.as_ref()).is_some_and(|(other, own)| own.is_same(other))
             };
-            let same = rules[named..].iter().position(|(other, _)| other.key() == selector.key());
-            if let Some(place) = same {
+            if let Some(place) = selectors.iter().position(same) {
                 rule.problem(
                     "policy",
                     format!("contradicts rules[{place}], which is for the same components"),
                 );
                 complete = false;
             }
-            rules.push((selector, policy));
+            selectors.push(selector.clone());
+            match selector.zip(policy) {
+                Some(rule) => rules.push(rule),
+                None => complete = false,
+            }
         });
         if complete && rules.is_empty() {
             section.problem("default", "there is no policy at all: give default, a kind, or rules");
@@ -263,6 +296,13 @@ fn read_selector(rule: &mut Section<'_>) -> Option<Selector> {
                 }
             }
         }
+        if complete && kinds.is_empty() {
+            rule.problem("kinds", "is empty: no component fits");
+            complete = false;
+        }
+        // The same kinds in another order are the same selector.
+        kinds.sort_unstable();
+        kinds.dedup();
         selector = selector.kinds(kinds);
     } else if rule.has("kinds") {
         complete = false;

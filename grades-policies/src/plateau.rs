@@ -38,8 +38,8 @@ pub struct Plateau {
 struct History {
     /// ln E at the last checks.
     logs: VecDeque<f64>,
-    /// The highest mean of a window so far.
-    peak: Option<f64>,
+    /// The highest geometric mean of a window so far.
+    peak: f64,
     seen: Hits,
 }
 
@@ -84,10 +84,10 @@ impl FreezePolicy for Plateau {
             return Decision::Keep;
         }
         let mean = logs.iter().sum::<f64>() / logs.len() as f64;
-        let peak = *peak.insert(peak.map_or(mean, |peak| peak.max(mean)));
+        *peak = peak.max(mean.exp());
         let (slope, error) = slope(logs, mean);
         let flat = slope.abs() <= self.slope && slope.abs() <= 2.0 * error + f64::EPSILON;
-        let threshold = (peak + self.rho.ln()).exp();
+        let threshold = self.rho * *peak;
         if !seen.count(flat && mean.exp() <= threshold, self.hits) {
             return Decision::Keep;
         }
@@ -124,11 +124,11 @@ impl PolicyConfig for Plateau {
         let slope =
             section.number_or("slope", 0.005, "a number above 0", |slope| slope > 0.0 && slope.is_finite());
         let window = common::window(section, builder);
+        let hits = common::hits(section);
         if window.is_some_and(|window| window < 3) {
             section.problem("window", "expected at least 3: a line through two points has no error");
             return None;
         }
-        let hits = common::hits(section);
         Some(Self::new(rho?, slope?, window?, hits?))
     }
 }

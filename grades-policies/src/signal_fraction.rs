@@ -17,6 +17,9 @@ use crate::common::{self, Average, Hits};
 /// That a component is at its noise floor does not mean that it is at its optimum, so let it cool down before it
 /// freezes (`freezing.cooldown`).
 ///
+/// Checks at which the learning rate has just risen are not counted: a gradient that is small because training has
+/// hardly begun says nothing yet.
+///
 /// It needs an optimizer with momentum whose moments can be read: `grades::optim::{Adam, AdamW, Sgd}`.
 ///
 /// ```
@@ -33,11 +36,19 @@ pub struct SignalFraction {
     history: History,
 }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct History {
     average: Average,
     seen: Hits,
+    /// The learning rate at the last check; infinite when it is not known, for TOML has no absent value.
+    learning_rate: f64,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { average: Average::default(), seen: Hits::default(), learning_rate: f64::INFINITY }
+    }
 }
 
 impl SignalFraction {
@@ -61,7 +72,11 @@ impl FreezePolicy for SignalFraction {
         else {
             return Decision::Keep;
         };
-        let History { average, seen } = &mut self.history;
+        let History { average, seen, learning_rate } = &mut self.history;
+        let before = std::mem::replace(learning_rate, observation.learning_rate().unwrap_or(f64::INFINITY));
+        if learning_rate.is_finite() && *learning_rate > before {
+            return Decision::Keep;
+        }
         average.push(value, self.window);
         let Some(mean) = average.ready(self.window) else { return Decision::Keep };
         if !seen.count(mean <= self.floor, self.hits) {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// checks and watched for `probe` checks. When the other policy freezes it within the probe, it was stable: the next
 /// period is one check longer. When not, it was not: the period halves, and the component trains on until it is
 /// frozen again. (The timer of adaptive parameter freezing, Chen et al., ICDCS 2021, section IV.) The other policy
-/// begins anew at each thaw, so its window and patience must fit into the probe.
+/// begins anew at each thaw, so its window and patience must fit into the probe, whose first check never counts.
 ///
 /// With `rewarm` above 0, a component also thaws when the learning rate is above `rewarm` times what it was when the
 /// component froze, as at a restart of a cyclic schedule.
@@ -44,8 +44,8 @@ struct History {
     frozen: u64,
     /// Checks of the probe that are left; 0 when no probe is under way.
     probing: u64,
-    /// The learning rate at the last check before the freeze.
-    learning_rate: Option<f64>,
+    /// The learning rate at the last check before the freeze; 0 when it is not known.
+    learning_rate: f64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ impl Thaw {
     }
 
     fn boxed(period: u64, probe: u64, rewarm: f64, policy: Box<dyn FreezePolicy>) -> Self {
-        let history = History { period, frozen: 0, probing: 0, learning_rate: None };
+        let history = History { period, frozen: 0, probing: 0, learning_rate: 0.0 };
         Self { probe, rewarm, prototype: policy.clone(), policy, history }
     }
 }
@@ -88,9 +88,10 @@ impl FreezePolicy for Thaw {
         }
         let decision = self.policy.decide(observation);
         let history = &mut self.history;
-        history.learning_rate = observation.learning_rate();
+        history.learning_rate = observation.learning_rate().unwrap_or(0.0);
         history.frozen = 0;
-        if decision.is_freeze() && history.probing > 0 {
+        // A first sample never counts, so a freeze at the first check of a probe is not acted on.
+        if decision.is_freeze() && (1..self.probe).contains(&history.probing) {
             history.period = history.period.saturating_add(1);
             history.probing = 0;
         } else if history.probing == 1 {
@@ -109,11 +110,10 @@ impl FreezePolicy for Thaw {
     fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
         let history = &mut self.history;
         history.frozen += 1;
-        let warm =
-            history.learning_rate.zip(observation.learning_rate).map(|(then, now)| (now, self.rewarm * then));
-        let warm = warm.filter(|(now, limit)| self.rewarm > 0.0 && *limit > 0.0 && now > limit);
+        let limit = self.rewarm * history.learning_rate;
+        let warm = observation.learning_rate.filter(|now| limit > 0.0 && *now > limit);
         let (measure, value, threshold) = match warm {
-            Some((now, limit)) => (Measure::LearningRate, now, limit),
+            Some(now) => (Measure::LearningRate, now, limit),
             None if history.frozen >= history.period => {
                 (Measure::ChecksFrozen, history.frozen as f64, history.period as f64)
             }
@@ -154,14 +154,15 @@ impl PolicyConfig for Thaw {
         Key::new("period", "checks of the first freeze, at least 1 (50)"),
         Key::new(
             "probe",
-            "checks after a thaw within which a stable component freezes again, at least 1 (40)",
+            "checks after a thaw within which a stable component freezes again, at least 2 (40)",
         ),
         Key::new("rewarm", "rise of the learning rate that thaws at once, 1 or above; 0 does not (0)"),
     ];
 
     fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
         let period = section.integer_or("period", 50, "at least 1", |period| period >= 1);
-        let probe = section.integer_or("probe", 40, "at least 1", |probe| probe >= 1);
+        let least = "at least 2: the first check after a thaw never counts";
+        let probe = section.integer_or("probe", 40, least, |probe| probe >= 2);
         let fits = |rise: f64| rise == 0.0 || rise >= 1.0 && rise.is_finite();
         let rewarm = section.number_or("rewarm", 0.0, "0 or a number of at least 1", fits);
         let policy = builder.child(section, "policy");

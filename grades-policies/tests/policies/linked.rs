@@ -10,7 +10,21 @@ use crate::examples::EXAMPLES;
 #[test]
 fn these_policies_are_linked() {
     let names: Vec<_> = PolicyRegistry::linked().unwrap().names().collect();
-    assert_eq!(names, ["fixed-threshold", "patience"]);
+    let expected = [
+        "all-of",
+        "any-of",
+        "auto-threshold", // signal-fraction's other name
+        "fixed-threshold",
+        "patience",
+        "per-component-type",
+        "plateau",
+        "quota",
+        "relative-to-peak",
+        "signal-fraction",
+        "thaw",
+        "two-batch",
+    ];
+    assert_eq!(names, expected);
 }
 
 #[test]
@@ -52,4 +66,21 @@ fn a_slip_in_a_name_is_answered_with_the_nearest_and_all_names() {
     for name in PolicyRegistry::linked().unwrap().names() {
         assert!(error.contains(name), "{error}");
     }
+}
+
+#[test]
+fn a_second_name_is_suggested_and_listed_like_any_other() {
+    let error = FreezingConfig::from_toml("[freezing]\npolicy = { name = \"auto-treshold\" }").unwrap_err();
+    assert!(error.to_string().contains("(did you mean \"auto-threshold\"?)"), "{error}");
+    let registry = PolicyRegistry::linked().unwrap();
+    let plugin = registry.get("auto-threshold").unwrap();
+    assert_eq!((plugin.name(), plugin.alias()), ("signal-fraction", Some("auto-threshold")));
+    assert_eq!(registry.plugins().filter(|plugin| plugin.name() == "signal-fraction").count(), 1);
+    assert!(registry.plugins().all(|plugin| plugin.name() != "auto-threshold"));
+}
+
+#[test]
+fn the_default_policy_is_linked() {
+    assert!(PolicyRegistry::linked().unwrap().get(FreezingConfig::DEFAULT_POLICY).is_some());
+    FreezingConfig::from_toml("[freezing]").unwrap();
 }

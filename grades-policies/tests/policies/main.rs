@@ -7,10 +7,19 @@
     reason = "a test says what went wrong by panicking"
 )]
 
+mod composite;
 mod examples;
 mod fixed_threshold;
 mod laws;
 mod linked;
 mod patience;
+mod per_component_type;
+mod plateau;
+mod quota;
+mod relative_to_peak;
 mod run;
+mod signal_fraction;
 mod support;
+mod thaw;
+mod tracked;
+mod two_batch;

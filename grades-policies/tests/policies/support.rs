@@ -1,7 +1,8 @@
 //! Building policies and asking them.
 
 use grades::{
-    Component, ComponentKind, ComponentSample, Decision, FreezePolicy, Observation, PolicyBuilder,
+    Cause, Component, ComponentConfig, ComponentKind, ComponentMap, ComponentSample, Decision, EventKind,
+    FreezePolicy, FreezeTracker, FreezingConfig, GradientSnapshot, Observation, ParameterInfo, PolicyBuilder,
     PolicyRegistry, Problems, Statistic,
 };
 use grades_policies as _;
@@ -28,20 +29,84 @@ pub(crate) fn problems(toml: &str) -> String {
     build(toml).unwrap_err().to_string()
 }
 
-/// What a policy answers when the gradient of a component of one number takes these values, one after the other.
-pub(crate) fn decisions(policy: &mut dyn FreezePolicy, gradients: &[f64]) -> Vec<Decision> {
+/// What a policy answers to these samples of one component, one after the other, asked as a tracker does.
+pub(crate) fn observe(
+    policy: &mut dyn FreezePolicy,
+    samples: impl IntoIterator<Item = ComponentSample>,
+) -> Vec<Decision> {
     let component = Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 1);
-    let mut step = 0;
-    let ask = |gradient: &f64| {
-        step += 1;
-        let sample = ComponentSample::from_gradient(&[*gradient]);
-        policy.decide(&Observation::new(&component, &sample).at(step, 100))
+    let ask = |(step, sample): (u64, ComponentSample)| {
+        let observation = Observation::new(&component, &sample).at(step, 100);
+        let rank = policy.score(&observation).map(|_| 0);
+        policy.decide(&observation.ranked(rank))
     };
-    gradients.iter().map(ask).collect()
+    (1..).zip(samples).map(ask).collect()
+}
+
+/// What it answers when the gradient of a component of one number takes these values.
+pub(crate) fn decisions(policy: &mut dyn FreezePolicy, gradients: &[f64]) -> Vec<Decision> {
+    observe(policy, gradients.iter().map(|gradient| ComponentSample::from_gradient(&[*gradient])))
 }
 
 /// The same as one letter per check: `F` for freeze, `.` for keep.
 pub(crate) fn letters(policy: &mut dyn FreezePolicy, gradients: &[f64]) -> String {
+    word(&decisions(policy, gradients))
+}
+
+/// Decisions as one letter each.
+pub(crate) fn word(decisions: &[Decision]) -> String {
     let letter = |decision: &Decision| if decision.is_freeze() { 'F' } else { '.' };
-    decisions(policy, gradients).iter().map(letter).collect()
+    decisions.iter().map(letter).collect()
+}
+
+/// The samples of one statistic that takes these values.
+pub(crate) fn samples(statistic: Statistic, values: &[f64]) -> impl Iterator<Item = ComponentSample> {
+    values.iter().map(move |value| ComponentSample::new(1).with(statistic, *value))
+}
+
+/// The value and the threshold of the last decision, which must be to freeze.
+pub(crate) fn cause(decisions: &[Decision]) -> Cause {
+    match decisions.last() {
+        Some(Decision::Freeze(cause)) => *cause,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Whether two numbers are the same but for rounding.
+#[track_caller]
+pub(crate) fn assert_close(found: f64, expected: f64) {
+    assert!((found - expected).abs() <= 1e-12 * expected.abs().max(1e-3), "{found}, expected {expected}");
+}
+
+/// A tracker of the projections of these names over so many steps; each component is one number.
+pub(crate) fn tracker(names: &[&str], config: &FreezingConfig, total_steps: u64) -> FreezeTracker {
+    let parameters: Vec<_> =
+        names.iter().map(|name| ParameterInfo::new(format!("model.{name}.weight"), [1, 1])).collect();
+    let map = ComponentMap::new(&parameters, &ComponentConfig::default()).unwrap();
+    FreezeTracker::new(map, config, total_steps).unwrap()
+}
+
+/// The events of a run as words such as `3C0`: step, what happened, component.
+pub(crate) fn events(
+    tracker: &mut FreezeTracker,
+    sample: impl Fn(u64, usize) -> Option<ComponentSample>,
+) -> String {
+    let mut words = Vec::new();
+    for step in 1..=tracker.total_steps() {
+        let due = tracker.is_due(step);
+        let mut events = tracker.finish_cooling(step);
+        if due {
+            let samples = (0..tracker.total()).map(|index| sample(step, index)).collect();
+            events.extend(tracker.check(&GradientSnapshot::new(step, samples)).events);
+        }
+        words.extend(events.iter().map(|event| {
+            let letter = match event.event {
+                EventKind::Cool => 'C',
+                EventKind::Freeze => 'F',
+                _ => 'T',
+            };
+            format!("{step}{letter}{}", event.index)
+        }));
+    }
+    words.join(" ")
 }

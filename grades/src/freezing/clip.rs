@@ -38,7 +38,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         check_limit(max)?;
         self.hold_frozen()?;
         if self.measured.is_none() {
-            self.measured = self.measure(self.steps + 1)?;
+            self.measured = self.measure_anew(self.steps + 1)?;
         }
         gradients::clamp(&self.tensors(&self.active).collect::<Vec<&Tensor>>(), max)?;
         self.note_changed()

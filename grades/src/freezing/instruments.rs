@@ -1,6 +1,6 @@
 //! What the wrapper keeps in order to measure: only what some policy reads.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::parameters::ParamId;
 use crate::torch::gradients::{self, GradientSums};
@@ -87,7 +87,7 @@ impl Copies {
             let copy = &mut self.list[id.index()];
             match copy {
                 Some(copy) => {
-                    changes.push((id, tensor.f_sub(copy).map_err(failed)?));
+                    changes.push((id, wide(tensor).and_then(|wide| wide.f_sub(copy)).map_err(failed)?));
                     copy.f_copy_(tensor).map_err(failed)?;
                 }
                 None => {
@@ -111,6 +111,11 @@ impl Copies {
         Ok(found)
     }
 
+    /// Drops all copies, so that nothing is compared until there are new ones.
+    pub(super) fn forget_all(&mut self) {
+        self.list.iter_mut().for_each(|copy| *copy = None);
+    }
+
     fn forget(&mut self, id: ParamId) {
         if let Some(copy) = self.list.get_mut(id.index()) {
             *copy = None;
@@ -120,5 +125,13 @@ impl Copies {
     fn bytes(&self) -> u64 {
         let bytes = |tensor: &Tensor| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64;
         self.list.iter().flatten().map(bytes).sum()
+    }
+}
+
+/// In f32, where the kind is narrower: a difference may be more than f16 can hold.
+pub(super) fn wide(tensor: &Tensor) -> Result<Tensor, tch::TchError> {
+    match tensor.kind() {
+        Kind::Half | Kind::BFloat16 => tensor.f_to_kind(Kind::Float),
+        _ => Ok(tensor.shallow_clone()),
     }
 }

@@ -3,6 +3,7 @@
 use tch::Tensor;
 
 use super::FreezingOptimizer;
+use super::instruments::wide;
 use crate::optim::InnerOptimizer;
 use crate::parameters::ParamId;
 use crate::torch::gradients::{self, GradientSums};
@@ -17,13 +18,13 @@ pub(super) struct Measured {
     deltas: Vec<Option<f64>>,
     /// The L2 norm over all active parameters, when all of them were summed.
     pub(super) norm: Option<f64>,
-    /// What a clip made of the gradients: those that the optimizer's moments take in.
-    clipped: Clipped,
+    /// What clips and weight decay made of the gradients: what the optimizer's moments take in.
+    averaged: Averaged,
 }
 
-/// What a clip made of gradients.
+/// What became of gradients before they were averaged.
 #[derive(Debug)]
-enum Clipped {
+enum Averaged {
     /// They were multiplied by a factor, 1 without a clip.
     Scaled(f64),
     /// Something else; their sums afterwards, by parameter.
@@ -33,14 +34,51 @@ enum Clipped {
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// The sums for this step: those that a clip took, or new ones when a policy needs them.
     pub(super) fn measure(&mut self, step: u64) -> Result<Option<Measured>> {
-        match self.measured.take() {
-            Some(measured) => Ok(Some(measured)),
-            None if self.is_due(step) || self.is_followed() => {
-                let sums = self.sums(&self.watched())?;
-                Ok(Some(Measured::new(sums, self.deltas()?)))
-            }
-            None => Ok(None),
+        let mut measured = match self.measured.take() {
+            Some(measured) => Some(measured),
+            None => self.measure_anew(step)?,
+        };
+        if let Some(measured) = &mut measured {
+            self.take_in_decay(measured)?;
         }
+        Ok(measured)
+    }
+
+    /// New sums, when a policy needs them at this step.
+    pub(super) fn measure_anew(&mut self, step: u64) -> Result<Option<Measured>> {
+        if !self.is_due(step) && !self.is_followed() {
+            return Ok(None);
+        }
+        let sums = self.sums(&self.watched())?;
+        Ok(Some(Measured::new(sums, self.deltas()?)))
+    }
+
+    /// Where weight decay is added to the gradients before they are averaged, the sums are those of both together.
+    fn take_in_decay(&self, measured: &mut Measured) -> Result<()> {
+        if self.instruments.filters.is_empty() {
+            return Ok(());
+        }
+        let watched = self.watched();
+        let decays = self.inner.gradient_decays(&watched)?;
+        if decays.iter().all(|decay| *decay == 0.0) {
+            return Ok(());
+        }
+        let _no_grad = tch::no_grad_guard();
+        let mut taken = Vec::new();
+        for ((id, tensor), decay) in self.handles(&watched).into_iter().zip(decays) {
+            let gradient = tensor.grad();
+            if gradient.defined() {
+                let both = wide(&tensor).and_then(|tensor| tensor.f_mul_scalar(decay)?.f_add(&gradient));
+                taken.push((id, both.map_err(|error| Error::torch("adding weight decay", &error))?));
+            }
+        }
+        let tensors: Vec<&Tensor> = taken.iter().map(|(_, tensor)| tensor).collect();
+        let mut sums = vec![None; self.parameters.len()];
+        for ((id, _), found) in taken.iter().zip(gradients::sums_of_tensors(&tensors)?) {
+            sums[id.index()] = Some(found);
+        }
+        measured.averaged = Averaged::Summed(sums);
+        Ok(())
     }
 
     /// The L2 norm over all active parameters; what the statistics need is kept, unless a clip before this one did.
@@ -61,9 +99,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Takes note that the measured gradients were multiplied by a factor.
     pub(super) fn note_scaled(&mut self, factor: f64) {
         let Some(measured) = &mut self.measured else { return };
-        match &mut measured.clipped {
-            Clipped::Scaled(scale) => *scale *= factor,
-            Clipped::Summed(sums) => {
+        match &mut measured.averaged {
+            Averaged::Scaled(scale) => *scale *= factor,
+            Averaged::Summed(sums) => {
                 for sums in sums.iter_mut().flatten() {
                     sums.squares *= factor * factor;
                 }
@@ -76,7 +114,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         if self.measured.is_some() && !self.instruments.filters.is_empty() {
             let sums = self.sums(&self.watched())?;
             if let Some(measured) = &mut self.measured {
-                measured.clipped = Clipped::Summed(sums);
+                measured.averaged = Averaged::Summed(sums);
             }
         }
         Ok(())
@@ -90,7 +128,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         // Decay and gain are those of the component's first parameter: its parameters are of one group.
         let moments = self.inner.moment_rates(&ids)?;
         for (index, rates) in watched.into_iter().zip(moments) {
-            let squares = measured.clipped_squares(&self.tracker.components()[index]);
+            let squares = measured.averaged_squares(&self.tracker.components()[index]);
             if let (Some(rates), Some(squares)) = (rates, squares) {
                 let filter = &mut self.instruments.filters[index];
                 let gain = if filter.is_new() { rates.first_gain } else { rates.gain };
@@ -261,14 +299,14 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
 
 impl Measured {
     fn new(sums: Vec<Option<GradientSums>>, deltas: Vec<Option<f64>>) -> Self {
-        Self { sums, deltas, norm: None, clipped: Clipped::Scaled(1.0) }
+        Self { sums, deltas, norm: None, averaged: Averaged::Scaled(1.0) }
     }
 
     /// Σg² over a component's parameters as the optimizer saw them.
-    fn clipped_squares(&self, component: &Component) -> Option<f64> {
-        match &self.clipped {
-            Clipped::Scaled(factor) => Some(total(&self.sums, component)?.squares * factor * factor),
-            Clipped::Summed(sums) => Some(total(sums, component)?.squares),
+    fn averaged_squares(&self, component: &Component) -> Option<f64> {
+        match &self.averaged {
+            Averaged::Scaled(factor) => Some(total(&self.sums, component)?.squares * factor * factor),
+            Averaged::Summed(sums) => Some(total(sums, component)?.squares),
         }
     }
 

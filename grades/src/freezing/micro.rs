@@ -56,7 +56,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         }
         let scaled = loss.f_mul_scalar(share).and_then(|loss| loss.f_backward());
         scaled.map_err(|error| Error::torch("computing the gradients of the loss", &error))?;
-        let wanted = self.tracker.statistics().contains(Statistic::TwoBatchSignal);
+        let statistics = self.tracker.statistics();
+        let wanted =
+            statistics.contains(Statistic::TwoBatchSignal) || statistics.contains(Statistic::TwoBatchNoise);
         if wanted && self.instruments.micro.count == 0 && share < 1.0 {
             self.instruments.micro.first = Some((share, self.sums(&self.watched())?));
         }

@@ -165,7 +165,10 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     ///
     /// [`Error::Torch`] when libtorch refuses.
     pub fn zero_grad(&mut self) -> Result<()> {
-        self.measured = None;
+        if self.measured.take().is_some() {
+            // A clip measured gradients that no step took.
+            self.instruments.gradients.forget_all();
+        }
         self.instruments.micro.reset();
         self.inner.zero_grad()
     }

@@ -37,6 +37,10 @@ impl<O: InnerOptimizer + ?Sized> InnerOptimizer for Box<O> {
         (**self).moment_squares(parameters)
     }
 
+    fn gradient_decays(&self, parameters: &[ParamId]) -> Result<Vec<f64>> {
+        (**self).gradient_decays(parameters)
+    }
+
     fn update_sums(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
         (**self).update_sums(parameters)
     }

@@ -77,7 +77,17 @@ pub trait InnerOptimizer: Debug + Send {
         Err(unsupported(self.name(), "reading its moments"))
     }
 
-    /// Σ|ΔW| ÷ lr of the last update of these parameters, weight decay left out; `None` for a parameter that has had
+    /// What the next step adds to these parameters' gradients before it averages them, as a share of the parameters:
+    /// weight decay, where it acts through the gradient.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`](crate::Error::Unknown) for an id that was not bound.
+    fn gradient_decays(&self, parameters: &[ParamId]) -> Result<Vec<f64>> {
+        Ok(vec![0.0; parameters.len()])
+    }
+
+    /// Σ|ΔW| ÷ lr of the last update of these parameters, decoupled weight decay left out; `None` for a parameter that has had
     /// none.
     ///
     /// # Errors

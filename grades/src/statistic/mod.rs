@@ -49,7 +49,7 @@ pub enum Statistic {
     /// Σ|Wₜ − Wₜ₋ₖ| from one check to the next (the Python package `grades` 1.0.6). For parity: it follows the
     /// learning rate. It keeps a copy of every weight.
     WeightDeltaL1,
-    /// ‖ΔW‖₁ ÷ (N·lr) of the optimizer's last update, weight decay left out. Under Adam pure noise gives
+    /// ‖ΔW‖₁ ÷ (N·lr) of the optimizer's last update, decoupled weight decay left out. Under Adam pure noise gives
     /// √((1 − β₁) ÷ (1 + β₁))·√(2 ÷ π), 0.183 at β₁ = 0.9.
     UpdateMeanAbs,
     /// The share of the gradient that is signal: |mean|² ÷ (|mean|² + noise), estimated without bias from the

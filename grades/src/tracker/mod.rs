@@ -90,6 +90,10 @@ impl FreezeTracker {
     /// sample.
     pub fn check(&mut self, snapshot: &GradientSnapshot) -> Check {
         let mut check = Check::default();
+        // All may have frozen at this very step, by having cooled down: an end that no policy undoes.
+        if self.all_frozen() {
+            return check;
+        }
         let step = snapshot.step();
         let grace_over = step > self.schedule.grace_steps;
         let population = Population::new(snapshot.samples(), self.frozen + self.cooling);
@@ -116,14 +120,14 @@ impl FreezeTracker {
                 (Phase::Active, Some(sample)) => {
                     track.samples += 1;
                     let decision = track.policy.decide(&observe(component, sample).ranked(ranks[index]));
-                    let steps = self.schedule.cooldown.steps(step.saturating_sub(track.since));
                     let cause = match decision {
                         Decision::Freeze(cause) if grace_over && track.samples > 1 => cause,
-                        _ => match self.schedule.deadline(step, steps) {
+                        _ => match self.schedule.deadline(step, track.since) {
                             Some(cause) => cause,
                             None => continue,
                         },
                     };
+                    let steps = self.schedule.cooling(step, track.since);
                     if steps == 0 {
                         track.phase = Phase::Frozen { at: step };
                         self.frozen += 1;
@@ -134,7 +138,10 @@ impl FreezeTracker {
                         check.events.push(event(EventKind::Cool, cause));
                     }
                 }
-                (Phase::Frozen { at }, _) if track.policy.thaws() => {
+                // Not at the step at which it froze, and not when it could not cool down again.
+                (Phase::Frozen { at }, _)
+                    if track.policy.thaws() && at < step && self.schedule.deadline(step, step).is_none() =>
+                {
                     let frozen = FrozenObservation::new(component, at, step, self.schedule.total_steps)
                         .with_learning_rate(snapshot.learning_rate());
                     if let Decision::Thaw(cause) = track.policy.decide_frozen(&frozen) {

@@ -2,8 +2,8 @@
 
 use grades::config::{Key, Section, nearest};
 use grades::{
-    ComponentConfig, ComponentMap, Error, FreezeTracker, FreezingConfig, ParameterInfo, PolicyRegistry,
-    Problems, Statistic, StatisticSet,
+    ComponentConfig, ComponentMap, Cooldown, Error, FreezeTracker, FreezingConfig, ParameterInfo,
+    PolicyRegistry, Problems, Statistic, StatisticSet,
 };
 
 use crate::policies::Below;
@@ -109,7 +109,7 @@ fn the_nearest_known_name_is_suggested() {
         (
             "[freezing]\npolicy = { name = \"bellow\", tau = 1 }",
             "freezing.policy.name: no policy \"bellow\" is linked (did you mean \"below\"?); linked policies: below, \
-             nested, planned, silent. ",
+             both, nested, pair, planned, silent. ",
         ),
         (
             "[freezing]\npolicy = { name = \"below\", tau = 1 }\nmetric = \"grad_l1\"",
@@ -199,7 +199,7 @@ fn a_policy_must_be_named_and_the_default_one_be_linked() {
     let start = "freezing.policy.name: no policy \"signal-fraction\" is linked; linked policies: below";
     assert!(text.starts_with(start), "{text}");
     assert_eq!(problem("[freezing]\npolicy = 3"), "freezing.policy: expected a table, found 3");
-    let linked = "linked policies: below, nested, planned, silent";
+    let linked = "linked policies: below, both, nested, pair, planned, silent";
     assert_eq!(problem("[freezing.policy]\n"), format!("freezing.policy.name: is missing; {linked}"));
     assert_eq!(problem("[freezing.policy]\nname = 3"), "freezing.policy.name: expected a string, found 3");
     let text = problem("[freezing.policy]\nname = \"nested\"");
@@ -291,6 +291,72 @@ fn a_table_may_stand_anywhere_and_its_paths_say_where() {
 }
 
 #[test]
+fn a_cooldown_is_a_number_of_steps_or_a_share() {
+    let cools = |value: &str| {
+        let config = FreezingConfig::from_toml(&format!("{MINIMAL}cooldown = {value}")).unwrap();
+        let cools = config.cools().unwrap();
+        assert_eq!(tracker(&config, 100).unwrap().cools(), cools);
+        cools
+    };
+    for value in ["80", "1", "9223372036854775807", "{ share = 1.0 }", "{ share = 2 }", "{ share = 1e-3 }"] {
+        assert!(cools(value), "{value}");
+    }
+    for value in ["0", "{ share = 0.0 }", "{ share = 0 }", "{ share = -0.0 }"] {
+        assert!(!cools(value), "{value}");
+    }
+    assert!(!FreezingConfig::from_toml(MINIMAL).unwrap().cools().unwrap(), "the policy's own is none");
+    let wrong = [
+        "-1",
+        "80.0",
+        "nan",
+        "\"80\"",
+        "true",
+        "[80]",
+        "{ }",
+        "{ share = -0.1 }",
+        "{ share = nan }",
+        "{ share = inf }",
+        "{ share = \"1\" }",
+        "{ steps = 80 }",
+        "{ share = 1.0, steps = 80 }",
+    ];
+    for value in wrong {
+        let text = problem(&format!("{MINIMAL}cooldown = {value}"));
+        let expected =
+            "freezing.cooldown: expected a number of steps, or { share = S } with S of at least 0, found ";
+        assert!(text.starts_with(expected), "{value}: {text}");
+    }
+}
+
+#[test]
+fn a_cooldown_made_in_code_is_checked_when_the_run_begins() {
+    for share in [f64::NAN, f64::INFINITY, -0.5] {
+        let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(Cooldown::Share { share });
+        let text = tracker(&config, 10).unwrap_err().to_string();
+        assert!(text.starts_with("cooldown: expected a number of steps, or { share = S }"), "{text}");
+    }
+}
+
+#[test]
+fn a_list_of_children_must_be_one_of_tables_and_hold_one_at_least() {
+    let problem = |policies: &str| {
+        problem(&format!("[freezing]\npolicy = {{ name = \"both\", policies = {policies} }}"))
+    };
+    assert_eq!(problem("[]"), "freezing.policy.policies: is empty; expected at least one policy's table");
+    for (found, policies) in [("1", "1"), ("[1]", "[1]"), ("{ name = \"below\" }", "{ name = \"below\" }")] {
+        let expected = format!("freezing.policy.policies: expected a list of tables, found {found}");
+        assert_eq!(problem(policies), expected);
+    }
+    let text = problem("[{ name = \"below\", tau = 1 }, { name = \"below\" }]");
+    assert_eq!(text, "freezing.policy.policies[1].tau: is missing; expected a number above 0");
+    let text = self::problem("[freezing]\npolicy = { name = \"both\" }");
+    assert_eq!(text, "freezing.policy.policies: is missing; expected a list of tables");
+    let all =
+        problems("[freezing]\npolicy = { name = \"both\", policies = [{ name = \"bolow\" }, { nam = 1 }] }");
+    assert_eq!(keys(&all), ["freezing.policy.policies[0].name", "freezing.policy.policies[1].name"]);
+}
+
+#[test]
 fn a_configuration_made_in_code_is_checked_when_the_run_begins() {
     let config = FreezingConfig::with_policy(Below::new(1.0));
     tracker(&config, 1).unwrap();
@@ -356,12 +422,20 @@ fn a_policy_that_refuses_its_table_silently_is_reported() {
 #[test]
 fn the_registry_is_sorted_and_describes_its_policies() {
     let registry = PolicyRegistry::linked().unwrap();
-    assert_eq!(registry.names().collect::<Vec<_>>(), ["below", "nested", "planned", "silent"]);
+    assert_eq!(
+        registry.names().collect::<Vec<_>>(),
+        ["below", "both", "nested", "pair", "planned", "silent"]
+    );
     let below = registry.get("below").unwrap();
     assert_eq!(below.summary(), "freezes below tau");
     assert_eq!(below.keys().iter().map(|key| key.name).collect::<Vec<_>>(), ["tau", "metric"]);
     assert!(below.type_name().ends_with("policies::Below"), "{}", below.type_name());
     assert!(registry.get("Below").is_none());
+    // A second name finds the same plug-in, which is listed once.
+    let both = registry.get("pair").unwrap();
+    assert_eq!((both.name(), both.alias(), below.alias()), ("both", Some("pair"), None));
+    let listed: Vec<_> = registry.plugins().map(|plugin| plugin.name()).collect();
+    assert_eq!(listed, ["below", "both", "nested", "planned", "silent"]);
 }
 
 #[test]

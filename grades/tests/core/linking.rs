@@ -10,7 +10,7 @@ fn a_policy_of_a_crate_that_is_not_used_is_unknown_and_the_error_says_how_to_lin
     let error = FreezingConfig::from_toml(document).unwrap_err().to_string();
     assert_eq!(
         error,
-        "freezing.policy.name: no policy \"patience\" is linked; linked policies: below, nested, planned, silent. A crate's \
+        "freezing.policy.name: no policy \"patience\" is linked; linked policies: below, both, nested, pair, planned, silent. A crate's \
          policies are linked once the program uses it: `use grades_policies as _;`"
     );
 }

@@ -11,8 +11,12 @@
 
 mod components;
 mod config;
+mod cooldown;
 mod freeze_log;
 mod linking;
 mod no_components;
 mod policies;
+mod ranks;
+mod statistic;
+mod thawing;
 mod tracker;

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use grades::config::{Key, Section};
 use grades::{
-    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, Statistic, StatisticSet,
-    submit,
+    Cause, Cooldown, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder,
+    PolicyConfig, PolicyPlugin, Statistic, StatisticSet, submit,
 };
 
 /// `below`: freezes below τ.
@@ -88,6 +88,36 @@ impl PolicyConfig for Nested {
 
 submit! { PolicyPlugin::of::<Nested>() }
 
+/// `both`: a list of children that is built and freezes nothing.
+#[derive(Debug, Clone)]
+struct Both;
+
+impl FreezePolicy for Both {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn statistics(&self) -> StatisticSet {
+        StatisticSet::default()
+    }
+
+    fn decide(&mut self, _: &Observation<'_>) -> Decision {
+        Decision::Keep
+    }
+}
+
+impl PolicyConfig for Both {
+    const NAME: &'static str = "both";
+    const SUMMARY: &'static str = "has a list of children";
+    const KEYS: &'static [Key] = &[Key::new("policies", "the children")];
+
+    fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
+        builder.children(section, "policies").map(|_| Both)
+    }
+}
+
+submit! { PolicyPlugin::of::<Both>().with_alias("pair") }
+
 /// What a [`Recorder`] was asked.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Asked {
@@ -136,6 +166,88 @@ impl FreezePolicy for Recorder {
         });
         self.before += 1;
         Decision::freeze_below("recorder", Statistic::GradL1, value, 1.0)
+    }
+}
+
+/// One question that a [`Scripted`] was asked, as text: what, step, component, learning rate, rank.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Questions(Arc<Mutex<Vec<String>>>);
+
+impl Questions {
+    fn note(&self, question: String) {
+        self.0.lock().unwrap().push(question);
+    }
+
+    /// The questions since the last call.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// Freezes below 1, scores by the L1 norm, and thaws so many steps after a freeze.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scripted {
+    pub(crate) cooldown: Cooldown,
+    pub(crate) thaw_after: Option<u64>,
+    pub(crate) questions: Questions,
+}
+
+impl Scripted {
+    pub(crate) fn thawing_after(steps: u64) -> Self {
+        Self { thaw_after: Some(steps), ..Self::default() }
+    }
+
+    fn note(&self, what: &str, observation: &Observation<'_>) {
+        let layer = observation.component().layer.unwrap();
+        let (step, rate, rank) = (observation.step(), observation.learning_rate(), observation.rank());
+        self.questions.note(format!("{what} {step} of {layer}, lr {rate:?}, rank {rank:?}"));
+    }
+}
+
+impl FreezePolicy for Scripted {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn statistics(&self) -> StatisticSet {
+        StatisticSet::of([Statistic::GradL1])
+    }
+
+    fn decide(&mut self, observation: &Observation<'_>) -> Decision {
+        self.note("decide", observation);
+        let value = observation.value(Statistic::GradL1).unwrap();
+        Decision::freeze_below("scripted", Statistic::GradL1, value, 1.0)
+    }
+
+    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
+        self.note("score", observation);
+        // 7 stands for no score, 8 for one that is no number.
+        match observation.value(Statistic::GradL1).unwrap() {
+            7.0 => None,
+            8.0 => Some(f64::NAN),
+            value => Some(value),
+        }
+    }
+
+    fn thaws(&self) -> bool {
+        self.thaw_after.is_some()
+    }
+
+    fn decide_frozen(&mut self, frozen: &FrozenObservation<'_>) -> Decision {
+        let (step, at, total, rate) =
+            (frozen.step, frozen.frozen_at, frozen.total_steps, frozen.learning_rate);
+        let layer = frozen.component.layer.unwrap();
+        self.questions.note(format!("frozen {step} of {layer}, since {at} of {total}, lr {rate:?}"));
+        let threshold = self.thaw_after.unwrap() as f64;
+        let value = step as f64 - at as f64;
+        if value < threshold {
+            return Decision::Keep;
+        }
+        Decision::Thaw(Cause { policy: "scripted", measure: Measure::ChecksFrozen, value, threshold })
+    }
+
+    fn default_cooldown(&self) -> Cooldown {
+        self.cooldown
     }
 }
 

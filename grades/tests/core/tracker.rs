@@ -11,23 +11,23 @@ const NAN: f64 = f64::NAN;
 const INF: f64 = f64::INFINITY;
 
 /// The query projections of so many layers.
-fn map(layers: usize) -> ComponentMap {
+pub(crate) fn map(layers: usize) -> ComponentMap {
     let parameters: Vec<_> = (0..layers)
         .map(|layer| ParameterInfo::new(format!("model.layers.{layer}.self_attn.q_proj.weight"), [3, 2]))
         .collect();
     ComponentMap::new(&parameters, &ComponentConfig::default()).unwrap()
 }
 
-fn tracker(layers: usize, config: &FreezingConfig, total_steps: u64) -> FreezeTracker {
+pub(crate) fn tracker(layers: usize, config: &FreezingConfig, total_steps: u64) -> FreezeTracker {
     FreezeTracker::new(map(layers), config, total_steps).unwrap()
 }
 
 /// A sample whose L1 norm is `value`.
-fn sample(value: f64) -> Option<ComponentSample> {
+pub(crate) fn sample(value: f64) -> Option<ComponentSample> {
     Some(ComponentSample::from_gradient(&[value]))
 }
 
-fn snapshot(step: u64, values: &[f64]) -> GradientSnapshot {
+pub(crate) fn snapshot(step: u64, values: &[f64]) -> GradientSnapshot {
     GradientSnapshot::new(step, values.iter().map(|value| sample(*value)).collect())
 }
 

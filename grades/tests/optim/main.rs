@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
+mod factors;
 mod golden;
 mod gradients;
 mod inner;

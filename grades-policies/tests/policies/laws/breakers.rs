@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use grades::{
-    Cause, ComponentKind, Decision, FreezePolicy, Observation, PolicyState, Result, Statistic, StatisticSet,
+    Cause, ComponentKind, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyState,
+    Result, Statistic, StatisticSet,
 };
 
 use super::*;
@@ -26,6 +27,10 @@ enum Vice {
     ResetsAtNan,
     /// Says that it is scale-free.
     Boasts,
+    /// Its state is without what it counts when it is scored.
+    ForgetsScores,
+    /// Its state is without what it counts while it is frozen.
+    ForgetsFrozen,
 }
 
 /// Freezes at every third quiet check, with a vice.
@@ -33,12 +38,14 @@ enum Vice {
 struct Breaker {
     vice: Vice,
     hits: u64,
+    scored: u64,
+    frozen: u64,
     shared: Arc<AtomicU64>,
 }
 
 impl Breaker {
     fn with(vice: Vice) -> Self {
-        Self { vice, hits: 0, shared: Arc::default() }
+        Self { vice, hits: 0, scored: 0, frozen: 0, shared: Arc::default() }
     }
 }
 
@@ -78,11 +85,36 @@ impl FreezePolicy for Breaker {
         })
     }
 
+    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
+        observation.value(Statistic::GradL1).filter(|value| value.is_finite())?;
+        self.scored += 1;
+        Some((self.scored % 3) as f64)
+    }
+
+    fn thaws(&self) -> bool {
+        true
+    }
+
+    fn decide_frozen(&mut self, _: &FrozenObservation<'_>) -> Decision {
+        self.frozen += 1;
+        if !self.frozen.is_multiple_of(2) {
+            return Decision::Keep;
+        }
+        let measure = Measure::ChecksFrozen;
+        Decision::Thaw(Cause { policy: "breaker", measure, value: self.frozen as f64, threshold: 2.0 })
+    }
+
     fn state(&self) -> PolicyState {
-        let hits = Value::Integer(self.hits as i64);
+        let entry = |name: &str, count: u64| (name.to_owned(), Value::Integer(count as i64));
+        let scored = if self.vice == Vice::ForgetsScores { 0 } else { self.scored };
+        let frozen = if self.vice == Vice::ForgetsFrozen { 0 } else { self.frozen };
         match self.vice {
             Vice::Forgets => PolicyState::default(),
-            _ => PolicyState::from_table(Table::from_iter([("hits".to_owned(), hits)])),
+            _ => PolicyState::from_table(Table::from_iter([
+                entry("hits", self.hits),
+                entry("scored", scored),
+                entry("frozen", frozen),
+            ])),
         }
     }
 
@@ -91,13 +123,19 @@ impl FreezePolicy for Breaker {
         #[serde(deny_unknown_fields)]
         struct Strict {
             hits: u64,
+            scored: u64,
+            frozen: u64,
         }
         match self.vice {
             Vice::Forgets => {}
             Vice::Lenient => {
-                self.hits = state.as_table().get("hits").and_then(Value::as_integer).unwrap_or(0) as u64;
+                let entry = |name| state.as_table().get(name).and_then(Value::as_integer).unwrap_or(0) as u64;
+                (self.hits, self.scored, self.frozen) = (entry("hits"), entry("scored"), entry("frozen"));
             }
-            _ => self.hits = state.read::<Strict>("breaker")?.hits,
+            _ => {
+                let Strict { hits, scored, frozen } = state.read("breaker")?;
+                (self.hits, self.scored, self.frozen) = (hits, scored, frozen);
+            }
         }
         Ok(())
     }
@@ -107,10 +145,14 @@ impl FreezePolicy for Breaker {
     }
 }
 
-/// Quiet checks with something that is not finite between them.
+/// Quiet checks with something that is not finite between them, the second frozen.
 fn run() -> Run {
-    let sizes = [0.5, f64::NAN, 0.5, 2.0, f64::INFINITY, 0.5, 0.5, 0.5];
-    let checks = sizes.map(|size| Check { sizes: [size; 3] }).to_vec();
+    let sizes = [0.5, 0.5, f64::NAN, 0.5, 2.0, f64::INFINITY, 0.5, 0.5, 0.5, 0.5];
+    let mut checks = sizes.map(Check::of).to_vec();
+    (checks[1].frozen, checks[8].frozen) = (true, true);
+    // One that is loud all the time, so that a tracker goes on.
+    checks.iter_mut().for_each(|check| check.sizes[0] = if check.frozen { 0.5 } else { check.sizes[0] });
+    checks.iter_mut().for_each(|check| check.sizes[3] = 2.0);
     Run { kind: ComponentKind::Query, grace_checks: 0, checks }
 }
 
@@ -120,13 +162,18 @@ fn broken(vice: Vice) -> Vec<&'static str> {
     let finite =
         Run { checks: run.checks.iter().copied().filter(|check| check.is_finite()).collect(), ..run.clone() };
     type Named<'a> = (&'static str, &'a dyn Fn(Fresh<'_>) -> Law);
-    let laws: [Named<'_>; 6] = [
-        ("resume", &|fresh| resumes_exactly(fresh, &run, 3)),
-        ("clone", &|fresh| clone_is_independent(fresh, &run, 3)),
+    let laws: [Named<'_>; 9] = [
+        ("resume", &|fresh| resumes_exactly(fresh, &run, 4)),
+        ("clone", &|fresh| clone_is_independent(fresh, &run, 4)),
         ("finite", &|fresh| skips_what_is_not_finite(fresh, &run)),
         ("deterministic", &|fresh| is_deterministic(fresh, &run)),
         ("scale", &|fresh| is_as_scale_free_as_it_says(fresh, &finite, 4.0, 0.0)),
         ("strict", &|fresh| restores_strictly(fresh, &run)),
+        ("tracked resume", &|fresh| {
+            (0..run.checks.len()).try_for_each(|cut| resumes_in_a_tracker(fresh, &run, Drive::PLAIN, cut))
+        }),
+        ("tracked clone", &|fresh| is_cloned_in_a_tracker(fresh, &run, Drive::PLAIN)),
+        ("tracked scale", &|fresh| freezes_alike_when_scaled(fresh, &finite, Drive::PLAIN, 4.0)),
     ];
     let is_broken = |law: &dyn Fn(Fresh<'_>) -> Law| {
         let prototype = Breaker::with(vice);
@@ -142,13 +189,15 @@ fn a_policy_without_vices_breaks_no_law() {
 
 #[test]
 fn each_vice_breaks_its_law() {
-    let cases: [(Vice, &[&str]); 6] = [
-        (Vice::Forgets, &["resume", "strict"]),
+    let cases: [(Vice, &[&str]); 8] = [
+        (Vice::Forgets, &["resume", "strict", "tracked resume"]),
         (Vice::Lenient, &["strict"]),
-        (Vice::Shares, &["resume", "clone", "deterministic"]),
+        (Vice::Shares, &["resume", "clone", "deterministic", "tracked clone"]),
         (Vice::CountsNan, &["finite"]),
         (Vice::ResetsAtNan, &["finite"]),
-        (Vice::Boasts, &["scale"]),
+        (Vice::Boasts, &["scale", "tracked scale"]),
+        (Vice::ForgetsScores, &["resume"]),
+        (Vice::ForgetsFrozen, &["resume", "tracked resume"]),
     ];
     for (vice, expected) in cases {
         let broken = broken(vice);

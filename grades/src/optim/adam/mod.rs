@@ -250,6 +250,14 @@ impl InnerOptimizer for Adam {
         Ok(gradients::sums_where_defined(&averages)?.into_iter().map(|sums| Some(sums?.squares)).collect())
     }
 
+    fn gradient_decays(&self, parameters: &[ParamId]) -> Result<Vec<f64>> {
+        let decay = |id: &ParamId| match (self.config.decay, self.parameters().get(*id)) {
+            (Decay::Coupled, Some(parameter)) => self.groups.of(parameter.group()).weight_decay,
+            (Decay::Decoupled, _) | (_, None) => 0.0,
+        };
+        Ok(self.slots.own(parameters)?.iter().map(decay).collect())
+    }
+
     fn update_sums(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
         let _no_grad = tch::no_grad_guard();
         let ids = self.slots.own(parameters)?;

@@ -13,6 +13,7 @@ use super::batches::{Batch, batches};
 use super::groups::Groups;
 use super::slots::{Slots, bytes};
 use super::validate::Ranges;
+use super::wide::Wide;
 use super::{InnerOptimizer, MomentRates};
 use crate::parameters::{ParamId, Parameter, Parameters};
 use crate::torch::fused::Operation;
@@ -98,18 +99,24 @@ impl Sgd {
         Ok(())
     }
 
-    /// The last update over the learning rate: the buffer, or with Nesterov's form g + μ·buffer.
+    /// The last update over the learning rate, d: the buffer, or in Nesterov's form g + λ·W + μ·buffer, where λ is the
+    /// weight decay and W the parameter before the update, which is now W − lr·d.
     fn direction(&self, id: ParamId, buffer: &Tensor) -> Result<Tensor> {
         let parameter = self.slots.parameters().get(id).filter(|_| self.config.nesterov);
-        let gradient = parameter
-            .map(|parameter| (parameter.tensor().grad(), self.groups.of(parameter.group()).momentum));
-        match gradient.filter(|(gradient, _)| gradient.defined()) {
-            Some((gradient, momentum)) => {
-                buffer.f_mul_scalar(momentum).and_then(|pushed| pushed.f_add(&gradient))
+        let Some(parameter) = parameter.filter(|parameter| parameter.tensor().grad().defined()) else {
+            return Ok(buffer.shallow_clone());
+        };
+        let Group { lr, momentum, weight_decay } = *self.groups.of(parameter.group());
+        let make = || {
+            let pushed = Wide::of(buffer)?.tensor.f_mul_scalar(momentum)?;
+            let sum = pushed.f_add(&parameter.tensor().grad())?;
+            if weight_decay == 0.0 {
+                return Ok(sum);
             }
-            None => Ok(buffer.shallow_clone()),
-        }
-        .map_err(|error| Error::torch("computing SGD's last update", &error))
+            let decay = Wide::of(parameter.tensor())?.tensor.f_mul_scalar(weight_decay)?;
+            sum.f_add(&decay)?.f_div_scalar(1.0 - weight_decay * lr * self.slots.factor(id))
+        };
+        make().map_err(|error| Error::torch("computing SGD's last update", &error))
     }
 
     fn set(&mut self, group: Option<usize>, set: impl Fn(&mut Group)) -> Result<()> {
@@ -183,6 +190,12 @@ impl InnerOptimizer for Sgd {
         let ids = self.slots.own(parameters)?;
         let buffers: Vec<_> = ids.iter().map(|id| self.slots.state(*id)).collect();
         Ok(gradients::sums_where_defined(&buffers)?.into_iter().map(|sums| Some(sums?.squares)).collect())
+    }
+
+    fn gradient_decays(&self, parameters: &[ParamId]) -> Result<Vec<f64>> {
+        let decay =
+            |id: &ParamId| self.parameters().get(*id).map_or(0.0, |p| self.groups.of(p.group()).weight_decay);
+        Ok(self.slots.own(parameters)?.iter().map(decay).collect())
     }
 
     fn update_sums(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {

@@ -1,0 +1,91 @@
+//! `relative-to-peak`: down to a share of its largest.
+
+use grades::{ComponentSample, Cooldown, FreezePolicy, Statistic, StatisticSet};
+use grades_policies::RelativeToPeak;
+
+use crate::support::{assert_close, build, cause, decisions, letters, observe, problems, samples, word};
+
+const NAN: f64 = f64::NAN;
+const INF: f64 = f64::INFINITY;
+
+#[test]
+fn it_freezes_at_a_share_of_the_peak() {
+    // (hits, gradient at each check with a window of 1 and ρ = ½, decisions, message)
+    let cases: [(u64, &[f64], &str, &str); 12] = [
+        (1, &[4.0, 3.0, 2.5, 2.0], "...F", "half of the peak is enough"),
+        (1, &[4.0, 3.0, 2.5, 2.0 + 1e-9], "....", "a little more is not"),
+        (1, &[4.0], ".", "the first is its own peak"),
+        (1, &[1.0, 2.0, 4.0, 8.0, 16.0], ".....", "what rises does not freeze"),
+        (1, &[1.0, 8.0, 4.0, 3.0], "..FF", "the peak is the largest so far"),
+        (1, &[4.0, 2.0, 8.0, 5.0, 4.0], ".F..F", "a later one counts as well"),
+        (2, &[4.0, 2.0, 2.0, 2.0], "..FF", "twice in a row"),
+        (2, &[4.0, 2.0, 2.5, 2.0, 1.0], "....F", "what is above starts the count anew"),
+        (2, &[4.0, 2.0, 16.0, 8.0, 8.0], "....F", "a new peak does so, too"),
+        (2, &[4.0, 1.0, NAN, INF, -INF, 1.0], ".....F", "what is not finite neither counts nor resets"),
+        (2, &[INF, 4.0, 3.0, 3.0], "....", "nor is it a peak"),
+        (2, &[0.0, 0.0, 0.0], ".FF", "no gradient at all is at most half of none"),
+    ];
+    for (hits, gradients, expected, message) in cases {
+        assert_eq!(letters(&mut RelativeToPeak::new(0.5, 1, hits), gradients), expected, "{message}");
+    }
+}
+
+#[test]
+fn a_noise_floor_above_the_share_keeps_it_from_freezing() {
+    let gradients: Vec<f64> =
+        (0..90).map(|step| if step < 5 { 3.0 } else { 1.0 + 0.1 * (step % 3) as f64 }).collect();
+    assert!(!letters(&mut RelativeToPeak::new(0.3, 2, 1), &gradients).contains('F'));
+    assert!(letters(&mut RelativeToPeak::new(0.5, 2, 1), &gradients).contains('F'));
+}
+
+#[test]
+fn the_average_is_free_of_its_starts_bias_and_waits_for_a_full_window() {
+    // Gains of ⅓: weighted sums 4/3, 20/9, 40/27, 80/81, 160/243 and weights 1/3, 5/9, 19/27, 65/81, 211/243.
+    let mut policy = RelativeToPeak::new(0.5, 3, 1);
+    let decisions = decisions(&mut policy, &[4.0, 4.0, 0.0, 0.0, 0.0]);
+    assert_eq!(word(&decisions), "....F");
+    let cause = cause(&decisions);
+    assert_close(cause.value, 160.0 / 211.0);
+    assert_close(cause.threshold, 0.5 * 40.0 / 19.0);
+    assert_eq!((cause.policy, cause.measure), ("relative-to-peak", Statistic::GradMeanAbs.into()));
+}
+
+#[test]
+fn without_its_statistic_it_keeps_and_learns_nothing() {
+    let mut policy = RelativeToPeak::new(0.5, 1, 1);
+    let before = policy.state();
+    let missing = [ComponentSample::new(4).with(Statistic::GradL1, 0.0), ComponentSample::new(4)];
+    assert_eq!(word(&observe(&mut policy, missing)), "..");
+    assert_eq!(policy.state(), before);
+    assert_eq!(policy.statistics(), StatisticSet::of([Statistic::GradMeanAbs]));
+    // It is the mean that counts: the matrix's size does not.
+    let mean = samples(Statistic::GradMeanAbs, &[4.0, 2.0]);
+    assert_eq!(word(&observe(&mut policy, mean)), ".F");
+}
+
+#[test]
+fn its_table_is_read() {
+    let mut policy = build("name = \"relative-to-peak\"\nrho = 0.25\nwindow = 1\nhits = 1").unwrap();
+    assert_eq!(letters(&mut *policy, &[4.0, 2.0, 1.0]), "..F");
+    assert!(policy.is_scale_free());
+    assert_eq!(policy.default_cooldown(), Cooldown::Steps(0));
+    // Averages over 20 checks, 5 hits.
+    let mut policy = build("name = \"relative-to-peak\"").unwrap();
+    assert_eq!(letters(&mut *policy, &[0.0; 26]), format!("{}FFF", ".".repeat(23)));
+}
+
+#[test]
+fn its_tables_problems_are_reported() {
+    for rho in ["0", "1", "-0.5", "1.5", "nan", "\"half\""] {
+        let text = problems(&format!("name = \"relative-to-peak\"\nrho = {rho}"));
+        assert!(text.starts_with("policy.rho: expected a share between 0 and 1, found "), "{text}");
+    }
+    let text = problems("name = \"relative-to-peak\"\nrho = 2\nwindow = 0\nhits = 0\nwidow = 1");
+    let expected = [
+        "policy.widow: unknown key (did you mean \"window\"?); known: rho, window, hits",
+        "policy.rho: expected a share between 0 and 1, found 2",
+        "policy.window: expected a whole number, at least 1, found 0",
+        "policy.hits: expected a whole number, at least 1, found 0",
+    ];
+    assert_eq!(text, format!("4 problems:\n  {}", expected.join("\n  ")));
+}
