@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use grades::optim::AdamConfig;
 use grades::{
-    ComponentConfig, ComponentKind, Decision, FreezePolicy, FreezingConfig, FreezingOptimizer, Observation, Statistic,
-    StatisticSet,
+    ComponentConfig, ComponentKind, Decision, FreezePolicy, FreezingConfig, FreezingOptimizer, Observation,
+    Statistic, StatisticSet,
 };
 use tch::nn::{OptimizerConfig, VarStore};
 use tch::{Device, Kind, Tensor, nn};
@@ -65,13 +65,16 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
+/// A name, a step, and the times that it took.
+type Run = (&'static str, Box<dyn FnMut()>, Vec<f64>);
+
 fn main() {
     let vs = matrices();
     let mut theirs = nn::AdamW::default().build(&vs, 1e-5).unwrap();
     let mut plain = wrapped(&[]);
     let mut watched = wrapped(&[Statistic::GradL1]);
     let mut signal = wrapped(&[Statistic::SignalFraction]);
-    let mut runs: [(&str, Box<dyn FnMut()>, Vec<f64>); 4] = [
+    let mut runs: [Run; 4] = [
         ("tch's nn::AdamW", Box::new(move || theirs.step()), Vec::new()),
         ("ours without statistics", Box::new(move || drop(plain.step().unwrap())), Vec::new()),
         ("ours with grad-l1", Box::new(move || drop(watched.step().unwrap())), Vec::new()),

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use grades::{Cause, Decision, FreezePolicy, Observation, Statistic, StatisticSet};
+use grades::{Cause, Decision, FreezePolicy, Measure, Observation, Statistic, StatisticSet};
 
 /// Freezes nothing.
 #[derive(Debug, Clone)]
@@ -59,9 +59,8 @@ impl FreezePolicy for FreezeAt {
         let value = observation.value(Statistic::GradL1).unwrap();
         self.asked.lock().unwrap().push((name.clone(), observation.step(), value));
         if self.rules.iter().any(|(text, step)| name.contains(text) && observation.step() >= *step) {
-            let cause =
-                Cause { policy: "freeze-at", statistic: Statistic::GradL1, value, threshold: f64::INFINITY };
-            return Decision::Freeze(cause);
+            let measure = Measure::Statistic(Statistic::GradL1);
+            return Decision::Freeze(Cause { policy: "freeze-at", measure, value, threshold: f64::INFINITY });
         }
         Decision::Keep
     }

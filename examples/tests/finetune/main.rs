@@ -10,6 +10,7 @@
 mod bad_config;
 mod bad_files;
 mod commands;
+mod cooling;
 mod disk;
 mod learning;
 mod options;

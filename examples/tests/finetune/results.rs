@@ -62,6 +62,7 @@ fn steps_jsonl_has_a_line_for_each_step() {
     assert_eq!(column(&steps, "epoch"), [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
     assert_eq!(column(&steps, "examples"), [8.0; 6]);
     assert_eq!(column(&steps, "frozen"), [0.0; 6]);
+    assert_eq!(column(&steps, "cooling"), [0.0; 6]);
     let expected = sorted([
         "step",
         "epoch",
@@ -71,6 +72,7 @@ fn steps_jsonl_has_a_line_for_each_step() {
         "examples",
         "tokens",
         "seconds",
+        "cooling",
         "frozen",
     ]);
     for step in &steps {
@@ -146,6 +148,7 @@ fn a_run_ends_once_all_is_frozen() {
     let freezes = folder.lines("runs/base/freezes.jsonl");
     assert_eq!(freezes.len(), 12);
     let expected = sorted([
+        "event",
         "step",
         "component",
         "kind",
@@ -165,7 +168,7 @@ fn a_run_ends_once_all_is_frozen() {
     let mut rest = first.clone();
     rest.as_object_mut().unwrap().remove("value");
     let expected = json!({
-        "step": 2, "component": "bert.encoder.layer.0.attention.self.query", "kind": "query", "layer": 0,
+        "event": "freeze", "step": 2, "component": "bert.encoder.layer.0.attention.self.query", "kind": "query", "layer": 0,
         "statistic": "grad-l1", "threshold": 1e9, "policy": "fixed-threshold", "parameters": 64
     });
     assert_eq!(rest, expected);

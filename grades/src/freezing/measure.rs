@@ -49,7 +49,10 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         if !self.is_due(step) && !self.is_followed() {
             return Ok(None);
         }
-        let sums = self.sums(&self.watched())?;
+        let watched = self.watched();
+        // A policy that reads nothing is asked all the same, about the components that have a gradient.
+        let reads = !self.tracker.statistics().is_empty();
+        let sums = if reads { self.sums(&watched)? } else { self.presences(&watched)? };
         Ok(Some(Measured::new(sums, self.deltas()?)))
     }
 
@@ -145,18 +148,19 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         measured: Option<&Measured>,
     ) -> Result<Option<GradientSnapshot>> {
         let Some(measured) = measured.filter(|_| self.is_due(step)) else { return Ok(None) };
+        let wanted = self.tracker.statistics();
         let mut samples: Vec<Option<ComponentSample>> = vec![None; self.tracker.total()];
         for (index, component) in self.watched_components() {
-            samples[index] = measured
-                .of(component)
-                .map(|sums| ComponentSample::from_sums(component.elements, sums.absolute, sums.squares));
+            samples[index] = measured.of(component).map(|sums| match wanted.is_empty() {
+                true => ComponentSample::new(component.elements),
+                false => ComponentSample::from_sums(component.elements, sums.absolute, sums.squares),
+            });
         }
         let mut set = |index: usize, statistic: Statistic, value: Option<f64>| {
             if let (Some(sample), Some(value)) = (&mut samples[index], value) {
                 *sample = sample.with(statistic, value);
             }
         };
-        let wanted = self.tracker.statistics();
         let watched: Vec<usize> = self.watched_components().map(|(index, _)| index).collect();
         if wanted.contains(Statistic::GradDeltaL1) {
             for index in &watched {
@@ -221,9 +225,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         Ok(watched.iter().filter_map(estimate).collect())
     }
 
-    /// Whether this step is checked: policies that read nothing cost nothing.
+    /// Whether this step is checked.
     pub(super) fn is_due(&self, step: u64) -> bool {
-        self.tracker.is_due(step) && !self.tracker.statistics().is_empty()
+        self.tracker.is_due(step)
     }
 
     /// Whether a statistic must be followed from step to step, whatever is checked.
@@ -277,6 +281,16 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         let mut sums = vec![None; self.parameters.len()];
         for (id, found) in ids.iter().zip(gradients::sums(&tensors)?) {
             sums[id.index()] = found;
+        }
+        Ok(sums)
+    }
+
+    /// Sums of nothing for the parameters that have a gradient, as a list by parameter.
+    fn presences(&self, ids: &[ParamId]) -> Result<Vec<Option<GradientSums>>> {
+        let tensors: Vec<&Tensor> = self.tensors(ids).collect();
+        let mut sums = vec![None; self.parameters.len()];
+        for (id, defined) in ids.iter().zip(gradients::defined(&tensors)?) {
+            sums[id.index()] = defined.then_some(GradientSums { absolute: 0.0, squares: 0.0 });
         }
         Ok(sums)
     }

@@ -1,0 +1,102 @@
+//! Which optimizers can do what policies ask, and what is said of those that cannot.
+
+use grades::optim::{InnerOptimizer, SgdConfig};
+use grades::{Cooldown, FreezingConfig, FreezingOptimizer, Statistic};
+use grades_policies as _;
+use tch::nn::VarStore;
+
+use crate::optimizers;
+use crate::support::{Rig, Told};
+
+fn refusal(make: impl Fn(&VarStore) -> Box<dyn InnerOptimizer>, config: &FreezingConfig) -> Option<String> {
+    let rig = Rig::new();
+    let config = config.clone().components(Rig::components());
+    FreezingOptimizer::new(make(&rig.vs), &rig.vs, &config, 100).err().map(|error| error.to_string())
+}
+
+fn tchs(vs: &VarStore) -> Box<dyn InnerOptimizer> {
+    Box::new(optimizers::tch_adamw(vs))
+}
+
+fn sgd(momentum: f64) -> impl Fn(&VarStore) -> Box<dyn InnerOptimizer> {
+    move |vs| Box::new(SgdConfig::new().momentum(momentum).build(vs, 1e-2).unwrap())
+}
+
+#[test]
+fn a_cooldown_under_tchs_optimizer_is_refused_and_both_ways_out_are_named() {
+    let config = Rig::config(Told::reading([Statistic::GradL1])).cooldown(Cooldown::Steps(10));
+    assert_eq!(
+        refusal(tchs, &config).unwrap(),
+        "a cooldown with the optimizer \"tch\": it has no learning rate for each component; set freezing.cooldown = 0, \
+         or take grades::optim::AdamW, Adam or Sgd"
+    );
+    assert_eq!(refusal(tchs, &config.clone().cooldown(Cooldown::Steps(0))), None);
+    assert_eq!(refusal(tchs, &config.clone().cooldown(Cooldown::Share { share: 0.0 })), None);
+    assert_eq!(refusal(sgd(0.0), &config), None, "cooling needs no momentum");
+}
+
+#[test]
+fn the_cooldown_that_a_policy_brings_along_is_refused_too_unless_it_is_switched_off() {
+    let document = "[freezing.policy]\nname = 'two-batch'\n";
+    let config = FreezingConfig::from_toml(document).unwrap();
+    let error = refusal(tchs, &config).unwrap();
+    assert!(error.starts_with("a cooldown with the optimizer \"tch\": "), "{error}");
+    let off = FreezingConfig::from_toml(&format!("[freezing]\ncooldown = 0\n{document}")).unwrap();
+    assert_eq!(refusal(tchs, &off), None);
+}
+
+#[test]
+fn the_signal_fraction_needs_a_momentum_that_can_be_read() {
+    let config = FreezingConfig::from_toml("[freezing]").unwrap();
+    let error = refusal(tchs, &config).unwrap();
+    assert_eq!(
+        error,
+        "the statistic signal-fraction with the optimizer \"tch\": it has no momentum that can be read; take \
+         grades::optim::AdamW, Adam or Sgd with a momentum above 0, or a policy that reads gradients only, such as \
+         fixed-threshold, relative-to-peak or quota"
+    );
+    let error = refusal(sgd(0.0), &config).unwrap();
+    assert!(
+        error.starts_with("the statistic signal-fraction with the optimizer \"sgd\": it has no momentum"),
+        "{error}"
+    );
+    assert_eq!(refusal(sgd(0.9), &config), None);
+    assert_eq!(refusal(|vs| Box::new(optimizers::fused_adamw(vs)), &config), None);
+    let error = refusal(tchs, &Rig::config(Told::reading([Statistic::UpdateMeanAbs]))).unwrap();
+    assert!(error.starts_with("the statistic update-mean-abs with the optimizer \"tch\""), "{error}");
+}
+
+#[test]
+fn one_group_without_momentum_is_enough_to_refuse() {
+    let vs = VarStore::new(tch::Device::Cpu);
+    let path = vs.root().set_group(1);
+    let _ = path.sub("block").sub("0").sub("single").var("weight", &[2], tch::nn::Init::Const(0.5));
+    let mut inner = SgdConfig::new().momentum(0.9).build(&vs, 1e-2).unwrap();
+    inner.set_momentum_group(1, 0.0).unwrap();
+    let config = Rig::config(Told::reading([Statistic::SignalFraction]));
+    let error = FreezingOptimizer::new(inner, &vs, &config, 10).unwrap_err().to_string();
+    assert!(error.starts_with("the statistic signal-fraction with the optimizer \"sgd\""), "{error}");
+}
+
+#[test]
+fn statistics_of_gradients_and_weights_work_under_tchs_optimizer() {
+    let statistics = [Statistic::GradL1, Statistic::GradDeltaL1, Statistic::WeightDeltaL1];
+    let rig = Rig::new();
+    let mut optimizer = rig.wrap(optimizers::tch_adamw(&rig.vs), &Rig::config(Told::reading(statistics)));
+    optimizer.backward_step(&rig.loss(&rig.gradients(1))).unwrap();
+    let report = optimizer.backward_step(&rig.loss(&rig.gradients(2))).unwrap();
+    for statistic in statistics {
+        assert!(crate::support::value(&report, 0, statistic).unwrap() > 0.0, "{statistic}");
+    }
+}
+
+#[test]
+fn thawing_under_tchs_optimizer_is_refused() {
+    let config = Rig::config(Told::reading([Statistic::GradL1]).thawing("single", 5));
+    assert_eq!(
+        refusal(tchs, &config).unwrap(),
+        "a policy that thaws with the optimizer \"tch\": it cannot start a parameter afresh; take grades::optim::AdamW, \
+         Adam or Sgd"
+    );
+    assert_eq!(refusal(sgd(0.0), &config), None);
+}

@@ -1,0 +1,181 @@
+//! A run pays only for what its policies read.
+
+use std::sync::{Arc, Mutex};
+
+use grades::optim::{AdamConfig, InnerOptimizer, MomentRates};
+use grades::parameters::{ParamId, Parameters};
+use grades::{FreezingOptimizer, Result, Statistic};
+
+use crate::support::{COMPONENTS, Rig, Told, value};
+
+/// Bytes of the parameters of the components at these positions.
+fn bytes(rig: &Rig, components: &[usize]) -> u64 {
+    let names = components.iter().flat_map(|index| COMPONENTS[*index]);
+    names.map(|name| 4 * rig.parameter(name).numel() as u64).sum()
+}
+
+fn steps(
+    rig: &Rig,
+    optimizer: &mut FreezingOptimizer<impl InnerOptimizer>,
+    steps: std::ops::RangeInclusive<u64>,
+) {
+    for step in steps {
+        optimizer.zero_grad().unwrap();
+        optimizer.backward_micro(&rig.loss(&rig.gradients(step)), 0.5).unwrap();
+        optimizer.backward_micro(&rig.loss(&rig.gradients(step + 1000)), 0.5).unwrap();
+        optimizer.step().unwrap();
+    }
+}
+
+#[test]
+fn only_the_two_statistics_for_parity_keep_copies() {
+    for statistic in Statistic::ALL {
+        let rig = Rig::new();
+        let mut optimizer = rig.wrap(
+            AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(),
+            &Rig::config(Told::reading([statistic])),
+        );
+        assert_eq!(optimizer.memory().statistics, 0);
+        steps(&rig, &mut optimizer, 1..=3);
+        let kept = match statistic {
+            Statistic::GradDeltaL1 | Statistic::WeightDeltaL1 => bytes(&rig, &[0, 1]),
+            _ => 0,
+        };
+        assert_eq!(optimizer.memory().statistics, kept, "{statistic}");
+    }
+}
+
+#[test]
+fn copies_are_freed_when_their_component_freezes() {
+    let rig = Rig::new();
+    let policy = Told::reading([Statistic::GradDeltaL1, Statistic::WeightDeltaL1]);
+    let policy = policy.freezing("pair", 3).freezing("single", 5);
+    let mut optimizer = rig.wrap(AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(), &Rig::config(policy));
+    let mut kept = |last| {
+        steps(&rig, &mut optimizer, last..=last);
+        optimizer.memory().statistics
+    };
+    let both = 2 * bytes(&rig, &[0, 1]);
+    let one = 2 * bytes(&rig, &[0]);
+    assert_eq!([1, 2, 3, 4, 5].map(&mut kept), [both, both, one, one, 0]);
+}
+
+#[test]
+fn only_what_is_read_is_in_a_sample() {
+    // The four statistics of the gradient come together from one pass; all others on demand.
+    let gradient = [Statistic::GradL1, Statistic::GradMeanAbs, Statistic::GradL2, Statistic::GradRms];
+    for asked in Statistic::ALL {
+        let rig = Rig::new();
+        let mut optimizer =
+            rig.wrap(AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(), &Rig::config(Told::reading([asked])));
+        steps(&rig, &mut optimizer, 1..=2);
+        optimizer.zero_grad().unwrap();
+        optimizer.backward_micro(&rig.loss(&rig.gradients(3)), 0.25).unwrap();
+        optimizer.backward_micro(&rig.loss(&rig.gradients(4)), 0.75).unwrap();
+        let report = optimizer.step().unwrap();
+        for statistic in Statistic::ALL {
+            let pair = [Statistic::TwoBatchSignal, Statistic::TwoBatchNoise];
+            let together = pair.contains(&statistic) && pair.contains(&asked);
+            let expected = gradient.contains(&statistic) || statistic == asked || together;
+            assert_eq!(value(&report, 1, statistic).is_some(), expected, "{statistic} with {asked}");
+        }
+    }
+}
+
+#[test]
+fn a_policy_that_reads_nothing_measures_nothing() {
+    let rig = Rig::new();
+    let mut optimizer =
+        rig.wrap(AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(), &Rig::config(Told::reading([])));
+    let report = optimizer.backward_step(&rig.loss(&rig.gradients(1))).unwrap();
+    // It is asked all the same, about every component that has a gradient.
+    let snapshot = report.snapshot.unwrap();
+    assert!(
+        snapshot.samples().iter().all(|sample| sample.is_some_and(|sample| sample.statistics().is_empty()))
+    );
+    assert!(report.grad_norm.is_none());
+}
+
+/// An optimizer that writes down what it is asked about its state.
+#[derive(Debug)]
+struct Asked<O>(O, Arc<Mutex<Vec<&'static str>>>);
+
+impl<O> Asked<O> {
+    fn note(&self, question: &'static str) {
+        self.1.lock().unwrap().push(question);
+    }
+}
+
+macro_rules! passed_on {
+    ($($name:ident($($argument:ident: $kind:ty),*);)+) => {$(
+        fn $name(&mut self, $($argument: $kind),*) -> Result<()> {
+            self.0.$name($($argument),*)
+        }
+    )+};
+}
+
+impl<O: InnerOptimizer> InnerOptimizer for Asked<O> {
+    fn name(&self) -> &'static str {
+        "asked"
+    }
+
+    passed_on! {
+        bind(parameters: &Parameters);
+        zero_grad();
+        step();
+        release(parameters: &[ParamId]);
+        set_lr(lr: f64);
+        set_lr_group(group: usize, lr: f64);
+        set_momentum(momentum: f64);
+        set_momentum_group(group: usize, momentum: f64);
+        set_weight_decay(decay: f64);
+        set_weight_decay_group(group: usize, decay: f64);
+    }
+
+    fn has_moments(&self) -> bool {
+        true
+    }
+
+    fn moment_rates(&self, parameters: &[ParamId]) -> Result<Vec<Option<MomentRates>>> {
+        self.note("rates");
+        self.0.moment_rates(parameters)
+    }
+
+    fn moment_squares(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
+        self.note("squares");
+        self.0.moment_squares(parameters)
+    }
+
+    fn update_sums(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
+        self.note("updates");
+        self.0.update_sums(parameters)
+    }
+
+    fn lr(&self) -> Option<f64> {
+        self.0.lr()
+    }
+
+    fn state_bytes(&self) -> Option<u64> {
+        self.0.state_bytes()
+    }
+}
+
+#[test]
+fn the_optimizers_state_is_read_at_checks_only_and_only_when_a_policy_asks() {
+    for (statistic, expected) in [
+        (Statistic::GradL1, &[][..]),
+        (Statistic::UpdateMeanAbs, &["updates", "updates"]),
+        // The rates are numbers; the sum over the moments is read at the two checks of four steps.
+        (Statistic::SignalFraction, &["rates", "rates", "squares", "rates", "rates", "squares"]),
+    ] {
+        let rig = Rig::new();
+        let asked = Arc::default();
+        let inner = Asked(AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(), Arc::clone(&asked));
+        let config = Rig::config(Told::reading([statistic])).check_every(2);
+        let mut optimizer = rig.wrap(inner, &config);
+        for step in 1..=4 {
+            optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap();
+        }
+        assert_eq!(*asked.lock().unwrap(), expected, "{statistic}");
+    }
+}

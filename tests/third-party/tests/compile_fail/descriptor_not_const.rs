@@ -1,0 +1,41 @@
+//! A descriptor that is made at run time cannot be collected before it.
+
+use grades::config::{Key, Section};
+use grades::{
+    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, StatisticSet, submit,
+};
+
+#[derive(Debug, Clone)]
+struct Own;
+
+impl FreezePolicy for Own {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn statistics(&self) -> StatisticSet {
+        StatisticSet::default()
+    }
+
+    fn decide(&mut self, _: &Observation<'_>) -> Decision {
+        Decision::Keep
+    }
+}
+
+impl PolicyConfig for Own {
+    const NAME: &'static str = "own";
+    const SUMMARY: &'static str = "freezes nothing";
+    const KEYS: &'static [Key] = &[];
+
+    fn from_config(_: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
+        Some(Own)
+    }
+}
+
+fn descriptor() -> PolicyPlugin {
+    PolicyPlugin::of::<Own>()
+}
+
+submit! { descriptor() }
+
+fn main() {}

@@ -1,0 +1,36 @@
+//! A policy that no configuration could name.
+
+use grades::config::{Key, Section};
+use grades::{
+    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, StatisticSet, submit,
+};
+
+#[derive(Debug, Clone)]
+struct Own;
+
+impl FreezePolicy for Own {
+    fn name(&self) -> &'static str {
+        "own"
+    }
+
+    fn statistics(&self) -> StatisticSet {
+        StatisticSet::default()
+    }
+
+    fn decide(&mut self, _: &Observation<'_>) -> Decision {
+        Decision::Keep
+    }
+}
+
+impl PolicyConfig for Own {
+    const SUMMARY: &'static str = "freezes nothing";
+    const KEYS: &'static [Key] = &[];
+
+    fn from_config(_: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
+        Some(Own)
+    }
+}
+
+submit! { PolicyPlugin::of::<Own>() }
+
+fn main() {}
