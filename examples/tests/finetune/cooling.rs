@@ -187,8 +187,9 @@ fn sgd_without_momentum_cannot_tell_signal_from_noise() {
 }
 
 #[test]
-fn the_default_policy_needs_as_many_steps_as_its_window() {
+fn a_window_that_is_given_must_fit_into_the_run() {
     let folder = folder_with("[freezing]\n");
-    let error = folder.refused(&["--max-steps", "5"]);
+    let policy = "freezing.policy={ name = 'signal-fraction', window = 20 }";
+    let error = folder.refused(&["--max-steps", "5", "--set", policy]);
     assert_eq!(error, "freezing.policy.window: 20 checks are more than the 5 steps of the run");
 }

@@ -147,11 +147,14 @@ fn a_window_that_is_longer_than_the_run_is_an_error_when_the_run_begins() {
         let map = grades::ComponentMap::new(&parameters, &Default::default()).unwrap();
         grades::FreezeTracker::new(map, &config, total_steps).map(drop).map_err(|error| error.to_string())
     };
+    let given = "[freezing.policy]\nname = \"signal-fraction\"\nwindow = 20";
     assert_eq!(
-        error("[freezing]", 19),
+        error(given, 19),
         Err("freezing.policy.window: 20 checks are more than the 19 steps of the run".to_owned())
     );
-    assert_eq!(error("[freezing]", 20), Ok(()));
+    assert_eq!(error(given, 20), Ok(()));
+    // The default one is cut to the run.
+    assert_eq!(error("[freezing]", 19), Ok(()));
     let nested = "[freezing.policy]\nname = \"any-of\"\npolicies = [{ name = \"fixed-threshold\", tau = 1 }, \
                   { name = \"patience\", policy = { name = \"plateau\", window = 51 } }]";
     assert_eq!(
