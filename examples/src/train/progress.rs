@@ -28,6 +28,7 @@ pub(super) struct Standing {
     pub(super) loss: Option<f64>,
     pub(super) learning_rate: f64,
     pub(super) frozen: usize,
+    pub(super) cooling: usize,
     pub(super) examples_per_second: f64,
     /// Training seconds so far.
     pub(super) seconds: f64,
@@ -55,8 +56,10 @@ impl Progress {
     /// Shows how things stand; plain lines come every few seconds.
     pub(super) fn show(&mut self, standing: &Standing) {
         let left = standing.seconds / standing.step.max(1) as f64 * (self.total - standing.step) as f64;
+        let cooling =
+            if standing.cooling > 0 { format!(" (cooling {})", standing.cooling) } else { String::new() };
         let text = format!(
-            "loss {}  lr {:.2e}  frozen {}/{}  {:.0} examples/s  {} left",
+            "loss {}  lr {:.2e}  frozen {}/{}{cooling}  {:.0} examples/s  {} left",
             standing.loss.map_or_else(|| "–".to_owned(), |loss| format!("{loss:.4}")),
             standing.learning_rate,
             standing.frozen,

@@ -241,8 +241,16 @@ impl Run<'_> {
         let loss = self.finite_loss()?;
         self.progress.freezes(&report.events);
         let examples_per_second = self.examples as f64 / seconds;
-        let frozen = report.frozen;
-        self.progress.show(&Standing { step, loss, learning_rate, frozen, examples_per_second, seconds });
+        let StepReport { frozen, cooling, .. } = report;
+        self.progress.show(&Standing {
+            step,
+            loss,
+            learning_rate,
+            frozen,
+            cooling,
+            examples_per_second,
+            seconds,
+        });
         Ok(report)
     }
 

@@ -51,6 +51,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             grace_steps = tracker.grace_steps(),
             "watching components"
         );
+        for out in tracker.map().left_out() {
+            tracing::debug!(target: "grades", parameter = %out.name, kind = %out.kind, reason = %out.reason, "left out");
+        }
         Ok(Self {
             instruments: Instruments::new(tracker.statistics(), tracker.total(), parameters.len()),
             factors: Factors::new(&tracker, &parameters),
