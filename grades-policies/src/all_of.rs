@@ -10,7 +10,8 @@ use crate::children::Children;
 
 /// Freezes a component when all of its policies say so at the same check.
 ///
-/// Every child is asked at every check, so that each has its whole history. The cause that is reported is that of
+/// Every child is asked at every check, so that each has its whole history. There is one rank: children that rank
+/// components, such as `quota`, share that of the first. The cause that is reported is that of
 /// the first child. A frozen component thaws when any child says so.
 ///
 /// ```

@@ -24,7 +24,7 @@ impl Children {
         Self { policies }
     }
 
-    /// Reads the key `policies`. Two that are ranked would need two ranks.
+    /// Reads the key `policies`.
     pub(crate) fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
         Some(Self::new(builder.children(section, "policies")?))
     }

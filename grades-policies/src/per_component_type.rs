@@ -25,7 +25,8 @@ use serde::{Deserialize, Serialize};
 /// policy = { name = "patience", policy = { name = "fixed-threshold", tau = 0.01 } }
 /// ```
 ///
-/// All that a rule gives must fit. A component for which there is no policy never freezes.
+/// All that a rule gives must fit. A component for which there is no policy does not freeze, unless the
+/// run cools components (`freezing.cooldown`): then all have cooled by its end.
 #[derive(Debug, Clone)]
 pub struct PerComponentType {
     /// Their policies stay as they were built.

@@ -115,7 +115,10 @@ impl PolicyConfig for Plateau {
     const KEYS: &'static [Key] = &[
         Key::new("rho", "the share of the peak, between 0 and 1 (0.7)"),
         Key::new("slope", "the largest change of ln E a check, above 0 (0.005)"),
-        Key::new("window", "checks that the line reaches over, at least 3 (20, or the run's steps if fewer)"),
+        Key::new(
+            "window",
+            "checks that the line reaches over, at least 3 (20, or the run's checks if fewer)",
+        ),
         common::HITS,
     ];
 

@@ -95,7 +95,7 @@ impl PolicyConfig for Quota {
     const SUMMARY: &'static str =
         "freezes the quietest components, as many as a schedule over the run allows";
     const KEYS: &'static [Key] = &[
-        Key::new("max_share", "share of the components frozen at the end, above 0, up to 1 (1.0)"),
+        Key::new("max_share", "share of the components that it freezes, above 0, up to 1 (1.0)"),
         common::WINDOW,
     ];
 

@@ -62,6 +62,9 @@ pub(super) struct Arguments {
     /// auto, cpu, cuda or cuda:N (model.device)
     #[arg(long)]
     device: Option<String>,
+    /// Freeze, with the automatic policy unless the file or --set name another
+    #[arg(long, conflicts_with = "no_freezing")]
+    freezing: bool,
     /// Train without freezing, whatever the file says
     #[arg(long)]
     no_freezing: bool,
@@ -108,6 +111,9 @@ impl Arguments {
         }
         for assignment in &self.set {
             document.set(assignment)?;
+        }
+        if self.freezing && !document.table().contains_key("freezing") {
+            document.put("freezing", Value::Table(toml::Table::new()))?;
         }
         if self.no_freezing {
             document.remove("freezing");

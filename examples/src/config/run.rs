@@ -27,7 +27,7 @@ pub struct RunConfig {
     pub optimizer: OptimizerConfig,
     /// The learning rate over the steps.
     pub schedule: ScheduleConfig,
-    /// The table of what freezes when, as given.
+    /// The table of what freezes when, with the settings in force.
     #[serde(rename = "freezing", skip_serializing_if = "Option::is_none")]
     freezing_table: Option<Table>,
     /// What freezes when; nothing does when absent.
@@ -231,7 +231,8 @@ impl RunConfig {
         let schedule = read_schedule(&mut schedule, default);
         match (output, model, data, training, optimizer, schedule) {
             (Some(output), Some(model), Some(data), Some(training), Some(optimizer), Some(schedule)) => {
-                let freezing_table = freezing_table.cloned();
+                let given = freezing_table.zip(freezing.as_ref()).filter(|_| problems.is_empty());
+                let freezing_table = given.map(|(given, freezing)| resolved(given, freezing)).transpose()?;
                 problems.into_result(Self {
                     output,
                     model,
@@ -246,6 +247,13 @@ impl RunConfig {
             _ => Err(Error::Config(problems)),
         }
     }
+}
+
+/// The `[freezing]` table with every setting in force spelt out.
+fn resolved(given: &Table, freezing: &FreezingConfig) -> Result<Table, Error> {
+    let mut table = given.clone();
+    table.extend(freezing.settings()?);
+    Ok(table)
 }
 
 fn read_output(section: &mut Section<'_>) -> Option<OutputConfig> {

@@ -108,6 +108,9 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
         labels.len(),
         folder.path().display()
     ));
+    if config.freezing.is_none() {
+        progress.line("nothing freezes: there is no [freezing] table (--freezing adds the automatic policy)");
+    }
     if !loaded.fresh.is_empty() {
         progress.line(&format!("drawn afresh, not in the files: {}", loaded.fresh.join(", ")));
     }

@@ -54,8 +54,28 @@ fn every_option_sets_its_key() {
 
     let help = folder.finetune(&["train", "--help"]).stdout;
     let listed = help.lines().filter(|line| line.trim_start().starts_with("--")).count();
-    // --config, --no-freezing and --set are tested elsewhere.
-    assert_eq!(listed, options.len() + 3, "{help}");
+    // --config, --freezing, --no-freezing and --set are tested elsewhere.
+    assert_eq!(listed, options.len() + 4, "{help}");
+}
+
+#[test]
+fn freezing_adds_the_automatic_policy_and_its_settings_are_written() {
+    let folder = Folder::new();
+    // The base file names a policy of its own, which stays.
+    folder.trained(&["--name", "own", "--max-steps", "2", "--freezing"]);
+    assert_eq!(resolved(&folder, "own", "freezing.policy.name"), "fixed-threshold".into());
+
+    let plain =
+        ["train", "--model", "model", "--train", "train.tsv", "--max-tokens", "12", "--max-steps", "2"];
+    let ran = folder.finetune(&[&plain[..], &["--name", "none"]].concat());
+    assert!(ran.stderr.contains("nothing freezes"), "{}", ran.stderr);
+    let ran = folder.finetune(&[&plain[..], &["--name", "a", "--freezing"]].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(resolved(&folder, "a", "freezing.policy.name"), "signal-fraction".into());
+    assert_eq!(resolved(&folder, "a", "freezing.cooldown.share"), 1.0.into());
+    assert_eq!(resolved(&folder, "a", "schedule.name"), "until-frozen".into());
+    let both = folder.finetune(&["train", "--freezing", "--no-freezing"]);
+    assert_eq!(both.code, Some(2), "{}", both.stderr);
 }
 
 #[test]

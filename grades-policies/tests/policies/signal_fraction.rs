@@ -150,22 +150,27 @@ fn a_window_that_is_longer_than_the_run_is_an_error_when_the_run_begins() {
     let given = "[freezing.policy]\nname = \"signal-fraction\"\nwindow = 20";
     assert_eq!(
         error(given, 19),
-        Err("freezing.policy.window: 20 checks are more than the 19 steps of the run".to_owned())
+        Err("freezing.policy.window: 20 checks are more than the 19 that the run has".to_owned())
     );
     assert_eq!(error(given, 20), Ok(()));
     // The default one is cut to the run.
     assert_eq!(error("[freezing]", 19), Ok(()));
+    // A run that is checked now and then has fewer checks than steps.
+    let sparse = format!("[freezing]\ncheck_every = 50\n{given}");
+    let expected = "freezing.policy.window: 20 checks are more than the 10 that the run has";
+    assert_eq!(error(&sparse, 500), Err(expected.to_owned()));
+    assert_eq!(error("[freezing]\ncheck_every = 50", 500), Ok(()));
     let nested = "[freezing.policy]\nname = \"any-of\"\npolicies = [{ name = \"fixed-threshold\", tau = 1 }, \
                   { name = \"patience\", policy = { name = \"plateau\", window = 51 } }]";
     assert_eq!(
         error(nested, 50),
-        Err("freezing.policy.policies[1].policy.window: 51 checks are more than the 50 steps of the run"
+        Err("freezing.policy.policies[1].policy.window: 51 checks are more than the 50 that the run has"
             .to_owned())
     );
     assert_eq!(error(nested, 51), Ok(()));
     for name in ["relative-to-peak", "two-batch", "quota", "plateau"] {
         let document = format!("[freezing.policy]\nname = \"{name}\"\nwindow = 31");
-        let expected = "freezing.policy.window: 31 checks are more than the 30 steps of the run";
+        let expected = "freezing.policy.window: 31 checks are more than the 30 that the run has";
         assert_eq!(error(&document, 30), Err(expected.to_owned()), "{name}");
     }
 }

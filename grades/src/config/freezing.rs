@@ -263,6 +263,37 @@ impl FreezingConfig {
         })
     }
 
+    /// The settings in force as a table, every key of the run's schedule spelt out; the components' table is not in
+    /// it, nor a policy that was made in code.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] when the policy cannot be built.
+    pub fn settings(&self) -> Result<Table> {
+        let cooldown = match self.cooldown {
+            Some(cooldown) => cooldown,
+            None => self.prototype(None)?.default_cooldown(),
+        };
+        let integer = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+        let cooldown = match cooldown {
+            Cooldown::Steps(steps) => integer(steps),
+            Cooldown::Share { share } => {
+                Value::Table(Table::from_iter([("share".to_owned(), Value::Float(share))]))
+            }
+        };
+        let mut settings = Table::from_iter([
+            ("metric".to_owned(), Value::String(self.metric.name().to_owned())),
+            ("grace".to_owned(), Value::Float(self.grace)),
+            ("check_every".to_owned(), integer(self.check_every)),
+            ("stop_at".to_owned(), Value::Float(self.stop_at)),
+            ("cooldown".to_owned(), cooldown),
+        ]);
+        if let PolicySource::Table(_, policy) = &self.policy {
+            settings.insert("policy".to_owned(), Value::Table(policy.clone()));
+        }
+        Ok(settings)
+    }
+
     /// Whether components cool before they freeze, as configured or as the policy has it.
     ///
     /// # Errors
@@ -281,7 +312,8 @@ impl FreezingConfig {
             PolicySource::Prototype(policy) => Ok(policy.clone()),
             PolicySource::Table(path, table) => {
                 let mut problems = Problems::default();
-                let builder = PolicyBuilder::new(PolicyRegistry::linked()?, self.metric, total_steps);
+                let builder = PolicyBuilder::new(PolicyRegistry::linked()?, self.metric, total_steps)
+                    .every(self.check_every);
                 builder.build(path, table, &mut problems).ok_or(Error::Config(problems))
             }
         }

@@ -6,7 +6,7 @@ use super::FreezingOptimizer;
 use super::cool::Factors;
 use super::instruments::Instruments;
 use crate::optim::InnerOptimizer;
-use crate::parameters::Parameters;
+use crate::parameters::{ParamId, Parameters};
 use crate::{
     ComponentMap, Error, FreezeTracker, FreezingConfig, ParameterInfo, Result, Statistic, StepObserver,
 };
@@ -32,7 +32,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// As [`new`](Self::new), and [`Error::Unsupported`](crate::Error::Unsupported) for positions that are not.
     pub fn with_components(
         mut inner: O,
         parameters: Parameters,
@@ -40,6 +40,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         config: &FreezingConfig,
         total_steps: u64,
     ) -> Result<Self> {
+        check_positions(&map, &parameters)?;
         inner.bind(&parameters)?;
         let tracker = FreezeTracker::new(map, config, total_steps)?;
         check_abilities(&inner, &tracker)?;
@@ -75,6 +76,33 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         self.observers.push(Box::new(observer));
         self
     }
+}
+
+/// Checks that the components were made from these parameters: every position is one, of one component only, and the
+/// sizes agree.
+fn check_positions(map: &ComponentMap, parameters: &Parameters) -> Result<()> {
+    let mut taken = vec![false; parameters.len()];
+    for component in map.components() {
+        let mut elements = 0;
+        let mut sound = true;
+        for position in &component.parameters {
+            sound &= taken.get_mut(*position).is_some_and(|taken| !std::mem::replace(taken, true));
+            elements += parameters.get(ParamId::new(*position)).map_or(0, |found| found.elements() as u64);
+        }
+        if !sound || elements != component.elements {
+            return Err(Error::Unsupported {
+                what: format!("component \"{}\"", component.name),
+                reason: format!(
+                    "its parameters {:?} with {} elements are not among the {} that the wrapper is given; make the \
+                     components from the same list",
+                    component.parameters,
+                    component.elements,
+                    parameters.len()
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the optimizer can give what the policies read and do what they ask.

@@ -192,8 +192,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
                 set(*index, Statistic::SignalFraction, fraction);
             }
         }
-        if wanted.contains(Statistic::TwoBatchSignal) || wanted.contains(Statistic::TwoBatchNoise) {
-            for (index, estimate) in self.two_batch(&watched, measured)? {
+        if self.compares_batches() {
+            for (index, estimate) in self.two_batch(&watched, measured) {
                 set(index, Statistic::TwoBatchSignal, Some(estimate.signal));
                 set(index, Statistic::TwoBatchNoise, Some(estimate.noise));
             }
@@ -202,27 +202,17 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     }
 
     /// Signal and noise of each component, from the first micro-batch and the whole step.
-    fn two_batch(&self, watched: &[usize], measured: &Measured) -> Result<Vec<(usize, TwoBatch)>> {
+    fn two_batch(&self, watched: &[usize], measured: &Measured) -> Vec<(usize, TwoBatch)> {
         let micro = &self.instruments.micro;
         let Some((share, first)) = micro.first.as_ref().filter(|_| micro.count >= 2) else {
-            if micro.seen {
-                return Ok(Vec::new()); // such as the last step of an epoch
-            }
-            return Err(Error::Unsupported {
-                what: "a policy that compares two batches (statistics two-batch-signal, two-batch-noise)"
-                    .to_owned(),
-                reason:
-                    "the step's gradient came from one backward pass; accumulate at least two per step with \
-                         FreezingOptimizer::backward_micro (training.accumulate = 2 in finetune)"
-                        .to_owned(),
-            });
+            return Vec::new(); // such as the last step of an epoch
         };
         let estimate = |index: &usize| {
             let small = self.total(*index, first, |sums| sums.map(|sums| sums.squares))? / (share * share);
             let large = measured.of(&self.tracker.components()[*index])?.squares;
             Some((*index, TwoBatch::estimate(small, *share, large, 1.0)?))
         };
-        Ok(watched.iter().filter_map(estimate).collect())
+        watched.iter().filter_map(estimate).collect()
     }
 
     /// Whether this step is checked.

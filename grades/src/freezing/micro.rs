@@ -56,15 +56,32 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         }
         let scaled = loss.f_mul_scalar(share).and_then(|loss| loss.f_backward());
         scaled.map_err(|error| Error::torch("computing the gradients of the loss", &error))?;
-        let statistics = self.tracker.statistics();
-        let wanted =
-            statistics.contains(Statistic::TwoBatchSignal) || statistics.contains(Statistic::TwoBatchNoise);
-        if wanted && self.instruments.micro.count == 0 && share < 1.0 {
+        if self.compares_batches() && self.instruments.micro.count == 0 && share < 1.0 {
             self.instruments.micro.first = Some((share, self.sums(&self.watched())?));
         }
         self.instruments.micro.count += 1;
         self.instruments.micro.seen |= self.instruments.micro.count >= 2;
         Ok(())
+    }
+
+    /// Whether a policy compares a small with a large batch.
+    pub(super) fn compares_batches(&self) -> bool {
+        let statistics = self.tracker.statistics();
+        statistics.contains(Statistic::TwoBatchSignal) || statistics.contains(Statistic::TwoBatchNoise)
+    }
+
+    /// Checks, before anything is updated, that there are batches to compare where a policy does.
+    pub(super) fn check_micro_batches(&self, step: u64) -> Result<()> {
+        if !self.compares_batches() || !self.is_due(step) || self.instruments.micro.seen {
+            return Ok(());
+        }
+        Err(Error::Unsupported {
+            what: "a policy that compares two batches (statistics two-batch-signal, two-batch-noise)"
+                .to_owned(),
+            reason: "the step's gradient came from one backward pass; accumulate at least two per step with \
+                     FreezingOptimizer::backward_micro (training.accumulate = 2 in finetune)"
+                .to_owned(),
+        })
     }
 }
 

@@ -99,12 +99,15 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     ///
     /// # Errors
     ///
-    /// [`Error::Torch`] when libtorch refuses; the step then does not count.
+    /// [`Error::Unsupported`] when a policy compares two batches and no step so far had two micro-batches, and
+    /// [`Error::Torch`] when libtorch refuses. [`steps`](Self::steps) tells whether the update was applied: not when
+    /// it was refused itself, or what goes before it.
     pub fn step(&mut self) -> Result<StepReport> {
         if self.tracker.all_frozen() {
             return Ok(self.report(self.steps));
         }
         let step = self.steps + 1;
+        self.check_micro_batches(step)?;
         self.hold_frozen()?;
         self.cool(step)?;
         let measured = self.measure(step)?;
@@ -116,10 +119,12 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         report.applied = true;
         report.grad_norm = measured.as_ref().and_then(|measured| measured.norm);
         report.events = self.tracker.finish_cooling(step);
-        if let Some(snapshot) = self.snapshot(step, measured.as_ref())? {
-            report.take_check(self.tracker.check(&snapshot), snapshot, &self.tracker);
-        }
         self.act_on(&report.events)?;
+        if let Some(snapshot) = self.snapshot(step, measured.as_ref())? {
+            let check = self.tracker.check(&snapshot);
+            self.act_on(&check.events)?;
+            report.take_check(check, snapshot, &self.tracker);
+        }
         report.take_counts(&self.tracker);
         self.instruments.micro.reset();
         self.observe(&report);

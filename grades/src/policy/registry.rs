@@ -91,6 +91,7 @@ pub struct PolicyBuilder<'a> {
     registry: &'a PolicyRegistry,
     metric: Statistic,
     total_steps: Option<u64>,
+    check_every: u64,
 }
 
 impl<'a> PolicyBuilder<'a> {
@@ -98,7 +99,19 @@ impl<'a> PolicyBuilder<'a> {
     ///
     /// `total_steps` is `None` while a file is only checked.
     pub fn new(registry: &'a PolicyRegistry, metric: Statistic, total_steps: Option<u64>) -> Self {
-        Self { registry, metric, total_steps }
+        Self { registry, metric, total_steps, check_every: 1 }
+    }
+
+    /// The same for a run that is checked every so many steps.
+    #[must_use]
+    pub fn every(mut self, steps: u64) -> Self {
+        self.check_every = steps.max(1);
+        self
+    }
+
+    /// The checks that the run will have, when its steps are known yet.
+    pub fn checks(&self) -> Option<u64> {
+        self.total_steps.map(|steps| steps / self.check_every)
     }
 
     /// The run's default statistic (`freezing.metric`).

@@ -122,7 +122,7 @@ impl FreezeTracker {
                     let decision = track.policy.decide(&observe(component, sample).ranked(ranks[index]));
                     let cause = match decision {
                         Decision::Freeze(cause) if grace_over && track.samples > 1 => cause,
-                        _ => match self.schedule.deadline(step, track.since) {
+                        _ => match self.schedule.deadline(step, track.since).filter(|_| grace_over) {
                             Some(cause) => cause,
                             None => continue,
                         },

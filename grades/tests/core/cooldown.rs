@@ -318,10 +318,10 @@ fn a_decision_that_comes_too_late_for_its_cooldown_is_cut_short() {
 }
 
 #[test]
-fn the_deadline_does_not_wait_for_the_grace_period() {
+fn the_deadline_waits_for_the_grace_period_and_then_cuts_the_cooldown_short() {
     let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(share(1.0)).grace(0.9);
     let mut tracker = tracker(1, &config, 100);
-    assert_eq!(run(&mut tracker, |_| vec![0.5]), "50C0 100F0");
+    assert_eq!(run(&mut tracker, |_| vec![5.0]), "91C0 100F0");
 }
 
 #[test]

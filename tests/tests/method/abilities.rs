@@ -1,7 +1,8 @@
 //! Which optimizers can do what policies ask, and what is said of those that cannot.
 
 use grades::optim::{InnerOptimizer, SgdConfig};
-use grades::{Cooldown, FreezingConfig, FreezingOptimizer, Statistic};
+use grades::parameters::Parameters;
+use grades::{ComponentMap, Cooldown, FreezingConfig, FreezingOptimizer, ParameterInfo, Statistic};
 use grades_policies as _;
 use tch::nn::VarStore;
 
@@ -99,4 +100,24 @@ fn thawing_under_tchs_optimizer_is_refused() {
          Adam or Sgd"
     );
     assert_eq!(refusal(sgd(0.0), &config), None);
+}
+
+#[test]
+fn components_of_another_list_of_parameters_are_refused() {
+    let rig = Rig::new();
+    let parameters = Parameters::from_var_store(&rig.vs).unwrap();
+    let infos =
+        parameters.iter().map(|(_, parameter)| ParameterInfo::new(parameter.name(), parameter.shape()));
+    // One more in front: every position is one too high, the last is none.
+    let mut longer = vec![ParameterInfo::new("layers.9.weight", [2, 2])];
+    longer.extend(infos);
+    let config = Rig::config(Told::reading([Statistic::GradL1]));
+    let map = ComponentMap::new(&longer, config.component_config()).unwrap();
+    let optimizer = SgdConfig::new().build(&rig.vs, 1e-2).unwrap();
+    let error = FreezingOptimizer::with_components(optimizer, parameters, map, &config, 10).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.starts_with("component \"") && text.contains("are not among the 4 that the wrapper is given"),
+        "{text}"
+    );
 }
