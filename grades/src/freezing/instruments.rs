@@ -90,18 +90,7 @@ impl Copies {
                     changes.push((id, wide(tensor).and_then(|wide| wide.f_sub(copy)).map_err(failed)?));
                     copy.f_copy_(tensor).map_err(failed)?;
                 }
-                None => {
-                    *copy = Some(
-                        tensor
-                            .f_detach()
-                            .and_then(|tensor| {
-                                tensor
-                                    .f_empty_like()
-                                    .and_then(|mut copy| copy.f_copy_(&tensor).map(|()| copy))
-                            })
-                            .map_err(failed)?,
-                    )
-                }
+                None => *copy = Some(copied(tensor).map_err(failed)?),
             }
         }
         let differences: Vec<&Tensor> = changes.iter().map(|(_, change)| change).collect();
@@ -126,6 +115,13 @@ impl Copies {
         let bytes = |tensor: &Tensor| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64;
         self.list.iter().flatten().map(bytes).sum()
     }
+}
+
+/// A copy that shares nothing with the tensor.
+fn copied(tensor: &Tensor) -> Result<Tensor, tch::TchError> {
+    let mut copy = tensor.f_detach()?.f_empty_like()?;
+    copy.f_copy_(tensor)?;
+    Ok(copy)
 }
 
 /// In f32, where the kind is narrower: a difference may be more than f16 can hold.
