@@ -18,7 +18,16 @@ mod kernels {
     use std::env;
     use std::path::{Path, PathBuf};
 
-    const SOURCES: [&str; 4] = ["csrc/gradients.cpp", "csrc/sums.cpp", "csrc/fused.cpp", "csrc/info.cpp"];
+    const SOURCES: [&str; 8] = [
+        "csrc/adam.cpp",
+        "csrc/fused.cpp",
+        "csrc/gradients.cpp",
+        "csrc/info.cpp",
+        "csrc/norms.cpp",
+        "csrc/sgd.cpp",
+        "csrc/sums.cpp",
+        "csrc/update.cpp",
+    ];
 
     pub(crate) fn build() -> Result<(), String> {
         let lib = PathBuf::from(variable("DEP_TCH_LIBTORCH_LIB").ok_or(
@@ -35,8 +44,11 @@ mod kernels {
             build.flag("-isystem").flag(include.display().to_string());
         }
         build.define("GLOG_USE_GLOG_EXPORT", None).define("_GLIBCXX_USE_CXX11_ABI", abi.as_str());
-        // The sums are to be the same whatever vector instructions the machine has.
+        // Results are to be the same whatever vector instructions the machine has. The other two let loops with
+        // roots and choices be vectorised; neither changes a result.
         build.flag_if_supported("-ffp-contract=off");
+        build.flag_if_supported("-fno-math-errno");
+        build.flag_if_supported("-fno-trapping-math");
         if cuda {
             build.define("GRADES_CUDA", None);
         }

@@ -1,97 +1,121 @@
-// libtorch's fused optimizer kernels over lists of parameters of one device and kind. A parameter without a
+// libtorch's fused optimizer kernels on devices, over lists of parameters of one device and kind. A parameter without a
 // gradient is left alone: no update, no decay, no step counted.
+//
+// The kernels want parameters, gradients and state of one kind. Where the state is wider, or the weights are master
+// copies in f32, the update goes through f32: in place for masters, else through copies that live for one slice.
 
-#include "grades.h"
+#include "calls.h"
+#include "lists.h"
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
-#include <ATen/ops/empty_like.h>
+#include <ATen/ops/full.h>
 
+#include <optional>
 #include <vector>
 
 namespace {
 
 using List = std::vector<at::Tensor>;
 
-// The kernels walk through memory without looking at strides, so a gradient is to lie as its parameter does.
-at::Tensor aligned_gradient(const at::Tensor &parameter) {
-  const at::Tensor &gradient = grades::dense_gradient(parameter);
-  TORCH_CHECK(gradient.sizes().equals(parameter.sizes()), "a gradient has another shape than its parameter");
-  if (gradient.scalar_type() == parameter.scalar_type() &&
-      (gradient.strides().equals(parameter.strides()) ||
-       (gradient.is_contiguous() && parameter.is_contiguous()))) {
-    return gradient;
-  }
-  return at::empty_like(parameter).copy_(gradient);
+// So many elements at most are held in f32 copies at a time.
+constexpr int64_t SLICE = int64_t{1} << 26;
+
+// What the kernels divide gradients by, as they want it.
+std::optional<at::Tensor> divisor(double factor, tensor on_device, const at::Tensor &like) {
+  if (on_device != nullptr) return *on_device;
+  if (factor == 1.0) return std::nullopt;
+  return at::full({}, 1.0 / factor, like.options().dtype(at::kFloat).requires_grad(false));
 }
 
-// A state that was made for what the parameter was before it was replaced would be read out of bounds.
-const at::Tensor &fitting(const at::Tensor &state, const at::Tensor &parameter) {
-  TORCH_CHECK(
-      state.sizes().equals(parameter.sizes()) && state.scalar_type() == parameter.scalar_type() &&
-          state.device() == parameter.device() && state.strides().equals(parameter.strides()),
-      "the shape, kind or device of a parameter changed after its optimizer state was made");
-  return state;
+// The lists of one call: weights, gradients and up to three states.
+struct Slice {
+  List weights, gradients, states[3], steps;
+  List narrow; // the parameters that the weights are copied back to
+};
+
+// Calls `body` with the lists as the kernels want them, and copies wide weights back.
+template <typename Call, typename Body>
+void for_slices(const Call &call, const std::vector<const tensor *> &states, const tensor *steps, const Body &body) {
+  Slice slice;
+  int64_t held = 0;
+  const auto run = [&] {
+    if (slice.weights.empty()) return;
+    if (steps != nullptr) at::_foreach_add_(slice.steps, 1);
+    body(slice);
+    if (!slice.narrow.empty()) at::_foreach_copy_(slice.narrow, slice.weights);
+    slice = Slice();
+    held = 0;
+  };
+  std::vector<at::Tensor> copies;
+  for (size_t i = 0; i < call.n; ++i) {
+    const at::Tensor &parameter = *call.parameters[i];
+    call.updated[i] = parameter.grad().defined() ? 1 : 0;
+    if (call.updated[i] == 0) continue;
+    const grades::Lists lists{parameter, call.masters == nullptr ? nullptr : call.masters[i]};
+    const at::Tensor gradient = lists.gradient(copies);
+    copies.clear();
+    const bool wide = lists.master != nullptr ||
+                      (!states.empty() && states[0][i]->scalar_type() != parameter.scalar_type());
+    if (wide) {
+      if (held > 0 && held + parameter.numel() > SLICE) run();
+      held += parameter.numel();
+      slice.weights.push_back(lists.master != nullptr ? lists.fitting(*lists.master) : parameter.to(at::kFloat));
+      slice.gradients.push_back(gradient.to(at::kFloat));
+      slice.narrow.push_back(parameter);
+    } else {
+      slice.weights.push_back(parameter);
+      slice.gradients.push_back(gradient);
+    }
+    for (size_t k = 0; k < states.size(); ++k) slice.states[k].push_back(lists.fitting(*states[k][i]));
+    if (steps != nullptr) slice.steps.push_back(*steps[i]);
+  }
+  run();
 }
 
 } // namespace
 
 extern "C" {
 
-// `maxima` is null without amsgrad. Adds 1 to the step of each parameter that is updated.
-char *grades_fused_adam(bool decoupled, size_t n, const tensor *parameters, const tensor *averages,
-                        const tensor *squares, const tensor *maxima, const tensor *steps, double lr,
-                        double beta1, double beta2, double weight_decay, double eps) {
+// Adds 1 to the step of each parameter that is updated.
+char *grades_fused_adam(const grades_adam *call) {
   return grades::guarded([&] {
     grades::keep_cuda();
     at::NoGradGuard no_grad;
-    List p, g, m, v, x, s;
-    for (List *list : {&p, &g, &m, &v, &s}) list->reserve(n);
-    for (size_t i = 0; i < n; ++i) {
-      const at::Tensor &parameter = *parameters[i];
-      if (!parameter.grad().defined()) continue;
-      p.push_back(parameter);
-      g.push_back(aligned_gradient(parameter));
-      m.push_back(fitting(*averages[i], parameter));
-      v.push_back(fitting(*squares[i], parameter));
-      if (maxima != nullptr) x.push_back(fitting(*maxima[i], parameter));
-      s.push_back(*steps[i]);
-    }
-    if (p.empty()) return;
-    at::_foreach_add_(s, 1);
-    const bool amsgrad = maxima != nullptr;
-    if (decoupled) {
-      at::_fused_adamw_(p, g, m, v, x, s, lr, beta1, beta2, weight_decay, eps, amsgrad, false);
-    } else {
-      at::_fused_adam_(p, g, m, v, x, s, lr, beta1, beta2, weight_decay, eps, amsgrad, false);
-    }
+    const bool amsgrad = call->maxima != nullptr;
+    std::vector<const tensor *> states{call->averages, call->squares};
+    if (amsgrad) states.push_back(call->maxima);
+    for_slices(*call, states, call->steps, [&](const Slice &s) {
+      const auto scale = divisor(call->factor, call->divisor, s.weights[0]);
+      if (call->decoupled) {
+        at::_fused_adamw_(s.weights, s.gradients, s.states[0], s.states[1], s.states[2], s.steps, call->lr, call->beta1,
+                          call->beta2, call->weight_decay, call->eps, amsgrad, false, scale);
+      } else {
+        at::_fused_adam_(s.weights, s.gradients, s.states[0], s.states[1], s.states[2], s.steps, call->lr, call->beta1,
+                         call->beta2, call->weight_decay, call->eps, amsgrad, false, scale);
+      }
+    });
   });
 }
 
-// `buffers` is null without momentum; on the first step they are written, not read.
-char *grades_fused_sgd(size_t n, const tensor *parameters, const tensor *buffers, double lr, double momentum,
-                       double dampening, double weight_decay, bool nesterov, bool first) {
+char *grades_fused_sgd(const grades_sgd *call) {
   return grades::guarded([&] {
     grades::keep_cuda();
     at::NoGradGuard no_grad;
-    List p, g, b;
-    for (List *list : {&p, &g, &b}) list->reserve(n);
-    for (size_t i = 0; i < n; ++i) {
-      const at::Tensor &parameter = *parameters[i];
-      if (!parameter.grad().defined()) continue;
-      // The kernel of the CPU skips most elements in half precision; without a buffer nothing else notices that
-      // the kind has changed since the caller looked.
-      TORCH_CHECK(!parameter.is_cpu() || !at::isReducedFloatingType(parameter.scalar_type()),
+    std::vector<const tensor *> states;
+    if (call->buffers != nullptr) states.push_back(call->buffers);
+    for_slices(*call, states, nullptr, [&](const Slice &s) {
+      // libtorch's kernel for the CPU skips most elements in half precision (pytorch/pytorch#191763).
+      TORCH_CHECK(!s.weights[0].is_cpu() || !at::isReducedFloatingType(s.weights[0].scalar_type()),
                   "the kind of a parameter changed after the optimizer's first step");
-      p.push_back(parameter);
-      g.push_back(aligned_gradient(parameter));
-      if (buffers != nullptr) b.push_back(fitting(*buffers[i], parameter));
-    }
-    if (p.empty()) return;
-    at::_fused_sgd_(p, g, b, weight_decay, momentum, lr, dampening, nesterov, false, first);
+      const auto scale = divisor(call->factor, call->divisor, s.weights[0]);
+      at::_fused_sgd_(s.weights, s.gradients, s.states[0], call->weight_decay, call->momentum, call->lr,
+                      call->dampening, call->nesterov, false, call->first, scale);
+    });
   });
 }
 

@@ -44,6 +44,9 @@ void keep_cuda();
 // Counts a copy to the host that waits for a device.
 void count_host_sync();
 
+// Throws where sums and norms do not know the kind.
+void check_kind(const at::Tensor &t);
+
 // The gradient of a parameter; throws where it is not a dense tensor.
 const at::Tensor &dense_gradient(const at::Tensor &parameter);
 

@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_foreach_clamp_max.h>
 #include <ATen/ops/_foreach_clamp_min.h>
+#include <ATen/ops/_foreach_div.h>
 #include <ATen/ops/_foreach_mul.h>
 
 #include <vector>
@@ -83,6 +84,15 @@ char *grades_scale_gradients(const tensor *parameters, size_t n, double factor) 
     at::NoGradGuard no_grad;
     std::vector<at::Tensor> gradients = grades::defined_gradients(parameters, n);
     if (!gradients.empty()) at::_foreach_mul_(gradients, factor);
+  });
+}
+
+// The same by the reciprocal of a scalar on their device, without waiting for it.
+char *grades_divide_gradients(const tensor *parameters, size_t n, tensor divisor) {
+  return grades::guarded([&] {
+    at::NoGradGuard no_grad;
+    std::vector<at::Tensor> gradients = grades::defined_gradients(parameters, n);
+    if (!gradients.empty()) at::_foreach_div_(gradients, *divisor);
   });
 }
 

@@ -2,6 +2,8 @@
 
 #include "grades.h"
 
+#include <ATen/Context.h>
+#include <ATen/DeviceAccelerator.h>
 #include <ATen/Version.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/DispatchKey.h>
@@ -61,6 +63,13 @@ char *grades_has_kernel(const char *operation, bool cuda, bool *out) {
 
 char *grades_host_syncs(uint64_t *out) {
   return grades::guarded([&] { *out = host_syncs; });
+}
+
+// Hands memory that the allocator of the accelerator holds in reserve back to the device; nothing without one.
+char *grades_empty_cache() {
+  return grades::guarded([&] {
+    if (at::globalContext().hasCUDA()) at::accelerator::emptyCache();
+  });
 }
 
 char *grades_built_for_cuda(bool *out) {

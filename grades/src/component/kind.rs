@@ -41,7 +41,7 @@ pub enum ComponentKind {
     FusedQkv,
     /// Gate and up in one matrix.
     FusedGateUp,
-    /// Token, position, type or patch embeddings.
+    /// Token, position, type or patch embeddings, with a normalisation of their own.
     Embedding,
     /// Scale or shift of a normalisation.
     Norm,

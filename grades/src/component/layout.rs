@@ -137,6 +137,7 @@ const TABLES: &[Table] = &[
             (r"(?:.*\.)?classifier(?:\..+)?\.weight", Head),
             (r"(?:.*\.)?cls\..*\.weight", Head),
             (r"(?:.*\.)?LayerNorm\.(?:weight|bias|gamma|beta)", Norm),
+            (r"(?:.*\.)?embeddings\.LayerNorm\.(?:weight|bias|gamma|beta)", Embedding),
             (r"(?:.*\.)?encoder\.layer\.(?<layer>\d+)\..*LayerNorm\.(?:weight|bias|gamma|beta)", Norm),
             (r"(?:.*\.)?encoder\.layer\.(?<layer>\d+)\.attention\.self\.query\.weight", Query),
             (r"(?:.*\.)?encoder\.layer\.(?<layer>\d+)\.attention\.self\.key\.weight", Key),

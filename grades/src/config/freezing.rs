@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::{Cooldown, Key, Section, preset};
+use super::{Cooldown, Followers, Key, Section, preset};
 use crate::component::ComponentConfig;
 use crate::{
     Cause, Error, FreezePolicy, Measure, PolicyBuilder, PolicyRegistry, Problems, Result, Statistic,
@@ -19,6 +19,8 @@ use crate::{
 /// check_every = 1      # optimizer steps from one check to the next
 /// stop_at = 1.0        # share of the components whose freezing ends the training
 /// cooldown = 0         # steps, or { share = 1.0 }, of falling learning rate before a freeze; default: the policy's
+/// followers = "with-block" # biases, norms and embeddings are frozen with their block, or "keep": never
+/// empty_cache = 0.1    # on CUDA, share of the memory that freezes give back before the device gets it
 ///
 /// [freezing.policy]
 /// name = "signal-fraction" # or any other that is linked, with its keys
@@ -37,7 +39,7 @@ use crate::{
 /// | `paper-v3` | arXiv 2509.01842v3 | `grad-delta-l1` | 0.55 | `fixed-threshold`; `tau` must be given |
 /// | `official` | the Python package `grades` 1.0.6 | `weight-delta-l1` | 0.3 | `fixed-threshold` with `tau = 1e-4` |
 ///
-/// Each has `check_every = 1`, `stop_at = 1.0` and `cooldown = 0`. Own keys lie over the preset's, also inside of
+/// Each has `check_every = 1`, `stop_at = 1.0`, `cooldown = 0` and `followers = "keep"`. Own keys lie over the preset's, also inside of
 /// `policy`, unless that names another policy, which takes none of the preset's keys:
 ///
 /// ```toml
@@ -74,6 +76,8 @@ pub struct FreezingConfig {
     stop_at: f64,
     /// The policy's own when absent.
     cooldown: Option<Cooldown>,
+    followers: Followers,
+    empty_cache: f64,
     components: ComponentConfig,
     policy: PolicySource,
 }
@@ -97,6 +101,14 @@ impl FreezingConfig {
             "cooldown",
             "steps, or { share = S } of the steps so far, in which the learning rate falls to 0 (the policy's)",
         ),
+        Key::new(
+            "followers",
+            "biases, norms and embeddings: with-block (frozen once their block is) or keep (with-block)",
+        ),
+        Key::new(
+            "empty_cache",
+            "on CUDA, share of the memory that freezes must give back before the device gets it (0.1)",
+        ),
         Key::new("policy", "the policy's table: name, and its keys (signal-fraction)"),
         Key::new("components", "which parameters are components"),
         Key::new(preset::KEY, preset::HELP),
@@ -117,6 +129,8 @@ impl FreezingConfig {
             check_every: 1,
             stop_at: 1.0,
             cooldown: None,
+            followers: Followers::default(),
+            empty_cache: EMPTY_CACHE,
             components: ComponentConfig::default(),
             policy,
         }
@@ -163,11 +177,13 @@ impl FreezingConfig {
         let mut section = Section::new(path, table, Self::KEYS, problems);
         preset::check(&mut section);
         let metric = section.parsed_or("metric", Statistic::GradL1).unwrap_or(Statistic::GradL1);
-        let grace = section.number_or("grace", 0.0, GRACE, is_grace);
+        let grace = section.number_or("grace", 0.0, SHARE, is_share);
         let check_every = section.integer_or("check_every", 1, CHECK_EVERY, |steps| steps >= 1);
         let stop_at = section.number_or("stop_at", 1.0, STOP_AT, is_stop_at);
         let cooldown =
             section.value_or("cooldown", None, Cooldown::EXPECTED, |value| Cooldown::read(value).map(Some));
+        let followers = section.parsed_or("followers", Followers::default());
+        let empty_cache = section.number_or("empty_cache", EMPTY_CACHE, SHARE, is_share);
         let components = section.table("components", ComponentConfig::KEYS, ComponentConfig::from_section);
         let builder = PolicyBuilder::new(registry, metric, None);
         let policy = if section.has("policy") {
@@ -188,6 +204,8 @@ impl FreezingConfig {
             check_every: check_every.unwrap_or(defaults.check_every),
             stop_at: stop_at.unwrap_or(defaults.stop_at),
             cooldown: cooldown.flatten(),
+            followers: followers.unwrap_or_default(),
+            empty_cache: empty_cache.unwrap_or(EMPTY_CACHE),
             components: components.unwrap_or_default(),
             ..defaults
         })
@@ -221,6 +239,21 @@ impl FreezingConfig {
         self
     }
 
+    /// What becomes of parameters that belong to no component.
+    #[must_use]
+    pub fn followers(mut self, followers: Followers) -> Self {
+        self.followers = followers;
+        self
+    }
+
+    /// On CUDA, hands memory back to the device once freezes have given back this share, from 0 to 1, of what training
+    /// takes ([`Memory::total`](crate::Memory::total)). What is below stays with libtorch's allocator.
+    #[must_use]
+    pub fn empty_cache(mut self, share: f64) -> Self {
+        self.empty_cache = share;
+        self
+    }
+
     /// Finds components in this way.
     #[must_use]
     pub fn components(mut self, components: ComponentConfig) -> Self {
@@ -233,12 +266,26 @@ impl FreezingConfig {
         &self.components
     }
 
+    /// What becomes of parameters that belong to no component.
+    #[cfg(feature = "torch")]
+    pub(crate) fn followers_setting(&self) -> Followers {
+        self.followers
+    }
+
+    /// The share of the memory after which the device gets it back.
+    #[cfg(feature = "torch")]
+    pub(crate) fn empty_cache_share(&self) -> f64 {
+        self.empty_cache
+    }
+
     /// The run's schedule of checks, once the number of steps is known.
     pub(crate) fn schedule(&self, total_steps: u64, policy: &dyn FreezePolicy) -> Result<Schedule> {
         let mut problems = Problems::default();
         // A configuration made in code has not been through `read`.
-        if !is_grace(self.grace) {
-            problems.push("grace", format!("expected {GRACE}, found {}", self.grace));
+        for (key, share) in [("grace", self.grace), ("empty_cache", self.empty_cache)] {
+            if !is_share(share) {
+                problems.push(key, format!("expected {SHARE}, found {share}"));
+            }
         }
         if self.check_every == 0 {
             problems.push("check_every", format!("expected {CHECK_EVERY}, found 0"));
@@ -287,6 +334,8 @@ impl FreezingConfig {
             ("check_every".to_owned(), integer(self.check_every)),
             ("stop_at".to_owned(), Value::Float(self.stop_at)),
             ("cooldown".to_owned(), cooldown),
+            ("followers".to_owned(), Value::String(self.followers.name().to_owned())),
+            ("empty_cache".to_owned(), Value::Float(self.empty_cache)),
         ]);
         if let PolicySource::Table(_, policy) = &self.policy {
             settings.insert("policy".to_owned(), Value::Table(policy.clone()));
@@ -355,11 +404,12 @@ impl Schedule {
     }
 }
 
-const GRACE: &str = "a share from 0 to 1";
+const SHARE: &str = "a share from 0 to 1";
+const EMPTY_CACHE: f64 = 0.1;
 const CHECK_EVERY: &str = "at least 1";
 const STOP_AT: &str = "a share above 0, up to 1";
 
-fn is_grace(share: f64) -> bool {
+fn is_share(share: f64) -> bool {
     (0.0..=1.0).contains(&share)
 }
 

@@ -1,12 +1,14 @@
 //! Reading configuration: every key checked, every problem reported, all at once.
 
 mod cooldown;
+mod followers;
 mod freezing;
 mod names;
 mod preset;
 mod section;
 
 pub use cooldown::Cooldown;
+pub use followers::Followers;
 pub use freezing::FreezingConfig;
 pub(crate) use freezing::Schedule;
 pub use names::nearest;

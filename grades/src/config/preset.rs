@@ -65,6 +65,7 @@ impl Preset {
                 ("check_every", Value::from(1)),
                 ("stop_at", Value::from(1.0)),
                 ("cooldown", Value::from(0)),
+                ("followers", Value::from("keep")),
                 ("policy", Value::from(policy)),
             ]
             .map(|(key, value)| (key.to_owned(), value)),
@@ -112,13 +113,13 @@ mod tests {
 
     #[test]
     fn each_preset_gives_all_keys_but_a_threshold_that_the_paper_sets_by_hand() {
-        let paper = "check_every = 1\nstop_at = 1.0\ncooldown = 0\npolicy = { name = \"fixed-threshold\" }";
+        let paper = "check_every = 1\nstop_at = 1.0\ncooldown = 0\nfollowers = \"keep\"\npolicy = { name = \"fixed-threshold\" }";
         let cases = [
             ("paper-v1", format!("metric = \"grad-l1\"\ngrace = 0.55\n{paper}")),
             ("paper-v3", format!("metric = \"grad-delta-l1\"\ngrace = 0.55\n{paper}")),
             (
                 "official",
-                "metric = \"weight-delta-l1\"\ngrace = 0.3\ncheck_every = 1\nstop_at = 1.0\ncooldown = 0\n\
+                "metric = \"weight-delta-l1\"\ngrace = 0.3\ncheck_every = 1\nstop_at = 1.0\ncooldown = 0\nfollowers = \"keep\"\n\
                  policy = { name = \"fixed-threshold\", tau = 1e-4 }"
                     .to_owned(),
             ),
@@ -138,7 +139,7 @@ mod tests {
              components = { layout = \"llama\" }\nkey_of_no_preset = 3",
         );
         let expected = "preset = \"paper-v1\"\nmetric = \"grad-l1\"\ngrace = 0.1\ncheck_every = 1\nstop_at = 1.0\n\
-                        cooldown = { share = 1.0 }\npolicy = { name = \"fixed-threshold\", tau = 0.02 }\n\
+                        cooldown = { share = 1.0 }\nfollowers = \"keep\"\npolicy = { name = \"fixed-threshold\", tau = 0.02 }\n\
                         components = { layout = \"llama\" }\nkey_of_no_preset = 3";
         assert_eq!(found, expected.parse().unwrap());
     }

@@ -4,6 +4,7 @@ use tch::nn::VarStore;
 
 use super::FreezingOptimizer;
 use super::cool::Factors;
+use super::followers::Followers;
 use super::instruments::Instruments;
 use crate::optim::InnerOptimizer;
 use crate::parameters::{ParamId, Parameters};
@@ -58,16 +59,32 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         Ok(Self {
             instruments: Instruments::new(tracker.statistics(), tracker.total(), parameters.len()),
             factors: Factors::new(&tracker, &parameters),
+            followers: Followers::new(config.followers_setting(), tracker.map(), &parameters),
+            reads_late: is_on_device(&tracker, &parameters),
+            pending: None,
+            caught_up: None,
+            released: 0,
+            empty_cache: config.empty_cache_share(),
             inner,
             active: parameters.ids().collect(),
             held: Vec::new(),
             parameters,
             tracker,
-            measured: None,
+            clipped: None,
             steps: 0,
             observers: Vec::new(),
             observer_errors: Vec::new(),
         })
+    }
+
+    /// Reads what a step measures at the next step, or at once.
+    ///
+    /// Unless told otherwise it is read at the next step where a component is on a device other than the CPU, and at
+    /// once elsewhere. What freezes, and when, is the same either way; see [`step`](Self::step).
+    #[must_use]
+    pub fn with_late_reading(mut self, late: bool) -> Self {
+        self.reads_late = late;
+        self
     }
 
     /// Adds an observer of all further steps.
@@ -132,6 +149,13 @@ fn check_abilities(inner: &impl InnerOptimizer, tracker: &FreezeTracker) -> Resu
         return refused("a policy that thaws", &reason);
     }
     Ok(())
+}
+
+/// Whether a component is on a device from which numbers take their time.
+fn is_on_device(tracker: &FreezeTracker, parameters: &Parameters) -> bool {
+    let positions = tracker.components().iter().flat_map(|component| &component.parameters);
+    let mut found = positions.filter_map(|position| parameters.get(ParamId::new(*position)));
+    found.any(|parameter| parameter.device() != tch::Device::Cpu)
 }
 
 /// The names and shapes of parameters, in their order.

@@ -3,7 +3,9 @@
 use tch::Tensor;
 
 use super::FreezingOptimizer;
-use crate::optim::InnerOptimizer;
+use super::measure::Scale;
+use super::reading::clip_factor;
+use crate::optim::{InnerOptimizer, StepSums};
 use crate::torch::gradients;
 use crate::{Problems, Result};
 
@@ -13,18 +15,35 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// The factor is `max / (norm + 1e-6)` when that is below 1, as in `torch.nn.utils.clip_grad_norm_`. Gradients
     /// whose norm is not finite are left as they are. Without any gradient the norm is 0.
     ///
+    /// The norm is read at once, so on CUDA the call waits for the device, and the gradients are scaled in a pass of
+    /// their own; [`backward_step_clip_norm`](Self::backward_step_clip_norm) does neither.
+    ///
     /// # Errors
     ///
     /// [`Error::Config`](crate::Error::Config) when `max` is not above 0, [`Error::Torch`](crate::Error::Torch) when
     /// libtorch refuses.
     pub fn clip_grad_norm(&mut self, max: f64) -> Result<f64> {
         check_limit(max)?;
+        self.catch_up()?;
         self.hold_frozen()?;
-        let norm = self.measure_norm()?;
-        let factor = max / (norm + 1e-6);
-        if norm.is_finite() && factor < 1.0 {
+        let norm = match &self.clipped {
+            None => {
+                let clipped = self.before_clip(true)?;
+                clipped.sums.read()?;
+                clipped.sums.norm()
+            }
+            // The gradients are not what they were when those sums were taken.
+            Some(_) => {
+                let mut now = StepSums::new(self.parameters.len());
+                now.add_gradients(&self.parameters, &self.active, true)?;
+                now.read()?;
+                now.norm()
+            }
+        };
+        let factor = clip_factor(norm, max);
+        if factor < 1.0 {
             gradients::scale(&self.tensors(&self.active).collect::<Vec<&Tensor>>(), factor)?;
-            self.note_scaled(factor);
+            self.before_clip(true)?.factor *= factor;
         }
         Ok(norm)
     }
@@ -36,16 +55,37 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// As [`clip_grad_norm`](Self::clip_grad_norm).
     pub fn clip_grad_value(&mut self, max: f64) -> Result<()> {
         check_limit(max)?;
+        self.catch_up()?;
         self.hold_frozen()?;
-        if self.measured.is_none() {
-            self.measured = self.measure_anew(self.steps + 1)?;
+        self.before_clip(false)?.changed = true;
+        gradients::clamp(&self.tensors(&self.active).collect::<Vec<&Tensor>>(), max)
+    }
+
+    /// What the next update multiplies the gradients by so that their common L2 norm is at most `max`.
+    ///
+    /// One pass over the gradients gives the norm and what the statistics need; the factor goes into the update. On
+    /// a single CUDA device it is computed there, and nothing waits for it.
+    pub(super) fn scale_to_norm(&mut self, max: f64) -> Result<Scale> {
+        check_limit(max)?;
+        self.catch_up()?;
+        if self.tracker.all_frozen() {
+            return Ok(Scale::One);
         }
-        gradients::clamp(&self.tensors(&self.active).collect::<Vec<&Tensor>>(), max)?;
-        self.note_changed()
+        self.hold_frozen()?;
+        let late = self.reads_late;
+        let clipped = self.before_clip(true)?;
+        if late && let Some(divisor) = clipped.sums.clip_on_device(max)? {
+            return Ok(Scale::ToNorm(max, divisor));
+        }
+        clipped.sums.read()?;
+        Ok(match clip_factor(clipped.sums.norm(), max) {
+            1.0 => Scale::One,
+            factor => Scale::Factor(factor),
+        })
     }
 }
 
-fn check_limit(max: f64) -> Result<()> {
+pub(super) fn check_limit(max: f64) -> Result<()> {
     if max > 0.0 {
         return Ok(());
     }

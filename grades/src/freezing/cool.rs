@@ -7,13 +7,11 @@ use crate::optim::InnerOptimizer;
 use crate::parameters::{ParamId, Parameters};
 use crate::{FreezeTracker, Result};
 
-/// The factors on learning rates that the inner optimizer was last told, and who follows whom.
+/// The factors on learning rates that the inner optimizer was last told.
 #[derive(Debug, Default)]
 pub(super) struct Factors {
     /// By parameter; empty when nothing cools.
     told: Vec<f64>,
-    /// The parameters that belong to no component, with their transformer block where one is known.
-    followers: Vec<(ParamId, Option<u32>)>,
     /// How many components cooled and were frozen when they were last told.
     standing: (usize, usize),
 }
@@ -23,9 +21,7 @@ impl Factors {
         if !tracker.cools() {
             return Self::default();
         }
-        let followers = tracker.map().left_out().iter();
-        let followers = followers.filter_map(|out| Some((parameters.id_of(&out.name)?, out.layer))).collect();
-        Self { told: vec![1.0; parameters.len()], followers, standing: (0, 0) }
+        Self { told: vec![1.0; parameters.len()], standing: (0, 0) }
     }
 }
 
@@ -56,7 +52,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             positions.for_each(|position| tell(&mut self.factors.told, ParamId::new(*position), factor));
         }
         let mut means = BTreeMap::new();
-        for (id, layer) in &self.factors.followers {
+        for (id, layer) in self.followers.iter().filter(|(id, _)| !self.followers.is_closed(*id)) {
             let mean = *means.entry(*layer).or_insert_with(|| self.tracker.mean_factor(*layer, step));
             tell(&mut self.factors.told, *id, mean);
         }

@@ -5,7 +5,7 @@ use tch::Tensor;
 use super::FreezingOptimizer;
 use crate::optim::InnerOptimizer;
 use crate::parameters::ParamId;
-use crate::torch::gradients;
+use crate::torch::{empty_cache, gradients};
 use crate::{Error, EventKind, FreezeEvent, Result};
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
@@ -35,6 +35,12 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
                 EventKind::Thaw => thawing.extend(ids),
             }
         }
+        if freezing.is_empty() && thawing.is_empty() {
+            return Ok(());
+        }
+        // Blocks whose last component froze close; those of which one thawed open again.
+        thawing.extend(self.followers.open(&self.tracker));
+        freezing.extend(self.followers.close(&self.tracker));
         self.thaw(thawing)?;
         self.freeze(freezing)
     }
@@ -44,11 +50,30 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         if ids.is_empty() {
             return Ok(());
         }
+        let before = self.empties_cache().then(|| self.memory().total());
         self.held.extend(&ids);
         self.hold_frozen()?;
         self.inner.release(&ids)?;
         ids.sort_unstable();
         self.active.retain(|id| ids.binary_search(id).is_err());
+        match before {
+            Some(before) => self.hand_back(before),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether memory that is freed may stay with the device's allocator.
+    fn empties_cache(&self) -> bool {
+        self.reads_late && self.parameters.iter().any(|(_, parameter)| parameter.device().is_cuda())
+    }
+
+    /// Hands what the allocator keeps back to the device once freezes have freed enough.
+    fn hand_back(&mut self, before: u64) -> Result<()> {
+        self.released += before.saturating_sub(self.memory().total());
+        if self.released as f64 > self.empty_cache * before as f64 {
+            self.released = 0;
+            empty_cache()?;
+        }
         Ok(())
     }
 

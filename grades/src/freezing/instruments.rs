@@ -2,8 +2,9 @@
 
 use tch::{Kind, Tensor};
 
+use crate::optim::StepSums;
 use crate::parameters::ParamId;
-use crate::torch::gradients::{self, GradientSums};
+use crate::torch::gradients;
 use crate::{Error, MomentFilter, Result, Statistic, StatisticSet};
 
 /// What is kept between steps for statistics that need more than the present gradient.
@@ -25,7 +26,7 @@ pub(super) struct MicroBatches {
     /// How many there were.
     pub(super) count: u64,
     /// The first one's share of the step's loss, and the sums of its gradients, by parameter.
-    pub(super) first: Option<(f64, Vec<Option<GradientSums>>)>,
+    pub(super) first: Option<(f64, StepSums)>,
     /// Whether any step so far had two.
     pub(super) seen: bool,
 }
@@ -125,7 +126,7 @@ fn copied(tensor: &Tensor) -> Result<Tensor, tch::TchError> {
 }
 
 /// In f32, where the kind is narrower: a difference may be more than f16 can hold.
-pub(super) fn wide(tensor: &Tensor) -> Result<Tensor, tch::TchError> {
+fn wide(tensor: &Tensor) -> Result<Tensor, tch::TchError> {
     match tensor.kind() {
         Kind::Half | Kind::BFloat16 => tensor.f_to_kind(Kind::Float),
         _ => Ok(tensor.shallow_clone()),

@@ -15,14 +15,25 @@ pub struct Memory {
     pub statistics: u64,
     /// The inner optimizer's state; `None` where it cannot be known, as for tch's optimizers.
     pub optimizer_state: Option<u64>,
+    /// Master copies of weights in half precision.
+    pub master_weights: u64,
+}
+
+impl Memory {
+    /// All of it, as far as it is known.
+    pub fn total(&self) -> u64 {
+        let state = self.optimizer_state.unwrap_or(0);
+        self.parameters + self.gradients + self.statistics + state + self.master_weights
+    }
 }
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
-    /// Bytes that are allocated now for parameters, gradients and optimizer state.
+    /// Bytes that are allocated now, by what they hold.
     pub fn memory(&self) -> Memory {
         let statistics = self.instruments.bytes();
         let optimizer_state = self.inner.state_bytes();
-        let mut memory = Memory { parameters: 0, gradients: 0, statistics, optimizer_state };
+        let master_weights = self.inner.master_bytes();
+        let mut memory = Memory { parameters: 0, gradients: 0, statistics, optimizer_state, master_weights };
         for (_, parameter) in self.parameters.iter() {
             let bytes = |elements: usize, kind: tch::Kind| (elements * kind.elt_size_in_bytes()) as u64;
             memory.parameters += bytes(parameter.elements(), parameter.kind());

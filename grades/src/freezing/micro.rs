@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::FreezingOptimizer;
 use super::instruments::MicroBatches;
-use crate::optim::InnerOptimizer;
+use crate::optim::{InnerOptimizer, StepSums};
 use crate::{Error, Problems, Result, Statistic};
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
@@ -57,7 +57,11 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         let scaled = loss.f_mul_scalar(share).and_then(|loss| loss.f_backward());
         scaled.map_err(|error| Error::torch("computing the gradients of the loss", &error))?;
         if self.compares_batches() && self.instruments.micro.count == 0 && share < 1.0 {
-            self.instruments.micro.first = Some((share, self.sums(&self.watched())?));
+            let components: Vec<usize> = self.watched_components().map(|(index, _)| index).collect();
+            let mut sums = StepSums::new(self.parameters.len());
+            sums.add_gradients(&self.parameters, &self.ids_of_all(&components), true)?;
+            sums.send()?;
+            self.instruments.micro.first = Some((share, sums));
         }
         self.instruments.micro.count += 1;
         self.instruments.micro.seen |= self.instruments.micro.count >= 2;
@@ -66,8 +70,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
 
     /// Whether a policy compares a small with a large batch.
     pub(super) fn compares_batches(&self) -> bool {
-        let statistics = self.tracker.statistics();
-        statistics.contains(Statistic::TwoBatchSignal) || statistics.contains(Statistic::TwoBatchNoise)
+        self.reads(Statistic::TwoBatchSignal) || self.reads(Statistic::TwoBatchNoise)
     }
 
     /// Checks, before anything is updated, that there are batches to compare where a policy does.

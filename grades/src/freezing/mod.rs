@@ -4,11 +4,14 @@ mod accessors;
 mod build;
 mod clip;
 mod cool;
+mod digest;
+mod followers;
 mod hold;
 mod instruments;
 mod measure;
 mod memory;
 mod micro;
+mod reading;
 mod settings;
 
 pub use memory::Memory;
@@ -21,8 +24,11 @@ use crate::optim::InnerOptimizer;
 use crate::parameters::{ParamId, Parameters};
 use crate::{Error, FreezeTracker, Result, StepObserver, StepReport};
 use cool::Factors;
+use digest::Digested;
+use followers::Followers;
 use instruments::Instruments;
-use measure::Measured;
+use measure::Scale;
+use reading::{Clipped, Reading};
 
 /// Wraps an optimizer and freezes each component of the model once its policy says that it has converged.
 ///
@@ -83,12 +89,24 @@ pub struct FreezingOptimizer<O> {
     active: Vec<ParamId>,
     /// Those that were frozen.
     held: Vec<ParamId>,
-    /// Sums taken of the present gradients, before a clip changed them.
-    measured: Option<Measured>,
+    /// Sums taken of the present gradients before a clip changed them.
+    clipped: Option<Clipped>,
+    /// Whether what a step measures is read at the next one.
+    reads_late: bool,
+    /// What the last step measured, where it is read late.
+    pending: Option<Reading>,
+    /// What became of it, until a report tells of it.
+    caught_up: Option<Digested>,
     /// What is kept for statistics that need more than the present gradients.
     instruments: Instruments,
     /// The factors on learning rates that the inner optimizer was last told.
     factors: Factors,
+    /// What belongs to no component and follows those of its block.
+    followers: Followers,
+    /// Bytes that freezes gave back since the device was last handed its reserve.
+    released: u64,
+    /// The share of the memory that must have been given back before that is done.
+    empty_cache: f64,
     steps: u64,
     observers: Vec<Box<dyn StepObserver>>,
     observer_errors: Vec<Error>,
@@ -97,33 +115,48 @@ pub struct FreezingOptimizer<O> {
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Applies an update to all that is active, then freezes what has converged.
     ///
+    /// # When the device is not the CPU
+    ///
+    /// Statistics are summed on the device and sent to the host while it works on; they are read at the next step,
+    /// before its update. So the decision taken from step t holds from step t + 1 on as on the CPU, but its events, its
+    /// statistics and the norm of its gradients are in the report of step t + 1.
+    ///
     /// # Errors
     ///
     /// [`Error::Unsupported`] when a policy compares two batches and no step so far had two micro-batches, and
     /// [`Error::Torch`] when libtorch refuses. [`steps`](Self::steps) tells whether the update was applied: not when
     /// it was refused itself, or what goes before it.
     pub fn step(&mut self) -> Result<StepReport> {
+        self.step_scaled(&Scale::One)
+    }
+
+    fn step_scaled(&mut self, scale: &Scale) -> Result<StepReport> {
+        self.catch_up()?;
         if self.tracker.all_frozen() {
-            return Ok(self.report(self.steps));
+            let mut report = self.report(self.steps);
+            self.tell_caught_up(&mut report);
+            return Ok(report);
         }
         let step = self.steps + 1;
         self.check_micro_batches(step)?;
         self.hold_frozen()?;
         self.cool(step)?;
-        let measured = self.measure(step)?;
-        self.inner.step()?;
+        let reading = self.update(step, scale)?;
         self.steps = step;
-        self.follow(measured.as_ref())?;
 
         let mut report = self.report(step);
         report.applied = true;
-        report.grad_norm = measured.as_ref().and_then(|measured| measured.norm);
-        report.events = self.tracker.finish_cooling(step);
-        self.act_on(&report.events)?;
-        if let Some(snapshot) = self.snapshot(step, measured.as_ref())? {
-            let check = self.tracker.check(&snapshot);
-            self.act_on(&check.events)?;
-            report.take_check(check, snapshot, &self.tracker);
+        self.tell_caught_up(&mut report);
+        let cooled = self.tracker.finish_cooling(step);
+        self.act_on(&cooled)?;
+        report.events.extend(cooled);
+        match reading {
+            Some(reading) if self.reads_late => self.pending = Some(reading),
+            Some(reading) => {
+                let digested = self.digest(reading, false)?;
+                self.tell(digested, &mut report);
+            }
+            None => {}
         }
         report.take_counts(&self.tracker);
         self.instruments.micro.reset();
@@ -155,13 +188,18 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// As [`backward_step`](Self::backward_step), with the gradients scaled so that their common L2 norm is at most
     /// `max`.
     ///
+    /// The factor is that of [`clip_grad_norm`](Self::clip_grad_norm). One pass over the gradients gives the norm and the
+    /// statistics, and the update takes the factor in, so the gradients that are held afterwards may be unscaled. In
+    /// half precision the scaled gradient is not rounded to the parameter's kind.
+    ///
     /// # Errors
     ///
     /// As [`backward_step`](Self::backward_step).
     pub fn backward_step_clip_norm(&mut self, loss: &Tensor, max: f64) -> Result<StepReport> {
+        clip::check_limit(max)?;
         self.backward(loss)?;
-        self.clip_grad_norm(max)?;
-        self.step()
+        let scale = self.scale_to_norm(max)?;
+        self.step_scaled(&scale)
     }
 
     /// Makes all gradients undefined.
@@ -170,7 +208,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     ///
     /// [`Error::Torch`] when libtorch refuses.
     pub fn zero_grad(&mut self) -> Result<()> {
-        if self.measured.take().is_some() {
+        if self.clipped.take().is_some() {
             // A clip measured gradients that no step took.
             self.instruments.gradients.forget_all();
         }
@@ -196,6 +234,12 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         report.learning_rate = self.inner.lr();
         report.take_counts(&self.tracker);
         report
+    }
+
+    fn tell_caught_up(&mut self, report: &mut StepReport) {
+        if let Some(digested) = self.caught_up.take() {
+            self.tell(digested, report);
+        }
     }
 
     fn observe(&mut self, report: &StepReport) {

@@ -1,16 +1,16 @@
-//! Parameters that one call of a fused kernel updates: of one device, kind, group and learning rate.
+//! Parameters that one call of a kernel updates: of one device, kind, group and learning rate.
 
 use tch::{Device, Kind, Tensor};
 
 use super::Implementation;
 use crate::Result;
 use crate::parameters::{ParamId, Parameter};
-use crate::torch::fused::Operation;
+use crate::torch::update::{Kernel, Operation};
 
 /// The members of one call, in the order of their names.
 pub(super) struct Batch {
     pub(super) group: usize,
-    pub(super) fused: bool,
+    pub(super) kernel: Kernel,
     /// The factor on the group's learning rate.
     pub(super) factor: f64,
     pub(super) members: Vec<ParamId>,
@@ -30,16 +30,16 @@ pub(super) fn batches<'a>(
     for (id, parameter, factor) in parameters {
         let tensor = parameter.tensor();
         let (device, kind, group) = (parameter.device(), parameter.kind(), parameter.group());
-        let fused = implementation == Implementation::Fused && operation.takes(tensor)?;
+        let kernel = operation.kernel(tensor, implementation)?;
         let fits = |batch: &Batch| {
-            (batch.device, batch.kind, batch.group, batch.fused, batch.factor)
-                == (device, kind, group, fused, factor)
+            (batch.device, batch.kind, batch.group, batch.kernel, batch.factor)
+                == (device, kind, group, kernel, factor)
         };
         let index = list.iter().position(fits).unwrap_or(list.len());
         if index == list.len() {
             list.push(Batch {
                 group,
-                fused,
+                kernel,
                 factor,
                 members: Vec::new(),
                 parameters: Vec::new(),

@@ -1,6 +1,6 @@
 //! A boxed optimizer is one, so that it can be chosen at run time.
 
-use super::{InnerOptimizer, MomentRates};
+use super::{InnerOptimizer, MomentRates, StepRequest, StepSums};
 use crate::Result;
 use crate::parameters::{ParamId, Parameters};
 
@@ -21,6 +21,10 @@ impl<O: InnerOptimizer + ?Sized> InnerOptimizer for Box<O> {
         (**self).step()
     }
 
+    fn step_measured(&mut self, request: &StepRequest<'_>, sums: &mut StepSums) -> Result<()> {
+        (**self).step_measured(request, sums)
+    }
+
     fn release(&mut self, parameters: &[ParamId]) -> Result<()> {
         (**self).release(parameters)
     }
@@ -33,16 +37,8 @@ impl<O: InnerOptimizer + ?Sized> InnerOptimizer for Box<O> {
         (**self).moment_rates(parameters)
     }
 
-    fn moment_squares(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
-        (**self).moment_squares(parameters)
-    }
-
     fn gradient_decays(&self, parameters: &[ParamId]) -> Result<Vec<f64>> {
         (**self).gradient_decays(parameters)
-    }
-
-    fn update_sums(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
-        (**self).update_sums(parameters)
     }
 
     fn is_adjustable(&self) -> bool {
@@ -87,5 +83,9 @@ impl<O: InnerOptimizer + ?Sized> InnerOptimizer for Box<O> {
 
     fn state_bytes(&self) -> Option<u64> {
         (**self).state_bytes()
+    }
+
+    fn master_bytes(&self) -> u64 {
+        (**self).master_bytes()
     }
 }

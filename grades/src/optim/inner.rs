@@ -2,7 +2,9 @@
 
 use std::fmt::Debug;
 
+use super::{GradScale, StepRequest, StepSums};
 use crate::parameters::{ParamId, Parameters};
+use crate::torch::gradients;
 use crate::{Error, Result};
 
 /// Applies updates to parameters from their gradients, and never decides what is frozen.
@@ -42,6 +44,31 @@ pub trait InnerOptimizer: Debug + Send {
     /// [`Error::Torch`](crate::Error::Torch) when libtorch refuses, such as for a sparse gradient.
     fn step(&mut self) -> Result<()>;
 
+    /// As [`step`](Self::step), with gradients scaled first, and with sums taken of what the policies read.
+    ///
+    /// Unless an optimizer does it in the pass that updates, as [`Adam`](super::Adam) and [`Sgd`](super::Sgd) do, gradients
+    /// are summed, then scaled in place, then applied.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step), and [`Error::Unsupported`](crate::Error::Unsupported) when sums of moments or updates are
+    /// wanted and [`has_moments`](Self::has_moments) is false.
+    fn step_measured(&mut self, request: &StepRequest<'_>, sums: &mut StepSums) -> Result<()> {
+        if request.wanted.is_of_state() {
+            return Err(unsupported(self.name(), "reading its moments and updates"));
+        }
+        sums.add_gradients(request.parameters, request.measured, request.wanted.gradients)?;
+        if !request.scale.is_one() {
+            let active = request.active.iter().filter_map(|id| request.parameters.get(*id));
+            let tensors: Vec<&tch::Tensor> = active.map(|parameter| parameter.tensor()).collect();
+            match request.scale {
+                GradScale::Factor(factor) => gradients::scale(&tensors, factor)?,
+                GradScale::Divisor(divisor) => gradients::divide(&tensors, divisor)?,
+            }
+        }
+        self.step()
+    }
+
     /// Forgets parameters: they are not updated any more and their state is freed, where the optimizer can.
     ///
     /// Releasing one twice does nothing.
@@ -51,8 +78,8 @@ pub trait InnerOptimizer: Debug + Send {
     /// [`Error::Unknown`](crate::Error::Unknown) for an id that was not bound.
     fn release(&mut self, parameters: &[ParamId]) -> Result<()>;
 
-    /// Whether it averages gradients, and [`moment_rates`](Self::moment_rates),
-    /// [`moment_squares`](Self::moment_squares) and [`update_sums`](Self::update_sums) tell of it.
+    /// Whether it averages gradients: then [`moment_rates`](Self::moment_rates) tells how, and
+    /// [`step_measured`](Self::step_measured) sums moments and updates.
     fn has_moments(&self) -> bool {
         false
     }
@@ -67,16 +94,6 @@ pub trait InnerOptimizer: Debug + Send {
         Err(unsupported(self.name(), "reading its moments"))
     }
 
-    /// Σm² of the averages after the last step; `None` for a parameter without one.
-    ///
-    /// # Errors
-    ///
-    /// As [`moment_rates`](Self::moment_rates).
-    fn moment_squares(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
-        let _ = parameters;
-        Err(unsupported(self.name(), "reading its moments"))
-    }
-
     /// What the next step adds to these parameters' gradients before it averages them, as a share of the parameters:
     /// weight decay, where it acts through the gradient.
     ///
@@ -85,17 +102,6 @@ pub trait InnerOptimizer: Debug + Send {
     /// [`Error::Unknown`](crate::Error::Unknown) for an id that was not bound.
     fn gradient_decays(&self, parameters: &[ParamId]) -> Result<Vec<f64>> {
         Ok(vec![0.0; parameters.len()])
-    }
-
-    /// Σ|ΔW| ÷ lr of the last update of these parameters, decoupled weight decay left out; `None` for a parameter that has had
-    /// none.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unsupported`](crate::Error::Unsupported) unless [`has_moments`](Self::has_moments).
-    fn update_sums(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
-        let _ = parameters;
-        Err(unsupported(self.name(), "reading its updates"))
     }
 
     /// Whether [`set_lr_factors`](Self::set_lr_factors) and [`readmit`](Self::readmit) work.
@@ -173,8 +179,13 @@ pub trait InnerOptimizer: Debug + Send {
     /// The learning rate of the first group, `None` where it cannot be read.
     fn lr(&self) -> Option<f64>;
 
-    /// The bytes of state that are allocated now, `None` where that cannot be known.
+    /// The bytes of state that are allocated now, master copies left out; `None` where that cannot be known.
     fn state_bytes(&self) -> Option<u64>;
+
+    /// The bytes of master copies of weights that are allocated now.
+    fn master_bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// How an optimizer averages a parameter's gradients: m ← decay·m + gain·g.

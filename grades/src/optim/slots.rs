@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use tch::Tensor;
 
+use super::batches::Batch;
 use super::tch_optimizer::unknown_parameter;
+use super::{StepRequest, Wanted};
 use crate::Result;
 use crate::parameters::{ParamId, Parameter, Parameters};
 use crate::torch::{gradients, identity};
@@ -25,7 +27,12 @@ pub(super) struct Slots<S> {
     factors: Vec<f64>,
     /// The own id of each id of the caller.
     bound: Vec<ParamId>,
+    /// The caller's id of each own id, where it has one.
+    callers: Vec<Option<ParamId>>,
 }
+
+/// Set in what is wanted of a parameter that is measured at all.
+const MEASURED: u8 = 128;
 
 impl<S> Slots<S> {
     /// The caller's ids are the optimizer's own until [`bind`](Self::bind) is called.
@@ -33,7 +40,8 @@ impl<S> Slots<S> {
         let slots = parameters.ids().map(|_| Slot::Waiting).collect();
         let factors = vec![1.0; parameters.len()];
         let bound = parameters.ids().collect();
-        Slots { parameters, slots, factors, bound }
+        let callers = parameters.ids().map(Some).collect();
+        Slots { parameters, slots, factors, bound, callers }
     }
 
     pub(super) fn parameters(&self) -> &Parameters {
@@ -52,7 +60,32 @@ impl<S> Slots<S> {
                 })
             })
             .collect::<Result<_>>()?;
+        self.callers = vec![None; self.parameters.len()];
+        for ((caller, _), own) in callers.iter().zip(&self.bound) {
+            self.callers[own.index()] = Some(caller);
+        }
         Ok(())
+    }
+
+    /// What is wanted of each own parameter, as bits of `csrc/update.h`; 0 for those that are not measured.
+    pub(super) fn wants(&self, request: &StepRequest<'_>) -> Result<Vec<u8>> {
+        if request.measured.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Wanted { gradients, averaged, moments, updates } = request.wanted;
+        let bits = [gradients, averaged, moments, updates].into_iter().zip([1, 2, 4, 8]);
+        let bits = bits.filter(|(wanted, _)| *wanted).fold(MEASURED, |all, (_, bit)| all | bit);
+        let mut wants = vec![0; self.parameters.len()];
+        for id in self.own(request.measured)? {
+            wants[id.index()] = bits;
+        }
+        Ok(wants)
+    }
+
+    /// The members of a batch that are measured: the caller's id and the place in the batch.
+    pub(super) fn measured(&self, batch: &Batch, want: &[u8]) -> Vec<(ParamId, usize)> {
+        let members = batch.members.iter().enumerate().zip(want).filter(|(_, want)| **want != 0);
+        members.filter_map(|((index, id), _)| Some((self.callers[id.index()]?, index))).collect()
     }
 
     /// Drops the state of parameters that the caller names by its ids, all or, on an error, none.

@@ -15,8 +15,12 @@ impl Wide {
         Ok(Wide { tensor, copied })
     }
 
-    /// Writes the value back into the tensor it was taken from, rounded to its kind.
+    /// Writes the value, rounded to its kind, into the tensor it was taken from or a copy of which it was taken from.
     pub(super) fn store(&self, into: &Tensor) -> Result<(), TchError> {
-        if self.copied { into.shallow_clone().f_copy_(&self.tensor) } else { Ok(()) }
+        if self.copied || self.tensor.kind() != into.kind() {
+            into.shallow_clone().f_copy_(&self.tensor)
+        } else {
+            Ok(())
+        }
     }
 }

@@ -5,8 +5,9 @@
 
 use std::borrow::Borrow;
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
+use super::Norms;
 use super::ffi;
 use crate::Result;
 
@@ -39,25 +40,61 @@ pub struct GradientSums {
 /// # Ok::<(), grades::Error>(())
 /// ```
 pub fn sums<T: Borrow<Tensor>>(parameters: &[T]) -> Result<Vec<Option<GradientSums>>> {
-    let (absolute, squares, defined) = ffi::gradient_sums(parameters)?;
+    if parameters.iter().all(|parameter| is_on_cpu(parameter.borrow())) {
+        return on_cpu(parameters, true);
+    }
+    let defined = defined(parameters)?;
+    let there: Vec<&Tensor> =
+        parameters.iter().zip(&defined).filter(|(_, defined)| **defined).map(|(t, _)| t.borrow()).collect();
+    let mut sums = anywhere(&there, true)?.into_iter();
+    Ok(defined.into_iter().map(|defined| if defined { sums.next() } else { None }).collect())
+}
+
+/// The same sums of tensors themselves, such as an optimizer's moments; all must be defined.
+pub(crate) fn sums_of_tensors<T: Borrow<Tensor>>(tensors: &[T]) -> Result<Vec<GradientSums>> {
+    let tensors: Vec<&Tensor> = tensors.iter().map(Borrow::borrow).collect();
+    anywhere(&tensors, false)
+}
+
+pub(crate) fn is_on_cpu(tensor: &Tensor) -> bool {
+    tensor.device() == Device::Cpu
+}
+
+/// The sums of tensors on the CPU, or of parameters' gradients where there are some.
+fn on_cpu<T: Borrow<Tensor>>(tensors: &[T], of_gradients: bool) -> Result<Vec<Option<GradientSums>>> {
+    let (absolute, squares, defined) = ffi::sums(tensors, of_gradients)?;
     let sums =
         absolute.into_iter().zip(squares).map(|(absolute, squares)| GradientSums { absolute, squares });
     Ok(sums.zip(defined).map(|(sums, defined)| (defined != 0).then_some(sums)).collect())
 }
 
-/// The same sums of tensors themselves, such as an optimizer's moments; all must be defined.
-pub(crate) fn sums_of_tensors<T: Borrow<Tensor>>(tensors: &[T]) -> Result<Vec<GradientSums>> {
-    let (absolute, squares) = ffi::tensor_sums(tensors)?;
-    let sums =
-        absolute.into_iter().zip(squares).map(|(absolute, squares)| GradientSums { absolute, squares });
-    Ok(sums.collect())
-}
-
-/// The sums of those tensors that are there.
-pub(crate) fn sums_where_defined(tensors: &[Option<&Tensor>]) -> Result<Vec<Option<GradientSums>>> {
-    let there: Vec<&Tensor> = tensors.iter().flatten().copied().collect();
-    let mut sums = sums_of_tensors(&there)?.into_iter();
-    Ok(tensors.iter().map(|tensor| tensor.and_then(|_| sums.next())).collect())
+/// The sums of tensors, or of gradients that are all defined, device by device.
+fn anywhere(tensors: &[&Tensor], of_gradients: bool) -> Result<Vec<GradientSums>> {
+    let mut found = vec![GradientSums { absolute: 0.0, squares: 0.0 }; tensors.len()];
+    let mut left: Vec<usize> = (0..tensors.len()).collect();
+    while let Some(first) = left.first() {
+        let device = tensors[*first].device();
+        let (here, other) = left.into_iter().partition(|index| tensors[*index].device() == device);
+        left = other;
+        let here: Vec<usize> = here;
+        let list: Vec<&Tensor> = here.iter().map(|index| tensors[*index]).collect();
+        if device == Device::Cpu {
+            for (index, sums) in here.iter().zip(on_cpu(&list, of_gradients)?) {
+                found[*index] = sums.unwrap_or(found[*index]);
+            }
+            continue;
+        }
+        let mut norms = Norms::new()?;
+        norms.add(&list, of_gradients, 1)?;
+        norms.add(&list, of_gradients, 2)?;
+        norms.send()?;
+        let values = norms.read(false)?;
+        let (absolute, second) = values.split_at(here.len());
+        for (index, (absolute, norm)) in here.iter().zip(absolute.iter().zip(second)) {
+            found[*index] = GradientSums { absolute: *absolute, squares: norm * norm };
+        }
+    }
+    Ok(found)
 }
 
 /// Whether each parameter has a gradient.
@@ -97,6 +134,11 @@ pub fn undefine<T: Borrow<Tensor>>(parameters: &[T]) -> Result<()> {
 /// [`Error::Torch`](crate::Error::Torch) for a sparse gradient.
 pub fn scale<T: Borrow<Tensor>>(parameters: &[T], factor: f64) -> Result<()> {
     ffi::scale_gradients(parameters, factor)
+}
+
+/// Divides gradients by an f32 scalar on their device, in place and without waiting for it.
+pub(crate) fn divide<T: Borrow<Tensor>>(parameters: &[T], divisor: &Tensor) -> Result<()> {
+    ffi::divide_gradients(parameters, divisor)
 }
 
 /// Clamps every element of the gradients to `-limit ..= limit`, in place (`torch.nn.utils.clip_grad_value_`).

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::ffi;
-use super::fused::Operation;
+use super::update::Operation;
 use crate::Result;
 
 /// Which libtorch is loaded and what it can do, as [`torch_info`] finds it.

@@ -1,12 +1,14 @@
 //! What libtorch can do and tch does not bind: gradients that become undefined, sums over many gradients at
-//! once, the fused optimizer kernels, and facts about the library that is loaded.
+//! once, the optimizer kernels, and facts about the library that is loaded.
 
 mod ffi;
-pub(crate) mod fused;
 pub mod gradients;
 mod info;
+pub(crate) mod update;
 
 pub use info::{FusedKernel, TorchInfo, host_syncs, torch_info};
+
+pub(crate) use ffi::{Norms, empty_cache};
 
 use tch::Tensor;
 

@@ -1,5 +1,7 @@
 //! Parameters and gradients in closed form.
 
+use grades::optim::{GradScale, StepRequest, Wanted};
+use grades::parameters::{ParamId, Parameters};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -40,4 +42,9 @@ pub(crate) fn elements(tensor: &Tensor) -> Vec<f64> {
 pub(crate) fn distance(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs() / (1.0 + b.abs())).fold(0.0, f64::max)
+}
+
+/// A request to sum what is wanted of these parameters.
+pub(crate) fn request<'a>(parameters: &'a Parameters, ids: &'a [ParamId], wanted: Wanted) -> StepRequest<'a> {
+    StepRequest { parameters, active: ids, measured: ids, wanted, scale: GradScale::Factor(1.0) }
 }

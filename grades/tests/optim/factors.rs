@@ -1,14 +1,18 @@
 //! Factors on learning rates, readmission, and what optimizers tell of their moments.
 
 use grades::Error;
-use grades::optim::{AdamConfig, Implementation, InnerOptimizer, MomentRates, SgdConfig};
+use grades::optim::{
+    AdamConfig, Implementation, InnerOptimizer, MomentRates, SgdConfig, StepSums, Wanted,
+};
 use grades::parameters::{ParamId, Parameters};
 use tch::nn::{OptimizerConfig, VarStore};
 use tch::{Kind, Tensor};
 
-use crate::common::{add, devices, distance, elements, give, values};
+use crate::common::{add, devices, distance, elements, give, request, values};
 
 const LR: f64 = 0.05;
+const IMPLEMENTATIONS: [Implementation; 3] =
+    [Implementation::Fused, Implementation::Libtorch, Implementation::Reference];
 
 /// Three parameters of two kinds in two groups, and what moves them.
 struct Setup {
@@ -22,7 +26,7 @@ struct Setup {
 fn setups(group_of_b: usize) -> Vec<Setup> {
     let mut list = Vec::new();
     for device in devices() {
-        for implementation in [Implementation::Fused, Implementation::Reference] {
+        for implementation in IMPLEMENTATIONS {
             for name in ["adam", "adamw", "amsgrad", "sgd", "nesterov", "plain"] {
                 let vs = VarStore::new(device);
                 let tensors = vec![
@@ -55,11 +59,23 @@ fn setups(group_of_b: usize) -> Vec<Setup> {
 }
 
 impl Setup {
-    fn step(&mut self, step: i64) {
+    /// Applies a step and sums what is wanted of these.
+    fn measured(&mut self, ids: &[ParamId], wanted: Wanted) -> StepSums {
+        let mut sums = StepSums::new(self.parameters.len());
+        self.optimizer.step_measured(&request(&self.parameters, ids, wanted), &mut sums).unwrap();
+        sums.read().unwrap();
+        sums
+    }
+
+    fn give(&self, step: i64) {
         for (index, tensor) in (0..).zip(&self.tensors) {
             let gradient = |i: i64| ((i * 7 + step * 3 + index) % 11) as f64 / 11.0 - 0.4;
             give(tensor, &values(&tensor.size(), tensor.kind(), tensor.device(), gradient));
         }
+    }
+
+    fn step(&mut self, step: i64) {
+        self.give(step);
         self.optimizer.step().unwrap();
     }
 
@@ -155,8 +171,10 @@ fn an_unknown_id_changes_nothing() {
     assert!(matches!(optimizer.set_lr_factors(&[(a, 0.0), (foreign, 0.0)]), Err(Error::Unknown { .. })));
     assert!(matches!(optimizer.readmit(&[a, foreign]), Err(Error::Unknown { .. })));
     assert!(matches!(optimizer.moment_rates(&[foreign]), Err(Error::Unknown { .. })));
-    assert!(matches!(optimizer.moment_squares(&[foreign]), Err(Error::Unknown { .. })));
-    assert!(matches!(optimizer.update_sums(&[foreign]), Err(Error::Unknown { .. })));
+    let unknown = [foreign];
+    let request = request(&setup.parameters, &unknown, Wanted::default());
+    let mut sums = StepSums::new(setup.parameters.len());
+    assert!(matches!(optimizer.step_measured(&request, &mut sums), Err(Error::Unknown { .. })));
     assert!(matches!(optimizer.gradient_decays(&[foreign]), Err(Error::Unknown { .. })));
     let before = elements(&setup.tensors[0]);
     setup.step(1);
@@ -174,9 +192,9 @@ fn moments_and_updates_are_told_of_parameters_that_have_some() {
             (momentum, true),
             "{name}"
         );
-        let none = vec![None; 3];
-        assert_eq!(setup.optimizer.moment_squares(&ids).unwrap(), none, "{name}");
-        assert_eq!(setup.optimizer.update_sums(&ids).unwrap(), none, "{name}");
+        let wanted = Wanted { moments: true, updates: true, ..Wanted::default() };
+        let empty = setup.measured(&ids, wanted);
+        assert!(ids.iter().all(|id| empty.moments(*id).is_none() && empty.updates(*id).is_none()), "{name}");
         assert!(setup.optimizer.moment_rates(&ids).unwrap().iter().all(Option::is_none), "{name}");
         let decay = if name.starts_with("adam,") || !name.starts_with('a') { 0.3 } else { 0.0 };
         assert_eq!(setup.optimizer.gradient_decays(&ids).unwrap(), [decay; 3], "{name}");
@@ -185,27 +203,26 @@ fn moments_and_updates_are_told_of_parameters_that_have_some() {
         }
         setup.step(1);
         let before: Vec<Vec<f64>> = setup.tensors.iter().map(elements).collect();
-        setup.step(2);
+        setup.give(2);
+        let asked = [ids[1], ids[0]];
+        let sums = setup.measured(&asked, wanted);
         let rates = match name.starts_with('a') {
             true => MomentRates { decay: 0.9, gain: 1.0 - 0.9, first_gain: 1.0 - 0.9 },
             false => MomentRates { decay: 0.9, gain: 1.0, first_gain: 1.0 },
         };
         assert_eq!(setup.optimizer.moment_rates(&ids).unwrap(), vec![Some(rates); 3], "{name}");
-        // In the order that was asked for.
-        let asked = [ids[1], ids[0]];
-        let updates = setup.optimizer.update_sums(&asked).unwrap();
         let decoupled = if name.starts_with("adamw") { 0.3 } else { 0.0 };
         let decoupled = if name.starts_with("amsgrad") { 0.01 } else { decoupled };
-        for (place, index) in [(0, 1), (1, 0)] {
+        for index in [1, 0] {
             let now = elements(&setup.tensors[index]);
             let kept = 1.0 - LR * decoupled;
             let moved: f64 =
                 now.iter().zip(&before[index]).map(|(now, then)| (then * kept - now).abs()).sum();
-            let found = updates[place].unwrap();
+            let found = sums.updates(ids[index]).unwrap();
             assert!(distance(&[found], &[moved / LR]) < 1e-4, "{name}: {found} is not {}", moved / LR);
         }
-        let squares = setup.optimizer.moment_squares(&asked).unwrap();
-        assert!(squares.iter().all(|squares| squares.is_some_and(|squares| squares > 0.0)), "{name}");
+        assert!(asked.iter().all(|id| sums.moments(*id).is_some_and(|squares| squares > 0.0)), "{name}");
+        assert!(sums.moments(ids[2]).is_none() && sums.updates(ids[2]).is_none(), "{name}: not asked for");
     }
 }
 
@@ -225,7 +242,13 @@ fn tchs_optimizers_refuse_with_the_alternatives() {
     told(optimizer.set_lr_factors(&[(ids[0], 0.5)]).unwrap_err());
     told(optimizer.readmit(&ids).unwrap_err());
     told(optimizer.moment_rates(&ids).unwrap_err());
-    told(optimizer.moment_squares(&ids).unwrap_err());
-    told(optimizer.update_sums(&ids).unwrap_err());
+    for wanted in [
+        Wanted { moments: true, ..Wanted::default() },
+        Wanted { updates: true, ..Wanted::default() },
+        Wanted { averaged: true, ..Wanted::default() },
+    ] {
+        let mut sums = StepSums::new(1);
+        told(optimizer.step_measured(&request(&parameters, &ids, wanted), &mut sums).unwrap_err());
+    }
     assert_eq!(optimizer.gradient_decays(&ids).unwrap(), [0.0]);
 }

@@ -15,6 +15,7 @@ const SHAPES: [(&str, &[i64]); 2] = [("a.weight", &[3, 5]), ("b.bias", &[7])];
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Subject {
     Fused,
+    Libtorch,
     Reference,
     Tch,
 }
@@ -43,6 +44,7 @@ fn build(case: &Value, subject: Subject, vs: &VarStore) -> Box<dyn InnerOptimize
     let flag = |key: &str| options[key].as_bool().unwrap_or(false);
     let implementation = match subject {
         Subject::Reference => Implementation::Reference,
+        Subject::Libtorch => Implementation::Libtorch,
         _ => Implementation::Fused,
     };
     let (lr, wd) = (0.05, number("weight_decay", 0.0));
@@ -131,6 +133,11 @@ fn run_all(subject: Subject) {
 #[test]
 fn fused_is_pytorch() {
     run_all(Subject::Fused);
+}
+
+#[test]
+fn libtorch_is_pytorch() {
+    run_all(Subject::Libtorch);
 }
 
 #[test]

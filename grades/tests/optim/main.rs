@@ -8,6 +8,7 @@ mod factors;
 mod golden;
 mod gradients;
 mod inner;
+mod measured;
 mod parameters;
 mod properties;
 mod release;

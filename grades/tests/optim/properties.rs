@@ -24,7 +24,7 @@ fn shapes() -> impl Strategy<Value = Shapes> {
 }
 
 fn kinds() -> impl Strategy<Value = Kind> {
-    prop::sample::select(vec![Kind::Float, Kind::Double, Kind::BFloat16])
+    prop::sample::select(vec![Kind::Float, Kind::Double, Kind::BFloat16, Kind::Half])
 }
 
 /// Runs both on the same gradients, some of which are missing, and compares all parameters.
@@ -34,7 +34,7 @@ fn compare(
     build: impl Fn(&VarStore, Implementation) -> Box<dyn InnerOptimizer>,
 ) -> Result<(), TestCaseError> {
     let device = Device::Cpu;
-    let runs = [Implementation::Fused, Implementation::Reference].map(|implementation| {
+    let runs = [Implementation::Fused, Implementation::Libtorch, Implementation::Reference].map(|implementation| {
         let vs = VarStore::new(device);
         let tensors: Vec<Tensor> = (0..)
             .zip(shapes)
@@ -54,9 +54,11 @@ fn compare(
         }
         tensors.iter().map(elements).collect::<Vec<_>>()
     });
-    for (fused, reference) in runs[0].iter().zip(&runs[1]) {
-        let found = distance(fused, reference);
-        prop_assert!(found <= tolerance(kind), "{kind:?}: {found:e}");
+    for run in &runs[..2] {
+        for (fused, reference) in run.iter().zip(&runs[2]) {
+            let found = distance(fused, reference);
+            prop_assert!(found <= tolerance(kind), "{kind:?}: {found:e}");
+        }
     }
     Ok(())
 }

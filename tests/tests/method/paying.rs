@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use grades::optim::{AdamConfig, InnerOptimizer, MomentRates};
+use grades::optim::{AdamConfig, InnerOptimizer, MomentRates, StepRequest, StepSums, Wanted};
 use grades::parameters::{ParamId, Parameters};
 use grades::{FreezingOptimizer, Result, Statistic};
 
@@ -141,14 +141,16 @@ impl<O: InnerOptimizer> InnerOptimizer for Asked<O> {
         self.0.moment_rates(parameters)
     }
 
-    fn moment_squares(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
-        self.note("squares");
-        self.0.moment_squares(parameters)
-    }
-
-    fn update_sums(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
-        self.note("updates");
-        self.0.update_sums(parameters)
+    fn step_measured(&mut self, request: &StepRequest<'_>, sums: &mut StepSums) -> Result<()> {
+        let Wanted { gradients, averaged, moments, updates } = request.wanted;
+        for (wanted, name) in
+            [(gradients, "gradients"), (averaged, "averaged"), (moments, "moments"), (updates, "updates")]
+        {
+            if wanted {
+                self.note(name);
+            }
+        }
+        self.0.step_measured(request, sums)
     }
 
     fn lr(&self) -> Option<f64> {
@@ -162,11 +164,18 @@ impl<O: InnerOptimizer> InnerOptimizer for Asked<O> {
 
 #[test]
 fn the_optimizers_state_is_read_at_checks_only_and_only_when_a_policy_asks() {
+    let gradients = ["gradients"; 2];
     for (statistic, expected) in [
-        (Statistic::GradL1, &[][..]),
-        (Statistic::UpdateMeanAbs, &["updates", "updates"]),
-        // The rates are numbers; the sum over the moments is read at the two checks of four steps.
-        (Statistic::SignalFraction, &["rates", "rates", "squares", "rates", "rates", "squares"]),
+        (Statistic::GradL1, &gradients[..]),
+        (Statistic::UpdateMeanAbs, &["gradients", "updates", "gradients", "updates"]),
+        // Gradients are followed from step to step; the moments are summed at the two checks of four steps.
+        (
+            Statistic::SignalFraction,
+            &[
+                "gradients", "rates", "gradients", "moments", "rates", "gradients", "rates", "gradients",
+                "moments", "rates",
+            ],
+        ),
     ] {
         let rig = Rig::new();
         let asked = Arc::default();

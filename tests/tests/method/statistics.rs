@@ -7,7 +7,8 @@ use tch::nn::VarStore;
 use crate::support::{COMPONENTS, Rig, Told, assert_near, flat, value};
 
 const LR: f64 = 1e-2;
-const IMPLEMENTATIONS: [Implementation; 2] = [Implementation::Fused, Implementation::Reference];
+const IMPLEMENTATIONS: [Implementation; 3] =
+    [Implementation::Fused, Implementation::Libtorch, Implementation::Reference];
 
 fn change(now: &[f64], before: &[f64]) -> f64 {
     now.iter().zip(before).map(|(now, before)| (now - before).abs()).sum()

@@ -4,7 +4,7 @@ use tch::nn::VarStore;
 
 use super::{Adam, Decay};
 use crate::Result;
-use crate::optim::Implementation;
+use crate::optim::{HalfPrecision, Implementation};
 use crate::optim::validate::Ranges;
 use crate::parameters::Parameters;
 
@@ -35,6 +35,7 @@ pub struct AdamConfig {
     pub(super) wd: f64,
     pub(super) eps: f64,
     pub(super) amsgrad: bool,
+    pub(super) half_precision: HalfPrecision,
     pub(super) implementation: Implementation,
 }
 
@@ -48,6 +49,7 @@ impl AdamConfig {
             wd: 0.0,
             eps: 1e-8,
             amsgrad: false,
+            half_precision: HalfPrecision::default(),
             implementation: Implementation::default(),
         }
     }
@@ -85,6 +87,12 @@ impl AdamConfig {
     /// Whether to divide by the largest second moment so far (Reddi et al., 2018).
     pub fn amsgrad(mut self, amsgrad: bool) -> Self {
         self.amsgrad = amsgrad;
+        self
+    }
+
+    /// What is kept for bf16 and f16 parameters; as PyTorch does unless told otherwise.
+    pub fn half_precision(mut self, half_precision: HalfPrecision) -> Self {
+        self.half_precision = half_precision;
         self
     }
 

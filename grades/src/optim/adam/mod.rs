@@ -11,15 +11,14 @@ pub use config::AdamConfig;
 
 use super::batches::{Batch, batches};
 use super::groups::Groups;
+use super::passes::Measuring;
 use super::slots::{Slots, bytes};
 use super::validate::Ranges;
 use super::wide::Wide;
-use super::{InnerOptimizer, MomentRates};
+use super::{GradScale, InnerOptimizer, MomentRates, StepRequest, StepSums};
 use crate::parameters::{ParamId, Parameter, Parameters};
-use crate::torch::fused::Operation;
-use crate::torch::gradients;
+use crate::torch::update::{AdamCall, Kernel, Operation, Route, adam};
 use crate::{Error, Result};
-use kernel::{Lists, Numbers};
 
 /// [`Adam`] built from [`AdamConfig::adamw`].
 pub type AdamW = Adam;
@@ -33,10 +32,15 @@ pub(super) enum Decay {
     Decoupled,
 }
 
-/// Adam and AdamW (PyTorch's `torch.optim.Adam` and `AdamW`), on libtorch's fused kernels.
+/// Adam and AdamW (PyTorch's `torch.optim.Adam` and `AdamW`).
 ///
-/// A parameter has no state before its first gradient; each counts its own steps. The state has the parameter's
-/// kind, so for bf16 and f16 parameters the moments are bf16 and f16, as in PyTorch, and the arithmetic is in f32.
+/// A parameter has no state before its first gradient; each counts its own steps. What is kept for bf16 and f16
+/// parameters is [`HalfPrecision`](super::HalfPrecision)'s to say; the arithmetic is in f32.
+///
+/// On the CPU one pass over the parameters applies the update and takes the sums of
+/// [`step_measured`](InnerOptimizer::step_measured). Its results are the same bits for any number of threads and any
+/// vector instructions. A single update in f32 differs from PyTorch's `_single_tensor_adam` by at most 4 units in the last
+/// place of the update, lr·m̂ ÷ (√v̂ + ε), and one of the weight.
 ///
 /// See [`AdamConfig`] for an example.
 pub struct Adam {
@@ -57,6 +61,8 @@ struct Group {
 
 /// What is kept for one parameter.
 struct State {
+    /// The weights in f32, of which the parameter is a rounded copy.
+    master: Option<Tensor>,
     average: Tensor,
     square: Tensor,
     maximum: Option<Tensor>,
@@ -66,19 +72,21 @@ struct State {
 }
 
 impl State {
-    fn new(parameter: &Parameter, amsgrad: bool) -> Result<Self> {
+    fn new(parameter: &Parameter, config: &AdamConfig) -> Result<Self> {
         let tensor = parameter.tensor();
-        let zeros = || tensor.f_zeros_like();
-        let make = || {
+        let zeros = || config.half_precision.zeros(tensor);
+        let make = |master| {
             Ok(State {
+                master,
                 average: zeros()?,
                 square: zeros()?,
-                maximum: if amsgrad { Some(zeros()?) } else { None },
+                maximum: if config.amsgrad { Some(zeros()?) } else { None },
                 step: Tensor::f_zeros([], (Kind::Float, tensor.device()))?,
                 count: 0,
             })
         };
-        make().map_err(|error| Error::torch(format!("making Adam's state of {}", parameter.name()), &error))
+        let master = config.half_precision.master(parameter)?;
+        make(master).map_err(|error| Error::torch(format!("making Adam's state of {}", parameter.name()), &error))
     }
 
     /// The tensors with PyTorch's names for them.
@@ -86,12 +94,14 @@ impl State {
         [("exp_avg", &self.average), ("exp_avg_sq", &self.square), ("step", &self.step)]
             .into_iter()
             .chain(self.maximum.iter().map(|maximum| ("max_exp_avg_sq", maximum)))
+            .chain(self.master.iter().map(|master| ("master", master)))
     }
 }
 
 /// The states of a batch's members, field by field, as the fused kernels want them.
 #[derive(Default)]
 struct States {
+    masters: Vec<Tensor>,
     averages: Vec<Tensor>,
     squares: Vec<Tensor>,
     maxima: Vec<Tensor>,
@@ -111,7 +121,7 @@ impl Adam {
     }
 
     /// The state: for each parameter that has some, in the order of the names, its name, PyTorch's name of the
-    /// field (`exp_avg`, `exp_avg_sq`, `step`, `max_exp_avg_sq`) and the tensor.
+    /// field (`exp_avg`, `exp_avg_sq`, `step`, `max_exp_avg_sq`; `master` for a master copy) and the tensor.
     pub fn state(&self) -> impl Iterator<Item = (&str, &'static str, &Tensor)> {
         self.slots.live().flat_map(|(_, parameter, state)| {
             state.fields().map(|(field, tensor)| (parameter.name(), field, tensor))
@@ -132,6 +142,7 @@ impl Adam {
         for batch in batches(live, self.config.implementation, self.operation())? {
             let mut states = States::default();
             for state in batch.members.iter().filter_map(|&id| self.slots.state(id)) {
+                states.masters.extend(state.master.iter().map(Tensor::shallow_clone));
                 states.averages.push(state.average.shallow_clone());
                 states.squares.push(state.square.shallow_clone());
                 states.maxima.extend(state.maximum.iter().map(Tensor::shallow_clone));
@@ -143,9 +154,9 @@ impl Adam {
         Ok(())
     }
 
-    /// m̂ ÷ (√v̂ + ε) of the last step, in f32 or wider.
-    fn direction(&self, state: &State, group: &Group) -> Result<Tensor> {
-        let steps = i32::try_from(state.count).unwrap_or(i32::MAX);
+    /// m̂ ÷ (√v̂ + ε) of the step of this count, in f32 or wider.
+    fn direction(&self, state: &State, group: &Group, count: u64) -> Result<Tensor> {
+        let steps = i32::try_from(count).unwrap_or(i32::MAX);
         let (first, second) = (1.0 - group.beta1.powi(steps), 1.0 - self.config.beta2.powi(steps));
         let make = || {
             let square = Wide::of(state.maximum.as_ref().unwrap_or(&state.square))?.tensor;
@@ -153,6 +164,97 @@ impl Adam {
             Wide::of(&state.average)?.tensor.f_div_scalar(first)?.f_div(&denominator)
         };
         make().map_err(|error| Error::torch("computing Adam's last update", &error))
+    }
+
+    /// One update of everything, measured where that is asked for.
+    fn update(&mut self, mut measuring: Option<Measuring<'_>>) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        let config = &self.config;
+        let started = self.slots.start(|_| true, |parameter| State::new(parameter, config))?;
+        self.stale |= !started.is_empty();
+        if self.stale {
+            self.sort()?;
+        }
+        let scale = measuring.as_ref().map_or(GradScale::Factor(1.0), |measuring| measuring.request.scale);
+        let wants = match &measuring {
+            Some(measuring) => self.slots.wants(measuring.request)?,
+            None => Vec::new(),
+        };
+        for (batch, states) in &self.batches {
+            let want: Vec<u8> = match wants.is_empty() {
+                true => Vec::new(),
+                false => batch.members.iter().map(|id| wants[id.index()]).collect(),
+            };
+            let updated = self.update_batch(batch, states, scale, &want, &mut measuring)?;
+            for (&id, _) in batch.members.iter().zip(updated).filter(|(_, updated)| *updated) {
+                if let Some(state) = self.slots.state_mut(id) {
+                    state.count += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Updates the members of a batch; whether each had a gradient.
+    fn update_batch(
+        &self,
+        batch: &Batch,
+        states: &States,
+        scale: GradScale<'_>,
+        want: &[u8],
+        measuring: &mut Option<Measuring<'_>>,
+    ) -> Result<Vec<bool>> {
+        let group = self.groups.of(batch.group);
+        let (factor, divisor) = scale.for_kernel(batch.kernel == Kernel::Cpu)?;
+        let call = AdamCall {
+            decoupled: self.config.decay == Decay::Decoupled,
+            parameters: &batch.parameters,
+            masters: &states.masters,
+            averages: &states.averages,
+            squares: &states.squares,
+            maxima: &states.maxima,
+            steps: &states.steps,
+            lr: group.lr * batch.factor,
+            betas: (group.beta1, self.config.beta2),
+            weight_decay: group.weight_decay,
+            eps: self.config.eps,
+            factor,
+            divisor,
+        };
+        let measured = self.slots.measured(batch, want);
+        if batch.kernel == Kernel::Cpu {
+            let updated = adam(&call, Route::Cpu { want })?;
+            if let Some(measuring) = measuring {
+                measuring.take(&measured, &updated);
+            }
+            return Ok(updated.defined);
+        }
+        let decay = if call.decoupled { 0.0 } else { call.weight_decay };
+        if let Some(measuring) = measuring {
+            let parameters: Vec<_> = measured.iter().map(|(id, index)| (*id, &batch.parameters[*index])).collect();
+            measuring.before(&parameters, scale, decay, false)?;
+        }
+        let updated = match batch.kernel {
+            Kernel::Cpu | Kernel::Libtorch => adam(&call, Route::Libtorch)?.defined,
+            Kernel::Reference => {
+                let counts = batch.members.iter().filter_map(|&id| self.slots.state(id));
+                let counts: Vec<u64> = counts.map(|state| state.count).collect();
+                kernel::reference(&call, scale, &counts)?
+            }
+        };
+        if let Some(measuring) = measuring {
+            let there: Vec<(ParamId, usize)> =
+                measured.into_iter().filter(|(_, index)| updated[*index]).collect();
+            let moments: Vec<_> = there.iter().map(|(id, index)| (*id, &states.averages[*index])).collect();
+            measuring.after(&moments, || {
+                let direction = |(id, index): &(ParamId, usize)| {
+                    let state = self.slots.state(batch.members[*index]);
+                    state.map(|state| Ok((*id, self.direction(state, group, state.count + 1)?))).transpose()
+                };
+                there.iter().filter_map(|found| direction(found).transpose()).collect()
+            })?;
+        }
+        Ok(updated)
     }
 
     fn set(&mut self, group: Option<usize>, set: impl Fn(&mut Group)) -> Result<()> {
@@ -182,44 +284,11 @@ impl InnerOptimizer for Adam {
     }
 
     fn step(&mut self) -> Result<()> {
-        let _no_grad = tch::no_grad_guard();
-        let amsgrad = self.config.amsgrad;
-        let started = self.slots.start(|_| true, |parameter| State::new(parameter, amsgrad))?;
-        self.stale |= !started.is_empty();
-        if self.stale {
-            self.sort()?;
-        }
-        for (batch, states) in &self.batches {
-            let group = self.groups.of(batch.group);
-            let numbers = Numbers {
-                decay: self.config.decay,
-                lr: group.lr * batch.factor,
-                betas: (group.beta1, self.config.beta2),
-                weight_decay: group.weight_decay,
-                eps: self.config.eps,
-            };
-            let lists = Lists {
-                parameters: &batch.parameters,
-                averages: &states.averages,
-                squares: &states.squares,
-                maxima: &states.maxima,
-                steps: &states.steps,
-            };
-            if batch.fused {
-                kernel::fused(&lists, &numbers)?;
-            } else {
-                let counts = batch.members.iter().filter_map(|&id| self.slots.state(id));
-                let counts: Vec<u64> = counts.map(|state| state.count).collect();
-                kernel::reference(&lists, &numbers, &counts)?;
-            }
-            let updated = gradients::defined(&batch.parameters)?;
-            for (&id, _) in batch.members.iter().zip(updated).filter(|(_, updated)| *updated) {
-                if let Some(state) = self.slots.state_mut(id) {
-                    state.count += 1;
-                }
-            }
-        }
-        Ok(())
+        self.update(None)
+    }
+
+    fn step_measured(&mut self, request: &StepRequest<'_>, sums: &mut StepSums) -> Result<()> {
+        self.update(Some(Measuring { request, sums }))
     }
 
     fn release(&mut self, parameters: &[ParamId]) -> Result<()> {
@@ -243,35 +312,12 @@ impl InnerOptimizer for Adam {
         Ok(self.slots.own(parameters)?.iter().map(rates).collect())
     }
 
-    fn moment_squares(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
-        let ids = self.slots.own(parameters)?;
-        let averages: Vec<_> =
-            ids.iter().map(|id| self.slots.state(*id).map(|state| &state.average)).collect();
-        Ok(gradients::sums_where_defined(&averages)?.into_iter().map(|sums| Some(sums?.squares)).collect())
-    }
-
     fn gradient_decays(&self, parameters: &[ParamId]) -> Result<Vec<f64>> {
         let decay = |id: &ParamId| match (self.config.decay, self.parameters().get(*id)) {
             (Decay::Coupled, Some(parameter)) => self.groups.of(parameter.group()).weight_decay,
             (Decay::Decoupled, _) | (_, None) => 0.0,
         };
         Ok(self.slots.own(parameters)?.iter().map(decay).collect())
-    }
-
-    fn update_sums(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
-        let _no_grad = tch::no_grad_guard();
-        let ids = self.slots.own(parameters)?;
-        let directions = ids
-            .iter()
-            .map(|id| {
-                let state = self.slots.state(*id).filter(|state| state.count > 0);
-                let group =
-                    self.slots.parameters().get(*id).map(|parameter| self.groups.of(parameter.group()));
-                state.zip(group).map(|(state, group)| self.direction(state, group)).transpose()
-            })
-            .collect::<Result<Vec<Option<Tensor>>>>()?;
-        let directions: Vec<_> = directions.iter().map(Option::as_ref).collect();
-        Ok(gradients::sums_where_defined(&directions)?.into_iter().map(|sums| Some(sums?.absolute)).collect())
     }
 
     fn is_adjustable(&self) -> bool {
@@ -324,7 +370,12 @@ impl InnerOptimizer for Adam {
     }
 
     fn state_bytes(&self) -> Option<u64> {
-        Some(self.state().map(|(_, _, tensor)| bytes(tensor)).sum())
+        let fields = self.state().filter(|(_, field, _)| *field != "master");
+        Some(fields.map(|(_, _, tensor)| bytes(tensor)).sum())
+    }
+
+    fn master_bytes(&self) -> u64 {
+        self.slots.live().filter_map(|(_, _, state)| state.master.as_ref()).map(bytes).sum()
     }
 }
 

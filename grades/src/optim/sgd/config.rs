@@ -4,7 +4,7 @@ use tch::nn::VarStore;
 
 use super::Sgd;
 use crate::Result;
-use crate::optim::Implementation;
+use crate::optim::{HalfPrecision, Implementation};
 use crate::optim::validate::Ranges;
 use crate::parameters::Parameters;
 
@@ -32,6 +32,7 @@ pub struct SgdConfig {
     pub(super) dampening: f64,
     pub(super) wd: f64,
     pub(super) nesterov: bool,
+    pub(super) half_precision: HalfPrecision,
     pub(super) implementation: Implementation,
 }
 
@@ -62,6 +63,12 @@ impl SgdConfig {
     /// Nesterov's momentum; needs a momentum and no dampening.
     pub fn nesterov(mut self, nesterov: bool) -> Self {
         self.nesterov = nesterov;
+        self
+    }
+
+    /// What is kept for bf16 and f16 parameters; as PyTorch does unless told otherwise.
+    pub fn half_precision(mut self, half_precision: HalfPrecision) -> Self {
+        self.half_precision = half_precision;
         self
     }
 

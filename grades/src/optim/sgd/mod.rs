@@ -11,31 +11,51 @@ pub use config::SgdConfig;
 
 use super::batches::{Batch, batches};
 use super::groups::Groups;
+use super::passes::Measuring;
 use super::slots::{Slots, bytes};
 use super::validate::Ranges;
 use super::wide::Wide;
-use super::{InnerOptimizer, MomentRates};
+use super::{GradScale, InnerOptimizer, MomentRates, StepRequest, StepSums};
 use crate::parameters::{ParamId, Parameter, Parameters};
-use crate::torch::fused::Operation;
 use crate::torch::gradients;
+use crate::torch::update::{Kernel, Operation, Route, SgdCall, sgd};
 use crate::{Error, Result};
-use kernel::{Lists, Numbers};
 
-/// SGD (PyTorch's `torch.optim.SGD`), on libtorch's fused kernel.
+/// SGD (PyTorch's `torch.optim.SGD`).
 ///
-/// With a momentum, each parameter has one buffer of its own kind, made at its first gradient. A buffer stays when
-/// the momentum is set to 0, and is used again when it is set back, as in PyTorch.
+/// With a momentum, each parameter has one buffer, made at its first gradient; of which kind it is for bf16 and f16
+/// parameters is [`HalfPrecision`](super::HalfPrecision)'s to say. A buffer stays when the momentum is set to 0, and is
+/// used again when it is set back, as in PyTorch.
+///
+/// On the CPU one pass over the parameters applies the update and takes the sums of
+/// [`step_measured`](InnerOptimizer::step_measured). Its results are the same bits for any number of threads and any
+/// vector instructions, and those of PyTorch's `_single_tensor_sgd`, but for a unit in the last place where PyTorch's own
+/// kernels contract a product and a sum.
 ///
 /// See [`SgdConfig`] for an example.
 pub struct Sgd {
     config: SgdConfig,
     groups: Groups<Group>,
-    /// The state is the momentum buffer.
-    slots: Slots<Tensor>,
-    /// Each with its buffers, none where the group has no momentum.
-    batches: Vec<(Batch, Vec<Tensor>)>,
+    slots: Slots<State>,
+    batches: Vec<(Batch, States)>,
     /// Whether the batches are not those of the present state and groups.
     stale: bool,
+}
+
+/// What is kept for one parameter.
+#[derive(Default)]
+struct State {
+    /// The momentum buffer, from the first gradient under a momentum on.
+    buffer: Option<Tensor>,
+    /// The weights in f32, of which the parameter is a rounded copy.
+    master: Option<Tensor>,
+}
+
+/// The states of a batch's members, field by field.
+struct States {
+    /// None where the group has no momentum.
+    buffers: Vec<Tensor>,
+    masters: Vec<Tensor>,
 }
 
 #[derive(Debug, Clone)]
@@ -58,65 +78,156 @@ impl Sgd {
     }
 
     /// The state: for each parameter that has some, in the order of the names, its name, PyTorch's name of the
-    /// field (`momentum_buffer`) and the tensor.
+    /// field (`momentum_buffer`; `master` for a master copy) and the tensor.
     pub fn state(&self) -> impl Iterator<Item = (&str, &'static str, &Tensor)> {
-        self.slots.live().map(|(_, parameter, buffer)| (parameter.name(), "momentum_buffer", buffer))
+        self.slots.live().flat_map(|(_, parameter, state)| {
+            let buffer = state.buffer.iter().map(|buffer| ("momentum_buffer", buffer));
+            let fields = buffer.chain(state.master.iter().map(|master| ("master", master)));
+            fields.map(|(field, tensor)| (parameter.name(), field, tensor))
+        })
+    }
+
+    fn buffer(&self, id: ParamId) -> Option<&Tensor> {
+        self.slots.state(id)?.buffer.as_ref()
+    }
+
+    fn momentum(&self, id: ParamId) -> f64 {
+        self.parameters().get(id).map_or(0.0, |parameter| self.groups.of(parameter.group()).momentum)
     }
 
     /// Sorts the parameters for which `wanted` holds into batches.
-    fn sorted(&self, wanted: impl Fn(ParamId) -> bool) -> Result<Vec<(Batch, Vec<Tensor>)>> {
+    fn sorted(&self, wanted: impl Fn(ParamId) -> bool) -> Result<Vec<(Batch, States)>> {
         let kept = self.slots.kept().filter(|(id, _)| wanted(*id));
         let members = kept.map(|(id, parameter)| (id, parameter, self.slots.factor(id)));
-        let batches = batches(members, self.config.implementation, Operation::Sgd)?;
-        let with_buffers = |batch: Batch| {
-            let states = batch.members.iter().filter_map(|&id| self.slots.state(id));
+        let with_states = |batch: Batch| {
+            let states = || batch.members.iter().filter_map(|&id| self.slots.state(id));
+            let masters = states().filter_map(|state| state.master.as_ref());
+            let masters = masters.map(Tensor::shallow_clone).collect();
             let buffers = match self.groups.of(batch.group).momentum {
                 0.0 => Vec::new(),
-                _ => states.map(Tensor::shallow_clone).collect(),
+                _ => {
+                    states().filter_map(|state| state.buffer.as_ref()).map(Tensor::shallow_clone).collect()
+                }
             };
-            (batch, buffers)
+            (batch, States { buffers, masters })
         };
-        Ok(batches.into_iter().map(with_buffers).collect())
+        let batches = batches(members, self.config.implementation, Operation::Sgd)?;
+        Ok(batches.into_iter().map(with_states).collect())
     }
 
-    fn apply(&self, batches: &[(Batch, Vec<Tensor>)], first: bool) -> Result<()> {
-        for (batch, buffers) in batches {
-            let group = self.groups.of(batch.group);
-            let numbers = Numbers {
-                lr: group.lr * batch.factor,
-                momentum: group.momentum,
-                dampening: self.config.dampening,
-                weight_decay: group.weight_decay,
-                nesterov: self.config.nesterov,
-                first,
-            };
-            let lists = Lists { parameters: &batch.parameters, buffers };
-            match batch.fused {
-                true => kernel::fused(&lists, &numbers)?,
-                false => kernel::reference(&lists, &numbers)?,
+    /// Makes the state of parameters that have their first gradient; those whose buffer is new come in order.
+    fn start(&mut self) -> Result<Vec<ParamId>> {
+        let half = self.config.half_precision;
+        let groups = &self.groups;
+        let momentum = |parameter: &Parameter| groups.of(parameter.group()).momentum != 0.0;
+        let started = self.slots.start(
+            |parameter| momentum(parameter) || half.has_master(parameter),
+            |parameter| Ok(State { buffer: None, master: half.master(parameter)? }),
+        )?;
+        self.stale |= !started.is_empty();
+        if !self.stale {
+            return Ok(Vec::new());
+        }
+        // Those that started, and those whose group has been given a momentum since.
+        let bare = self.slots.live().filter(|(_, parameter, state)| momentum(parameter) && state.buffer.is_none());
+        let bare: Vec<(ParamId, &Tensor)> = bare.map(|(id, parameter, _)| (id, parameter.tensor())).collect();
+        let tensors: Vec<&Tensor> = bare.iter().map(|(_, tensor)| *tensor).collect();
+        let defined = gradients::defined(&tensors)?;
+        let ready = bare.into_iter().zip(defined).filter(|(_, defined)| *defined);
+        let made = ready
+            .map(|((id, tensor), _)| {
+                let zeros = half.zeros(tensor);
+                Ok((id, zeros.map_err(|error| Error::torch("making SGD's buffer", &error))?))
+            })
+            .collect::<Result<Vec<(ParamId, Tensor)>>>()?;
+        let ids = made.iter().map(|(id, _)| *id).collect();
+        for (id, buffer) in made {
+            if let Some(state) = self.slots.state_mut(id) {
+                state.buffer = Some(buffer);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// One update of everything, measured where that is asked for.
+    fn update(&mut self, mut measuring: Option<Measuring<'_>>) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        let first = self.start()?;
+        if self.stale {
+            // Those with momentum but without a buffer wait for their first gradient.
+            let old = |id: &ParamId| first.binary_search(id).is_err();
+            let ready = |id| self.momentum(id) == 0.0 || self.buffer(id).is_some() && old(&id);
+            self.batches = self.sorted(ready)?;
+        }
+        self.stale = !first.is_empty();
+        let wants = match &measuring {
+            Some(measuring) => self.slots.wants(measuring.request)?,
+            None => Vec::new(),
+        };
+        for (batch, states) in &self.batches {
+            self.update_batch(batch, states, false, &wants, &mut measuring)?;
+        }
+        if !first.is_empty() {
+            for (batch, states) in &self.sorted(|id| first.binary_search(&id).is_ok())? {
+                self.update_batch(batch, states, true, &wants, &mut measuring)?;
             }
         }
         Ok(())
     }
 
-    /// The last update over the learning rate, d: the buffer, or in Nesterov's form g + λ·W + μ·buffer, where λ is the
-    /// weight decay and W the parameter before the update, which is now W − lr·d.
-    fn direction(&self, id: ParamId, buffer: &Tensor) -> Result<Tensor> {
-        let parameter = self.slots.parameters().get(id).filter(|_| self.config.nesterov);
-        let Some(parameter) = parameter.filter(|parameter| parameter.tensor().grad().defined()) else {
-            return Ok(buffer.shallow_clone());
+    fn update_batch(
+        &self,
+        batch: &Batch,
+        states: &States,
+        first: bool,
+        wants: &[u8],
+        measuring: &mut Option<Measuring<'_>>,
+    ) -> Result<()> {
+        let group = self.groups.of(batch.group);
+        let scale = measuring.as_ref().map_or(GradScale::Factor(1.0), |measuring| measuring.request.scale);
+        let (factor, divisor) = scale.for_kernel(batch.kernel == Kernel::Cpu)?;
+        let call = SgdCall {
+            parameters: &batch.parameters,
+            masters: &states.masters,
+            buffers: &states.buffers,
+            lr: group.lr * batch.factor,
+            momentum: group.momentum,
+            dampening: self.config.dampening,
+            weight_decay: group.weight_decay,
+            nesterov: self.config.nesterov,
+            first,
+            factor,
+            divisor,
         };
-        let Group { lr, momentum, weight_decay } = *self.groups.of(parameter.group());
-        let make = || {
-            let pushed = Wide::of(buffer)?.tensor.f_mul_scalar(momentum)?;
-            let sum = pushed.f_add(&parameter.tensor().grad())?;
-            if weight_decay == 0.0 {
-                return Ok(sum);
+        let want: Vec<u8> = match wants.is_empty() {
+            true => Vec::new(),
+            false => batch.members.iter().map(|id| wants[id.index()]).collect(),
+        };
+        let measured = self.slots.measured(batch, &want);
+        if batch.kernel == Kernel::Cpu {
+            let updated = sgd(&call, Route::Cpu { want: &want })?;
+            if let Some(measuring) = measuring {
+                measuring.take(&measured, &updated);
             }
-            let decay = Wide::of(parameter.tensor())?.tensor.f_mul_scalar(weight_decay)?;
-            sum.f_add(&decay)?.f_div_scalar(1.0 - weight_decay * lr * self.slots.factor(id))
+            return Ok(());
+        }
+        let mut effective = Vec::new();
+        if let Some(measuring) = measuring {
+            let parameters: Vec<_> = measured.iter().map(|(id, index)| (*id, &batch.parameters[*index])).collect();
+            let needed = measuring.wanted().updates && (call.nesterov || call.buffers.is_empty());
+            effective = measuring.before(&parameters, scale, call.weight_decay, needed)?;
+        }
+        let updated = match batch.kernel {
+            Kernel::Cpu | Kernel::Libtorch => sgd(&call, Route::Libtorch)?.defined,
+            Kernel::Reference => kernel::reference(&call, scale)?,
         };
-        make().map_err(|error| Error::torch("computing SGD's last update", &error))
+        if let Some(measuring) = measuring {
+            let there: Vec<(ParamId, usize)> =
+                measured.into_iter().filter(|(_, index)| updated[*index]).collect();
+            let moments = there.iter().filter_map(|(id, index)| Some((*id, states.buffers.get(*index)?)));
+            measuring.after(&moments.collect::<Vec<_>>(), || directions(&call, &there, effective))?;
+        }
+        Ok(())
     }
 
     fn set(&mut self, group: Option<usize>, set: impl Fn(&mut Group)) -> Result<()> {
@@ -129,9 +240,28 @@ impl Sgd {
     }
 }
 
-fn new_buffer(parameter: &Parameter) -> Result<Tensor> {
-    let buffer = parameter.tensor().f_zeros_like();
-    buffer.map_err(|error| Error::torch(format!("making SGD's buffer of {}", parameter.name()), &error))
+/// The updates over the learning rate: the buffers, or in Nesterov's form what entered them + μ·buffer, or without a
+/// momentum the gradients.
+fn directions(
+    call: &SgdCall<'_>,
+    there: &[(ParamId, usize)],
+    effective: Vec<(ParamId, Tensor)>,
+) -> Result<Vec<(ParamId, Tensor)>> {
+    if call.buffers.is_empty() {
+        return Ok(effective);
+    }
+    let make = |(id, index): &(ParamId, usize)| {
+        let buffer = Wide::of(&call.buffers[*index])?.tensor;
+        let entered = effective.iter().find(|(other, _)| other == id).filter(|_| call.nesterov);
+        match entered {
+            Some((_, entered)) => buffer.f_mul_scalar(call.momentum)?.f_add(entered),
+            None => Ok(buffer),
+        }
+    };
+    let one = |found: &(ParamId, usize)| {
+        Ok((found.0, make(found).map_err(|error| Error::torch("computing SGD's last update", &error))?))
+    };
+    there.iter().map(one).collect()
 }
 
 impl InnerOptimizer for Sgd {
@@ -148,21 +278,11 @@ impl InnerOptimizer for Sgd {
     }
 
     fn step(&mut self) -> Result<()> {
-        let _no_grad = tch::no_grad_guard();
-        if self.stale {
-            // Those with momentum but without a buffer wait for their first gradient.
-            let momentum = |id| self.parameters().get(id).map(|p| self.groups.of(p.group()).momentum);
-            let ready = |id| momentum(id) == Some(0.0) || self.slots.state(id).is_some();
-            self.batches = self.sorted(ready)?;
-        }
-        let groups = &self.groups;
-        let started = self.slots.start(|p| groups.of(p.group()).momentum != 0.0, new_buffer)?;
-        self.stale = !started.is_empty();
-        self.apply(&self.batches, false)?;
-        if !started.is_empty() {
-            self.apply(&self.sorted(|id| started.binary_search(&id).is_ok())?, true)?;
-        }
-        Ok(())
+        self.update(None)
+    }
+
+    fn step_measured(&mut self, request: &StepRequest<'_>, sums: &mut StepSums) -> Result<()> {
+        self.update(Some(Measuring { request, sums }))
     }
 
     fn release(&mut self, parameters: &[ParamId]) -> Result<()> {
@@ -179,34 +299,17 @@ impl InnerOptimizer for Sgd {
 
     fn moment_rates(&self, parameters: &[ParamId]) -> Result<Vec<Option<MomentRates>>> {
         let rates = |id: &ParamId| {
-            self.slots.state(*id)?;
+            self.buffer(*id)?;
             let decay = self.groups.of(self.parameters().get(*id)?.group()).momentum;
             Some(MomentRates { decay, gain: 1.0 - self.config.dampening, first_gain: 1.0 })
         };
         Ok(self.slots.own(parameters)?.iter().map(rates).collect())
     }
 
-    fn moment_squares(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
-        let ids = self.slots.own(parameters)?;
-        let buffers: Vec<_> = ids.iter().map(|id| self.slots.state(*id)).collect();
-        Ok(gradients::sums_where_defined(&buffers)?.into_iter().map(|sums| Some(sums?.squares)).collect())
-    }
-
     fn gradient_decays(&self, parameters: &[ParamId]) -> Result<Vec<f64>> {
         let decay =
             |id: &ParamId| self.parameters().get(*id).map_or(0.0, |p| self.groups.of(p.group()).weight_decay);
         Ok(self.slots.own(parameters)?.iter().map(decay).collect())
-    }
-
-    fn update_sums(&self, parameters: &[ParamId]) -> Result<Vec<Option<f64>>> {
-        let ids = self.slots.own(parameters)?;
-        let _no_grad = tch::no_grad_guard();
-        let directions = ids
-            .iter()
-            .map(|id| self.slots.state(*id).map(|buffer| self.direction(*id, buffer)).transpose())
-            .collect::<Result<Vec<Option<Tensor>>>>()?;
-        let directions: Vec<_> = directions.iter().map(Option::as_ref).collect();
-        Ok(gradients::sums_where_defined(&directions)?.into_iter().map(|sums| Some(sums?.absolute)).collect())
     }
 
     fn is_adjustable(&self) -> bool {
@@ -261,7 +364,12 @@ impl InnerOptimizer for Sgd {
     }
 
     fn state_bytes(&self) -> Option<u64> {
-        Some(self.state().map(|(_, _, tensor)| bytes(tensor)).sum())
+        let fields = self.state().filter(|(_, field, _)| *field != "master");
+        Some(fields.map(|(_, _, tensor)| bytes(tensor)).sum())
+    }
+
+    fn master_bytes(&self) -> u64 {
+        self.slots.live().filter_map(|(_, _, state)| state.master.as_ref()).map(bytes).sum()
     }
 }
 

@@ -1,0 +1,143 @@
+// What the updates on the CPU share: lists of parameters cut into chunks, read and written in the kind of the
+// arithmetic, and summed while they pass through the cache.
+#pragma once
+
+#include "calls.h"
+#include "grades.h"
+#include "vector.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <vector>
+
+// What a step sums of a parameter: bits of `want`.
+enum : uint8_t {
+  GRADES_GRADIENT = 1, // Σ|g| and Σg² of the gradient as it is held
+  GRADES_AVERAGED = 2, // Σg² of what enters the moments: after the factor and with coupled weight decay
+  GRADES_MOMENT = 4,   // Σm² after the update
+  GRADES_UPDATE = 8,   // Σ|update| ÷ lr, decoupled weight decay left out
+};
+
+namespace grades {
+
+// So many elements are worked on while they are in the first-level cache; a multiple of LANES.
+constexpr int64_t BLOCK = 512;
+
+// A tensor's memory and the kind of its elements.
+struct Memory {
+  char *start = nullptr;
+  at::ScalarType kind = at::kFloat;
+
+  Memory() = default;
+  explicit Memory(const at::Tensor &t)
+      : start(static_cast<char *>(const_cast<void *>(t.const_data_ptr()))), kind(t.scalar_type()) {}
+
+  explicit operator bool() const { return start != nullptr; }
+};
+
+// Elements in f32 from a narrower kind, and back.
+void widen(const Memory &memory, int64_t at, int64_t n, float *room);
+void narrow(const float *values, int64_t n, const Memory &memory, int64_t at);
+
+// `n` elements from `at` on in the kind of the arithmetic: in place where they are in it, else in `room`.
+inline float *open(const Memory &memory, int64_t at, int64_t n, float *room) {
+  if (memory.kind == at::kFloat) return reinterpret_cast<float *>(memory.start) + at;
+  widen(memory, at, n, room);
+  return room;
+}
+inline double *open(const Memory &memory, int64_t at, int64_t, double *) {
+  return reinterpret_cast<double *>(memory.start) + at;
+}
+
+// Writes back what `open` gave.
+inline void close(const Memory &memory, int64_t at, int64_t n, const float *values) {
+  if (memory.kind != at::kFloat) narrow(values, n, memory, at);
+}
+inline void close(const Memory &, int64_t, int64_t, const double *) {}
+
+void sum_block(const float *values, int64_t n, Lanes &lanes);
+void sum_block(const double *values, int64_t n, Lanes &lanes);
+void square_block(const float *values, int64_t n, double *squares);
+void square_block(const double *values, int64_t n, double *squares);
+
+// out = factor·g + decay·p; without decay when it is 0.
+void effective(const float *g, const float *p, int64_t n, double factor, double decay, float *out);
+void effective(const double *g, const double *p, int64_t n, double factor, double decay, double *out);
+
+// The sums of one chunk.
+struct ChunkSums {
+  Lanes gradient, averaged, moments, updates;
+
+  void into(grades_step_sums &out) const {
+    out.absolute += gradient.total_absolute();
+    out.squares += gradient.total_squares();
+    out.averaged += averaged.total_squares();
+    out.moments += moments.total_squares();
+    out.updates += updates.total_absolute();
+  }
+};
+
+// The gradient of a block as the update takes it, summed as wanted.
+template <typename T>
+const T *gradient_block(const Memory &gradient, const T *p, int64_t at, int64_t n, double factor, double decay,
+                        uint8_t want, ChunkSums &sums, T *room, T *changed) {
+  const T *g = open(gradient, at, n, room);
+  if ((want & GRADES_GRADIENT) != 0) sum_block(g, n, sums.gradient);
+  if (factor != 1.0 || decay != 0.0) {
+    effective(g, p, n, factor, decay, changed);
+    g = changed;
+    if ((want & GRADES_AVERAGED) != 0) square_block(g, n, sums.averaged.squares);
+  } else if ((want & GRADES_AVERAGED) != 0 && (want & GRADES_GRADIENT) == 0) {
+    square_block(g, n, sums.averaged.squares);
+  }
+  return g;
+}
+
+// Runs `update(item, start, elements, sums)` over all items in chunks, in parallel, and adds up what it sums, in
+// the order of the chunks. An item has `elements`, `want`, and `out`, where its sums go.
+template <typename Item, typename Update>
+void for_chunks(std::vector<Item> &items, const Update &update) {
+  struct Chunk {
+    size_t item;
+    int64_t start;
+    int64_t elements;
+  };
+  std::vector<Chunk> chunks;
+  bool summed = false;
+  for (size_t k = 0; k < items.size(); ++k) {
+    summed |= items[k].want != 0;
+    for (int64_t start = 0; start < items[k].elements; start += CHUNK) {
+      chunks.push_back({k, start, std::min(CHUNK, items[k].elements - start)});
+    }
+  }
+  std::vector<grades_step_sums> partial(summed ? chunks.size() : 0);
+  at::parallel_for(0, static_cast<int64_t>(chunks.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const Item &item = items[chunks[i].item];
+      ChunkSums sums;
+      update(item, chunks[i].start, chunks[i].elements, sums);
+      if (item.want != 0) sums.into(partial[i] = {});
+    }
+  });
+  for (size_t i = 0; i < chunks.size() && summed; ++i) {
+    Item &item = items[chunks[i].item];
+    if (item.want == 0) continue;
+    item.out->absolute += partial[i].absolute;
+    item.out->squares += partial[i].squares;
+    item.out->averaged += partial[i].averaged;
+    item.out->moments += partial[i].moments;
+    item.out->updates += partial[i].updates;
+  }
+}
+
+// What enters the moments is the gradient itself, summed already.
+template <typename Item>
+void finish_sums(std::vector<Item> &items, bool unchanged) {
+  for (Item &item : items) {
+    const uint8_t both = GRADES_GRADIENT | GRADES_AVERAGED;
+    if (unchanged && (item.want & both) == both) item.out->averaged = item.out->squares;
+  }
+}
+
+} // namespace grades

@@ -1,0 +1,111 @@
+//! From what a step measured to statistics, and to what the policies make of them.
+
+use super::FreezingOptimizer;
+use super::reading::{Reading, total};
+use crate::optim::InnerOptimizer;
+use crate::{Check, ComponentSample, GradientSnapshot, Result, Statistic, StepReport, TwoBatch};
+
+/// What became of a reading.
+#[derive(Debug)]
+pub(super) struct Digested {
+    norm: Option<f64>,
+    checked: Option<(Check, GradientSnapshot)>,
+}
+
+impl<O: InnerOptimizer> FreezingOptimizer<O> {
+    /// Reads what the step before left on devices, asks the policies about it and acts on what they say.
+    ///
+    /// By now the devices have this step's backward pass to do, so none stands still.
+    pub(super) fn catch_up(&mut self) -> Result<()> {
+        if let Some(reading) = self.pending.take() {
+            self.caught_up = Some(self.digest(reading, true)?);
+        }
+        Ok(())
+    }
+
+    /// Turns a reading into statistics, asks the policies, and acts on what they say.
+    pub(super) fn digest(&mut self, mut reading: Reading, late: bool) -> Result<Digested> {
+        reading.read(late)?;
+        self.follow(&reading);
+        let norm = reading.norm();
+        if !reading.due {
+            return Ok(Digested { norm, checked: None });
+        }
+        let snapshot = self.snapshot(&reading);
+        let check = self.tracker.check(&snapshot);
+        self.act_on(&check.events)?;
+        Ok(Digested { norm, checked: Some((check, snapshot)) })
+    }
+
+    /// Tells of it in a report.
+    pub(super) fn tell(&self, digested: Digested, report: &mut StepReport) {
+        report.grad_norm = digested.norm;
+        if let Some((check, snapshot)) = digested.checked {
+            report.take_check(check, snapshot, &self.tracker);
+        }
+    }
+
+    /// Follows the optimizer's moments through the update.
+    fn follow(&mut self, reading: &Reading) {
+        for (index, rates) in reading.components.iter().zip(&reading.rates) {
+            let squares = reading.averaged(&self.tracker.components()[*index]);
+            if let (Some(rates), Some(squares)) = (rates, squares) {
+                let filter = &mut self.instruments.filters[*index];
+                let gain = if filter.is_new() { rates.first_gain } else { rates.gain };
+                filter.step(rates.decay, gain, squares);
+            }
+        }
+    }
+
+    /// The statistics of all components.
+    fn snapshot(&self, reading: &Reading) -> GradientSnapshot {
+        let wanted = self.tracker.statistics();
+        let mut samples: Vec<Option<ComponentSample>> = vec![None; self.tracker.total()];
+        for index in &reading.components {
+            let component = &self.tracker.components()[*index];
+            let mut sample = if wanted.is_empty() {
+                match reading.has_gradient(component) {
+                    true => ComponentSample::new(component.elements),
+                    false => continue,
+                }
+            } else {
+                match reading.gradient(component) {
+                    Some(sums) => {
+                        ComponentSample::from_sums(component.elements, sums.absolute, sums.squares)
+                    }
+                    None => continue,
+                }
+            };
+            let listed = |list: &[Option<f64>]| total(component, |id| list.get(id.index()).copied().flatten());
+            let mut set = |statistic: Statistic, value: &dyn Fn() -> Option<f64>| {
+                if let Some(value) = Some(statistic).filter(|wish| wanted.contains(*wish)).and_then(|_| value()) {
+                    sample = sample.with(statistic, value);
+                }
+            };
+            set(Statistic::GradDeltaL1, &|| listed(&reading.deltas));
+            set(Statistic::WeightDeltaL1, &|| listed(&reading.weight_deltas));
+            set(Statistic::UpdateMeanAbs, &|| {
+                let sum = total(component, |id| reading.sums.updates(id))?;
+                Some(sum / component.elements.max(1) as f64)
+            });
+            set(Statistic::SignalFraction, &|| {
+                let squares = total(component, |id| reading.sums.moments(id))?;
+                self.instruments.filters[*index].signal_fraction(squares)
+            });
+            let batches = || {
+                // None without a second micro-batch, such as at the last step of an epoch.
+                let (share, first) = reading.micro.as_ref()?;
+                let small = total(component, |id| first.gradient(id).map(|sums| sums.squares))?;
+                let large = reading.gradient(component)?.squares;
+                TwoBatch::estimate(small / (share * share), *share, large, 1.0)
+            };
+            if let Some(estimate) = batches() {
+                sample = sample
+                    .with(Statistic::TwoBatchSignal, estimate.signal)
+                    .with(Statistic::TwoBatchNoise, estimate.noise);
+            }
+            samples[*index] = Some(sample);
+        }
+        GradientSnapshot::new(reading.step, samples).with_learning_rate(reading.learning_rate)
+    }
+}

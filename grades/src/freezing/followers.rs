@@ -1,0 +1,87 @@
+//! What belongs to no component, such as biases, norms and embeddings: whom it follows, and when it is frozen too.
+
+use std::collections::BTreeSet;
+
+use crate::config::Followers as Setting;
+use crate::parameters::{ParamId, Parameters};
+use crate::{ComponentKind, ComponentMap, FreezeTracker};
+
+/// The parameters of no component, each with the transformer block that it follows, where it follows one.
+#[derive(Debug)]
+pub(super) struct Followers {
+    list: Vec<(ParamId, Option<u32>)>,
+    closes: bool,
+    /// The blocks whose followers are frozen.
+    closed: BTreeSet<u32>,
+    frozen: BTreeSet<ParamId>,
+}
+
+impl Followers {
+    /// Biases and norms follow their block. With [`Setting::WithBlock`] the embeddings follow the first one, through
+    /// which all of their gradient comes, unless they are the output layer too.
+    pub(super) fn new(setting: Setting, map: &ComponentMap, parameters: &Parameters) -> Self {
+        let closes = setting == Setting::WithBlock;
+        let first = map.components().iter().filter_map(|component| component.layer).min();
+        let is_tied = !map.left_out().iter().any(|out| out.kind == ComponentKind::Head);
+        let leader = |kind: ComponentKind, layer: Option<u32>| match (kind, layer) {
+            (ComponentKind::Embedding, None) if closes && !is_tied => first,
+            _ => layer,
+        };
+        let list = map.left_out().iter();
+        let list = list.filter_map(|out| Some((parameters.id_of(&out.name)?, leader(out.kind, out.layer))));
+        Self { list: list.collect(), closes, closed: BTreeSet::new(), frozen: BTreeSet::new() }
+    }
+
+    /// The parameters, and the block that each follows.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(ParamId, Option<u32>)> {
+        self.list.iter()
+    }
+
+    /// Whether a parameter was frozen with its block.
+    pub(super) fn is_closed(&self, id: ParamId) -> bool {
+        self.frozen.contains(&id)
+    }
+
+    /// What is to be frozen because all components of its block are by now.
+    pub(super) fn close(&mut self, tracker: &FreezeTracker) -> Vec<ParamId> {
+        if !self.closes {
+            return Vec::new();
+        }
+        let (training, frozen) = blocks(tracker);
+        let now = frozen.difference(&training).filter(|block| !self.closed.contains(block));
+        let now: BTreeSet<u32> = now.copied().collect();
+        let ids = self.of(&now);
+        for block in &now {
+            tracing::info!(target: "grades", block, "a block is frozen whole");
+        }
+        self.frozen.extend(&ids);
+        self.closed.extend(now);
+        ids
+    }
+
+    /// What is to be thawed because a component of its block was.
+    pub(super) fn open(&mut self, tracker: &FreezeTracker) -> Vec<ParamId> {
+        let (training, _) = blocks(tracker);
+        let now: BTreeSet<u32> = self.closed.intersection(&training).copied().collect();
+        let ids = self.of(&now);
+        self.frozen.retain(|id| !ids.contains(id));
+        self.closed.retain(|block| !now.contains(block));
+        ids
+    }
+
+    fn of(&self, blocks: &BTreeSet<u32>) -> Vec<ParamId> {
+        let following = |layer: &Option<u32>| layer.is_some_and(|layer| blocks.contains(&layer));
+        self.list.iter().filter(|(_, layer)| following(layer)).map(|(id, _)| *id).collect()
+    }
+}
+
+/// The blocks of which some component trains, and those of which some is frozen.
+fn blocks(tracker: &FreezeTracker) -> (BTreeSet<u32>, BTreeSet<u32>) {
+    let (mut training, mut frozen) = (BTreeSet::new(), BTreeSet::new());
+    for (index, component) in tracker.components().iter().enumerate() {
+        let Some(layer) = component.layer else { continue };
+        let into = if tracker.is_frozen(index) { &mut frozen } else { &mut training };
+        into.insert(layer);
+    }
+    (training, frozen)
+}
