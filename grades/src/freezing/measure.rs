@@ -89,7 +89,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             && (changed || self.inner.gradient_decays(measured)?.iter().any(|decay| *decay != 0.0));
         Ok(Wanted {
             // A policy that reads nothing is asked all the same, about the components that have a gradient.
-            gradients: clipped.is_none() && !self.tracker.statistics().is_empty(),
+            gradients: clipped.is_none() && !measured.is_empty() && !self.tracker.statistics().is_empty(),
             averaged,
             moments: due && self.reads(Statistic::SignalFraction),
             updates: due && self.reads(Statistic::UpdateMeanAbs),

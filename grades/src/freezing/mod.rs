@@ -118,8 +118,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// # When the device is not the CPU
     ///
     /// Statistics are summed on the device and sent to the host while it works on; they are read at the next step,
-    /// before its update. So the decision taken from step t holds from step t + 1 on as on the CPU, but its events, its
-    /// statistics and the norm of its gradients are in the report of step t + 1.
+    /// before its update. So a freeze decided from step t holds from step t + 1 on as on the CPU, but its events, its
+    /// statistics and the norm of its gradients are in the report of step t + 1. A thaw, which needs a backward pass of
+    /// its own, acts one step later than on the CPU. What the last step of a run measured is told by no report.
     ///
     /// # Errors
     ///

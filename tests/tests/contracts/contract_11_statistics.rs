@@ -1,5 +1,6 @@
 //! Contract 11: one sample per optimizer step, of the accumulated and unclipped gradients.
 
+use grades::config::Followers;
 use grades::optim::InnerOptimizer;
 use grades::{
     ComponentConfig, ComponentKind, FreezingConfig, FreezingOptimizer, GradientSnapshot, Statistic,
@@ -22,7 +23,7 @@ fn wrapped<O: InnerOptimizer>(
     policy: FreezeAt,
 ) -> (TinyBert, FreezingOptimizer<O>) {
     let model = TinyBert::new(Spec::default());
-    let config = FreezingConfig::with_policy(policy);
+    let config = FreezingConfig::with_policy(policy).followers(Followers::Keep);
     let optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 20).unwrap();
     (model, optimizer)
 }
@@ -106,9 +107,10 @@ fn statistics_are_those_before_any_clip<O: InnerOptimizer>(make: fn(&VarStore) -
         let snapshot = report.snapshot.unwrap();
         let plain = unclipped.get_or_insert_with(|| snapshot.clone());
         assert_eq!(snapshot, *plain, "way {index}");
-        // The gradients themselves were clipped.
+        // The gradients themselves were clipped, but for the way in which the update takes the factor in.
         let left = l1(&model, &optimizer.components()[0].name);
-        assert_eq!(left < 0.5 * sample(plain, 0), index > 0, "way {index}: {left}");
+        let inside = index == 2 && optimizer.get_ref().has_moments();
+        assert!((left < 0.5 * sample(plain, 0)) == (index > 0) || inside, "way {index}: {left}");
     }
 }
 
@@ -150,7 +152,7 @@ fn clipping_covers_active_parameters_only<O: InnerOptimizer>(make: fn(&VarStore)
 fn steps_that_are_not_checked_have_no_sample() {
     let model = TinyBert::new(Spec::default());
     let policy = FreezeAt::new([]);
-    let config = FreezingConfig::with_policy(policy.clone()).check_every(3);
+    let config = FreezingConfig::with_policy(policy.clone()).followers(Followers::Keep).check_every(3);
     let mut optimizer =
         FreezingOptimizer::new(optimizers::fused_adamw(&model.vs), &model.vs, &config, 20).unwrap();
     for step in 1..=9 {

@@ -19,6 +19,8 @@ mod contract_08_determinism;
 mod contract_09_host_syncs;
 mod contract_10_all_frozen;
 mod contract_11_statistics;
+mod followers;
 mod groups;
+mod late;
 mod observers;
 mod unused;

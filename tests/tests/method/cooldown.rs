@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use grades::config::Followers;
 use grades::optim::InnerOptimizer;
 use grades::{Cooldown, EventKind, FreezingOptimizer, Statistic};
 use grades_tests::{FreezeAt, Never, Spec, TinyBert, bits, snapshot};
@@ -33,13 +34,15 @@ fn levels(factor: f64) -> f64 {
     if factor > 0.0 { (factor * 16.0).round().max(0.5) / 16.0 } else { 0.0 }
 }
 
-/// The cooling component, the rest of its block but the other components, what is in no block, all else.
+/// The cooling component, the rest of its block but the other components, the embeddings, what else is in no block, and
+/// all the rest.
 fn group(name: &str) -> usize {
     let component = name.ends_with("dense.weight")
         || ["query.weight", "key.weight", "value.weight"].iter().any(|end| name.ends_with(end));
     match name {
         COOLING => 1,
         _ if name.contains("layer.0") && !component => 2,
+        _ if name.starts_with("embeddings.") => 4,
         _ if !name.contains("layer.") => 3,
         _ => 0,
     }
@@ -49,18 +52,19 @@ fn group(name: &str) -> usize {
 fn a_cooling_component_moves_as_under_its_own_falling_learning_rate<O: InnerOptimizer>(
     make: fn(&VarStore) -> O,
 ) {
-    for cooldown in [1, 4, 9] {
+    for (cooldown, followers) in [1, 4, 9].into_iter().flat_map(|steps| Followers::ALL.map(|all| (steps, all))) {
         let model = TinyBert::new(Spec::default());
         let twin = TinyBert::new(Spec { group, ..Spec::default() });
         let config = grades::FreezingConfig::with_policy(FreezeAt::new([("layer.0.attention.self.key", 3)]))
-            .cooldown(Cooldown::Steps(cooldown));
+            .cooldown(Cooldown::Steps(cooldown))
+            .followers(followers);
         let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 100).unwrap();
         let mut bare = make(&twin.vs);
         for step in 1..=(3 + cooldown + 3) {
             let own = factor(step, 3, cooldown);
-            for (group, factor) in
-                [(1, own), (2, levels((5.0 + own) / 6.0)), (3, levels((11.0 + own) / 12.0))]
-            {
+            let (block, all) = (levels((5.0 + own) / 6.0), levels((11.0 + own) / 12.0));
+            let embeddings = if followers == Followers::WithBlock { block } else { all };
+            for (group, factor) in [(1, own), (2, block), (3, all), (4, embeddings)] {
                 bare.set_lr_group(group, LR * factor).unwrap();
             }
             bare.zero_grad().unwrap();
@@ -124,23 +128,30 @@ fn the_learning_rate_of_the_run_and_of_groups_is_multiplied<O: InnerOptimizer>(m
 
 /// Once all components of a block are frozen, so is in effect what follows them, whatever the weight decay.
 fn nothing_moves_once_its_factor_is_0<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
-    let model = TinyBert::new(Spec::default());
-    let config =
-        grades::FreezingConfig::with_policy(FreezeAt::new([("layer.0", 2)])).cooldown(Cooldown::Steps(2));
-    let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 100).unwrap();
-    optimizer.set_weight_decay(0.5).unwrap();
-    for batch in 1..=4 {
-        optimizer.backward_step(&model.loss(batch)).unwrap();
+    for followers in Followers::ALL {
+        let model = TinyBert::new(Spec::default());
+        let config = grades::FreezingConfig::with_policy(FreezeAt::new([("layer.0", 2)]))
+            .cooldown(Cooldown::Steps(2))
+            .followers(followers);
+        let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 100).unwrap();
+        optimizer.set_weight_decay(0.5).unwrap();
+        for batch in 1..=4 {
+            optimizer.backward_step(&model.loss(batch)).unwrap();
+        }
+        assert_eq!(optimizer.tracker().frozen(), 6);
+        let then = snapshot(&model.vs);
+        for batch in 5..=8 {
+            optimizer.backward_step(&model.loss(batch)).unwrap();
+        }
+        let now = snapshot(&model.vs);
+        let still: BTreeSet<&String> = now.keys().filter(|name| now[*name] == then[*name]).collect();
+        let stands = |name: &String| {
+            let embedding = name.starts_with("embeddings.") && followers == Followers::WithBlock;
+            name.contains("layer.0") || embedding
+        };
+        let expected: BTreeSet<&String> = now.keys().filter(|name| stands(name)).collect();
+        assert_eq!(still, expected, "{followers}");
     }
-    assert_eq!(optimizer.tracker().frozen(), 6);
-    let then = snapshot(&model.vs);
-    for batch in 5..=8 {
-        optimizer.backward_step(&model.loss(batch)).unwrap();
-    }
-    let now = snapshot(&model.vs);
-    let still: BTreeSet<&String> = now.keys().filter(|name| now[*name] == then[*name]).collect();
-    let expected: BTreeSet<&String> = now.keys().filter(|name| name.contains("layer.0")).collect();
-    assert_eq!(still, expected);
 }
 
 #[test]

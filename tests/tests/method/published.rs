@@ -93,7 +93,7 @@ fn an_error_while_measuring_is_an_error_and_freezes_nothing() {
     // No kernel sums a sparse gradient: the package would have read 0 and frozen all.
     for _ in 0..2 {
         let error = optimizer.backward_step(&loss(true)).unwrap_err().to_string();
-        assert!(error.starts_with("summing gradients: libtorch says: "), "{error}");
+        assert!(error.contains("libtorch says: a sparse gradient is not supported"), "{error}");
         assert_eq!((optimizer.tracker().frozen(), optimizer.steps()), (0, 3));
     }
     let report = optimizer.backward_step(&loss(false)).unwrap();
