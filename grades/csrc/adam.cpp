@@ -5,7 +5,7 @@
 
 #include "calls.h"
 #include "lists.h"
-#include "update.h"
+#include "pass.h"
 
 namespace {
 
@@ -84,6 +84,57 @@ GRADES_CLONES void update_block(const double *m, const double *v, int64_t n, con
   update_values(m, v, n, k, room);
 }
 
+// One pass: the update of `n` elements, and the sums.
+template <typename Kinds, Summed summed, bool changed>
+GRADES_INLINE void pass_values(typename Kinds::Weights::Stored *__restrict p, uint16_t *__restrict narrow,
+                               const typename Kinds::Gradients::Stored *__restrict g,
+                               typename Kinds::States::Stored *__restrict m,
+                               typename Kinds::States::Stored *__restrict v, int64_t n, const Numbers<float> &numbers,
+                               const Gradient &gradient, ChunkSums &out) {
+  using W = typename Kinds::Weights;
+  using G = typename Kinds::Gradients;
+  using S = typename Kinds::States;
+  const Numbers<float> k = numbers;
+  const Gradient change = gradient;
+  PassSums sums;
+  sums.start(out);
+  const auto one = [&](int64_t i, int lane) __attribute__((always_inline)) {
+    const float held = G::load(g[i]);
+    const float w = W::load(p[i]);
+    float taken = held;
+    if (changed) taken = change.decay == 0.0f ? held * change.factor : held * change.factor + w * change.decay;
+    const float average = lerp(S::load(m[i]), taken, k.gain);
+    const float square = S::load(v[i]) * k.retention + (taken * k.second_gain) * taken;
+    const float denominator = std::sqrt(square) * k.correction2 + k.eps;
+    const float updated = w * k.decay - (average * k.size) / denominator;
+    m[i] = S::store(average);
+    v[i] = S::store(square);
+    p[i] = W::store(updated);
+    if (std::is_same_v<Kinds, PassMaster>) narrow[i] = bf16_of_float(updated);
+    add<summed, changed>(sums, lane, held, taken, average);
+  };
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    ask_ahead(p + i);
+    ask_ahead(g + i);
+    ask_ahead(m + i);
+    ask_ahead(v + i);
+    for (int lane = 0; lane < LANES; ++lane) one(i + lane, lane);
+  }
+  for (int lane = 0; i < n; ++i, ++lane) one(i, lane);
+  sums.finish(out);
+}
+
+#define GRADES_PASS(KINDS, SUMMED, CHANGED)                                                                    \
+  GRADES_CLONES void pass(KINDS, std::integral_constant<Summed, SUMMED>, std::bool_constant<CHANGED>,          \
+                          KINDS::Weights::Stored *p, uint16_t *narrow, const KINDS::Gradients::Stored *g,      \
+                          KINDS::States::Stored *m, KINDS::States::Stored *v, int64_t n,                       \
+                          const Numbers<float> &k, const Gradient &gradient, ChunkSums &sums) {                \
+    pass_values<KINDS, SUMMED, CHANGED>(p, narrow, g, m, v, n, k, gradient, sums);                             \
+  }
+GRADES_ALL_PASSES
+#undef GRADES_PASS
+
 struct Item {
   Memory parameter, master, gradient, average, square, maximum;
   int64_t elements;
@@ -96,6 +147,29 @@ struct Call {
   bool decoupled;
   double lr, beta1, beta2, weight_decay, eps, factor;
 };
+
+template <typename Stored>
+Stored *at(const Memory &memory, int64_t start) {
+  return reinterpret_cast<Stored *>(memory.start) + start;
+}
+
+// The update in one pass, where there is one; whether there is.
+bool in_one_pass(const Item &item, int64_t start, int64_t n, const Numbers<float> &k, double coupled, double factor,
+                 ChunkSums &sums) {
+  Summed summed;
+  if (!summed_of(item.want, summed)) return false;
+  const bool changed = factor != 1.0 || coupled != 0.0;
+  const Gradient gradient{static_cast<float>(factor), static_cast<float>(coupled)};
+  return with_kinds(item.parameter, item.master, item.average, [&](auto kinds) {
+    using Kinds = decltype(kinds);
+    with_summed(summed, changed, [&](auto summed, auto changed) {
+      pass(kinds, summed, changed, at<typename Kinds::Weights::Stored>(item.master ? item.master : item.parameter, start),
+           at<uint16_t>(item.parameter, start), at<const typename Kinds::Gradients::Stored>(item.gradient, start),
+           at<typename Kinds::States::Stored>(item.average, start),
+           at<typename Kinds::States::Stored>(item.square, start), n, k, gradient, sums);
+    });
+  });
+}
 
 template <typename T>
 void update(const Item &item, const Call &call, int64_t start, int64_t elements, ChunkSums &sums) {
@@ -112,6 +186,9 @@ void update(const Item &item, const Call &call, int64_t start, int64_t elements,
       static_cast<T>(call.eps),
   };
   const double coupled = call.decoupled ? 0.0 : call.weight_decay;
+  if constexpr (std::is_same_v<T, float>) {
+    if (!item.maximum && in_one_pass(item, start, elements, k, coupled, call.factor, sums)) return;
+  }
   const Memory &weights = item.master ? item.master : item.parameter;
   alignas(64) T room[6][BLOCK];
   for (int64_t done = 0; done < elements; done += BLOCK) {

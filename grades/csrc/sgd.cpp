@@ -5,7 +5,7 @@
 
 #include "calls.h"
 #include "lists.h"
-#include "update.h"
+#include "pass.h"
 
 namespace {
 
@@ -64,6 +64,52 @@ GRADES_SGD(float)
 GRADES_SGD(double)
 #undef GRADES_SGD
 
+// One pass: the update of `n` elements with a momentum, and the sums.
+template <typename Kinds, Summed summed, bool changed>
+GRADES_INLINE void pass_values(typename Kinds::Weights::Stored *__restrict p, uint16_t *__restrict narrow,
+                               const typename Kinds::Gradients::Stored *__restrict g,
+                               typename Kinds::States::Stored *__restrict b, int64_t n, const Numbers<float> &numbers,
+                               const Gradient &gradient, ChunkSums &out) {
+  using W = typename Kinds::Weights;
+  using G = typename Kinds::Gradients;
+  using S = typename Kinds::States;
+  const Numbers<float> k = numbers;
+  const Gradient change = gradient;
+  PassSums sums;
+  sums.start(out);
+  const auto one = [&](int64_t i, int lane) __attribute__((always_inline)) {
+    const float held = G::load(g[i]);
+    const float w = W::load(p[i]);
+    float taken = held;
+    if (changed) taken = change.decay == 0.0f ? held * change.factor : held * change.factor + w * change.decay;
+    const float buffer = S::load(b[i]) * k.momentum + taken * k.gain;
+    const float updated = w - k.lr * buffer;
+    b[i] = S::store(buffer);
+    p[i] = W::store(updated);
+    if (std::is_same_v<Kinds, PassMaster>) narrow[i] = bf16_of_float(updated);
+    add<summed, changed>(sums, lane, held, taken, buffer);
+  };
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    ask_ahead(p + i);
+    ask_ahead(g + i);
+    ask_ahead(b + i);
+    for (int lane = 0; lane < LANES; ++lane) one(i + lane, lane);
+  }
+  for (int lane = 0; i < n; ++i, ++lane) one(i, lane);
+  sums.finish(out);
+}
+
+#define GRADES_PASS(KINDS, SUMMED, CHANGED)                                                                    \
+  GRADES_CLONES void pass(KINDS, std::integral_constant<Summed, SUMMED>, std::bool_constant<CHANGED>,          \
+                          KINDS::Weights::Stored *p, uint16_t *narrow, const KINDS::Gradients::Stored *g,      \
+                          KINDS::States::Stored *b, int64_t n, const Numbers<float> &k,                        \
+                          const Gradient &gradient, ChunkSums &sums) {                                         \
+    pass_values<KINDS, SUMMED, CHANGED>(p, narrow, g, b, n, k, gradient, sums);                                \
+  }
+GRADES_ALL_PASSES
+#undef GRADES_PASS
+
 struct Item {
   Memory parameter, master, gradient, buffer;
   int64_t elements;
@@ -76,9 +122,34 @@ struct Call {
   bool nesterov, first;
 };
 
+template <typename Stored>
+Stored *at(const Memory &memory, int64_t start) {
+  return reinterpret_cast<Stored *>(memory.start) + start;
+}
+
+// The update in one pass, where there is one; whether there is.
+bool in_one_pass(const Item &item, const Call &call, int64_t start, int64_t n, const Numbers<float> &k,
+                 ChunkSums &sums) {
+  Summed summed;
+  if (!item.buffer || call.first || call.nesterov || !summed_of(item.want, summed)) return false;
+  const bool changed = call.factor != 1.0 || call.weight_decay != 0.0;
+  const Gradient gradient{static_cast<float>(call.factor), static_cast<float>(call.weight_decay)};
+  return with_kinds(item.parameter, item.master, item.buffer, [&](auto kinds) {
+    using Kinds = decltype(kinds);
+    with_summed(summed, changed, [&](auto summed, auto changed) {
+      pass(kinds, summed, changed, at<typename Kinds::Weights::Stored>(item.master ? item.master : item.parameter, start),
+           at<uint16_t>(item.parameter, start), at<const typename Kinds::Gradients::Stored>(item.gradient, start),
+           at<typename Kinds::States::Stored>(item.buffer, start), n, k, gradient, sums);
+    });
+  });
+}
+
 template <typename T>
 void update(const Item &item, const Call &call, int64_t start, int64_t elements, ChunkSums &sums) {
   const Numbers<T> k{static_cast<T>(call.lr), static_cast<T>(call.momentum), static_cast<T>(1.0 - call.dampening)};
+  if constexpr (std::is_same_v<T, float>) {
+    if (in_one_pass(item, call, start, elements, k, sums)) return;
+  }
   const Memory &weights = item.master ? item.master : item.parameter;
   alignas(64) T room[5][BLOCK];
   for (int64_t done = 0; done < elements; done += BLOCK) {

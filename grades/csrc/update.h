@@ -89,7 +89,7 @@ const T *gradient_block(const Memory &gradient, const T *p, int64_t at, int64_t 
     g = changed;
     if ((want & GRADES_AVERAGED) != 0) square_block(g, n, sums.averaged.squares);
   } else if ((want & GRADES_AVERAGED) != 0 && (want & GRADES_GRADIENT) == 0) {
-    square_block(g, n, sums.averaged.squares);
+    square_block(g, n, sums.gradient.squares); // see `finish_sums`
   }
   return g;
 }
@@ -131,12 +131,11 @@ void for_chunks(std::vector<Item> &items, const Update &update) {
   }
 }
 
-// What enters the moments is the gradient itself, summed already.
+// Where nothing changes the gradient, what enters the moments is the gradient itself, which was summed once.
 template <typename Item>
 void finish_sums(std::vector<Item> &items, bool unchanged) {
   for (Item &item : items) {
-    const uint8_t both = GRADES_GRADIENT | GRADES_AVERAGED;
-    if (unchanged && (item.want & both) == both) item.out->averaged = item.out->squares;
+    if (unchanged && (item.want & GRADES_AVERAGED) != 0) item.out->averaged = item.out->squares;
   }
 }
 

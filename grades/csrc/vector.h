@@ -8,7 +8,11 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__GNUC__) && defined(__x86_64__) && defined(__linux__)
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 && defined(__x86_64__) && defined(__linux__)
+// With AVX-512 (F, BW, VL, DQ), with AVX2, and without.
+#define GRADES_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define GRADES_INLINE inline __attribute__((always_inline))
+#elif defined(__GNUC__) && defined(__x86_64__) && defined(__linux__)
 #define GRADES_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #define GRADES_INLINE inline __attribute__((always_inline))
 #else
@@ -23,6 +27,19 @@ constexpr int LANES = 32;
 
 // What one thread sums in one go; a multiple of LANES.
 constexpr int64_t CHUNK = 16384;
+
+// How far ahead of the loops that update memory is asked for, in bytes. The hardware asks for it too, but not soon
+// enough where several streams are read and written at a time: without this an update takes a quarter longer.
+constexpr int64_t AHEAD = 1024;
+
+template <typename T>
+GRADES_INLINE void ask_ahead(const T *next) {
+#if defined(__GNUC__)
+  for (int64_t line = 0; line < LANES * static_cast<int64_t>(sizeof(T)); line += 64) {
+    __builtin_prefetch(reinterpret_cast<const char *>(next) + AHEAD + line);
+  }
+#endif
+}
 
 // Sums of absolute values and of squares, lane by lane.
 struct Lanes {
