@@ -104,6 +104,17 @@ impl Adapters {
         self.insert(model, vs, name, config, plan, fresh, BTreeMap::new(), true)
     }
 
+    /// Whether a variable of this name is a tensor of an adapter, and no part of the base.
+    ///
+    /// ```
+    /// use grades_lora::Adapters;
+    /// assert!(Adapters::is_variable("encoder.layer.0.query.lora_A.default.weight"));
+    /// assert!(!Adapters::is_variable("encoder.layer.0.query.weight"));
+    /// ```
+    pub fn is_variable(name: &str) -> bool {
+        store::is_adapters(name)
+    }
+
     /// The names, in the order in which they were put in.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| entry.name.as_str())
@@ -122,6 +133,11 @@ impl Adapters {
     /// The layers that an adapter is in, sorted.
     pub fn layers(&self, name: &str) -> Option<&[String]> {
         self.entries.iter().find(|entry| entry.name == name).map(|entry| entry.modules.as_slice())
+    }
+
+    /// Whether an adapter brings its own values for a variable of the base: one of `modules_to_save`, or a bias.
+    pub fn brings(&self, name: &str, variable: &str) -> bool {
+        self.entries.iter().any(|entry| entry.name == name && entry.stored.contains_key(variable))
     }
 
     pub(super) fn entry(&self, name: &str) -> Result<&Entry> {

@@ -34,7 +34,11 @@ impl Adapters {
     /// # Errors
     ///
     /// As [`merge`](Self::merge); the adapters are then all there still.
-    pub fn merge_and_unload(&mut self, model: &mut (impl LinearLayers + ?Sized), vs: &VarStore) -> Result<()> {
+    pub fn merge_and_unload(
+        &mut self,
+        model: &mut (impl LinearLayers + ?Sized),
+        vs: &VarStore,
+    ) -> Result<()> {
         let names: Vec<String> = self.active().map(str::to_owned).collect();
         let mut merged: Vec<(String, String)> = Vec::new();
         let result = each(model, |module, layer| {
@@ -87,7 +91,10 @@ impl Adapters {
             Ok(())
         });
         let Err(error) = result else { return Ok(()) };
-        each(model, |module, layer| if done.iter().any(|d| d == module) { undo(layer, name) } else { Ok(()) })?;
+        each(
+            model,
+            |module, layer| if done.iter().any(|d| d == module) { undo(layer, name) } else { Ok(()) },
+        )?;
         Err(error)
     }
 }

@@ -10,7 +10,7 @@ use super::adapters::{Adapters, LoadOptions};
 use super::layers::LinearLayers;
 use super::plan::Plan;
 use crate::files::{self, Expected};
-use crate::{Adapter, Result};
+use crate::{Adapter, LoraConfig, Result};
 
 impl Adapters {
     /// Writes `adapter_config.json` and `adapter_model.safetensors` to a folder, as PEFT 0.21 does, making the folder
@@ -52,7 +52,7 @@ impl Adapters {
     ) -> Result<()> {
         let LoadOptions { name, trainable } = options;
         self.check_name(&name)?;
-        let config = files::read_config(dir)?;
+        let config = LoraConfig::from_adapter(dir)?;
         let plan = Plan::new(model, vs, &config)?;
         let mut expected = BTreeMap::new();
         for (module, planned) in &plan.layers {
@@ -78,8 +78,7 @@ impl Adapters {
             let mut take = |part: &str| tensors.remove(&format!("{module}.{part}"));
             if let (Some(a), Some(b)) = (take("lora_A.weight"), take("lora_B.weight")) {
                 let magnitude = take("lora_magnitude_vector");
-                let adapter =
-                    Adapter::from_tensors(&name, a, b, magnitude, planned.scaling, config.dropout)?;
+                let adapter = Adapter::from_tensors(&name, a, b, magnitude, planned.scaling, config.dropout)?;
                 adapters.insert(module.clone(), adapter);
             }
         }

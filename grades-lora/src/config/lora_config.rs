@@ -36,6 +36,9 @@ use crate::{Error, Result};
 /// bias = "none"                      # "all", "lora_only": biases that train as well
 /// modules_to_save = []               # modules that train in full and are saved with the adapter
 /// ```
+///
+/// Of several patterns that match, the first counts: in code and in `adapter_config.json` as they stand, in TOML by the
+/// alphabet.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct LoraConfig {
@@ -124,11 +127,7 @@ impl Bias {
 impl Targets {
     /// What a text means: `all-linear`, or a regular expression.
     pub(crate) fn from_text(text: &str) -> Self {
-        if text.eq_ignore_ascii_case("all-linear") {
-            Self::AllLinear
-        } else {
-            Self::Pattern(text.to_owned())
-        }
+        if text.eq_ignore_ascii_case("all-linear") { Self::AllLinear } else { Self::Pattern(text.to_owned()) }
     }
 }
 

@@ -107,10 +107,14 @@ pub(super) fn bad_expressions(config: &LoraConfig) -> Vec<(&'static str, String)
     if let Some(Targets::Pattern(pattern)) = &config.exclude_modules {
         expressions.push(("exclude_modules", pattern, whole(pattern)));
     }
-    expressions.extend(config.modules_to_save.iter().map(|name| ("modules_to_save", name.as_str(), saved(name))));
-    expressions.extend(config.layers_pattern.iter().map(|name| ("layers_pattern", name.as_str(), block(name))));
-    expressions.extend(config.rank_pattern.iter().map(|(name, _)| ("rank_pattern", name.as_str(), end(name))));
-    expressions.extend(config.alpha_pattern.iter().map(|(name, _)| ("alpha_pattern", name.as_str(), end(name))));
+    expressions
+        .extend(config.modules_to_save.iter().map(|name| ("modules_to_save", name.as_str(), saved(name))));
+    expressions
+        .extend(config.layers_pattern.iter().map(|name| ("layers_pattern", name.as_str(), block(name))));
+    expressions
+        .extend(config.rank_pattern.iter().map(|(name, _)| ("rank_pattern", name.as_str(), end(name))));
+    expressions
+        .extend(config.alpha_pattern.iter().map(|(name, _)| ("alpha_pattern", name.as_str(), end(name))));
     let wrong = |(key, source, wrapped): (&'static str, &str, String)| {
         // What is wrong on its own must not become right by being wrapped.
         let error = Regex::new(source).and_then(|_| Regex::new(&wrapped)).err()?;

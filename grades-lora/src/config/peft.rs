@@ -17,8 +17,8 @@ use keys::{File, LORA, Names, Ordered, PEFT_VERSION, WithoutMeaning};
 ///
 /// A key that asks for what is not implemented is refused; one that is absent or null has PEFT's default.
 pub(crate) fn read_peft(path: &Path, text: &str) -> Result<LoraConfig> {
-    let entries: BTreeMap<String, Box<RawValue>> =
-        serde_json::from_str(text).map_err(|error| Error::file(path, format!("is no JSON object: {error}")))?;
+    let entries: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text)
+        .map_err(|error| Error::file(path, format!("is no JSON object: {error}")))?;
     let mut reader = Reader { path, entries };
     let kind: Option<String> = reader.take("peft_type", "a string")?;
     match kind.as_deref() {
@@ -47,7 +47,8 @@ pub(crate) fn read_peft(path: &Path, text: &str) -> Result<LoraConfig> {
         ));
     };
     let exclude: Option<Names> = reader.take("exclude_modules", NAMES)?;
-    let layers: Option<keys::Numbers> = reader.take("layers_to_transform", "a number or a list of numbers")?;
+    let layers: Option<keys::Numbers> =
+        reader.take("layers_to_transform", "a number or a list of numbers")?;
     let layers_pattern: Option<Names> = reader.take("layers_pattern", NAMES)?;
     const PATTERN: &str = "an object from expressions to numbers";
     let ranks: Option<Ordered<i64>> = reader.take("rank_pattern", PATTERN)?;
@@ -58,7 +59,9 @@ pub(crate) fn read_peft(path: &Path, text: &str) -> Result<LoraConfig> {
         alpha: reader.take("lora_alpha", "a number")?.unwrap_or(default.alpha),
         dropout: reader.take("lora_dropout", "a number")?.unwrap_or(default.dropout),
         target_modules: targets(target_modules),
-        exclude_modules: exclude.map(targets).filter(|targets| !matches!(targets, Targets::List(names) if names.is_empty())),
+        exclude_modules: exclude
+            .map(targets)
+            .filter(|targets| !matches!(targets, Targets::List(names) if names.is_empty())),
         rank_pattern: ranks.map(|ranks| ranks.0).unwrap_or_default(),
         alpha_pattern: alphas.map(|alphas| alphas.0).unwrap_or_default(),
         layers_to_transform: layers.map(keys::Numbers::into_list).filter(|layers| !layers.is_empty()),
@@ -138,18 +141,21 @@ impl Reader<'_> {
     /// Refuses what is left unless it asks for nothing.
     fn finish(self) -> Result<()> {
         for (key, value) in &self.entries {
-            let supported = match keys::without_meaning(key) {
+            match keys::without_meaning(key) {
                 Some(WithoutMeaning::Whatever) => continue,
                 Some(WithoutMeaning::Only(values)) if values.contains(&value.get()) => continue,
-                Some(WithoutMeaning::Only(values)) => values.join(", "),
-                None => "keys of PEFT 0.21.2, and later ones that are null, false or empty".to_owned(),
-            };
+                Some(WithoutMeaning::Only(values)) => {
+                    return Err(self.unsupported(key, value.get(), &values.join(", ")));
+                }
+                None => {}
+            }
             let empty = matches!(value.get(), "null" | "false")
                 || serde_json::from_str::<BTreeMap<String, IgnoredAny>>(value.get())
                     .is_ok_and(|object| object.is_empty())
                 || serde_json::from_str::<Vec<IgnoredAny>>(value.get()).is_ok_and(|list| list.is_empty());
             if !empty {
-                return Err(self.unsupported(key, value.get(), &supported));
+                let supported = "the keys of PEFT 0.21.2, and others that are null, false or empty";
+                return Err(self.unsupported(key, value.get(), supported));
             }
             tracing::debug!(target: "grades", key = %key, "a key of adapter_config.json that asks for nothing");
         }

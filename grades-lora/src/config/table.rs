@@ -14,7 +14,10 @@ impl LoraConfig {
         Key::new("r", "rank of the adapters (8)"),
         Key::new("lora_alpha", "the adapters' outputs are scaled by lora_alpha / r (8)"),
         Key::new("lora_dropout", "dropout on the adapters' inputs in training (0.0)"),
-        Key::new("target_modules", "a list of names or their ends, a regular expression, or all-linear (all-linear)"),
+        Key::new(
+            "target_modules",
+            "a list of names or their ends, a regular expression, or all-linear (all-linear)",
+        ),
         Key::new("exclude_modules", "as target_modules: layers that are never adapted"),
         Key::new("rank_pattern", "r by layer: a table from regular expressions to ranks"),
         Key::new("alpha_pattern", "lora_alpha by layer: a table from regular expressions to numbers"),
@@ -53,7 +56,8 @@ impl LoraConfig {
     /// Reads an open table, whose keys must be [`KEYS`](Self::KEYS) and may be more; problems are noted there.
     pub fn read(section: &mut Section<'_>) -> Self {
         let mut config = Self::default();
-        if let Some(value) = section.value_or("r", config.rank, "a whole number", |value| value.as_integer()) {
+        if let Some(value) = section.value_or("r", config.rank, "a whole number", |value| value.as_integer())
+        {
             config.rank = value;
         }
         let finite = |number: f64| number.is_finite();
@@ -64,21 +68,25 @@ impl LoraConfig {
             config.dropout = dropout;
         }
         let what = "a list of names, or a regular expression";
-        if let Some(targets) = section.value_or("target_modules", config.target_modules.clone(), what, targets) {
+        if let Some(targets) =
+            section.value_or("target_modules", config.target_modules.clone(), what, targets)
+        {
             config.target_modules = targets;
         }
         let exclude = section.value_or("exclude_modules", None, what, |value| targets(value).map(Some));
         config.exclude_modules =
             exclude.flatten().filter(|targets| !matches!(targets, Targets::List(names) if names.is_empty()));
         let what = "a table from regular expressions to ranks";
-        let ranks = section.value_or("rank_pattern", Vec::new(), what, |value| pairs(value, Value::as_integer));
+        let ranks =
+            section.value_or("rank_pattern", Vec::new(), what, |value| pairs(value, Value::as_integer));
         config.rank_pattern = ranks.unwrap_or_default();
         let what = "a table from regular expressions to numbers";
         let alphas = section.value_or("alpha_pattern", Vec::new(), what, |value| pairs(value, number));
         config.alpha_pattern = alphas.unwrap_or_default();
-        let blocks = section.value_or("layers_to_transform", None, "a number or a list of numbers", |value| {
-            blocks(value).map(Some)
-        });
+        let blocks =
+            section.value_or("layers_to_transform", None, "a number or a list of numbers", |value| {
+                blocks(value).map(Some)
+            });
         config.layers_to_transform = blocks.flatten().filter(|blocks| !blocks.is_empty());
         let patterns = section.value_or("layers_pattern", Vec::new(), "a name or a list of names", texts);
         config.layers_pattern = patterns.unwrap_or_default();
@@ -87,7 +95,8 @@ impl LoraConfig {
         let init = section.value_or("init_lora_weights", Init::Default, "true, false or \"gaussian\"", init);
         config.init = init.unwrap_or_default();
         let bias = |value: Value| Bias::by_name(value.as_str()?);
-        config.bias = section.value_or("bias", Bias::None, "none, all or lora_only", bias).unwrap_or_default();
+        config.bias =
+            section.value_or("bias", Bias::None, "none, all or lora_only", bias).unwrap_or_default();
         config.modules_to_save = section.texts("modules_to_save").unwrap_or_default();
         let mut problems = Problems::default();
         config.note_problems("", &mut problems);

@@ -4,7 +4,7 @@ mod names;
 mod read;
 mod write;
 
-pub(crate) use read::{Expected, read_config, read_weights};
+pub(crate) use read::{Expected, read_weights};
 pub(crate) use write::write;
 
 /// The name of the file with the configuration.

@@ -30,7 +30,8 @@ fn is_named(text: &str, end: &str) -> bool {
 /// With `bias = "all"` PEFT also writes the biases of what `modules_to_save` replaced and, a second time, those of what
 /// replaced it; neither is used.
 pub(super) fn is_unused(name: &str) -> bool {
-    name.ends_with(".original_module.bias") || name.contains(".original_module.") && name.ends_with(".bias")
+    name.ends_with(".original_module.bias")
+        || name.contains(".original_module.") && name.ends_with(".bias")
         || name.contains(".modules_to_save.") && name.ends_with(".bias")
 }
 

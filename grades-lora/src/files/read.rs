@@ -22,15 +22,25 @@ pub(crate) struct Expected {
     pub(crate) device: Device,
 }
 
-/// Reads `adapter_config.json` of a folder.
-pub(crate) fn read_config(dir: &Path) -> Result<LoraConfig> {
-    let path = dir.join(CONFIG_FILE);
-    let text = std::fs::read_to_string(&path).map_err(|source| Error::io("read", &path, source))?;
-    read_peft(&path, &text)
+impl LoraConfig {
+    /// Reads `adapter_config.json` of a folder.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] and [`Error::File`] for a file that cannot be read or makes no sense, [`Error::Unsupported`] for what
+    /// is not implemented, by key and value.
+    pub fn from_adapter(dir: &Path) -> Result<Self> {
+        let path = dir.join(CONFIG_FILE);
+        let text = std::fs::read_to_string(&path).map_err(|source| Error::io("read", &path, source))?;
+        read_peft(&path, &text)
+    }
 }
 
 /// Reads `adapter_model.safetensors` of a folder, which must hold just these tensors; their names are without prefix.
-pub(crate) fn read_weights(dir: &Path, expected: &BTreeMap<String, Expected>) -> Result<BTreeMap<String, Tensor>> {
+pub(crate) fn read_weights(
+    dir: &Path,
+    expected: &BTreeMap<String, Expected>,
+) -> Result<BTreeMap<String, Tensor>> {
     let path = dir.join(WEIGHTS_FILE);
     if !path.exists() && dir.join("adapter_model.bin").exists() {
         return Err(Error::file(
@@ -42,7 +52,8 @@ pub(crate) fn read_weights(dir: &Path, expected: &BTreeMap<String, Expected>) ->
     let bytes = std::fs::read(&path).map_err(|source| Error::io("read", &path, source))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| {
         let length = bytes.len();
-        let message = format!("({length} bytes) is no whole safetensors file, it is cut off or damaged: {error}");
+        let message =
+            format!("({length} bytes) is no whole safetensors file, it is cut off or damaged: {error}");
         Error::file(&path, message)
     })?;
     let mut tensors = BTreeMap::new();

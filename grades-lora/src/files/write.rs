@@ -72,7 +72,9 @@ fn serialize(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>>
     let damaged = |error: safetensors::SafeTensorError| Error::file(path, error.to_string());
     let views = data
         .iter()
-        .map(|(name, dtype, shape, bytes)| Ok((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(damaged)?)))
+        .map(|(name, dtype, shape, bytes)| {
+            Ok((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(damaged)?))
+        })
         .collect::<Result<Vec<_>>>()?;
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize(views, Some(metadata)).map_err(damaged)

@@ -34,7 +34,9 @@ impl Shape {
     pub(crate) fn of(layer: &Linear) -> Result<Self> {
         let size = layer.weight.size();
         let [outputs, inputs] = size[..] else {
-            return Err(Error::Torch(format!("a linear layer's weight is [outputs, inputs], found {size:?}")));
+            return Err(Error::Torch(format!(
+                "a linear layer's weight is [outputs, inputs], found {size:?}"
+            )));
         };
         let kind = layer.weight.f_kind()?;
         if !matches!(kind, Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double) {
@@ -46,7 +48,11 @@ impl Shape {
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} inputs and {} outputs in {:?} on {:?}", self.inputs, self.outputs, self.kind, self.device)
+        write!(
+            f,
+            "{} inputs and {} outputs in {:?} on {:?}",
+            self.inputs, self.outputs, self.kind, self.device
+        )
     }
 }
 

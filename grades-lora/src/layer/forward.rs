@@ -72,7 +72,8 @@ impl Linear {
             rows.f_to_kind(weight.f_kind()?)?.f_linear(weight, None::<&Tensor>)?.f_to_kind(kind)
         };
         let plain = through(rows, self.base_weight())?;
-        let mut y = if self.original.is_some() { through(rows, &self.weight)? } else { plain.shallow_clone() };
+        let mut y =
+            if self.original.is_some() { through(rows, &self.weight)? } else { plain.shallow_clone() };
         if let Some(bias) = &self.bias {
             y = y.f_add(&bias.f_to_kind(kind)?)?;
         }

@@ -86,7 +86,10 @@ impl Linear {
         }
         let shape = Shape::of(self)?;
         if adapter.shape()? != shape {
-            return Err(Error::adapter(name, format!("its matrices are for {}, the layer is {shape}", adapter.shape()?)));
+            return Err(Error::adapter(
+                name,
+                format!("its matrices are for {}, the layer is {shape}", adapter.shape()?),
+            ));
         }
         self.adapters.push(adapter);
         Ok(())
