@@ -45,8 +45,9 @@ lint: setup ## formatting, clippy and rustdoc, warnings being errors
 doc: setup ## the documentation, warnings being errors (target/doc)
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
-bench: setup ## the benchmarks (a table, and target/bench/*.json)
+bench: setup-interop ## the benchmarks (a table, and target/bench/*.json)
 	$(CARGO) bench -p grades-tests --bench step
+	$(CARGO) bench -p grades-tests --bench lora
 
 clean: ## remove what setup and cargo made; runs/ stays
 	@bash scripts/clean.sh

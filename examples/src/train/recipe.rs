@@ -237,9 +237,7 @@ impl Run<'_> {
         }
         let report = self.optimizer.step()?;
         if let Some(lora) = &mut self.lora {
-            for layer in lora.after_step(&mut self.model, &report)? {
-                self.progress.line(&format!("step {step}: the adapter of {layer} is merged into its base"));
-            }
+            self.progress.merged(step, &lora.after_step(&mut self.model, &report)?);
         }
         self.seconds += start.elapsed();
         self.examples += examples;
