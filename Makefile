@@ -45,8 +45,9 @@ lint: setup ## formatting, clippy and rustdoc, warnings being errors
 doc: setup ## the documentation, warnings being errors (target/doc)
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
-bench: setup-interop ## the benchmarks (tables, and target/bench/*.json); BENCH_ARGS names parts
+bench: setup-interop ## the benchmarks (tables, and target/bench/*.json); BENCH_ARGS names parts of the first
 	$(CARGO) bench -p grades-tests --bench speed -- $(BENCH_ARGS)
+	$(CARGO) bench -p grades-tests --bench lora
 
 clean: ## remove what setup and cargo made; runs/ stays
 	@bash scripts/clean.sh

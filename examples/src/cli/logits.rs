@@ -9,16 +9,20 @@ use clap::Args;
 use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 
+use super::merge::{base_of, no_fresh_parts};
 use crate::config::DeviceChoice;
 use crate::fsx::write_atomic;
-use crate::model::{BertClassifier, LoadOptions};
+use crate::model::{BertClassifier, LoadOptions, load_adapted};
 
 /// The options.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A Hugging Face model directory
+    /// A Hugging Face model directory; may be left out where the adapter names one
+    #[arg(long, value_name = "DIR", required_unless_present = "adapter")]
+    model: Option<PathBuf>,
+    /// An adapter's folder, such as runs/NAME/adapter
     #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    adapter: Option<PathBuf>,
     /// Token ids as JSON: a list of lists
     #[arg(long, value_name = "FILE")]
     ids: PathBuf,
@@ -32,16 +36,28 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let device = arguments.device.device()?;
-    let (model, loaded) =
-        BertClassifier::load(&arguments.model, LoadOptions { device, ..LoadOptions::default() })?;
-    if loaded.fresh.iter().any(|name| name.starts_with("classifier")) {
-        bail!("{} has no classification head, so there are no logits to write", arguments.model.display());
-    }
+    let model = load(arguments, LoadOptions { device, ..LoadOptions::default() })?;
     let sentences = read_ids(&arguments.ids, model.vocab_size(), model.max_positions())?;
     let logits = compute(&model, &sentences, device)?;
     write(&arguments.out, &logits)?;
     writeln!(std::io::stdout(), "wrote {:?} logits to {}", logits.size(), arguments.out.display())?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn load(arguments: &Arguments, options: LoadOptions) -> Result<BertClassifier> {
+    let model = arguments.model.as_deref();
+    if let Some(adapter) = &arguments.adapter {
+        let base = base_of(adapter, model)?;
+        let (model, _, loaded) = load_adapted(&base, adapter, options)?;
+        no_fresh_parts(&loaded.fresh, &base, adapter)?;
+        return Ok(model);
+    }
+    let path = model.context("--model is missing")?;
+    let (model, loaded) = BertClassifier::load(path, options)?;
+    if loaded.fresh.iter().any(|name| name.starts_with("classifier")) {
+        bail!("{} has no classification head, so there are no logits to write", path.display());
+    }
+    Ok(model)
 }
 
 /// Reads and checks the ids: an id beyond the vocabulary would end the process on a GPU.

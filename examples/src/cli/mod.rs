@@ -2,6 +2,7 @@
 
 mod doctor;
 mod logits;
+mod merge;
 mod policies;
 mod train;
 
@@ -30,8 +31,10 @@ enum Command {
     Train(Box<train::Arguments>),
     /// List the freeze policies that are linked, with their keys
     Policies,
-    /// Write the logits that a model directory gives for token ids
+    /// Write the logits that a model directory, with or without an adapter, gives for token ids
     Logits(logits::Arguments),
+    /// Merge an adapter into its base and write a plain model directory
+    Merge(merge::Arguments),
     /// Show which libtorch, devices and kernels this program sees
     Doctor,
 }
@@ -50,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Policies => policies::run(),
         Command::Logits(arguments) => logits::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
         Command::Doctor => doctor::run(),
     };
     done.unwrap_or_else(|error| {

@@ -2,10 +2,12 @@
 
 mod document;
 mod keys;
+mod lora;
 mod run;
 mod values;
 
 pub use document::Document;
+pub use lora::LoraRun;
 pub use run::{
     DataConfig, ModelConfig, OptimizerConfig, OptimizerName, OutputConfig, RunConfig, ScheduleConfig,
     ScheduleName, TrainingConfig,

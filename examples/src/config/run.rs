@@ -9,6 +9,7 @@ use serde::Serialize;
 use toml::{Table, Value};
 
 use super::keys;
+use super::lora::{self, LoraRun};
 use super::values::{DeviceChoice, KindChoice, unknown};
 use crate::data::{Column, Format, Header, Source};
 
@@ -33,6 +34,12 @@ pub struct RunConfig {
     /// What freezes when; nothing does when absent.
     #[serde(skip)]
     pub freezing: Option<FreezingConfig>,
+    /// The table of the adapters, with every key.
+    #[serde(rename = "lora", skip_serializing_if = "Option::is_none")]
+    lora_table: Option<Table>,
+    /// The adapters to train; the whole model trains when absent.
+    #[serde(skip)]
+    pub lora: Option<LoraRun>,
 }
 
 /// Where the results go.
@@ -212,14 +219,18 @@ impl RunConfig {
         let tables =
             ["output", "model", "data", "training", "optimizer", "schedule"].map(|key| (key, table(key)));
         let freezing_table = document.get("freezing").map(|_| table("freezing"));
+        let lora_table = document.get("lora").map(|_| table("lora"));
         let [output, model, data, training, optimizer, schedule] = tables;
         let output = read_output(&mut Section::new(output.0, output.1, keys::OUTPUT, &mut problems));
         let model = read_model(&mut Section::new(model.0, model.1, keys::MODEL, &mut problems));
         let data = read_data(&mut Section::new(data.0, data.1, keys::DATA, &mut problems));
         let training =
             read_training(&mut Section::new(training.0, training.1, keys::TRAINING, &mut problems));
-        let optimizer =
-            read_optimizer(&mut Section::new(optimizer.0, optimizer.1, keys::OPTIMIZER, &mut problems));
+        let mut optimizer = Section::new(optimizer.0, optimizer.1, keys::OPTIMIZER, &mut problems);
+        // Adapters begin at zero and take larger steps.
+        let optimizer = read_optimizer(&mut optimizer, if lora_table.is_some() { 5e-4 } else { 5e-5 });
+        let lora = lora_table
+            .map(|table| lora::read_lora(&mut Section::new("lora", table, keys::LORA, &mut problems)));
         let before = problems.as_slice().len();
         let freezing =
             freezing_table.map(|table| FreezingConfig::read("freezing", table, &mut problems)).transpose()?;
@@ -233,6 +244,8 @@ impl RunConfig {
             (Some(output), Some(model), Some(data), Some(training), Some(optimizer), Some(schedule)) => {
                 let given = freezing_table.zip(freezing.as_ref()).filter(|_| problems.is_empty());
                 let freezing_table = given.map(|(given, freezing)| resolved(given, freezing)).transpose()?;
+                let lora_table =
+                    lora_table.zip(lora.as_ref()).map(|(given, lora)| lora::resolved(given, lora));
                 problems.into_result(Self {
                     output,
                     model,
@@ -242,6 +255,8 @@ impl RunConfig {
                     schedule,
                     freezing_table,
                     freezing,
+                    lora_table,
+                    lora,
                 })
             }
             _ => Err(Error::Config(problems)),
@@ -330,11 +345,11 @@ fn read_training(section: &mut Section<'_>) -> Option<TrainingConfig> {
     })
 }
 
-fn read_optimizer(section: &mut Section<'_>) -> Option<OptimizerConfig> {
+fn read_optimizer(section: &mut Section<'_>, default_lr: f64) -> Option<OptimizerConfig> {
     const SHARE: &str = "a number from 0 to below 1";
     let share = |number: f64| (0.0..1.0).contains(&number);
     let name = section.parsed_or("name", OptimizerName::AdamW);
-    let lr = section.number_or("lr", 5e-5, "a number above 0", |lr| lr > 0.0 && lr.is_finite());
+    let lr = section.number_or("lr", default_lr, "a number above 0", |lr| lr > 0.0 && lr.is_finite());
     let weight_decay = section.number_or("weight_decay", 0.01, "a number of at least 0", at_least_zero);
     let beta1 = section.number_or("beta1", 0.9, SHARE, share);
     let beta2 = section.number_or("beta2", 0.999, SHARE, share);

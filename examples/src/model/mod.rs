@@ -5,6 +5,7 @@
 //! [`BertClassifier::save`] writes a directory that `transformers` loads.
 
 mod activation;
+mod adapted;
 mod checkpoint;
 mod classifier;
 mod config;
@@ -15,6 +16,7 @@ mod layers;
 mod save;
 
 pub use activation::Activation;
+pub use adapted::{LABELS_FILE, load_adapted};
 pub use classifier::{BertClassifier, LoadOptions, LoadReport};
 pub use config::BertConfig;
 pub use error::{Error, Result};

@@ -5,6 +5,7 @@ mod evaluate;
 mod folder;
 mod interrupt;
 mod log;
+mod lora;
 mod memory;
 mod never;
 mod optimizer;

@@ -13,6 +13,7 @@ use super::evaluate::{Evaluation, evaluate};
 use super::folder::RunFolder;
 use super::interrupt::Interrupt;
 use super::log::{StepLog, StepRecord};
+use super::lora::LoraTraining;
 use super::memory::peak_memory;
 use super::never::Never;
 use super::optimizer::build_optimizer;
@@ -62,7 +63,7 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
         kind: config.model.kind.kind(),
         seed,
     };
-    let (model, loaded) = BertClassifier::load(&config.model.path, options)?;
+    let (mut model, loaded) = BertClassifier::load(&config.model.path, options)?;
     // The model's own order of the labels counts, where it has one.
     let labels = Labels::from_names(model.labels().to_vec())?;
     let limits = Limits {
@@ -87,6 +88,9 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     let planned = config.training.max_steps.unwrap_or(u64::MAX).min(batches.steps());
     let rate = LearningRate::new(&config.schedule, config.optimizer.lr, planned);
 
+    let base = config.model.path.display().to_string();
+    let begin = |lora| LoraTraining::begin(lora, &mut model, &loaded, &base);
+    let lora = config.lora.as_ref().map(begin).transpose()?;
     let freezing = config.freezing.clone().unwrap_or_else(|| FreezingConfig::with_policy(Never));
     let optimizer = build_optimizer(&config.optimizer, model.var_store())?;
     let optimizer = FreezingOptimizer::new(optimizer, model.var_store(), &freezing, planned)?;
@@ -108,6 +112,9 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
         labels.len(),
         folder.path().display()
     ));
+    if let Some(lora) = &lora {
+        progress.line(&lora.describe(&model));
+    }
     if config.freezing.is_none() {
         progress.line("nothing freezes: there is no [freezing] table (--freezing adds the automatic policy)");
     }
@@ -122,6 +129,7 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     let mut run = Run {
         config,
         model,
+        lora,
         optimizer,
         rate,
         log: StepLog::new(steps, if device == Device::Cpu { 1 } else { 10 }),
@@ -137,10 +145,14 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     run.finite_loss()?;
     run.progress.finish();
 
-    let model_folder = folder.file("model");
-    run.model
-        .save(&model_folder)
-        .with_context(|| format!("saving the model in {}", model_folder.display()))?;
+    match &run.lora {
+        Some(lora) => lora.save(&run.model, &folder)?,
+        None => {
+            let model_folder = folder.file("model");
+            let saved = run.model.save(&model_folder);
+            saved.with_context(|| format!("saving the model in {}", model_folder.display()))?;
+        }
+    }
     let evaluation = eval.as_ref().map(|part| run.evaluate(part)).transpose()?;
     let tested = test.as_ref().map(|part| run.evaluate(part)).transpose()?;
     let mut summary = run.summary(ended, &training, start, &folder);
@@ -155,6 +167,8 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
 struct Run<'a> {
     config: &'a RunConfig,
     model: BertClassifier,
+    /// The adapters, when not all of the model trains.
+    lora: Option<LoraTraining>,
     optimizer: FreezingOptimizer<Box<dyn InnerOptimizer>>,
     rate: LearningRate,
     log: StepLog<BufWriter<std::fs::File>>,
@@ -222,6 +236,9 @@ impl Run<'_> {
             self.optimizer.clip_grad_norm(self.config.training.clip_norm)?;
         }
         let report = self.optimizer.step()?;
+        if let Some(lora) = &mut self.lora {
+            self.progress.merged(step, &lora.after_step(&mut self.model, &report)?);
+        }
         self.seconds += start.elapsed();
         self.examples += examples;
         self.freezes.extend(report.events.iter().filter(|event| event.is_freeze()).cloned());

@@ -13,6 +13,7 @@ mod commands;
 mod cooling;
 mod disk;
 mod learning;
+mod lora;
 mod options;
 mod results;
 mod run_folder;

@@ -1,4 +1,5 @@
-//! Models that we save are read by Hugging Face's transformers, which then computes the same logits.
+//! Models that we save are read by Hugging Face's transformers, which then computes the same logits; adapters go to and
+//! from PEFT.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,6 +8,7 @@
     reason = "clippy allows them in test functions, but not in the functions that those share"
 )]
 
+mod lora;
 mod minilm;
 mod python;
 #[path = "../../../examples/tests/support/tiny.rs"]

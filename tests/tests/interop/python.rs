@@ -1,4 +1,4 @@
-//! transformers, asked through `tests/python/bert_logits.py`.
+//! Python, asked through the scripts of `tests/python`.
 
 use std::path::Path;
 use std::process::Command;
@@ -22,8 +22,12 @@ pub(crate) fn skipped() -> bool {
     skip
 }
 
-/// The logits of a saved model by transformers, and the names of its labels by id.
-fn ask(model: &Path, ids: &[Vec<i64>], mask: &[Vec<i64>]) -> (Tensor, Vec<String>) {
+/// What a script of `tests/python` answers to a question in JSON, given two paths as its last arguments.
+pub(crate) fn run_script(script: &str, packages: &[&str], question: &Value) -> Value {
+    run_script_with(script, packages, &[], question)
+}
+
+fn run_script_with(script: &str, packages: &[&str], first: &[&Path], question: &Value) -> Value {
     let python = workspace(".venv/bin/python");
     let ready = python.exists()
         && Command::new(&python)
@@ -31,22 +35,31 @@ fn ask(model: &Path, ids: &[Vec<i64>], mask: &[Vec<i64>]) -> (Tensor, Vec<String
                 "-c",
                 "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, sys.argv[1:])))",
             ])
-            .args(["torch", "transformers"])
+            .args(packages)
             .status()
             .is_ok_and(|status| status.success());
-    assert!(ready, "{} with torch and transformers is not there: run `make setup-interop`", python.display());
+    let wanted = packages.join(", ");
+    assert!(ready, "{} with {wanted} is not there: run `make setup-interop`", python.display());
 
     let dir = tempfile::tempdir().unwrap();
-    let (inputs, out) = (dir.path().join("ids.json"), dir.path().join("logits.json"));
-    std::fs::write(&inputs, json!({"ids": ids, "mask": mask}).to_string()).unwrap();
+    let (inputs, out) = (dir.path().join("question.json"), dir.path().join("answer.json"));
+    std::fs::write(&inputs, question.to_string()).unwrap();
     let output = Command::new(&python)
-        .arg(workspace("tests/python/bert_logits.py"))
-        .args([model, &inputs, &out])
+        .arg(workspace(script))
+        .args(first)
+        .args([&inputs, &out])
         .env("HF_HUB_OFFLINE", "1")
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let answer: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap()
+}
+
+/// The logits of a saved model by transformers, and the names of its labels by id.
+fn ask(model: &Path, ids: &[Vec<i64>], mask: &[Vec<i64>]) -> (Tensor, Vec<String>) {
+    let question = json!({"ids": ids, "mask": mask});
+    let answer =
+        run_script_with("tests/python/bert_logits.py", &["torch", "transformers"], &[model], &question);
     let logits: Vec<Vec<f64>> = serde_json::from_value(answer["logits"].clone()).unwrap();
     let names = answer["id2label"].as_object().unwrap();
     let names = (0..names.len()).map(|id| names[&id.to_string()].as_str().unwrap().to_owned()).collect();
