@@ -10,6 +10,8 @@ mod statistic;
 mod tracker;
 
 #[cfg(feature = "torch")]
+mod checkpoint;
+#[cfg(feature = "torch")]
 mod freezing;
 #[cfg(feature = "torch")]
 pub mod optim;
@@ -32,7 +34,7 @@ pub use policy::{
     PolicyPlugin, PolicyRegistry, PolicyState, Population,
 };
 pub use statistic::{ComponentSample, GradientSnapshot, MomentFilter, Statistic, StatisticSet, TwoBatch};
-pub use tracker::{Check, EventKind, FreezeEvent, FreezeTracker, StepReport};
+pub use tracker::{Check, EventKind, FreezeEvent, FreezeTracker, StepReport, TrackerState};
 
 /// Not public API: what the macros need.
 #[doc(hidden)]

@@ -23,6 +23,17 @@ impl Factors {
         }
         Self { told: vec![1.0; parameters.len()], standing: (0, 0) }
     }
+
+    /// What was told, and how many components cooled and were frozen then.
+    pub(super) fn saved(&self) -> (&[f64], (u64, u64)) {
+        (&self.told, (self.standing.0 as u64, self.standing.1 as u64))
+    }
+
+    /// Takes back what [`saved`](Self::saved) gave.
+    pub(super) fn restore(&mut self, told: Vec<f64>, standing: (u64, u64)) {
+        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        *self = Self { told, standing: (count(standing.0), count(standing.1)) };
+    }
 }
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {

@@ -70,15 +70,16 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
                 }
             } else {
                 match reading.gradient(component) {
-                    Some(sums) => {
-                        ComponentSample::from_sums(component.elements, sums.absolute, sums.squares)
-                    }
+                    Some(sums) => ComponentSample::from_sums(component.elements, sums.absolute, sums.squares),
                     None => continue,
                 }
             };
-            let listed = |list: &[Option<f64>]| total(component, |id| list.get(id.index()).copied().flatten());
+            let listed =
+                |list: &[Option<f64>]| total(component, |id| list.get(id.index()).copied().flatten());
             let mut set = |statistic: Statistic, value: &dyn Fn() -> Option<f64>| {
-                if let Some(value) = Some(statistic).filter(|wish| wanted.contains(*wish)).and_then(|_| value()) {
+                if let Some(value) =
+                    Some(statistic).filter(|wish| wanted.contains(*wish)).and_then(|_| value())
+                {
                     sample = sample.with(statistic, value);
                 }
             };

@@ -69,6 +69,17 @@ impl Followers {
         ids
     }
 
+    /// The blocks whose followers are frozen.
+    pub(super) fn closed(&self) -> impl Iterator<Item = u32> {
+        self.closed.iter().copied()
+    }
+
+    /// Takes back what [`closed`](Self::closed) gave.
+    pub(super) fn restore(&mut self, closed: Vec<u32>) {
+        self.closed = closed.into_iter().collect();
+        self.frozen = self.of(&self.closed).into_iter().collect();
+    }
+
     fn of(&self, blocks: &BTreeSet<u32>) -> Vec<ParamId> {
         let following = |layer: &Option<u32>| layer.is_some_and(|layer| blocks.contains(&layer));
         self.list.iter().filter(|(_, layer)| following(layer)).map(|(id, _)| *id).collect()

@@ -101,6 +101,30 @@ impl Copies {
         Ok(found)
     }
 
+    /// The copies that there are.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ParamId, &Tensor)> {
+        let there = self.list.iter().enumerate();
+        there.filter_map(|(index, copy)| Some((ParamId::new(index), copy.as_ref()?)))
+    }
+
+    /// Whether these can be its copies; why not.
+    pub(super) fn check(&self, copies: &[(ParamId, Tensor)]) -> Result<(), String> {
+        match copies.iter().find(|(id, _)| id.index() >= self.list.len()) {
+            None => Ok(()),
+            Some(_) => Err("it has copies of tensors that no policy reads here".to_owned()),
+        }
+    }
+
+    /// Takes these for its copies.
+    pub(super) fn put(&mut self, copies: Vec<(ParamId, Tensor)>) {
+        self.forget_all();
+        for (id, copy) in copies {
+            if let Some(place) = self.list.get_mut(id.index()) {
+                *place = Some(copy);
+            }
+        }
+    }
+
     /// Drops all copies, so that nothing is compared until there are new ones.
     pub(super) fn forget_all(&mut self) {
         self.list.iter_mut().for_each(|copy| *copy = None);

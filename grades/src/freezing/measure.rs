@@ -85,8 +85,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         let changed = clipped.is_some_and(|clipped| clipped.changed);
         let averages = !self.instruments.filters.is_empty();
         // Where neither a clip of values nor weight decay comes between, it follows from the gradients' own sums.
-        let averaged = averages
-            && (changed || self.inner.gradient_decays(measured)?.iter().any(|decay| *decay != 0.0));
+        let averaged =
+            averages && (changed || self.inner.gradient_decays(measured)?.iter().any(|decay| *decay != 0.0));
         Ok(Wanted {
             // A policy that reads nothing is asked all the same, about the components that have a gradient.
             gradients: clipped.is_none() && !measured.is_empty() && !self.tracker.statistics().is_empty(),

@@ -12,6 +12,7 @@ mod measure;
 mod memory;
 mod micro;
 mod reading;
+mod save;
 mod settings;
 
 pub use memory::Memory;

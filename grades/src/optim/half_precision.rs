@@ -24,6 +24,15 @@ pub enum HalfPrecision {
 }
 
 impl HalfPrecision {
+    /// The kebab-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            HalfPrecision::AsParameter => "as-parameter",
+            HalfPrecision::FloatState => "float-state",
+            HalfPrecision::MasterWeights => "master-weights",
+        }
+    }
+
     /// A tensor of zeros for the parameter's state.
     pub(super) fn zeros(self, parameter: &Tensor) -> Result<Tensor, tch::TchError> {
         let zeros = parameter.f_zeros_like()?;

@@ -78,7 +78,11 @@ impl Measuring<'_> {
 }
 
 /// A parameter's gradient as the update takes it, in f32 or wider: scaled, with coupled weight decay added.
-pub(super) fn averaged(parameter: &Tensor, scale: GradScale<'_>, decay: f64) -> Result<Tensor, tch::TchError> {
+pub(super) fn averaged(
+    parameter: &Tensor,
+    scale: GradScale<'_>,
+    decay: f64,
+) -> Result<Tensor, tch::TchError> {
     let gradient = scaled(&parameter.grad(), scale)?;
     if decay == 0.0 {
         return Ok(gradient);

@@ -88,7 +88,8 @@ impl GradScale<'_> {
             GradScale::Factor(factor) => Ok((*factor, None)),
             GradScale::Divisor(divisor) if on_cpu => {
                 let divisor = f64::try_from(*divisor);
-                let divisor = divisor.map_err(|error| Error::torch("reading the gradients' divisor", &error))?;
+                let divisor =
+                    divisor.map_err(|error| Error::torch("reading the gradients' divisor", &error))?;
                 Ok((divisor.recip(), None))
             }
             GradScale::Divisor(divisor) => Ok((1.0, Some(divisor))),

@@ -1,10 +1,11 @@
 //! Which parameters an optimizer still updates, and the state of each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tch::Tensor;
 
 use super::batches::Batch;
+use super::stateful::ParameterState;
 use super::tch_optimizer::unknown_parameter;
 use super::{StepRequest, Wanted};
 use crate::Result;
@@ -17,6 +18,12 @@ enum Slot<S> {
     Live(S),
     /// Not updated any more.
     Released,
+}
+
+/// Slots and factors that were read and not put in yet.
+pub(super) struct Loaded<S> {
+    slots: Vec<Slot<S>>,
+    factors: Vec<f64>,
 }
 
 /// The parameters of an optimizer, each with its state.
@@ -119,6 +126,52 @@ impl<S> Slots<S> {
     /// The factor on a parameter's learning rate.
     pub(super) fn factor(&self, id: ParamId) -> f64 {
         self.factors[id.index()]
+    }
+
+    /// What is to be saved of each parameter; `describe` gives the steps and the tensors of a state.
+    pub(super) fn save(
+        &self,
+        describe: impl Fn(&S) -> (u64, BTreeMap<String, Tensor>),
+    ) -> BTreeMap<String, ParameterState> {
+        let one = |(id, parameter): (ParamId, &Parameter)| {
+            let slot = &self.slots[id.index()];
+            let (steps, tensors) = match slot {
+                Slot::Live(state) => describe(state),
+                Slot::Waiting | Slot::Released => Default::default(),
+            };
+            let released = matches!(slot, Slot::Released);
+            let factor = self.factors[id.index()];
+            (parameter.name().to_owned(), ParameterState { released, factor, steps, tensors })
+        };
+        self.parameters.iter().map(one).collect()
+    }
+
+    /// The slots and factors that were saved; `make` gives a state from what was saved of it.
+    pub(super) fn loaded(
+        &self,
+        saved: &BTreeMap<String, ParameterState>,
+        make: impl Fn(&Parameter, &ParameterState) -> Result<S>,
+    ) -> Result<Loaded<S>> {
+        let one = |(id, parameter): (ParamId, &Parameter)| {
+            let Some(saved) = saved.get(parameter.name()) else {
+                return Ok((Slot::Waiting, self.factors[id.index()]));
+            };
+            let slot = match (saved.released, saved.tensors.is_empty()) {
+                (true, _) => Slot::Released,
+                (false, true) => Slot::Waiting,
+                (false, false) => Slot::Live(make(parameter, saved)?),
+            };
+            Ok((slot, saved.factor))
+        };
+        let (slots, factors) =
+            self.parameters.iter().map(one).collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        Ok(Loaded { slots, factors })
+    }
+
+    /// Takes these for its own.
+    pub(super) fn put(&mut self, loaded: Loaded<S>) {
+        self.slots = loaded.slots;
+        self.factors = loaded.factors;
     }
 
     /// The own ids of ids of the caller.

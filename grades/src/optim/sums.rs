@@ -4,9 +4,9 @@ use tch::{Device, Tensor};
 
 use crate::Result;
 use crate::parameters::{ParamId, Parameters};
+use crate::torch::Norms;
 use crate::torch::gradients::{self, GradientSums};
 use crate::torch::update::StepSum;
-use crate::torch::Norms;
 
 /// Sums over gradients, moments and updates, by parameter.
 ///

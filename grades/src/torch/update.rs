@@ -54,7 +54,8 @@ impl Operation {
             Kind::BFloat16 | Kind::Half => true,
             _ => return Ok(Kernel::Reference),
         };
-        if implementation == Implementation::Reference || parameter.numel() == 0 || !ffi::is_dense(parameter)? {
+        if implementation == Implementation::Reference || parameter.numel() == 0 || !ffi::is_dense(parameter)?
+        {
             return Ok(Kernel::Reference);
         }
         if !cuda && implementation == Implementation::Fused {

@@ -3,10 +3,12 @@
 mod event;
 mod ranks;
 mod report;
+mod state;
 mod track;
 
 pub use event::{EventKind, FreezeEvent};
 pub use report::StepReport;
+pub use state::TrackerState;
 
 use crate::config::{FreezingConfig, Schedule};
 use crate::policy::{Decision, FrozenObservation, Observation, Population};

@@ -1,9 +1,7 @@
 //! Factors on learning rates, readmission, and what optimizers tell of their moments.
 
 use grades::Error;
-use grades::optim::{
-    AdamConfig, Implementation, InnerOptimizer, MomentRates, SgdConfig, StepSums, Wanted,
-};
+use grades::optim::{AdamConfig, Implementation, InnerOptimizer, MomentRates, SgdConfig, StepSums, Wanted};
 use grades::parameters::{ParamId, Parameters};
 use tch::nn::{OptimizerConfig, VarStore};
 use tch::{Kind, Tensor};

@@ -121,11 +121,17 @@ fn sums_of_the_pass_that_updates_are_those_of_passes_of_their_own() {
                 let [fused, libtorch, reference] = [&mut fused, &mut libtorch, &mut reference]
                     .map(|rig| rig.measured(ALL, GradScale::Factor(factor)));
                 let context = format!("{name} in {kind:?}, {half:?}, step {step}");
-                for (id, alone) in Rig::new(name, kind, Implementation::Fused, half).ids().into_iter().zip(alone) {
+                for (id, alone) in
+                    Rig::new(name, kind, Implementation::Fused, half).ids().into_iter().zip(alone)
+                {
                     assert_eq!(fused.gradient(id), alone, "{context}: the same bits");
                     let expected = all(&reference, id);
                     let momentum = name != "plain";
-                    assert_eq!(expected.map(|sum| sum.is_some()), [true, true, true, momentum, true], "{context}");
+                    assert_eq!(
+                        expected.map(|sum| sum.is_some()),
+                        [true, true, true, momentum, true],
+                        "{context}"
+                    );
                     for found in [all(&fused, id), all(&libtorch, id)] {
                         // Adam's second moment of a small gradient is below what f16 can hold, so a pass of its own
                         // over the rounded one finds another update.
@@ -157,7 +163,11 @@ fn only_what_is_wanted_is_summed() {
             for id in rig.ids() {
                 assert!(sums.has_gradient(id));
                 let expected = [has(1), has(1), has(2), has(4), has(8)];
-                assert_eq!(all(&sums, id).map(|sum| sum.is_some()), expected, "{implementation:?}, {wanted:?}");
+                assert_eq!(
+                    all(&sums, id).map(|sum| sum.is_some()),
+                    expected,
+                    "{implementation:?}, {wanted:?}"
+                );
             }
         }
     }
@@ -305,8 +315,11 @@ fn master_weights_move_by_less_than_a_parameter_can() {
         for (half, moved) in [(HalfPrecision::FloatState, 0.0), (HalfPrecision::MasterWeights, 0.25)] {
             let vs = VarStore::new(Device::Cpu);
             let tensor = add(&vs, "w", 0, &values(&[40], Kind::BFloat16, Device::Cpu, |_| 1.0));
-            let mut sgd =
-                SgdConfig::new().half_precision(half).implementation(implementation).build(&vs, 2e-3).unwrap();
+            let mut sgd = SgdConfig::new()
+                .half_precision(half)
+                .implementation(implementation)
+                .build(&vs, 2e-3)
+                .unwrap();
             for _ in 0..125 {
                 give(&tensor, &values(&[40], Kind::BFloat16, Device::Cpu, |_| 1.0));
                 sgd.step().unwrap();
@@ -315,7 +328,12 @@ fn master_weights_move_by_less_than_a_parameter_can() {
             let expected = 1.0 - moved;
             let found = elements(&tensor);
             let all = found.iter().all(|found| (found - expected).abs() <= 0.005);
-            assert_eq!(all, half == HalfPrecision::MasterWeights, "{implementation:?}, {half:?}: {}", found[0]);
+            assert_eq!(
+                all,
+                half == HalfPrecision::MasterWeights,
+                "{implementation:?}, {half:?}: {}",
+                found[0]
+            );
             assert_eq!(sgd.master_bytes(), if half == HalfPrecision::MasterWeights { 160 } else { 0 });
         }
     }

@@ -34,26 +34,27 @@ fn compare(
     build: impl Fn(&VarStore, Implementation) -> Box<dyn InnerOptimizer>,
 ) -> Result<(), TestCaseError> {
     let device = Device::Cpu;
-    let runs = [Implementation::Fused, Implementation::Libtorch, Implementation::Reference].map(|implementation| {
-        let vs = VarStore::new(device);
-        let tensors: Vec<Tensor> = (0..)
-            .zip(shapes)
-            .map(|(k, shape)| {
-                let value = values(shape, kind, device, |i| ((i + k) as f64).cos());
-                add(&vs, &format!("p{k}"), k as usize % 2, &value)
-            })
-            .collect();
-        let mut optimizer = build(&vs, implementation);
-        for t in 0..4 {
-            optimizer.zero_grad().unwrap();
-            for (k, tensor) in (0..).zip(&tensors).filter(|(k, _)| (k + t) % 3 != 0) {
-                let formula = |i: i64| ((7 * i + 3 * t + k) as f64).sin() + 0.01;
-                give(tensor, &values(&tensor.size(), kind, device, formula));
+    let runs =
+        [Implementation::Fused, Implementation::Libtorch, Implementation::Reference].map(|implementation| {
+            let vs = VarStore::new(device);
+            let tensors: Vec<Tensor> = (0..)
+                .zip(shapes)
+                .map(|(k, shape)| {
+                    let value = values(shape, kind, device, |i| ((i + k) as f64).cos());
+                    add(&vs, &format!("p{k}"), k as usize % 2, &value)
+                })
+                .collect();
+            let mut optimizer = build(&vs, implementation);
+            for t in 0..4 {
+                optimizer.zero_grad().unwrap();
+                for (k, tensor) in (0..).zip(&tensors).filter(|(k, _)| (k + t) % 3 != 0) {
+                    let formula = |i: i64| ((7 * i + 3 * t + k) as f64).sin() + 0.01;
+                    give(tensor, &values(&tensor.size(), kind, device, formula));
+                }
+                optimizer.step().unwrap();
             }
-            optimizer.step().unwrap();
-        }
-        tensors.iter().map(elements).collect::<Vec<_>>()
-    });
+            tensors.iter().map(elements).collect::<Vec<_>>()
+        });
     for run in &runs[..2] {
         for (fused, reference) in run.iter().zip(&runs[2]) {
             let found = distance(fused, reference);

@@ -145,8 +145,9 @@ fn a_parameter_without_a_gradient_rests() {
 
 #[test]
 fn a_change_of_kind_after_the_first_step_is_followed_or_an_error_but_no_wrong_update() {
-    for (name, implementation) in
-        ["sgd", "adam"].into_iter().flat_map(|name| IMPLEMENTATIONS.map(|implementation| (name, implementation)))
+    for (name, implementation) in ["sgd", "adam"]
+        .into_iter()
+        .flat_map(|name| IMPLEMENTATIONS.map(|implementation| (name, implementation)))
     {
         for (from, to) in [(Kind::Float, Kind::BFloat16), (Kind::BFloat16, Kind::Float)] {
             let mut vs = VarStore::new(tch::Device::Cpu);
@@ -166,7 +167,11 @@ fn a_change_of_kind_after_the_first_step_is_followed_or_an_error_but_no_wrong_up
                 // Adam moves by lr at each of its first steps with a constant gradient, as SGD does with ones.
                 Ok(()) => {
                     let all = elements(&tensors[0]);
-                    assert!(all.iter().all(|x| (x - 0.5).abs() < 5e-3), "{name}, {implementation:?}: {}", all[0]);
+                    assert!(
+                        all.iter().all(|x| (x - 0.5).abs() < 5e-3),
+                        "{name}, {implementation:?}: {}",
+                        all[0]
+                    );
                 }
                 Err(error) => assert!(error.to_string().contains("kind"), "{error}"),
             }

@@ -37,7 +37,8 @@ const PARTS: [Part; 6] = [
 ];
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     if let [point, settings @ ..] = arguments.as_slice()
         && point == memory::POINT
     {

@@ -2,8 +2,8 @@
 
 use grades::optim::AdamConfig;
 use grades::{
-    ComponentConfig, ComponentKind, ComponentMap, ComponentSample, FreezeTracker, FreezingConfig, GradientSnapshot,
-    ParameterInfo, Statistic, StatisticSet,
+    ComponentConfig, ComponentKind, ComponentMap, ComponentSample, FreezeTracker, FreezingConfig,
+    GradientSnapshot, ParameterInfo, Statistic, StatisticSet,
 };
 use tch::Kind;
 
@@ -34,7 +34,14 @@ pub(crate) fn run(report: &mut Report) {
             let name = format!("{what} a component, {count} of 8²");
             let before = format!("with {}", COUNTS[index - 1]);
             // Flat: a number ten times larger makes none dearer.
-            report.ratio(&name, times.of(index), (&before, times.of(index - 1)), "µs", times.ratio(index, index - 1), Some((1.25, false)));
+            report.ratio(
+                &name,
+                times.of(index),
+                (&before, times.of(index - 1)),
+                "µs",
+                times.ratio(index, index - 1),
+                Some((1.25, false)),
+            );
         }
     }
 }

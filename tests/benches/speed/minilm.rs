@@ -46,7 +46,9 @@ pub(crate) fn model() -> BertClassifier {
 
 /// The token ids of a batch, the same for PyTorch.
 pub(crate) fn ids() -> Vec<Vec<i64>> {
-    (0..BATCH).map(|row| (0..TOKENS).map(|column| 1000 + (row * 7919 + column * 104_729) % 20_000).collect()).collect()
+    (0..BATCH)
+        .map(|row| (0..TOKENS).map(|column| 1000 + (row * 7919 + column * 104_729) % 20_000).collect())
+        .collect()
 }
 
 /// A batch and what is computed of it.
@@ -103,8 +105,11 @@ impl Run {
     /// The names of all variables that do not train.
     pub(crate) fn frozen_names(&self) -> Vec<String> {
         let variables = self.model.var_store().variables();
-        let mut names: Vec<String> =
-            variables.into_iter().filter(|(_, variable)| !variable.requires_grad()).map(|(name, _)| name).collect();
+        let mut names: Vec<String> = variables
+            .into_iter()
+            .filter(|(_, variable)| !variable.requires_grad())
+            .map(|(name, _)| name)
+            .collect();
         names.sort();
         names
     }

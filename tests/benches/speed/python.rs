@@ -26,7 +26,10 @@ impl Python {
             .status()
             .is_ok_and(|status| status.success());
         if !ready {
-            println!("  (no PyTorch beside: {} lacks torch and transformers; run `make setup-interop`)", python.display());
+            println!(
+                "  (no PyTorch beside: {} lacks torch and transformers; run `make setup-interop`)",
+                python.display()
+            );
             return None;
         }
         let mut child = Command::new(python)

@@ -52,7 +52,14 @@ pub(crate) fn run(report: &mut Report) {
                 let other = ("predicted saving", predicted[index]);
                 // All frozen is the end of a run: no backward pass and no update are left to predict.
                 let target = (percent < 100).then_some((0.9, true));
-                report.ratio(&format!("{label}, saving"), saved, other, "ms", saved / predicted[index], target);
+                report.ratio(
+                    &format!("{label}, saving"),
+                    saved,
+                    other,
+                    "ms",
+                    saved / predicted[index],
+                    target,
+                );
             }
             if python.is_some() {
                 let theirs = times.of(5 + index);
@@ -119,7 +126,12 @@ impl Products {
         let mut closed = is_frozen("bert.embeddings.word_embeddings.weight");
         for block in 0..BLOCKS {
             let path = format!("bert.encoder.layer.{block}");
-            let square = ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"];
+            let square = [
+                "attention.self.query",
+                "attention.self.key",
+                "attention.self.value",
+                "attention.output.dense",
+            ];
             let tall = ["intermediate.dense", "output.dense"];
             let mut whole = true;
             for (kind, parts) in [(0, &square[..]), (1, &tall[..])] {

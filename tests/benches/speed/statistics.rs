@@ -14,12 +14,17 @@ pub(crate) fn run(report: &mut Report) {
         let times = contest(
             31,
             &mut [
-                ("ours".to_owned(), Box::new(|| milliseconds(|| drop(gradients::sums(&parameters).unwrap())))),
+                (
+                    "ours".to_owned(),
+                    Box::new(|| milliseconds(|| drop(gradients::sums(&parameters).unwrap()))),
+                ),
                 (
                     "tch".to_owned(),
                     Box::new(|| {
                         milliseconds(|| {
-                            let one = |parameter: &Tensor| parameter.grad().abs().sum(Kind::Float).double_value(&[]);
+                            let one = |parameter: &Tensor| {
+                                parameter.grad().abs().sum(Kind::Float).double_value(&[])
+                            };
                             std::hint::black_box(parameters.iter().map(one).sum::<f64>());
                         })
                     }),
@@ -27,6 +32,13 @@ pub(crate) fn run(report: &mut Report) {
             ],
         );
         let other = ("abs().sum() of each", times.of(1));
-        report.ratio(&format!("Σ|g| and Σg² of 28 × 1024², {name}"), times.of(0), other, "ms", times.ratio(0, 1), Some((1.0, false)));
+        report.ratio(
+            &format!("Σ|g| and Σg² of 28 × 1024², {name}"),
+            times.of(0),
+            other,
+            "ms",
+            times.ratio(0, 1),
+            Some((1.0, false)),
+        );
     }
 }

@@ -50,7 +50,11 @@ pub(crate) fn matrices(count: usize, size: i64, kind: Kind) -> VarStore {
 }
 
 /// The optimizer of this name around which the statistics are read.
-pub(crate) fn wrapped(vs: &VarStore, inner: Box<dyn InnerOptimizer>, statistics: &[Statistic]) -> FreezingOptimizer<Box<dyn InnerOptimizer>> {
+pub(crate) fn wrapped(
+    vs: &VarStore,
+    inner: Box<dyn InnerOptimizer>,
+    statistics: &[Statistic],
+) -> FreezingOptimizer<Box<dyn InnerOptimizer>> {
     let components =
         ComponentConfig::default().with_pattern(r"layers\.(?<layer>\d+)\.weight", ComponentKind::Up).unwrap();
     let policy = Watch(StatisticSet::of(statistics.iter().copied()));

@@ -10,7 +10,6 @@ use grades_tests::{FreezeAt, Spec, TinyBert, bits};
 use tch::nn::VarStore;
 use tch::{Device, Kind, nn};
 
-
 for_every_optimizer! {
     a_block_that_is_frozen_whole_takes_the_rest_of_it_along;
     gradients_above_a_closed_block_are_those_of_a_model_without_freezes;
@@ -49,7 +48,8 @@ fn a_block_that_is_frozen_whole_takes_the_rest_of_it_along<O: InnerOptimizer>(ma
             assert!(!expected || !variable.grad().defined(), "{name} after step {step}");
         }
         if step >= 4 {
-            let now: Vec<Vec<u32>> = model.variables().filter(|(name, _)| is_below(name)).map(|(_, v)| bits(v)).collect();
+            let now: Vec<Vec<u32>> =
+                model.variables().filter(|(name, _)| is_below(name)).map(|(_, v)| bits(v)).collect();
             assert_eq!(*then.get_or_insert_with(|| now.clone()), now, "after step {step}");
         }
     }
@@ -175,7 +175,8 @@ fn embeddings_that_are_the_output_layer_too_train_on() {
     for head in [true, false] {
         let (vs, mut optimizer) = small(head);
         for _ in 0..3 {
-            let loss = vs.trainable_variables().iter().map(|v| v.square().sum(Kind::Float)).reduce(|a, b| a + b);
+            let loss =
+                vs.trainable_variables().iter().map(|v| v.square().sum(Kind::Float)).reduce(|a, b| a + b);
             optimizer.backward_step(&loss.unwrap()).unwrap();
         }
         let variables = vs.variables();

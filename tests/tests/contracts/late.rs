@@ -40,7 +40,9 @@ struct Run {
 fn run(config: &str, way: Step, implementation: Implementation, momentum: bool, late: bool) -> Run {
     let model = TinyBert::new(Spec::default());
     let inner: Box<dyn InnerOptimizer> = match momentum {
-        true => Box::new(AdamConfig::adam().wd(0.1).implementation(implementation).build(&model.vs, 1e-2).unwrap()),
+        true => Box::new(
+            AdamConfig::adam().wd(0.1).implementation(implementation).build(&model.vs, 1e-2).unwrap(),
+        ),
         false => {
             let sgd = SgdConfig::new().momentum(0.8).nesterov(true).implementation(implementation);
             Box::new(sgd.build(&model.vs, 1e-2).unwrap())
@@ -49,7 +51,8 @@ fn run(config: &str, way: Step, implementation: Implementation, momentum: bool, 
     let config = FreezingConfig::from_toml(config).unwrap();
     let optimizer = FreezingOptimizer::new(inner, &model.vs, &config, STEPS).unwrap();
     let mut optimizer = optimizer.with_late_reading(late);
-    let reports: Vec<StepReport> = (1..=STEPS).map(|step| way(&mut optimizer, &model.loss(step % 5))).collect();
+    let reports: Vec<StepReport> =
+        (1..=STEPS).map(|step| way(&mut optimizer, &model.loss(step % 5))).collect();
     Run {
         events: reports.iter().flat_map(|report| report.events.clone()).collect(),
         snapshots: reports.iter().filter_map(|report| report.snapshot.clone()).collect(),

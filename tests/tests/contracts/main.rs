@@ -15,6 +15,7 @@ mod contract_02_frozen_bytes;
 mod contract_03_gradients_flow;
 mod contract_04_memory;
 mod contract_05_non_finite;
+mod contract_07_resume;
 mod contract_08_determinism;
 mod contract_09_host_syncs;
 mod contract_10_all_frozen;

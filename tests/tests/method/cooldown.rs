@@ -52,7 +52,9 @@ fn group(name: &str) -> usize {
 fn a_cooling_component_moves_as_under_its_own_falling_learning_rate<O: InnerOptimizer>(
     make: fn(&VarStore) -> O,
 ) {
-    for (cooldown, followers) in [1, 4, 9].into_iter().flat_map(|steps| Followers::ALL.map(|all| (steps, all))) {
+    for (cooldown, followers) in
+        [1, 4, 9].into_iter().flat_map(|steps| Followers::ALL.map(|all| (steps, all)))
+    {
         let model = TinyBert::new(Spec::default());
         let twin = TinyBert::new(Spec { group, ..Spec::default() });
         let config = grades::FreezingConfig::with_policy(FreezeAt::new([("layer.0.attention.self.key", 3)]))

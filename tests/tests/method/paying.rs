@@ -172,8 +172,16 @@ fn the_optimizers_state_is_read_at_checks_only_and_only_when_a_policy_asks() {
         (
             Statistic::SignalFraction,
             &[
-                "gradients", "rates", "gradients", "moments", "rates", "gradients", "rates", "gradients",
-                "moments", "rates",
+                "gradients",
+                "rates",
+                "gradients",
+                "moments",
+                "rates",
+                "gradients",
+                "rates",
+                "gradients",
+                "moments",
+                "rates",
             ],
         ),
     ] {

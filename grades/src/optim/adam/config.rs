@@ -4,8 +4,8 @@ use tch::nn::VarStore;
 
 use super::{Adam, Decay};
 use crate::Result;
-use crate::optim::{HalfPrecision, Implementation};
 use crate::optim::validate::Ranges;
+use crate::optim::{HalfPrecision, Implementation};
 use crate::parameters::Parameters;
 
 /// Builds [`Adam`]: tch's defaults, tch's names of the setters.

@@ -1,8 +1,8 @@
 //! One update of many parameters in tensor operations: what the kernels are tested against.
 
+use crate::optim::GradScale;
 use crate::optim::passes::scaled;
 use crate::optim::wide::Wide;
-use crate::optim::GradScale;
 use crate::torch::update::AdamCall;
 use crate::{Error, Result};
 

@@ -2,6 +2,7 @@
 
 mod config;
 mod kernel;
+mod state;
 
 use std::fmt;
 
@@ -86,7 +87,8 @@ impl State {
             })
         };
         let master = config.half_precision.master(parameter)?;
-        make(master).map_err(|error| Error::torch(format!("making Adam's state of {}", parameter.name()), &error))
+        make(master)
+            .map_err(|error| Error::torch(format!("making Adam's state of {}", parameter.name()), &error))
     }
 
     /// The tensors with PyTorch's names for them.
@@ -231,7 +233,8 @@ impl Adam {
         }
         let decay = if call.decoupled { 0.0 } else { call.weight_decay };
         if let Some(measuring) = measuring {
-            let parameters: Vec<_> = measured.iter().map(|(id, index)| (*id, &batch.parameters[*index])).collect();
+            let parameters: Vec<_> =
+                measured.iter().map(|(id, index)| (*id, &batch.parameters[*index])).collect();
             measuring.before(&parameters, scale, decay, false)?;
         }
         let updated = match batch.kernel {

@@ -4,8 +4,8 @@ use tch::nn::VarStore;
 
 use super::Sgd;
 use crate::Result;
-use crate::optim::{HalfPrecision, Implementation};
 use crate::optim::validate::Ranges;
+use crate::optim::{HalfPrecision, Implementation};
 use crate::parameters::Parameters;
 
 /// Builds [`Sgd`]: tch's defaults (all zero), tch's names of the setters.

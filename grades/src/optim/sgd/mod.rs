@@ -2,6 +2,7 @@
 
 mod config;
 mod kernel;
+mod state;
 
 use std::fmt;
 
@@ -105,9 +106,7 @@ impl Sgd {
             let masters = masters.map(Tensor::shallow_clone).collect();
             let buffers = match self.groups.of(batch.group).momentum {
                 0.0 => Vec::new(),
-                _ => {
-                    states().filter_map(|state| state.buffer.as_ref()).map(Tensor::shallow_clone).collect()
-                }
+                _ => states().filter_map(|state| state.buffer.as_ref()).map(Tensor::shallow_clone).collect(),
             };
             (batch, States { buffers, masters })
         };
@@ -129,7 +128,8 @@ impl Sgd {
             return Ok(Vec::new());
         }
         // Those that started, and those whose group has been given a momentum since.
-        let bare = self.slots.live().filter(|(_, parameter, state)| momentum(parameter) && state.buffer.is_none());
+        let bare =
+            self.slots.live().filter(|(_, parameter, state)| momentum(parameter) && state.buffer.is_none());
         let bare: Vec<(ParamId, &Tensor)> = bare.map(|(id, parameter, _)| (id, parameter.tensor())).collect();
         let tensors: Vec<&Tensor> = bare.iter().map(|(_, tensor)| *tensor).collect();
         let defined = gradients::defined(&tensors)?;
@@ -213,7 +213,8 @@ impl Sgd {
         }
         let mut effective = Vec::new();
         if let Some(measuring) = measuring {
-            let parameters: Vec<_> = measured.iter().map(|(id, index)| (*id, &batch.parameters[*index])).collect();
+            let parameters: Vec<_> =
+                measured.iter().map(|(id, index)| (*id, &batch.parameters[*index])).collect();
             let needed = measuring.wanted().updates && (call.nesterov || call.buffers.is_empty());
             effective = measuring.before(&parameters, scale, call.weight_decay, needed)?;
         }

@@ -25,7 +25,12 @@ unsafe extern "C" {
         of_gradients: bool,
         order: i32,
     ) -> Message;
-    fn grades_norms_clip(norms: *mut RawNorms, first: usize, max: f64, divisor: *mut *mut C_tensor) -> Message;
+    fn grades_norms_clip(
+        norms: *mut RawNorms,
+        first: usize,
+        max: f64,
+        divisor: *mut *mut C_tensor,
+    ) -> Message;
     fn grades_norms_send(norms: *mut RawNorms) -> Message;
     fn grades_norms_read(norms: *mut RawNorms, out: *mut f64, n: usize, late: bool) -> Message;
 }

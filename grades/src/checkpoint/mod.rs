@@ -1,0 +1,10 @@
+//! A wrapper's whole state as one file.
+//!
+//! The file is in the format of safetensors: the tensors under their names, and in the metadata the version, a
+//! checksum, and everything that is no tensor as TOML, in which floating-point numbers come back bit by bit.
+
+mod file;
+mod header;
+
+pub(crate) use file::{read, write};
+pub(crate) use header::{FORMAT_VERSION, Header, ParameterHeader};

@@ -1,0 +1,164 @@
+//! The tracker's history as plain data.
+
+use serde::{Deserialize, Serialize};
+
+use super::FreezeTracker;
+use super::track::{Phase, Track};
+use crate::policy::{Cause, Measure, PolicyRegistry, PolicyState};
+use crate::{Error, Result, Statistic};
+
+/// What a [`FreezeTracker`] has learnt and decided so far: plain data that TOML can write.
+///
+/// ```
+/// # use grades::{Decision, FreezePolicy, Observation, Statistic, StatisticSet};
+/// # #[derive(Debug, Clone)]
+/// # struct Below(f64);
+/// # impl FreezePolicy for Below {
+/// #     fn name(&self) -> &'static str { "below" }
+/// #     fn statistics(&self) -> StatisticSet { StatisticSet::of([Statistic::GradL1]) }
+/// #     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
+/// #         let value = observation.value(Statistic::GradL1).unwrap_or(f64::NAN);
+/// #         Decision::freeze_below(self.name(), Statistic::GradL1, value, self.0)
+/// #     }
+/// # }
+/// use grades::{ComponentConfig, ComponentMap, FreezeTracker, FreezingConfig, ParameterInfo, TrackerState};
+///
+/// let query = ParameterInfo::new("model.layers.0.self_attn.q_proj.weight", [2, 1]);
+/// let map = ComponentMap::new(&[query], &ComponentConfig::default())?;
+/// let config = FreezingConfig::with_policy(Below(1.0));
+/// let mut tracker = FreezeTracker::new(map, &config, 100)?;
+/// let text = toml::to_string(&tracker.state())?;
+/// tracker.restore(&toml::from_str::<TrackerState>(&text)?)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrackerState {
+    total_steps: u64,
+    grace_steps: u64,
+    check_every: u64,
+    stop_at: f64,
+    cooldown: String,
+    policy: String,
+    components: Vec<ComponentState>,
+}
+
+/// Where one component stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ComponentState {
+    name: String,
+    samples: u64,
+    since: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    frozen_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cooling: Option<CoolingState>,
+    policy: PolicyState,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CoolingState {
+    from: u64,
+    steps: u64,
+    policy: String,
+    measure: String,
+    value: f64,
+    threshold: f64,
+}
+
+impl FreezeTracker {
+    /// All that it has learnt and decided so far.
+    pub fn state(&self) -> TrackerState {
+        let component = |(track, component): (&Track, &crate::Component)| {
+            let (frozen_at, cooling) = match track.phase {
+                Phase::Active => (None, None),
+                Phase::Frozen { at } => (Some(at), None),
+                Phase::Cooling { from, steps, cause } => {
+                    let Cause { policy, measure, value, threshold } = cause;
+                    let (policy, measure) = (policy.to_owned(), measure.name().to_owned());
+                    (None, Some(CoolingState { from, steps, policy, measure, value, threshold }))
+                }
+            };
+            let (samples, since, policy) = (track.samples, track.since, track.policy.state());
+            ComponentState { name: component.name.clone(), samples, since, frozen_at, cooling, policy }
+        };
+        let policy = self.tracks.first().map_or("", |track| track.policy.name());
+        TrackerState {
+            total_steps: self.schedule.total_steps,
+            grace_steps: self.schedule.grace_steps,
+            check_every: self.schedule.check_every,
+            stop_at: self.schedule.stop_at,
+            cooldown: format!("{:?}", self.schedule.cooldown),
+            policy: policy.to_owned(),
+            components: self.tracks.iter().zip(self.components()).map(component).collect(),
+        }
+    }
+
+    /// Takes back what [`state`](Self::state) gave: decisions go on as if there had been no break. On an error nothing
+    /// is changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::State`] that names what is not as it was: the components, the policy, the schedule, or what a policy cannot
+    /// take back.
+    pub fn restore(&mut self, state: &TrackerState) -> Result<()> {
+        let here = self.state();
+        let same = |what: &str, saved: &dyn std::fmt::Display, here: &dyn std::fmt::Display| {
+            let (saved, here) = (saved.to_string(), here.to_string());
+            if saved == here { Ok(()) } else { Err(differs(what, &saved, &here)) }
+        };
+        same("total_steps", &state.total_steps, &here.total_steps)?;
+        same("grace (in steps)", &state.grace_steps, &here.grace_steps)?;
+        same("check_every", &state.check_every, &here.check_every)?;
+        same("stop_at", &state.stop_at, &here.stop_at)?;
+        same("cooldown", &state.cooldown, &here.cooldown)?;
+        same("policy", &state.policy, &here.policy)?;
+        same("number of components", &state.components.len(), &here.components.len())?;
+        let mut tracks = self.tracks.clone();
+        for ((track, saved), here) in tracks.iter_mut().zip(&state.components).zip(&here.components) {
+            same("component", &saved.name, &here.name)?;
+            track.policy.restore(&saved.policy)?;
+            track.samples = saved.samples;
+            track.since = saved.since;
+            track.phase = match (&saved.cooling, saved.frozen_at) {
+                (None, None) => Phase::Active,
+                (None, Some(at)) => Phase::Frozen { at },
+                (Some(cooling), None) => Phase::Cooling {
+                    from: cooling.from,
+                    steps: cooling.steps,
+                    cause: cause(cooling, track.policy.name())?,
+                },
+                (Some(_), Some(_)) => {
+                    return Err(error(format!("component \"{}\" both cools and is frozen", saved.name)));
+                }
+            };
+        }
+        self.frozen = tracks.iter().filter(|track| matches!(track.phase, Phase::Frozen { .. })).count();
+        self.cooling = tracks.iter().filter(|track| matches!(track.phase, Phase::Cooling { .. })).count();
+        self.tracks = tracks;
+        Ok(())
+    }
+}
+
+fn cause(saved: &CoolingState, own: &'static str) -> Result<Cause> {
+    let measures = [Measure::Rank, Measure::ChecksFrozen, Measure::LearningRate, Measure::StepsLeft];
+    let measure = match measures.into_iter().find(|measure| measure.name() == saved.measure) {
+        Some(measure) => measure,
+        None => Measure::Statistic(saved.measure.parse::<Statistic>()?),
+    };
+    let known = [own, "deadline"].into_iter().chain(PolicyRegistry::linked()?.names());
+    let policy = known.into_iter().find(|known| *known == saved.policy);
+    // A policy made in code, inside of another. There are as many names as policies.
+    let policy = policy.unwrap_or_else(|| Box::leak(saved.policy.clone().into_boxed_str()));
+    Ok(Cause { policy, measure, value: saved.value, threshold: saved.threshold })
+}
+
+fn differs(what: &str, saved: &str, here: &str) -> Error {
+    error(format!("{what} was {saved} when it was saved and is {here} here"))
+}
+
+fn error(reason: String) -> Error {
+    Error::State { what: "the freeze tracker".to_owned(), reason }
+}
