@@ -235,13 +235,14 @@ char *grades_cpu_adam(const grades_adam *call) {
       call->updated[i] = parameter.grad().defined() ? 1 : 0;
       if (call->updated[i] == 0) continue;
       const Lists lists{parameter, call->masters == nullptr ? nullptr : call->masters[i]};
+      lists.check_cpu();
       Item item;
-      item.parameter = Memory(parameter);
-      if (lists.master != nullptr) item.master = Memory(lists.fitting(*lists.master));
-      item.gradient = Memory(lists.gradient(copies));
-      item.average = Memory(lists.fitting(*call->averages[i]));
-      item.square = Memory(lists.fitting(*call->squares[i]));
-      if (call->maxima != nullptr) item.maximum = Memory(lists.fitting(*call->maxima[i]));
+      item.parameter = Memory::of(parameter);
+      if (lists.master != nullptr) item.master = Memory::of(lists.fitting(*lists.master));
+      item.gradient = Memory::read(lists.gradient(copies));
+      item.average = Memory::of(lists.fitting(*call->averages[i]));
+      item.square = Memory::of(lists.fitting(*call->squares[i]));
+      if (call->maxima != nullptr) item.maximum = Memory::of(lists.fitting(*call->maxima[i]));
       item.elements = parameter.numel();
       item.steps = static_cast<double>(*call->steps[i]->const_data_ptr<float>()) + 1.0;
       item.want = call->want == nullptr ? 0 : call->want[i];
@@ -250,7 +251,9 @@ char *grades_cpu_adam(const grades_adam *call) {
     }
     // All has been checked; nothing fails from here on.
     for (size_t i = 0; i < call->n; ++i) {
-      if (call->updated[i] != 0) *call->steps[i]->data_ptr<float>() += 1.0f;
+      if (call->updated[i] == 0) continue;
+      *call->steps[i]->data_ptr<float>() += 1.0f;
+      grades::note_written(*call->parameters[i]);
     }
     const Call numbers{call->decoupled, call->lr, call->beta1, call->beta2, call->weight_decay, call->eps,
                        call->factor};

@@ -1,4 +1,4 @@
-// The lists and numbers of one update, for the CPU and for devices alike. `ffi.rs` has the same structs.
+// The lists and numbers of one update, for the CPU and for devices alike. `src/torch/ffi/update.rs` has the same structs.
 #pragma once
 
 #include "grades.h"

@@ -64,7 +64,7 @@ char *grades_norms_add(grades_norms *norms, const tensor *tensors, size_t n, boo
   });
 }
 
-// The factor that brings the common norm of all values so far, each an L2 norm, down to `max`: max ÷ (norm + 1e-6), or
+// The factor that brings the common norm of the values from `first` on, each an L2 norm, down to `max`: max ÷ (norm + 1e-6), or
 // 1 where the norm is below or not finite. `divisor` is a new f32 scalar on the device, 1 over the factor. The norm
 // becomes a value of its own.
 char *grades_norms_clip(grades_norms *norms, size_t first, double max, tensor *divisor) {

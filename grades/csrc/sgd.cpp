@@ -193,15 +193,20 @@ char *grades_cpu_sgd(const grades_sgd *call) {
       call->updated[i] = parameter.grad().defined() ? 1 : 0;
       if (call->updated[i] == 0) continue;
       const Lists lists{parameter, call->masters == nullptr ? nullptr : call->masters[i]};
+      lists.check_cpu();
       Item item;
-      item.parameter = Memory(parameter);
-      if (lists.master != nullptr) item.master = Memory(lists.fitting(*lists.master));
-      item.gradient = Memory(lists.gradient(copies));
-      if (call->buffers != nullptr) item.buffer = Memory(lists.fitting(*call->buffers[i]));
+      item.parameter = Memory::of(parameter);
+      if (lists.master != nullptr) item.master = Memory::of(lists.fitting(*lists.master));
+      item.gradient = Memory::read(lists.gradient(copies));
+      if (call->buffers != nullptr) item.buffer = Memory::of(lists.fitting(*call->buffers[i]));
       item.elements = parameter.numel();
       item.want = call->want == nullptr ? 0 : call->want[i];
       item.out = call->sums == nullptr ? nullptr : call->sums + i;
       items.push_back(item);
+    }
+    // All has been checked; nothing fails from here on.
+    for (size_t i = 0; i < call->n; ++i) {
+      if (call->updated[i] != 0) grades::note_written(*call->parameters[i]);
     }
     const Call numbers{call->lr,     call->momentum, call->dampening, call->weight_decay,
                        call->factor, call->nesterov, call->first};

@@ -30,10 +30,19 @@ struct Memory {
   at::ScalarType kind = at::kFloat;
 
   Memory() = default;
-  explicit Memory(const at::Tensor &t)
-      : start(static_cast<char *>(const_cast<void *>(t.const_data_ptr()))), kind(t.scalar_type()) {}
+
+  // To write to.
+  static Memory of(const at::Tensor &t) { return {static_cast<char *>(t.mutable_data_ptr()), t.scalar_type()}; }
+
+  // To read only.
+  static Memory read(const at::Tensor &t) {
+    return {static_cast<char *>(const_cast<void *>(t.const_data_ptr())), t.scalar_type()};
+  }
 
   explicit operator bool() const { return start != nullptr; }
+
+private:
+  Memory(char *start, at::ScalarType kind) : start(start), kind(kind) {}
 };
 
 // Elements in f32 from a narrower kind, and back.

@@ -156,7 +156,7 @@ const TABLES: &[Table] = &[
         summary: "ViT and DeiT, as Hugging Face and as timm name them",
         patterns: &[
             (r"(?:.*\.)?(?:encoder\.layer|blocks)\.(?<layer>\d+)\..+", Other),
-            (r"(?:.*\.)?patch_embed(?:dings)?\.proj(?:ection)?\.weight", Embedding),
+            (r"(?:.*\.)?patch_embed(?:dings)?\.proj(?:ection)?\.(?:weight|bias)", Embedding),
             (
                 r"(?:.*\.)?(?:cls_token|pos_embed|position_embeddings|dist_token|distillation_token)",
                 Embedding,

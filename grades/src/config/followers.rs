@@ -26,7 +26,7 @@ pub enum Followers {
     /// They train until the run ends, as in the published versions.
     Keep,
     /// What is in a transformer block is frozen once all of the block's components are, and the embeddings with the first
-    /// block, unless they are tied to the output layer (no parameter is of kind `head`).
+    /// block, unless they are tied to the output layer: a tensor has two names, or no parameter is of kind `head`.
     #[default]
     WithBlock,
 }

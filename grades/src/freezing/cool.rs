@@ -77,5 +77,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
                 *told = 1.0;
             }
         }
+        // As many may cool and be frozen as before; what follows them is to be told all the same.
+        self.factors.standing = (usize::MAX, usize::MAX);
     }
 }

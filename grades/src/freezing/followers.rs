@@ -21,14 +21,19 @@ impl Followers {
     /// which all of their gradient comes, unless they are the output layer too.
     pub(super) fn new(setting: Setting, map: &ComponentMap, parameters: &Parameters) -> Self {
         let closes = setting == Setting::WithBlock;
-        let first = map.components().iter().filter_map(|component| component.layer).min();
-        let is_tied = !map.left_out().iter().any(|out| out.kind == ComponentKind::Head);
-        let leader = |kind: ComponentKind, layer: Option<u32>| match (kind, layer) {
-            (ComponentKind::Embedding, None) if closes && !is_tied => first,
+        let layers = map.components().iter().map(|component| component.layer);
+        let first = layers.chain(map.left_out().iter().map(|out| out.layer)).flatten().min();
+        let has_head = map.left_out().iter().any(|out| out.kind == ComponentKind::Head);
+        // A tensor under two names is the output layer too.
+        let is_tied = |id: ParamId| !has_head || parameters.aliases().iter().any(|(_, other)| *other == id);
+        let leader = |id: ParamId, kind: ComponentKind, layer: Option<u32>| match (kind, layer) {
+            (ComponentKind::Embedding, None) if closes && !is_tied(id) => first,
             _ => layer,
         };
-        let list = map.left_out().iter();
-        let list = list.filter_map(|out| Some((parameters.id_of(&out.name)?, leader(out.kind, out.layer))));
+        let list = map.left_out().iter().filter_map(|out| {
+            let id = parameters.id_of(&out.name)?;
+            Some((id, leader(id, out.kind, out.layer)))
+        });
         Self { list: list.collect(), closes, closed: BTreeSet::new(), frozen: BTreeSet::new() }
     }
 

@@ -62,9 +62,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         }
     }
 
-    /// Whether memory that is freed may stay with the device's allocator.
+    /// Whether the allocator of a device keeps memory that is freed.
     fn empties_cache(&self) -> bool {
-        self.reads_late && self.parameters.iter().any(|(_, parameter)| parameter.device().is_cuda())
+        self.parameters.iter().any(|(_, parameter)| parameter.device().is_cuda())
     }
 
     /// Hands what the allocator keeps back to the device once freezes have freed enough.

@@ -44,6 +44,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             scale: grad_scale,
         };
         self.inner.step_measured(&request, &mut sums)?;
+        self.steps = step;
         if !measures && clipped.is_none() {
             return Ok(None);
         }

@@ -121,7 +121,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Statistics are summed on the device and sent to the host while it works on; they are read at the next step,
     /// before its update. So a freeze decided from step t holds from step t + 1 on as on the CPU, but its events, its
     /// statistics and the norm of its gradients are in the report of step t + 1. A thaw, which needs a backward pass of
-    /// its own, acts one step later than on the CPU. What the last step of a run measured is told by no report.
+    /// its own, acts one step later than on the CPU, and with `stop_at` below 1 one more update goes to what still trains.
+    /// What the last step of a run measured is told by no report.
     ///
     /// # Errors
     ///
@@ -136,7 +137,10 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         self.catch_up()?;
         if self.tracker.all_frozen() {
             let mut report = self.report(self.steps);
-            self.tell_caught_up(&mut report);
+            if self.caught_up.is_some() {
+                self.tell_caught_up(&mut report);
+                self.observe(&report);
+            }
             return Ok(report);
         }
         let step = self.steps + 1;
@@ -144,7 +148,6 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         self.hold_frozen()?;
         self.cool(step)?;
         let reading = self.update(step, scale)?;
-        self.steps = step;
 
         let mut report = self.report(step);
         report.applied = true;

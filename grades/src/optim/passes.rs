@@ -19,9 +19,9 @@ impl Measuring<'_> {
         self.request.wanted
     }
 
-    /// What a kernel summed in its pass of the measured members of a batch.
-    pub(super) fn take(&mut self, measured: &[(ParamId, usize)], updated: &Updated) {
-        let wanted = self.wanted();
+    /// What a kernel summed in its pass of the measured members of a batch, which may have no moments.
+    pub(super) fn take(&mut self, measured: &[(ParamId, usize)], updated: &Updated, has_moments: bool) {
+        let wanted = Wanted { moments: self.wanted().moments && has_moments, ..self.wanted() };
         for (id, index) in measured {
             if updated.defined[*index] {
                 self.sums.take(*id, wanted, &updated.sums[*index]);

@@ -37,7 +37,8 @@ use crate::{Error, Result};
 pub struct StepRequest<'a> {
     /// The caller's parameters, whose ids the others are.
     pub parameters: &'a Parameters,
-    /// The parameters that train: whose gradients are scaled.
+    /// The parameters that train, whose gradients are scaled. An optimizer that scales in its update does so for all
+    /// that it updates.
     pub active: &'a [ParamId],
     /// The parameters that are to be measured.
     pub measured: &'a [ParamId],

@@ -128,6 +128,11 @@ fn sums_of_the_pass_that_updates_are_those_of_passes_of_their_own() {
                     let expected = all(&reference, id);
                     let momentum = name != "plain";
                     assert_eq!(
+                        all(&fused, id).map(|sum| sum.is_some()),
+                        expected.map(|sum| sum.is_some()),
+                        "{context}"
+                    );
+                    assert_eq!(
                         expected.map(|sum| sum.is_some()),
                         [true, true, true, momentum, true],
                         "{context}"
@@ -176,16 +181,35 @@ fn only_what_is_wanted_is_summed() {
 #[test]
 fn a_parameter_without_a_gradient_is_told_and_left_alone() {
     for implementation in [Implementation::Fused, Implementation::Libtorch, Implementation::Reference] {
-        for name in NAMES {
-            let mut rig = Rig::new(name, Kind::Float, implementation, HalfPrecision::AsParameter);
-            let before = elements(&rig.tensors[1]);
-            rig.give(1);
-            gradients::undefine(&[&rig.tensors[1]]).unwrap();
-            let sums = rig.measured(ALL, GradScale::Factor(1.0));
-            let ids = rig.ids();
-            assert!(sums.has_gradient(ids[0]) && !sums.has_gradient(ids[1]), "{name}");
-            assert_eq!(all(&sums, ids[1]), [None; 5], "{name}");
-            assert_eq!(elements(&rig.tensors[1]), before, "{name}");
+        let kinds = [Kind::Float, Kind::BFloat16];
+        let cases = NAMES.into_iter().flat_map(|name| HALVES.map(|half| (name, half)));
+        for ((name, half), kind) in cases.flat_map(|case| kinds.map(|kind| (case, kind))) {
+            // Either of them, at the first step and after it.
+            for (without, with) in [(0, 1), (1, 0)] {
+                let mut rig = Rig::new(name, kind, implementation, half);
+                let mut alone = Rig::new(name, kind, implementation, half);
+                let before = elements(&rig.tensors[without]);
+                let context = format!("{implementation:?}, {name}, {kind:?}, {half:?}, without {without}");
+                for step in 1..=3 {
+                    rig.give(step);
+                    gradients::undefine(&[&rig.tensors[without]]).unwrap();
+                    let sums = rig.measured(ALL, GradScale::Factor(1.0));
+                    let ids = rig.ids();
+                    assert!(sums.has_gradient(ids[with]) && !sums.has_gradient(ids[without]), "{context}");
+                    assert_eq!(all(&sums, ids[without]), [None; 5], "{context}");
+                    assert_eq!(elements(&rig.tensors[without]), before, "{context}");
+                    alone.give(step);
+                    alone.optimizer.step().unwrap();
+                    assert!(rig.tensors[with].equal(&alone.tensors[with]), "{context}: its own gradient");
+                }
+                rig.give(4);
+                rig.optimizer.step().unwrap();
+                assert_ne!(
+                    elements(&rig.tensors[without]),
+                    before,
+                    "{context}: it trains with its first gradient"
+                );
+            }
         }
     }
 }
@@ -358,4 +382,48 @@ fn a_second_moment_in_f32_falls_where_one_in_bf16_stands_still() {
     assert!((last(HalfPrecision::FloatState) / expected - 1.0).abs() < 1e-3);
     assert!((last(HalfPrecision::MasterWeights) / expected - 1.0).abs() < 1e-3);
     assert!(last(HalfPrecision::AsParameter) / expected > 1.4);
+}
+
+#[test]
+fn a_momentum_that_comes_later_finds_every_parameter() {
+    // One has no gradient at the step at which it gets a momentum.
+    let mut rig = Rig::new("plain", Kind::BFloat16, Implementation::Fused, HalfPrecision::MasterWeights);
+    rig.give(1);
+    rig.optimizer.step().unwrap();
+    rig.optimizer.set_momentum(0.9).unwrap();
+    rig.give(2);
+    gradients::undefine(&[&rig.tensors[1]]).unwrap();
+    rig.optimizer.step().unwrap();
+    for step in 3..=4 {
+        let before = elements(&rig.tensors[1]);
+        rig.give(step);
+        rig.optimizer.step().unwrap();
+        assert_ne!(elements(&rig.tensors[1]), before, "step {step}");
+    }
+}
+
+#[test]
+fn a_parameter_that_is_no_half_precision_any_more_is_an_error_where_there_is_a_master() {
+    let mut vs = VarStore::new(Device::Cpu);
+    let tensor = add(&vs, "w", 0, &values(&[40], Kind::BFloat16, Device::Cpu, |_| 1.0));
+    let half = HalfPrecision::MasterWeights;
+    let mut sgd = SgdConfig::new().momentum(0.5).half_precision(half).build(&vs, 0.1).unwrap();
+    give(&tensor, &values(&[40], Kind::BFloat16, Device::Cpu, |_| 1.0));
+    sgd.step().unwrap();
+    vs.float();
+    give(&tensor, &values(&[40], Kind::Float, Device::Cpu, |_| 1.0));
+    let error = sgd.step().unwrap_err().to_string();
+    assert!(error.contains("kind"), "{error}");
+}
+
+#[test]
+fn autograd_notices_that_a_step_came_between() {
+    let vs = VarStore::new(Device::Cpu);
+    let tensor = add(&vs, "w", 0, &values(&[4], Kind::Float, Device::Cpu, |_| 1.0));
+    let mut sgd = SgdConfig::new().build(&vs, 0.1).unwrap();
+    let loss = (&tensor * &tensor).sum(Kind::Float);
+    give(&tensor, &values(&[4], Kind::Float, Device::Cpu, |_| 1.0));
+    sgd.step().unwrap();
+    let error = loss.f_backward().unwrap_err().to_string();
+    assert!(error.contains("modified by an inplace operation"), "{error}");
 }

@@ -17,7 +17,7 @@ pub(crate) const TOKENS: i64 = 64;
 
 /// Freezes the components that it names at the first check that counts.
 #[derive(Debug, Clone)]
-struct These(Vec<String>);
+struct These(Vec<String>, Statistic);
 
 impl FreezePolicy for These {
     fn name(&self) -> &'static str {
@@ -25,14 +25,14 @@ impl FreezePolicy for These {
     }
 
     fn statistics(&self) -> StatisticSet {
-        StatisticSet::of([Statistic::GradL1])
+        StatisticSet::of([self.1])
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
         if !self.0.contains(&observation.component().name) {
             return Decision::Keep;
         }
-        let measure = Measure::Statistic(Statistic::GradL1);
+        let measure = Measure::Statistic(self.1);
         Decision::Freeze(Cause { policy: "these", measure, value: 0.0, threshold: 0.0 })
     }
 }
@@ -81,9 +81,18 @@ pub(crate) struct Run {
 impl Run {
     /// With these components frozen; with `closing`, the rest of their blocks too.
     pub(crate) fn frozen(components: Vec<String>, closing: bool) -> Self {
+        Self::new(These(components, Statistic::GradL1), closing)
+    }
+
+    /// With nothing frozen, and a policy that reads this.
+    pub(crate) fn watching(statistic: Statistic) -> Self {
+        Self::new(These(Vec::new(), statistic), true)
+    }
+
+    fn new(policy: These, closing: bool) -> Self {
         let model = model();
         let followers = if closing { Followers::WithBlock } else { Followers::Keep };
-        let config = FreezingConfig::with_policy(These(components)).followers(followers);
+        let config = FreezingConfig::with_policy(policy).followers(followers);
         let inner = AdamConfig::adamw().build(model.var_store(), 1e-5).unwrap();
         let optimizer = FreezingOptimizer::new(inner, model.var_store(), &config, u64::MAX).unwrap();
         let mut run = Self { model, optimizer, batch: Batch::new() };

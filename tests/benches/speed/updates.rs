@@ -110,8 +110,7 @@ pub(crate) fn run(report: &mut Report) {
                 let target = target.map(|target| (target, false));
                 report.ratio(&label, times.of(one), (other.0, times.of(other.1)), "ms", ratio, target);
             };
-            let tch_target = (kind == Kind::Float && name == "adamw").then_some(0.30);
-            row("signal-fraction", 2, ("tch's own", 3), tch_target);
+            row("signal-fraction", 2, ("tch's own", 3), Some(0.30));
             row("grad-l1", 1, ("without statistics", 0), Some(1.03));
             row("signal-fraction", 2, ("without statistics", 0), Some(1.03));
             if python.is_some() {

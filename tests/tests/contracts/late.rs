@@ -1,9 +1,14 @@
 //! What a step measures may be read at the next one: the same freezes at the same steps, told one report later.
 
+use std::sync::{Arc, Mutex};
+
 use grades::optim::{AdamConfig, Implementation, InnerOptimizer, SgdConfig};
-use grades::{EventKind, FreezeEvent, FreezingConfig, FreezingOptimizer, GradientSnapshot, StepReport};
+
+use grades::{
+    EventKind, FreezeEvent, FreezingConfig, FreezingOptimizer, GradientSnapshot, StepObserver, StepReport,
+};
 use grades_policies as _;
-use grades_tests::{Spec, TinyBert, bits};
+use grades_tests::{FreezeAt, Spec, TinyBert, bits};
 use tch::Tensor;
 
 const STEPS: u64 = 40;
@@ -95,6 +100,30 @@ fn a_thaw_acts_one_step_later_because_the_backward_pass_is_over_when_it_is_read(
     let (index, other) = (first(&now), first(&late));
     assert_eq!(now.events[..=index], late.events[..=other], "up to the first thaw all is the same");
     assert_eq!(now.events[index].step, late.events[other].step);
+}
+
+#[test]
+fn observers_hear_of_the_last_freeze() {
+    let heard: Arc<Mutex<Vec<FreezeEvent>>> = Arc::default();
+    let model = TinyBert::new(Spec::default());
+    let config = FreezingConfig::with_policy(FreezeAt::new([("layer.", 3)]));
+    let inner = AdamConfig::adamw().build(&model.vs, 1e-2).unwrap();
+    let optimizer = FreezingOptimizer::new(inner, &model.vs, &config, STEPS).unwrap();
+    let mut optimizer = optimizer.with_late_reading(true).with_observer(Heard(Arc::clone(&heard)));
+    while !optimizer.should_stop() {
+        optimizer.backward_step(&model.loss(1)).unwrap();
+    }
+    assert_eq!(heard.lock().unwrap().len(), 12);
+}
+
+#[derive(Debug)]
+struct Heard(Arc<Mutex<Vec<FreezeEvent>>>);
+
+impl StepObserver for Heard {
+    fn on_step(&mut self, report: &StepReport) -> grades::Result<()> {
+        self.0.lock().unwrap().extend(report.events.clone());
+        Ok(())
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::{Error, Result};
 /// In the order of PyTorch's `_single_tensor_adam`. `counts` holds the number of updates so far, as the call's steps
 /// do on the device. Half-precision kinds are computed in f32 and rounded once, as the kernels do.
 pub(super) fn reference(call: &AdamCall<'_>, scale: GradScale<'_>, counts: &[u64]) -> Result<Vec<bool>> {
+    call.check()?;
     let mut updated = Vec::with_capacity(counts.len());
     for (index, &count) in counts.iter().enumerate() {
         let defined = call.parameters[index].grad().defined();

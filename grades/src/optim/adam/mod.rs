@@ -227,7 +227,7 @@ impl Adam {
         if batch.kernel == Kernel::Cpu {
             let updated = adam(&call, Route::Cpu { want })?;
             if let Some(measuring) = measuring {
-                measuring.take(&measured, &updated);
+                measuring.take(&measured, &updated, true);
             }
             return Ok(updated.defined);
         }

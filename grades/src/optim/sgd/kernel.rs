@@ -11,6 +11,7 @@ use crate::{Error, Result};
 /// In the order of PyTorch's `_single_tensor_sgd`. Half-precision kinds are computed in f32 and rounded once, as the
 /// kernels do.
 pub(super) fn reference(call: &SgdCall<'_>, scale: GradScale<'_>) -> Result<Vec<bool>> {
+    call.check()?;
     let mut updated = Vec::with_capacity(call.parameters.len());
     for (index, parameter) in call.parameters.iter().enumerate() {
         let defined = parameter.grad().defined();

@@ -92,6 +92,10 @@ impl Sgd {
         self.slots.state(id)?.buffer.as_ref()
     }
 
+    fn has_master(&self, id: ParamId) -> bool {
+        self.parameters().get(id).is_some_and(|parameter| self.config.half_precision.has_master(parameter))
+    }
+
     fn momentum(&self, id: ParamId) -> f64 {
         self.parameters().get(id).map_or(0.0, |parameter| self.groups.of(parameter.group()).momentum)
     }
@@ -154,12 +158,19 @@ impl Sgd {
         let _no_grad = tch::no_grad_guard();
         let first = self.start()?;
         if self.stale {
-            // Those with momentum but without a buffer wait for their first gradient.
+            // Those that lack a buffer or a master copy that they are to have wait for their first gradient.
             let old = |id: &ParamId| first.binary_search(id).is_err();
-            let ready = |id| self.momentum(id) == 0.0 || self.buffer(id).is_some() && old(&id);
+            let ready = |id| match self.momentum(id) == 0.0 {
+                true => self.slots.state(id).is_some() || !self.has_master(id),
+                false => self.buffer(id).is_some() && old(&id),
+            };
             self.batches = self.sorted(ready)?;
         }
-        self.stale = !first.is_empty();
+        // A parameter that has a master copy but no buffer yet is in no batch: it is looked at again at each step.
+        let waits = |id: ParamId| {
+            self.momentum(id) != 0.0 && self.slots.state(id).is_some() && self.buffer(id).is_none()
+        };
+        self.stale = !first.is_empty() || self.stale && self.parameters().ids().any(waits);
         let wants = match &measuring {
             Some(measuring) => self.slots.wants(measuring.request)?,
             None => Vec::new(),
@@ -207,7 +218,7 @@ impl Sgd {
         if batch.kernel == Kernel::Cpu {
             let updated = sgd(&call, Route::Cpu { want: &want })?;
             if let Some(measuring) = measuring {
-                measuring.take(&measured, &updated);
+                measuring.take(&measured, &updated, !call.buffers.is_empty());
             }
             return Ok(());
         }
@@ -251,11 +262,12 @@ fn directions(
     if call.buffers.is_empty() {
         return Ok(effective);
     }
-    let make = |(id, index): &(ParamId, usize)| {
+    // What entered is of the same parameters in the same order.
+    let mut entered = effective.into_iter().filter(|_| call.nesterov);
+    let mut make = |(id, index): &(ParamId, usize)| {
         let buffer = Wide::of(&call.buffers[*index])?.tensor;
-        let entered = effective.iter().find(|(other, _)| other == id).filter(|_| call.nesterov);
-        match entered {
-            Some((_, entered)) => buffer.f_mul_scalar(call.momentum)?.f_add(entered),
+        match entered.next().filter(|(other, _)| other == id) {
+            Some((_, entered)) => buffer.f_mul_scalar(call.momentum)?.f_add(&entered),
             None => Ok(buffer),
         }
     };

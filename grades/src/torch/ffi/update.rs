@@ -111,6 +111,25 @@ pub(crate) struct SgdCall<'a> {
     pub(crate) divisor: Option<&'a Tensor>,
 }
 
+impl AdamCall<'_> {
+    const WHAT: &'static str = "an Adam step";
+
+    /// Checks that all lists are of the same parameters.
+    pub(crate) fn check(&self) -> Result<()> {
+        let needed = [self.averages, self.squares, self.steps];
+        same_length(Self::WHAT, self.parameters.len(), &needed, &[self.masters, self.maxima])
+    }
+}
+
+impl SgdCall<'_> {
+    const WHAT: &'static str = "an SGD step";
+
+    /// Checks that all lists are of the same parameters.
+    pub(crate) fn check(&self) -> Result<()> {
+        same_length(Self::WHAT, self.parameters.len(), &[], &[self.masters, self.buffers])
+    }
+}
+
 /// What came of an update, by parameter: whether it had a gradient, and its sums where some were wanted.
 pub(crate) struct Updated {
     pub(crate) defined: Vec<bool>,
@@ -150,9 +169,9 @@ impl<'a> Room<'a> {
 }
 
 pub(crate) fn adam(call: &AdamCall<'_>, route: Route<'_>) -> Result<Updated> {
-    let what = "an Adam step";
+    let what = AdamCall::WHAT;
     let n = call.parameters.len();
-    same_length(what, n, &[call.averages, call.squares, call.steps], &[call.masters, call.maxima])?;
+    call.check()?;
     let mut room = Room::new(what, n, route)?;
     let [parameters, masters, averages, squares, maxima, steps] =
         [call.parameters, call.masters, call.averages, call.squares, call.maxima, call.steps].map(handles);
@@ -187,9 +206,9 @@ pub(crate) fn adam(call: &AdamCall<'_>, route: Route<'_>) -> Result<Updated> {
 }
 
 pub(crate) fn sgd(call: &SgdCall<'_>, route: Route<'_>) -> Result<Updated> {
-    let what = "an SGD step";
+    let what = SgdCall::WHAT;
     let n = call.parameters.len();
-    same_length(what, n, &[], &[call.masters, call.buffers])?;
+    call.check()?;
     let mut room = Room::new(what, n, route)?;
     let [parameters, masters, buffers] = [call.parameters, call.masters, call.buffers].map(handles);
     let raw = RawSgd {
