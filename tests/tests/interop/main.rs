@@ -7,6 +7,7 @@
     reason = "clippy allows them in test functions, but not in the functions that those share"
 )]
 
+mod decoder;
 mod minilm;
 mod python;
 #[path = "../../../examples/tests/support/tiny.rs"]

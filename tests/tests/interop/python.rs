@@ -22,8 +22,8 @@ pub(crate) fn skipped() -> bool {
     skip
 }
 
-/// The logits of a saved model by transformers, and the names of its labels by id.
-fn ask(model: &Path, ids: &[Vec<i64>], mask: &[Vec<i64>]) -> (Tensor, Vec<String>) {
+/// Runs a program of `tests/python`, which must succeed.
+pub(crate) fn script(name: &str, arguments: &[&Path]) {
     let python = workspace(".venv/bin/python");
     let ready = python.exists()
         && Command::new(&python)
@@ -35,17 +35,21 @@ fn ask(model: &Path, ids: &[Vec<i64>], mask: &[Vec<i64>]) -> (Tensor, Vec<String
             .status()
             .is_ok_and(|status| status.success());
     assert!(ready, "{} with torch and transformers is not there: run `make setup-interop`", python.display());
-
-    let dir = tempfile::tempdir().unwrap();
-    let (inputs, out) = (dir.path().join("ids.json"), dir.path().join("logits.json"));
-    std::fs::write(&inputs, json!({"ids": ids, "mask": mask}).to_string()).unwrap();
     let output = Command::new(&python)
-        .arg(workspace("tests/python/bert_logits.py"))
-        .args([model, &inputs, &out])
+        .arg(workspace("tests/python").join(name))
+        .args(arguments)
         .env("HF_HUB_OFFLINE", "1")
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The logits of a saved model by transformers, and the names of its labels by id.
+fn ask(model: &Path, ids: &[Vec<i64>], mask: &[Vec<i64>]) -> (Tensor, Vec<String>) {
+    let dir = tempfile::tempdir().unwrap();
+    let (inputs, out) = (dir.path().join("ids.json"), dir.path().join("logits.json"));
+    std::fs::write(&inputs, json!({"ids": ids, "mask": mask}).to_string()).unwrap();
+    script("bert_logits.py", &[model, &inputs, &out]);
     let answer: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
     let logits: Vec<Vec<f64>> = serde_json::from_value(answer["logits"].clone()).unwrap();
     let names = answer["id2label"].as_object().unwrap();

@@ -3,9 +3,9 @@
 use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
 
-use super::activation::Activation;
 use super::config::BertConfig;
 use super::layers::{Embedding, LayerNorm, Linear, dropout};
+use crate::model::activation::Activation;
 
 /// The part of the model that Hugging Face calls `bert`.
 #[derive(Debug)]

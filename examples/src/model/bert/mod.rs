@@ -1,0 +1,14 @@
+//! BERT with a classification head.
+//!
+//! [`BertClassifier::load`] reads a base model or a complete classifier; the variables have the names of Hugging
+//! Face's `BertForSequenceClassification`.
+
+mod classifier;
+mod config;
+mod encoder;
+mod fill;
+mod layers;
+mod save;
+
+pub use classifier::{BertClassifier, LoadOptions, LoadReport};
+pub use config::BertConfig;
