@@ -1,6 +1,7 @@
 //! The command line of `finetune`.
 
 mod doctor;
+mod generate;
 mod logits;
 mod policies;
 mod train;
@@ -32,6 +33,8 @@ enum Command {
     Policies,
     /// Write the logits that a model directory gives for token ids
     Logits(logits::Arguments),
+    /// Continue prompts with a decoder, each time by the most likely token
+    Generate(generate::Arguments),
     /// Show which libtorch, devices and kernels this program sees
     Doctor,
 }
@@ -50,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Policies => policies::run(),
         Command::Logits(arguments) => logits::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
         Command::Doctor => doctor::run(),
     };
     done.unwrap_or_else(|error| {

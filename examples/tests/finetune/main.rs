@@ -11,6 +11,7 @@ mod bad_config;
 mod bad_files;
 mod commands;
 mod cooling;
+mod decoder;
 mod disk;
 mod learning;
 mod options;
@@ -18,3 +19,5 @@ mod results;
 mod run_folder;
 mod signals;
 mod support;
+#[path = "../support/tiny_decoder.rs"]
+mod tiny_decoder;

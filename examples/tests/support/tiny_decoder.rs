@@ -71,3 +71,82 @@ impl TinyDecoder {
         }
     }
 }
+
+/// Words of the tokenizer, from id 6 on; before them are `SPECIAL`.
+pub(crate) const WORDS: [&str; 20] = [
+    "what", "is", "the", "colour", "of", "sky", "grass", "snow", "coal", "sun", "blue", "green", "white",
+    "black", "yellow", "?", "and", "a", "ask", "say",
+];
+
+/// The special tokens, from id 0 on.
+pub(crate) const SPECIAL: [&str; 6] = ["<pad>", "<s>", "</s>", "<unk>", "<user>", "<assistant>"];
+
+/// The ids of words and special tokens.
+pub(crate) fn ids(text: &str) -> Vec<u32> {
+    let all: Vec<&str> = SPECIAL.iter().chain(&WORDS).copied().collect();
+    let id = |word| all.iter().position(|known| *known == word).unwrap_or_else(|| panic!("{word}")) as u32;
+    text.split_whitespace().map(id).collect()
+}
+
+/// A chat template in the style of published ones.
+pub(crate) const TEMPLATE: &str = "{%- if messages[0]['role'] == 'system' %}
+    {{- bos_token + ' ' + messages[0]['content'].strip() + ' ' }}
+    {%- set loop_messages = messages[1:] %}
+{%- else %}
+    {{- bos_token + ' ' }}
+    {%- set loop_messages = messages %}
+{%- endif %}
+{%- for message in loop_messages %}
+    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}
+        {{- raise_exception('Conversation roles must alternate user/assistant') }}
+    {%- endif %}
+    {%- if message['role'] == 'user' %}
+        {{- '<user> ' + message['content'] + ' ' }}
+    {%- else %}
+        {{- '<assistant> ' + message['content'] | trim + ' ' + eos_token }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<assistant> ' }}
+{%- endif %}
+";
+
+impl TinyDecoder {
+    /// Writes weights, a tokenizer of words, its configuration and a chat template.
+    pub(crate) fn complete(&self) -> &Self {
+        self.write(u64::MAX).write_tokenizer();
+        std::fs::write(self.file("chat_template.jinja"), TEMPLATE).unwrap();
+        self
+    }
+
+    pub(crate) fn write_tokenizer(&self) {
+        let words = SPECIAL.iter().chain(&WORDS).zip(0..);
+        let vocabulary: serde_json::Map<String, Value> =
+            words.map(|(word, id)| ((*word).to_owned(), json!(id))).collect();
+        let added: Vec<Value> = (0..)
+            .zip(SPECIAL)
+            .map(|(id, token): (u32, _)| {
+                json!({"id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
+                       "normalized": false, "special": true})
+            })
+            .collect();
+        let tokenizer = json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null,
+            "pre_tokenizer": {"type": "WhitespaceSplit"},
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+                "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}
+            },
+            "decoder": null,
+            "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>"}
+        });
+        std::fs::write(self.file("tokenizer.json"), tokenizer.to_string()).unwrap();
+        let config = json!({
+            "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": {"content": "<s>"}, "eos_token": "</s>",
+            "unk_token": "<unk>", "pad_token": null
+        });
+        std::fs::write(self.file("tokenizer_config.json"), config.to_string()).unwrap();
+    }
+}
