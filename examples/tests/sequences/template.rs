@@ -23,7 +23,7 @@ fn a_template_may_be_in_either_file_and_the_jinja_file_wins() {
     };
     assert_eq!(write(json!("{{ messages[0].content }}{{ eos_token }}")), "hiE");
     let named = json!([{"name": "tools", "template": "no"}, {"name": "default", "template": "yes {{ add_generation_prompt }}"}]);
-    assert_eq!(write(named), "yes true");
+    assert_eq!(write(named), "yes True");
     std::fs::write(tiny.file("chat_template.jinja"), "{{ messages | tojson }}").unwrap();
     assert_eq!(write(json!("no")), "[{\"role\": \"user\", \"content\": \"hi\"}]");
 }
