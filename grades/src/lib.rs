@@ -19,8 +19,8 @@ pub mod parameters;
 pub mod torch;
 
 pub use component::{
-    Component, ComponentConfig, ComponentKind, ComponentMap, ComponentPattern, Layout, LeftOut,
-    ParameterInfo, PatternMatch,
+    AdapterGrouping, Component, ComponentConfig, ComponentKind, ComponentMap, ComponentPattern, Layout,
+    LeftOut, ParameterInfo, PatternMatch,
 };
 pub use config::{Cooldown, FreezingConfig};
 pub use error::{Error, Problem, Problems, Result};

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use super::merge::base_of;
 use crate::config::{DeviceChoice, KindChoice};
 use crate::data::sequence::{ChatTemplate, EncodeOptions, Encoder, TooLong, Turns, Vocabulary};
 use crate::model::Family;
@@ -15,9 +16,12 @@ use crate::model::decoder::{Decoder, Generation, LoadOptions};
 /// The options.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The directory of a decoder
+    /// The directory of a decoder; may be left out where the adapter names one
+    #[arg(long, value_name = "DIR", required_unless_present = "adapter")]
+    model: Option<PathBuf>,
+    /// An adapter's folder, such as runs/NAME/adapter
     #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    adapter: Option<PathBuf>,
     /// A prompt; may be given several times
     #[arg(long, value_name = "TEXT")]
     prompt: Vec<String>,
@@ -43,18 +47,25 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let prompts = prompts(arguments)?;
-    if Family::of(&arguments.model)? == Family::Bert {
-        bail!("{} is a classifier, which generates nothing", arguments.model.display());
+    let base = match &arguments.adapter {
+        Some(adapter) => base_of(adapter, arguments.model.as_deref())?,
+        None => arguments.model.clone().context("--model is missing")?,
+    };
+    if Family::of(&base)? == Family::Bert {
+        bail!("{} is a classifier, which generates nothing", base.display());
     }
     let options = LoadOptions {
         device: arguments.device.device()?,
         kind: arguments.kind.kind(),
         ..LoadOptions::default()
     };
-    let (model, _) = Decoder::load(&arguments.model, options)?;
+    let model = match &arguments.adapter {
+        Some(adapter) => Decoder::load_adapted(&base, adapter, options)?.0,
+        None => Decoder::load(&base, options)?.0,
+    };
     let encoder = Encoder {
-        vocabulary: Vocabulary::load(&arguments.model.join("tokenizer.json"), model.vocab_size())?,
-        template: if arguments.chat { ChatTemplate::load(&arguments.model)? } else { None },
+        vocabulary: Vocabulary::load(&base.join("tokenizer.json"), model.vocab_size())?,
+        template: if arguments.chat { ChatTemplate::load(&base)? } else { None },
         end: None,
         options: EncodeOptions {
             max_tokens: usize::try_from(model.max_positions())?,

@@ -9,17 +9,21 @@ use clap::Args;
 use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 
+use super::merge::{base_of, no_fresh_parts};
 use crate::config::DeviceChoice;
 use crate::fsx::write_atomic;
 use crate::model::decoder::{self, Decoder, Tokens};
-use crate::model::{BertClassifier, Family, LoadOptions};
+use crate::model::{BertClassifier, Family, LoadOptions, load_adapted};
 
 /// The options.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A Hugging Face model directory
+    /// A Hugging Face model directory; may be left out where the adapter names one
+    #[arg(long, value_name = "DIR", required_unless_present = "adapter")]
+    model: Option<PathBuf>,
+    /// An adapter's folder, such as runs/NAME/adapter
     #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    adapter: Option<PathBuf>,
     /// Token ids as JSON: a list of lists
     #[arg(long, value_name = "FILE")]
     ids: PathBuf,
@@ -37,24 +41,24 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let device = arguments.device.device()?;
-    let logits = match Family::of(&arguments.model)? {
-        Family::Bert => of_classifier(arguments, device)?,
-        Family::Decoder(_) => of_decoder(arguments, device)?,
+    let base = match &arguments.adapter {
+        Some(adapter) => base_of(adapter, arguments.model.as_deref())?,
+        None => arguments.model.clone().context("--model is missing")?,
+    };
+    let logits = match Family::of(&base)? {
+        Family::Bert => of_classifier(arguments, &base, device)?,
+        Family::Decoder(_) => of_decoder(arguments, &base, device)?,
     };
     write(&arguments.out, &logits)?;
     writeln!(std::io::stdout(), "wrote {:?} logits to {}", logits.size(), arguments.out.display())?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn of_classifier(arguments: &Arguments, device: Device) -> Result<Tensor> {
+fn of_classifier(arguments: &Arguments, base: &Path, device: Device) -> Result<Tensor> {
     if arguments.last {
-        bail!("--last is for decoders; {} is a classifier", arguments.model.display());
+        bail!("--last is for decoders; {} is a classifier", base.display());
     }
-    let (model, loaded) =
-        BertClassifier::load(&arguments.model, LoadOptions { device, ..LoadOptions::default() })?;
-    if loaded.fresh.iter().any(|name| name.starts_with("classifier")) {
-        bail!("{} has no classification head, so there are no logits to write", arguments.model.display());
-    }
+    let model = load(arguments, base, LoadOptions { device, ..LoadOptions::default() })?;
     let sentences = read_ids(&arguments.ids, model.vocab_size(), model.max_positions())?;
     const BATCH: usize = 64;
     let _no_grad = tch::no_grad_guard();
@@ -67,9 +71,12 @@ fn of_classifier(arguments: &Arguments, device: Device) -> Result<Tensor> {
     Ok(Tensor::f_cat(&parts, 0)?)
 }
 
-fn of_decoder(arguments: &Arguments, device: Device) -> Result<Tensor> {
+fn of_decoder(arguments: &Arguments, base: &Path, device: Device) -> Result<Tensor> {
     let options = decoder::LoadOptions { device, ..decoder::LoadOptions::default() };
-    let (model, _) = Decoder::load(&arguments.model, options)?;
+    let model = match &arguments.adapter {
+        Some(adapter) => Decoder::load_adapted(base, adapter, options)?.0,
+        None => Decoder::load(base, options)?.0,
+    };
     let lists = read_ids(&arguments.ids, model.vocab_size(), model.max_positions())?;
     const BATCH: usize = 8;
     let _no_grad = tch::no_grad_guard();
@@ -89,6 +96,19 @@ fn of_decoder(arguments: &Arguments, device: Device) -> Result<Tensor> {
         });
     }
     Ok(Tensor::f_cat(&parts, 0)?)
+}
+
+fn load(arguments: &Arguments, base: &Path, options: LoadOptions) -> Result<BertClassifier> {
+    if let Some(adapter) = &arguments.adapter {
+        let (model, _, loaded) = load_adapted(base, adapter, options)?;
+        no_fresh_parts(&loaded.fresh, base, adapter)?;
+        return Ok(model);
+    }
+    let (model, loaded) = BertClassifier::load(base, options)?;
+    if loaded.fresh.iter().any(|name| name.starts_with("classifier")) {
+        bail!("{} has no classification head, so there are no logits to write", base.display());
+    }
+    Ok(model)
 }
 
 /// Reads and checks the ids: an id beyond the vocabulary would end the process on a GPU.

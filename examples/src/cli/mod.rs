@@ -1,8 +1,10 @@
 //! The command line of `finetune`.
 
+mod convert;
 mod doctor;
 mod generate;
 mod logits;
+mod merge;
 mod policies;
 mod train;
 
@@ -31,10 +33,14 @@ enum Command {
     Train(Box<train::Arguments>),
     /// List the freeze policies that are linked, with their keys
     Policies,
-    /// Write the logits that a model directory gives for token ids
+    /// Write the logits that a model directory, with or without an adapter, gives for token ids
     Logits(logits::Arguments),
     /// Continue prompts with a decoder, each time by the most likely token
     Generate(generate::Arguments),
+    /// Write a decoder's directory in another kind, or in files of another size
+    Convert(convert::Arguments),
+    /// Merge an adapter into its base and write a plain model directory
+    Merge(merge::Arguments),
     /// Show which libtorch, devices and kernels this program sees
     Doctor,
 }
@@ -54,6 +60,8 @@ pub fn main() -> ExitCode {
         Command::Policies => policies::run(),
         Command::Logits(arguments) => logits::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Convert(arguments) => convert::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
         Command::Doctor => doctor::run(),
     };
     done.unwrap_or_else(|error| {

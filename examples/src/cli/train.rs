@@ -68,6 +68,21 @@ pub(super) struct Arguments {
     /// Train without freezing, whatever the file says
     #[arg(long)]
     no_freezing: bool,
+    /// Train LoRA adapters instead of the whole model, and write them to the run's folder adapter/
+    #[arg(long, conflicts_with = "no_lora")]
+    lora: bool,
+    /// Train the whole model, whatever the file says
+    #[arg(long)]
+    no_lora: bool,
+    /// The adapters' rank (lora.r); implies --lora
+    #[arg(long, value_name = "R", conflicts_with = "no_lora")]
+    lora_rank: Option<String>,
+    /// The adapters' alpha (lora.lora_alpha); implies --lora
+    #[arg(long, value_name = "ALPHA", conflicts_with = "no_lora")]
+    lora_alpha: Option<String>,
+    /// Merge adapters that froze into their base (lora.merge_frozen); implies --lora
+    #[arg(long, conflicts_with = "no_lora")]
+    merge_frozen: bool,
     /// Set any key, such as freezing.grace=0.3; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -103,17 +118,28 @@ impl Arguments {
             ("data.max_tokens", &self.max_tokens),
             ("training.eval_every", &self.eval_every),
             ("training.seed", &self.seed),
+            ("lora.r", &self.lora_rank),
+            ("lora.lora_alpha", &self.lora_alpha),
         ];
         for (key, value) in values {
             if let Some(value) = value {
                 document.set(&format!("{key}={value}"))?;
             }
         }
+        if self.merge_frozen {
+            document.put("lora.merge_frozen", true)?;
+        }
         for assignment in &self.set {
             document.set(assignment)?;
         }
         if self.freezing && !document.table().contains_key("freezing") {
             document.put("freezing", Value::Table(toml::Table::new()))?;
+        }
+        if self.lora && !document.table().contains_key("lora") {
+            document.put("lora", Value::Table(toml::Table::new()))?;
+        }
+        if self.no_lora {
+            document.remove("lora");
         }
         if self.no_freezing {
             document.remove("freezing");

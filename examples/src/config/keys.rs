@@ -1,6 +1,7 @@
 //! The keys of a run's configuration, with a line for each.
 
 use grades::config::Key;
+use grades_lora::LoraConfig;
 
 pub(super) const ROOT: &[Key] = &[
     Key::new("output", "where the results go"),
@@ -11,7 +12,22 @@ pub(super) const ROOT: &[Key] = &[
     Key::new("optimizer", "which optimizer, and its hyperparameters"),
     Key::new("schedule", "the learning rate over the steps"),
     Key::new("freezing", "what freezes when; without it nothing does"),
+    Key::new("lora", "adapters to train instead of the model; without it all of the model trains"),
 ];
+
+/// Those of an adapter, and one more.
+pub(super) const LORA: &[Key] = &{
+    let mut keys = [Key::new(
+        "merge_frozen",
+        "merge adapters that froze: false, true or \"always\", on bf16 too (false)",
+    ); LoraConfig::KEYS.len() + 1];
+    let mut index = 0;
+    while index < LoraConfig::KEYS.len() {
+        keys[index] = LoraConfig::KEYS[index];
+        index += 1;
+    }
+    keys
+};
 
 pub(super) const OUTPUT: &[Key] = &[
     Key::new("folder", "the folder of all runs (runs)"),
@@ -68,7 +84,7 @@ pub(super) const EVALUATION: &[Key] = &[
 
 pub(super) const OPTIMIZER: &[Key] = &[
     Key::new("name", "adamw, adam or sgd (adamw)"),
-    Key::new("lr", "the highest learning rate (5e-5)"),
+    Key::new("lr", "the highest learning rate (5e-5, with [lora] 5e-4)"),
     Key::new("weight_decay", "decay of all parameters (0.01)"),
     Key::new("beta1", "Adam's decay of the first moment (0.9)"),
     Key::new("beta2", "Adam's decay of the second moment (0.999)"),

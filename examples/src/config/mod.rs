@@ -3,12 +3,14 @@
 mod decoder;
 mod document;
 mod keys;
+mod lora;
 mod read;
 mod run;
 mod values;
 
 pub use decoder::EvaluationConfig;
 pub use document::Document;
+pub use lora::LoraRun;
 pub use run::{
     DataConfig, ModelConfig, OptimizerConfig, OptimizerName, OutputConfig, RunConfig, ScheduleConfig,
     ScheduleName, SequenceKeys, TrainingConfig,

@@ -122,11 +122,11 @@ pub(super) fn read_training(section: &mut Section<'_>) -> Option<TrainingConfig>
     })
 }
 
-pub(super) fn read_optimizer(section: &mut Section<'_>) -> Option<OptimizerConfig> {
+pub(super) fn read_optimizer(section: &mut Section<'_>, default_lr: f64) -> Option<OptimizerConfig> {
     const SHARE: &str = "a number from 0 to below 1";
     let share = |number: f64| (0.0..1.0).contains(&number);
     let name = section.parsed_or("name", OptimizerName::AdamW);
-    let lr = section.number_or("lr", 5e-5, "a number above 0", |lr| lr > 0.0 && lr.is_finite());
+    let lr = section.number_or("lr", default_lr, "a number above 0", |lr| lr > 0.0 && lr.is_finite());
     let weight_decay = section.number_or("weight_decay", 0.01, "a number of at least 0", at_least_zero);
     let beta1 = section.number_or("beta1", 0.9, SHARE, share);
     let beta2 = section.number_or("beta2", 0.999, SHARE, share);

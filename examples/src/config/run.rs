@@ -10,6 +10,7 @@ use toml::{Table, Value};
 
 use super::decoder::EvaluationConfig;
 use super::keys;
+use super::lora::{self, LoraRun};
 use super::read::{read_data, read_model, read_optimizer, read_output, read_schedule, read_training};
 use super::values::{DeviceChoice, KindChoice, unknown};
 use crate::data::sequence::{KeyNames, TooLong, Turns};
@@ -38,6 +39,12 @@ pub struct RunConfig {
     /// What freezes when; nothing does when absent.
     #[serde(skip)]
     pub freezing: Option<FreezingConfig>,
+    /// The table of the adapters, with every key.
+    #[serde(rename = "lora", skip_serializing_if = "Option::is_none")]
+    lora_table: Option<Table>,
+    /// The adapters to train; the whole model trains when absent.
+    #[serde(skip)]
+    pub lora: Option<LoraRun>,
 }
 
 /// Where the results go.
@@ -264,6 +271,7 @@ impl RunConfig {
         let tables = ["output", "model", "data", "evaluation", "training", "optimizer", "schedule"]
             .map(|key| (key, table(key)));
         let freezing_table = document.get("freezing").map(|_| table("freezing"));
+        let lora_table = document.get("lora").map(|_| table("lora"));
         let [output, model, data, evaluation, training, optimizer, schedule] = tables;
         let output = read_output(&mut Section::new(output.0, output.1, keys::OUTPUT, &mut problems));
         let model = read_model(&mut Section::new(model.0, model.1, keys::MODEL, &mut problems));
@@ -272,8 +280,11 @@ impl RunConfig {
         let evaluation = EvaluationConfig::read(&mut evaluation);
         let training =
             read_training(&mut Section::new(training.0, training.1, keys::TRAINING, &mut problems));
-        let optimizer =
-            read_optimizer(&mut Section::new(optimizer.0, optimizer.1, keys::OPTIMIZER, &mut problems));
+        let mut optimizer = Section::new(optimizer.0, optimizer.1, keys::OPTIMIZER, &mut problems);
+        // Adapters begin at zero and take larger steps.
+        let optimizer = read_optimizer(&mut optimizer, if lora_table.is_some() { 5e-4 } else { 5e-5 });
+        let lora = lora_table
+            .map(|table| lora::read_lora(&mut Section::new("lora", table, keys::LORA, &mut problems)));
         let before = problems.as_slice().len();
         let freezing =
             freezing_table.map(|table| FreezingConfig::read("freezing", table, &mut problems)).transpose()?;
@@ -295,6 +306,8 @@ impl RunConfig {
             ) => {
                 let given = freezing_table.zip(freezing.as_ref()).filter(|_| problems.is_empty());
                 let freezing_table = given.map(|(given, freezing)| resolved(given, freezing)).transpose()?;
+                let lora_table =
+                    lora_table.zip(lora.as_ref()).map(|(given, lora)| lora::resolved(given, lora));
                 problems.into_result(Self {
                     output,
                     model,
@@ -305,6 +318,8 @@ impl RunConfig {
                     schedule,
                     freezing_table,
                     freezing,
+                    lora_table,
+                    lora,
                 })
             }
             _ => Err(Error::Config(problems)),

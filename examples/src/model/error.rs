@@ -130,6 +130,9 @@ pub enum Error {
     /// The options or inputs given to the model make no sense.
     #[error("{0}")]
     Input(String),
+    /// An adapter could not be read or put in.
+    #[error(transparent)]
+    Lora(#[from] grades_lora::Error),
     /// libtorch refused an operation; the text is its message's first line.
     #[error("libtorch says: {0}")]
     Torch(String),

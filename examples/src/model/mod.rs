@@ -14,6 +14,6 @@ mod family;
 mod files;
 
 pub use activation::Activation;
-pub use bert::{BertClassifier, BertConfig, LoadOptions, LoadReport};
+pub use bert::{BertClassifier, BertConfig, LABELS_FILE, LoadOptions, LoadReport, load_adapted};
 pub use error::{Error, Result};
 pub use family::Family;

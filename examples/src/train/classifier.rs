@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use grades_lora::LinearLayers;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -60,6 +61,22 @@ impl Classifier {
 impl Task for Classifier {
     fn store(&self) -> &VarStore {
         self.model.var_store()
+    }
+
+    fn layers_mut(&mut self) -> (&mut dyn LinearLayers, &VarStore) {
+        self.model.layers_mut()
+    }
+
+    fn adapter_type(&self) -> &'static str {
+        "SEQ_CLS"
+    }
+
+    fn fresh(&self) -> &[String] {
+        &self.fresh
+    }
+
+    fn labels(&self) -> Option<&[String]> {
+        Some(self.model.labels())
     }
 
     fn device(&self) -> Device {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use grades_lora::LinearLayers;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
@@ -116,6 +117,22 @@ impl DecoderTask {
 impl Task for DecoderTask {
     fn store(&self) -> &VarStore {
         self.model.var_store()
+    }
+
+    fn layers_mut(&mut self) -> (&mut dyn LinearLayers, &VarStore) {
+        self.model.layers_mut()
+    }
+
+    fn adapter_type(&self) -> &'static str {
+        "CAUSAL_LM"
+    }
+
+    fn fresh(&self) -> &[String] {
+        &[]
+    }
+
+    fn labels(&self) -> Option<&[String]> {
+        None
     }
 
     fn device(&self) -> Device {

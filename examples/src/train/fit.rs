@@ -6,10 +6,11 @@ use grades::Problems;
 use crate::config::RunConfig;
 use crate::data::sequence::{KeyNames, TooLong, Turns};
 use crate::data::{Column, Header};
-use crate::model::Family;
 use crate::model::decoder::DecoderConfig;
+use crate::model::{BertConfig, Family};
 
-/// The longest sequence of a classifier, and of a decoder, unless the user says otherwise.
+/// The longest sequence of a classifier, and of a decoder, unless the user says otherwise or
+/// the model has fewer positions.
 const CLASSIFIER_TOKENS: usize = 64;
 const DECODER_TOKENS: usize = 1024;
 
@@ -37,7 +38,11 @@ pub(super) fn fit(config: &mut RunConfig, family: Family) -> Result<usize> {
                     problems.push(key, "is for decoders; the model is a classifier (model_type bert)");
                 }
             }
-            CLASSIFIER_TOKENS
+            if let Some(lora) = config.lora.as_mut().filter(|lora| lora.default_modules) {
+                lora.config.modules_to_save = vec!["classifier".to_owned()];
+            }
+            let longest = BertConfig::load(&config.model.path)?.max_position_embeddings;
+            CLASSIFIER_TOKENS.min(usize::try_from(longest).unwrap_or(CLASSIFIER_TOKENS))
         }
         Family::Decoder(architecture) => {
             let (data, model) = (&config.data, &config.model);
@@ -52,6 +57,22 @@ pub(super) fn fit(config: &mut RunConfig, family: Family) -> Result<usize> {
                     let kind = architecture.model_type();
                     problems
                         .push(key, format!("is for classifiers; the model is a decoder (model_type {kind})"));
+                }
+            }
+            if config.lora.is_some() {
+                let adapted = [
+                    ("model.autocast", model.autocast, "with model.kind = \"bf16\" adapters train in f32"),
+                    (
+                        "model.split_fused",
+                        model.split_fused,
+                        "an adapter goes with the files' fused matrices",
+                    ),
+                    ("model.from_scratch", model.from_scratch, "adapters need a base"),
+                ];
+                for (key, given, reason) in adapted {
+                    if given {
+                        problems.push(key, format!("cannot be combined with [lora]: {reason}"));
+                    }
                 }
             }
             let longest = DecoderConfig::load(&model.path)?.max_position_embeddings;

@@ -9,6 +9,7 @@ mod fit;
 mod folder;
 mod interrupt;
 mod log;
+mod lora;
 mod memory;
 mod never;
 mod optimizer;

@@ -92,11 +92,16 @@ impl Progress {
                 .map(|event| event.component.as_str())
                 .collect();
             if let Some(first) = events.first().filter(|_| !names.is_empty()) {
-                let more = names.len().saturating_sub(3);
-                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                let shown = &names[..names.len().min(3)];
-                self.line(&format!("step {}: {verb} {}{more}", first.step, shown.join(", ")));
+                self.line(&format!("step {}: {verb} {}", first.step, first_three(&names)));
             }
+        }
+    }
+
+    /// Tells which layers' adapters were merged after one step.
+    pub(super) fn merged(&self, step: u64, layers: &[String]) {
+        if !layers.is_empty() {
+            let names: Vec<&str> = layers.iter().map(String::as_str).collect();
+            self.line(&format!("step {step}: merged into their bases: {}", first_three(&names)));
         }
     }
 
@@ -114,6 +119,13 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// The first three names and how many more there are.
+fn first_three(names: &[&str]) -> String {
+    let more = names.len().saturating_sub(3);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    names[..names.len().min(3)].join(", ") + &more
 }
 
 /// A line on standard error. Whoever read it may be gone (`… 2>&1 | head`); the run goes on.

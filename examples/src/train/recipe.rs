@@ -15,6 +15,7 @@ use super::fit::fit;
 use super::folder::RunFolder;
 use super::interrupt::Interrupt;
 use super::log::{StepLog, StepRecord};
+use super::lora::LoraTraining;
 use super::memory::peak_memory;
 use super::never::Never;
 use super::optimizer::build_optimizer;
@@ -53,15 +54,18 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     let mut config = config.clone();
     let max_tokens = fit(&mut config, family)?;
     let config = &config;
-    let task: Box<dyn Task> = match family {
+    let mut task: Box<dyn Task> = match family {
         Family::Bert => Box::new(Classifier::load(config, device, max_tokens)?),
         Family::Decoder(_) => Box::new(DecoderTask::load(config, device, max_tokens)?),
     };
-    let task = task.as_ref();
-    let batches = Batches::new(task.sampler(), config.training.accumulate, config.training.epochs);
+    let sampler = task.sampler().clone();
+    let batches = Batches::new(&sampler, config.training.accumulate, config.training.epochs);
     let planned = config.training.max_steps.unwrap_or(u64::MAX).min(batches.steps());
     let rate = LearningRate::new(&config.schedule, config.optimizer.lr, planned);
 
+    let base = config.model.path.display().to_string();
+    let begin = |lora| LoraTraining::begin(lora, task.as_mut(), &base);
+    let lora = config.lora.as_ref().map(begin).transpose()?;
     let freezing = config.freezing.clone().unwrap_or_else(|| FreezingConfig::with_policy(Never));
     let optimizer = build_optimizer(&config.optimizer, task.store())?;
     let optimizer = FreezingOptimizer::new(optimizer, task.store(), &freezing, planned)?;
@@ -82,6 +86,9 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
         task.description(),
         folder.path().display()
     ));
+    if let Some(lora) = &lora {
+        progress.line(&lora.describe(task.as_ref()));
+    }
     if config.freezing.is_none() {
         progress.line("nothing freezes: there is no [freezing] table (--freezing adds the automatic policy)");
     }
@@ -92,6 +99,7 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     let mut run = Run {
         config,
         task,
+        lora,
         optimizer,
         rate,
         log: StepLog::new(steps, if device == Device::Cpu { 1 } else { 10 }),
@@ -108,8 +116,14 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     run.finite_loss()?;
     run.progress.finish();
 
-    let model_folder = folder.file("model");
-    task.save(&model_folder).with_context(|| format!("saving the model in {}", model_folder.display()))?;
+    match &run.lora {
+        Some(lora) => lora.save(run.task.as_ref(), &folder)?,
+        None => {
+            let model_folder = folder.file("model");
+            let saved = run.task.save(&model_folder);
+            saved.with_context(|| format!("saving the model in {}", model_folder.display()))?;
+        }
+    }
     let evaluation = run.evaluate(Part::Eval)?;
     let tested = run.evaluate(Part::Test)?;
     let mut summary = run.summary(ended, start, &folder);
@@ -123,7 +137,9 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
 /// A run under way.
 struct Run<'a> {
     config: &'a RunConfig,
-    task: &'a dyn Task,
+    task: Box<dyn Task>,
+    /// The adapters, when not all of the model trains.
+    lora: Option<LoraTraining>,
     optimizer: Optimizer,
     rate: LearningRate,
     log: StepLog<BufWriter<std::fs::File>>,
@@ -184,6 +200,9 @@ impl Run<'_> {
             self.optimizer.clip_grad_norm(self.config.training.clip_norm)?;
         }
         let report = self.optimizer.step()?;
+        if let Some(lora) = &mut self.lora {
+            self.progress.merged(step, &lora.after_step(self.task.as_mut(), &report)?);
+        }
         self.seconds += start.elapsed();
         self.examples += examples;
         self.tokens += tokens;

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use grades::FreezingOptimizer;
 use grades::optim::InnerOptimizer;
+use grades_lora::LinearLayers;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
@@ -37,6 +38,18 @@ pub(super) struct Micro {
 pub(super) trait Task {
     /// The variables.
     fn store(&self) -> &VarStore;
+
+    /// The linear layers, and the variables, to put adapters in.
+    fn layers_mut(&mut self) -> (&mut dyn LinearLayers, &VarStore);
+
+    /// What PEFT calls the task in an adapter's configuration.
+    fn adapter_type(&self) -> &'static str;
+
+    /// Variables that are in no file: an adapter has to bring them along.
+    fn fresh(&self) -> &[String];
+
+    /// The names of the labels, where there are any.
+    fn labels(&self) -> Option<&[String]>;
 
     /// Where they are.
     fn device(&self) -> Device;

@@ -382,6 +382,52 @@ fn logits_are_written_whole_or_the_last_alone() {
 }
 
 #[test]
+fn an_adapter_is_trained_used_and_merged() {
+    for tiny in [TinyDecoder::new(json!({})), TinyDecoder::phi3(json!({}))] {
+        let work = Work::new(tiny);
+        let sets = [
+            "lora.r=4",
+            "lora.target_modules=all-linear",
+            "training.epochs=60",
+            "data.eval=train.jsonl",
+            "evaluation.exact_match=true",
+            "training.checkpointing=true",
+        ];
+        let ran = work.trained("adapted", &sets);
+        assert!(ran.stderr.contains("adapters in "), "{ran:?}");
+        assert_eq!(work.summary("adapted")["eval_exact_match"], json!(1.0));
+        assert!(
+            !work.path("runs/adapted/model").exists()
+                && !work.path("runs/adapted/adapter/labels.json").exists()
+        );
+        let text = std::fs::read_to_string(work.path("runs/adapted/adapter/adapter_config.json")).unwrap();
+        let config: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&config["task_type"], &config["modules_to_save"]), (&json!("CAUSAL_LM"), &Value::Null));
+
+        let adapter = ["--adapter", "runs/adapted/adapter"];
+        let said = work.run(&[&["generate", "--prompt", "coal ?"], &adapter[..]].concat());
+        assert_eq!(said.stdout, "black and black and black\n", "{said:?}");
+        work.write("ids.json", "[[5, 6, 7], [8]]");
+        let logits = |arguments: &[&str]| {
+            let ran =
+                work.run(&[&["logits", "--ids", "ids.json", "--out", "out.safetensors"], arguments].concat());
+            assert_eq!(ran.code, Some(0), "{ran:?}");
+            Tensor::read_safetensors(work.path("out.safetensors")).unwrap().remove(0).1
+        };
+        let (base, adapted) = (logits(&["--model", "model"]), logits(&adapter));
+        let merged = work.run(&[&["merge", "--out", "merged"], &adapter[..]].concat());
+        assert_eq!(merged.code, Some(0), "{merged:?}");
+        let merged = logits(&["--model", "merged"]);
+        let apart = |a: &Tensor, b: &Tensor| f64::try_from((a - b).abs().max()).unwrap();
+        assert!(apart(&adapted, &merged) < 1e-4 && apart(&adapted, &base) > 0.1);
+        let error =
+            work.train("refused", &["lora.r=2", "model.autocast=true", "model.split_fused=true"]).error();
+        assert!(error.contains("model.autocast: cannot be combined with [lora]: with model.kind"), "{error}");
+        assert!(error.contains("model.split_fused: cannot be combined with [lora]"), "{error}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_a_decoder_is_refused_before_anything_is_written() {
     let work = Work::llama();
     let error = work.refused(&["model.new_head=true", "data.label=label"]);

@@ -10,10 +10,12 @@
 mod bad_config;
 mod bad_files;
 mod commands;
+mod configs;
 mod cooling;
 mod decoder;
 mod disk;
 mod learning;
+mod lora;
 mod options;
 mod results;
 mod run_folder;

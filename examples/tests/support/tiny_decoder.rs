@@ -144,7 +144,8 @@ impl TinyDecoder {
         });
         std::fs::write(self.file("tokenizer.json"), tokenizer.to_string()).unwrap();
         let config = json!({
-            "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": {"content": "<s>"}, "eos_token": "</s>",
+            "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": {"__type": "AddedToken", "content": "<s>", "lstrip": false, "rstrip": false,
+                "normalized": false, "single_word": false, "special": true}, "eos_token": "</s>",
             "unk_token": "<unk>", "pad_token": null
         });
         std::fs::write(self.file("tokenizer_config.json"), config.to_string()).unwrap();

@@ -1,7 +1,10 @@
 //! The `[freezing.components]` table: which parameters are components, and of what kind.
 
+use std::str::FromStr;
+
 use super::{ComponentKind, ComponentPattern, Layout};
-use crate::config::{Key, Section};
+use crate::Error;
+use crate::config::{Key, Section, unknown_name};
 
 /// Which parameters are components that may freeze.
 ///
@@ -12,6 +15,7 @@ use crate::config::{Key, Section};
 /// layout = "auto"                  # or llama, phi3, gpt2, bert, vit, none
 /// track = ["attention", "mlp", "adapter"]
 /// exclude = []                     # regular expressions over parameter names
+/// adapters = "together"            # a layer's adapter freezes as one; "apart": each of its tensors on its own
 ///
 /// [[freezing.components.patterns]] # the last match wins, over the layout too
 /// match = 'blocks\.(?<layer>\d+)\.wq\.weight'
@@ -23,6 +27,39 @@ pub struct ComponentConfig {
     pub(crate) track: Vec<ComponentKind>,
     pub(crate) exclude: Vec<ComponentPattern>,
     pub(crate) patterns: Vec<ComponentPattern>,
+    pub(crate) adapters: AdapterGrouping,
+}
+
+/// Whether the tensors of an adapter in one layer, such as LoRA's A and B, are one component or several.
+///
+/// ```
+/// use grades::{AdapterGrouping, ComponentConfig, ComponentMap, ParameterInfo};
+///
+/// let parameters = ["A", "B"].map(|part| ParameterInfo::new(format!("h.0.mlp.lora_{part}.default.weight"), [4, 4]));
+/// let map = |grouping| ComponentMap::new(&parameters, &ComponentConfig::default().adapters(grouping));
+/// assert_eq!(map(AdapterGrouping::Together)?.components()[0].name, "h.0.mlp");
+/// assert_eq!(map(AdapterGrouping::Apart)?.components()[0].name, "h.0.mlp.lora_A.default");
+/// # Ok::<(), grades::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AdapterGrouping {
+    /// One component a layer: its statistics are taken over A and B, and they freeze at the same step.
+    #[default]
+    Together,
+    /// Each tensor is a component.
+    Apart,
+}
+
+impl FromStr for AdapterGrouping {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self, Error> {
+        match word {
+            "together" => Ok(Self::Together),
+            "apart" => Ok(Self::Apart),
+            _ => Err(unknown_name("grouping of adapters", word, ["together", "apart"])),
+        }
+    }
 }
 
 /// Where the names' meaning comes from.
@@ -42,7 +79,13 @@ impl Default for ComponentConfig {
         track.extend(ComponentKind::ATTENTION);
         track.extend(ComponentKind::MLP);
         track.push(ComponentKind::Adapter);
-        Self { layout: LayoutChoice::Auto, track, exclude: Vec::new(), patterns: Vec::new() }
+        Self {
+            layout: LayoutChoice::Auto,
+            track,
+            exclude: Vec::new(),
+            patterns: Vec::new(),
+            adapters: AdapterGrouping::default(),
+        }
     }
 }
 
@@ -51,6 +94,7 @@ impl ComponentConfig {
         Key::new("layout", "auto, llama, phi3, gpt2, bert, vit or none"),
         Key::new("track", "kinds that may freeze; attention and mlp name several"),
         Key::new("exclude", "regular expressions of parameters that never freeze"),
+        Key::new("adapters", "together or apart: whether an adapter's A and B freeze as one"),
         Key::new("patterns", "own patterns: match, kind; the last match wins"),
     ];
 
@@ -91,6 +135,9 @@ impl ComponentConfig {
                 Err(error) => section.problem("exclude", format!("\"{source}\": {error}")),
             }
         }
+        if let Some(grouping) = section.parsed_or("adapters", config.adapters) {
+            config.adapters = grouping;
+        }
         section.tables("patterns", Self::PATTERN_KEYS, |pattern| {
             let source = pattern.text("match");
             let kind = pattern.parsed::<ComponentKind>("kind");
@@ -113,6 +160,13 @@ impl ComponentConfig {
     pub fn with_pattern(mut self, pattern: &str, kind: ComponentKind) -> Result<Self, String> {
         self.patterns.push(ComponentPattern::new(pattern, kind)?);
         Ok(self)
+    }
+
+    /// Says whether the tensors of one layer's adapter are one component.
+    #[must_use]
+    pub fn adapters(mut self, grouping: AdapterGrouping) -> Self {
+        self.adapters = grouping;
+        self
     }
 
     /// Tracks these kinds instead of the default ones.

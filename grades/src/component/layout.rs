@@ -70,11 +70,15 @@ struct Table {
     patterns: &'static [(&'static str, ComponentKind)],
 }
 
-/// LoRA's matrices as PEFT names them, with or without the adapter's name; A and B are one component.
-const ADAPTERS: &[(&str, ComponentKind)] = &[(
-    r"(?<component>(?:.*\.)?(?:layers|layer|h|blocks)\.(?<layer>\d+)\..+)\.lora_[AB](?:\.\w+)?\.weight",
-    Adapter,
-)];
+/// What an adapter consists of, as PEFT names it, with or without the adapter's name: the matrices A and B and DoRA's
+/// magnitudes of one layer are one component. The second pattern also reads the number of the block.
+const ADAPTERS: &[(&str, ComponentKind)] = &[
+    (r"(?<component>.+)\.lora_(?:[AB]|magnitude_vector)(?:\.[^.]+)?(?:\.weight)?", Adapter),
+    (
+        r"(?<component>(?:.*\.)?(?:layers|layer|h|blocks)\.(?<layer>\d+)\..+)\.lora_(?:[AB]|magnitude_vector)(?:\.[^.]+)?(?:\.weight)?",
+        Adapter,
+    ),
+];
 
 const TABLES: &[Table] = &[
     Table {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::config::LayoutChoice;
-use super::{ComponentConfig, ComponentKind, Layout, PatternMatch};
+use super::{AdapterGrouping, ComponentConfig, ComponentKind, Layout, PatternMatch};
 use crate::{Error, Result};
 
 /// A parameter as far as its name and shape tell.
@@ -149,7 +149,14 @@ fn classify(
     layout: Option<&Layout>,
 ) -> Result<PatternMatch, LeftOut> {
     let own = config.patterns.iter().rev().find_map(|pattern| pattern.find(&parameter.name));
-    let found = own.or_else(|| layout.and_then(|layout| layout.find(&parameter.name)));
+    let built_in = || {
+        let mut found = layout?.find(&parameter.name)?;
+        if found.kind == ComponentKind::Adapter && config.adapters == AdapterGrouping::Apart {
+            found.component = parameter.name.strip_suffix(".weight").unwrap_or(&parameter.name).to_owned();
+        }
+        Some(found)
+    };
+    let found = own.or_else(built_in);
     let left_out = |kind, layer, reason| LeftOut { name: parameter.name.clone(), kind, layer, reason };
     let Some(found) = found else {
         return Err(left_out(ComponentKind::Other, None, "no pattern matches its name".to_owned()));

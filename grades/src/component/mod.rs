@@ -6,7 +6,7 @@ mod layout;
 mod map;
 mod pattern;
 
-pub use config::ComponentConfig;
+pub use config::{AdapterGrouping, ComponentConfig};
 pub use kind::ComponentKind;
 pub use layout::Layout;
 pub use map::{Component, ComponentMap, LeftOut, ParameterInfo};

@@ -1,4 +1,5 @@
-//! Models that we save are read by Hugging Face's transformers, which then computes the same logits.
+//! Models that we save are read by Hugging Face's transformers, which then computes the same logits; adapters go to and
+//! from PEFT.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,10 +9,13 @@
 )]
 
 mod decoder;
+mod lora;
 mod minilm;
 mod python;
 #[path = "../../../examples/tests/support/tiny.rs"]
 mod tiny;
+#[path = "../../../examples/tests/support/tiny_decoder.rs"]
+mod tiny_decoder;
 mod trained;
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! transformers, asked through `tests/python/bert_logits.py`.
+//! Python, asked through the scripts of `tests/python`.
 
 use std::path::Path;
 use std::process::Command;
@@ -22,8 +22,25 @@ pub(crate) fn skipped() -> bool {
     skip
 }
 
-/// Runs a program of `tests/python`, which must succeed.
+/// What a script of `tests/python` answers to a question in JSON, given two paths as its last arguments.
+pub(crate) fn run_script(script: &str, packages: &[&str], question: &Value) -> Value {
+    run_script_with(script, packages, &[], question)
+}
+
+fn run_script_with(script: &str, packages: &[&str], first: &[&Path], question: &Value) -> Value {
+    let dir = tempfile::tempdir().unwrap();
+    let (inputs, out) = (dir.path().join("question.json"), dir.path().join("answer.json"));
+    std::fs::write(&inputs, question.to_string()).unwrap();
+    run_program(script, packages, &[first, &[&inputs, &out]].concat());
+    serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap()
+}
+
+/// Runs a program of `tests/python` that needs transformers, and must succeed.
 pub(crate) fn script(name: &str, arguments: &[&Path]) {
+    run_program(&format!("tests/python/{name}"), &["torch", "transformers", "peft"], arguments);
+}
+
+fn run_program(script: &str, packages: &[&str], arguments: &[&Path]) {
     let python = workspace(".venv/bin/python");
     let ready = python.exists()
         && Command::new(&python)
@@ -31,26 +48,25 @@ pub(crate) fn script(name: &str, arguments: &[&Path]) {
                 "-c",
                 "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, sys.argv[1:])))",
             ])
-            .args(["torch", "transformers"])
+            .args(packages)
             .status()
             .is_ok_and(|status| status.success());
-    assert!(ready, "{} with torch and transformers is not there: run `make setup-interop`", python.display());
+    let wanted = packages.join(", ");
+    assert!(ready, "{} with {wanted} is not there: run `make setup-interop`", python.display());
     let output = Command::new(&python)
-        .arg(workspace("tests/python").join(name))
+        .arg(workspace(script))
         .args(arguments)
         .env("HF_HUB_OFFLINE", "1")
         .output()
         .unwrap();
-    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The logits of a saved model by transformers, and the names of its labels by id.
 fn ask(model: &Path, ids: &[Vec<i64>], mask: &[Vec<i64>]) -> (Tensor, Vec<String>) {
-    let dir = tempfile::tempdir().unwrap();
-    let (inputs, out) = (dir.path().join("ids.json"), dir.path().join("logits.json"));
-    std::fs::write(&inputs, json!({"ids": ids, "mask": mask}).to_string()).unwrap();
-    script("bert_logits.py", &[model, &inputs, &out]);
-    let answer: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    let question = json!({"ids": ids, "mask": mask});
+    let answer =
+        run_script_with("tests/python/bert_logits.py", &["torch", "transformers"], &[model], &question);
     let logits: Vec<Vec<f64>> = serde_json::from_value(answer["logits"].clone()).unwrap();
     let names = answer["id2label"].as_object().unwrap();
     let names = (0..names.len()).map(|id| names[&id.to_string()].as_str().unwrap().to_owned()).collect();

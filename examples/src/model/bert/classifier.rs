@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
+use grades_lora::{Adapters, Linear, LinearLayers};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::config::BertConfig;
 use super::encoder::Encoder;
 use super::fill::Fill;
-use super::layers::{Linear, dropout};
+use super::layers::{dropout, linear};
 use crate::model::error::{Error, Result};
-use crate::model::files::Checkpoint;
-use crate::model::files::{Companions, dtype_name, lowest};
+use crate::model::files::{Checkpoint, Companions, dtype_name, lowest};
 
 /// How [`BertClassifier::load`] is to read a model.
 #[derive(Debug, Clone)]
@@ -47,12 +47,25 @@ pub struct LoadReport {
 #[derive(Debug)]
 pub struct BertClassifier {
     store: VarStore,
-    encoder: Encoder,
-    classifier: Linear,
+    network: Network,
     config: BertConfig,
     labels: Vec<String>,
     kind: Kind,
     companions: Companions,
+}
+
+/// The layers, apart from the variables, so that both can be borrowed.
+#[derive(Debug)]
+struct Network {
+    encoder: Encoder,
+    classifier: Linear,
+}
+
+impl LinearLayers for Network {
+    fn visit_linear(&mut self, visit: &mut dyn FnMut(&str, &mut Linear)) {
+        self.encoder.visit_linear(&mut |name, layer| visit(&format!("bert.{name}"), layer));
+        visit("classifier", &mut self.classifier);
+    }
 }
 
 impl BertClassifier {
@@ -80,11 +93,12 @@ impl BertClassifier {
         // Sets the kind of later variables too; there are none yet to convert.
         store.set_kind(kind);
         let encoder = Encoder::new(&store.root().sub("bert"), &config, kind)?;
-        let classifier = Linear::new(&store.root().sub("classifier"), config.hidden_size, count, kind)?;
+        let classifier = linear(&store.root().sub("classifier"), config.hidden_size, count, kind)?;
         let deviation = config.initializer_range;
         let report = Fill { checkpoint: &checkpoint, deviation, seed, new_head }.run(&store)?;
         let companions = Companions::read(dir)?;
-        Ok((Self { store, encoder, classifier, config, labels, kind, companions }, report))
+        let network = Network { encoder, classifier };
+        Ok((Self { store, network, config, labels, kind, companions }, report))
     }
 
     /// Computes the logits `[B, labels]`, in the model's kind.
@@ -116,9 +130,9 @@ impl BertClassifier {
         let mask = mask.f_eq(0)?.f_view([batch, 1, 1, length])?;
         let mut additive = Tensor::f_zeros([batch, 1, 1, length], (self.kind, self.store.device()))?;
         let additive = additive.f_masked_fill_(&mask, lowest(self.kind))?;
-        let pooled = self.encoder.forward(ids, &additive, train)?;
+        let pooled = self.network.encoder.forward(ids, &additive, train)?;
         let pooled = dropout(pooled, self.config.classifier_dropout, train)?;
-        Ok(self.classifier.forward(&pooled)?)
+        Ok(self.network.classifier.forward(&pooled, train)?)
     }
 
     /// The variables, under Hugging Face's names (`bert.encoder.layer.0.attention.self.query.weight`, …).
@@ -131,6 +145,22 @@ impl BertClassifier {
     /// Do not move them to another device or kind: the model was built for the ones it was loaded with.
     pub fn var_store_mut(&mut self) -> &mut VarStore {
         &mut self.store
+    }
+
+    /// The linear layers, under Hugging Face's names, and the variables, to put adapters in:
+    ///
+    /// ```no_run
+    /// # use grades_examples::model::{BertClassifier, LoadOptions};
+    /// # use grades_lora::{Adapters, LoraConfig};
+    /// # let dir = std::path::Path::new("models/mine");
+    /// let (mut model, _) = BertClassifier::load(dir, LoadOptions::default())?;
+    /// let (layers, variables) = model.layers_mut();
+    /// let mut adapters = Adapters::new();
+    /// adapters.add(layers, variables, "default", &LoraConfig::new(8).target_modules(["query", "value"]))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn layers_mut(&mut self) -> (&mut dyn LinearLayers, &VarStore) {
+        (&mut self.network, &self.store)
     }
 
     /// The model's configuration.
@@ -171,8 +201,13 @@ impl BertClassifier {
     /// # Errors
     ///
     /// [`Error::Write`] naming the file that could not be written (the old files are then unchanged),
-    /// [`Error::Torch`] when a variable cannot be read.
+    /// [`Error::Input`] when adapters are in the model, [`Error::Torch`] when a variable cannot be read.
     pub fn save(&self, dir: &Path) -> Result<()> {
+        if self.store.variables().keys().any(|name| Adapters::is_variable(name)) {
+            return Err(Error::Input(
+                "there are adapters in the model: save those, or merge them first (Adapters::merge_and_unload)".into(),
+            ));
+        }
         let dtype = dtype_name(self.kind)
             .ok_or_else(|| Error::Input(format!("a model of kind {:?} cannot be saved", self.kind)))?;
         let config = self.config.to_classifier_json(&self.labels, dtype);

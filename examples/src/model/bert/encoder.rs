@@ -1,10 +1,11 @@
 //! BERT's embeddings, blocks and pooler.
 
+use grades_lora::Linear;
 use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
 
 use super::config::BertConfig;
-use super::layers::{Embedding, LayerNorm, Linear, dropout};
+use super::layers::{Embedding, LayerNorm, dropout, linear};
 use crate::model::activation::Activation;
 
 /// The part of the model that Hugging Face calls `bert`.
@@ -24,7 +25,7 @@ impl Encoder {
             blocks: (0..config.num_hidden_layers)
                 .map(|i| Block::new(&layers.sub(i), config, kind))
                 .collect::<Result<_, _>>()?,
-            pooler: Linear::new(&path.sub("pooler").sub("dense"), width, width, kind)?,
+            pooler: linear(&path.sub("pooler").sub("dense"), width, width, kind)?,
         })
     }
 
@@ -34,7 +35,24 @@ impl Encoder {
         for block in &self.blocks {
             hidden = block.forward(&hidden, mask, train)?;
         }
-        self.pooler.forward(&hidden.f_select(1, 0)?)?.f_tanh()
+        self.pooler.forward(&hidden.f_select(1, 0)?, train)?.f_tanh()
+    }
+
+    /// Calls `visit` with each linear layer and its name below `bert`.
+    pub(super) fn visit_linear(&mut self, visit: &mut dyn FnMut(&str, &mut Linear)) {
+        for (i, block) in self.blocks.iter_mut().enumerate() {
+            for (name, layer) in [
+                ("attention.self.query", &mut block.query),
+                ("attention.self.key", &mut block.key),
+                ("attention.self.value", &mut block.value),
+                ("attention.output.dense", &mut block.attention_output),
+                ("intermediate.dense", &mut block.intermediate),
+                ("output.dense", &mut block.output),
+            ] {
+                visit(&format!("encoder.layer.{i}.{name}"), layer);
+            }
+        }
+        visit("pooler.dense", &mut self.pooler);
     }
 }
 
@@ -91,15 +109,15 @@ impl Block {
         let attention = path.sub("attention");
         let own = attention.sub("self");
         let after = attention.sub("output");
-        let square = |path: Path| Linear::new(&path, width, width, kind);
+        let square = |path: Path| linear(&path, width, width, kind);
         Ok(Self {
             query: square(own.sub("query"))?,
             key: square(own.sub("key"))?,
             value: square(own.sub("value"))?,
             attention_output: square(after.sub("dense"))?,
             attention_norm: LayerNorm::new(&after.sub("LayerNorm"), width, eps, kind)?,
-            intermediate: Linear::new(&path.sub("intermediate").sub("dense"), width, inner, kind)?,
-            output: Linear::new(&path.sub("output").sub("dense"), inner, width, kind)?,
+            intermediate: linear(&path.sub("intermediate").sub("dense"), width, inner, kind)?,
+            output: linear(&path.sub("output").sub("dense"), inner, width, kind)?,
             output_norm: LayerNorm::new(&path.sub("output").sub("LayerNorm"), width, eps, kind)?,
             activation: config.hidden_act,
             heads: config.num_attention_heads,
@@ -109,11 +127,11 @@ impl Block {
     }
 
     fn forward(&self, x: &Tensor, mask: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        let attended = self.attention_output.forward(&self.attention(x, mask, train)?)?;
+        let attended = self.attention_output.forward(&self.attention(x, mask, train)?, train)?;
         let attended = dropout(attended, self.hidden_dropout, train)?;
         let x = self.attention_norm.forward(&attended.f_add(x)?)?;
-        let inner = self.activation.apply(&self.intermediate.forward(&x)?)?;
-        let output = dropout(self.output.forward(&inner)?, self.hidden_dropout, train)?;
+        let inner = self.activation.apply(&self.intermediate.forward(&x, train)?)?;
+        let output = dropout(self.output.forward(&inner, train)?, self.hidden_dropout, train)?;
         self.output_norm.forward(&output.f_add(&x)?)
     }
 
@@ -121,7 +139,7 @@ impl Block {
         let (batch, length, width) = x.size3()?;
         let heads = |linear: &Linear| {
             let shape = [batch, length, self.heads, width / self.heads];
-            linear.forward(x)?.f_view(shape)?.f_transpose(1, 2)
+            linear.forward(x, train)?.f_view(shape)?.f_transpose(1, 2)
         };
         let p = if train { self.attention_dropout } else { 0.0 };
         let (query, key, value) = (heads(&self.query)?, heads(&self.key)?, heads(&self.value)?);

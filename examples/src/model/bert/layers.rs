@@ -1,28 +1,15 @@
 //! The three layers that BERT is made of; their variables are created uninitialised and filled by `load`.
 
+use grades_lora::Linear;
 use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
 
 use crate::model::files::variable;
 
 /// A matrix with a bias: [.., inputs] → [.., outputs].
-#[derive(Debug)]
-pub(super) struct Linear {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Linear {
-    pub(super) fn new(path: &Path, inputs: i64, outputs: i64, kind: Kind) -> Result<Self, TchError> {
-        Ok(Self {
-            weight: variable(path, "weight", &[outputs, inputs], kind)?,
-            bias: variable(path, "bias", &[outputs], kind)?,
-        })
-    }
-
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_linear(&self.weight, Some(&self.bias))
-    }
+pub(super) fn linear(path: &Path, inputs: i64, outputs: i64, kind: Kind) -> Result<Linear, TchError> {
+    let weight = variable(path, "weight", &[outputs, inputs], kind)?;
+    Ok(Linear::new(weight, Some(variable(path, "bias", &[outputs], kind)?)))
 }
 
 /// Normalisation of the last dimension.

@@ -89,7 +89,7 @@ impl Attention {
         context: &Context,
         cache: Option<&mut LayerCache>,
     ) -> Result<Tensor> {
-        let (query, key, value) = self.project(x)?;
+        let (query, key, value) = self.project(x, context.train)?;
         let (query, key) = match &self.norms {
             Some((q, k)) => (q.forward(&query)?, k.forward(&key)?),
             None => (query, key),
@@ -111,11 +111,11 @@ impl Attention {
         let size = x.size();
         let width = self.heads * self.head_dim;
         let joined = attended.f_transpose(1, 2)?.f_reshape([size[0], size[1], width])?;
-        Ok(dropout(self.output.forward(&joined)?, self.residual_dropout, context.train)?)
+        Ok(dropout(self.output.forward(&joined, context.train)?, self.residual_dropout, context.train)?)
     }
 
     /// Queries, keys and values, `[B, T, heads, head_dim]`.
-    fn project(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor), TchError> {
+    fn project(&self, x: &Tensor, train: bool) -> Result<(Tensor, Tensor, Tensor), TchError> {
         let split = |x: Tensor, heads: i64| {
             let size = x.size();
             x.f_view([size[0], size[1], heads, self.head_dim])
@@ -123,12 +123,12 @@ impl Attention {
         let (heads, pairs) = (self.heads, self.key_value_heads);
         match &self.inputs {
             Inputs::Separate { query, key, value } => Ok((
-                split(query.forward(x)?, heads)?,
-                split(key.forward(x)?, pairs)?,
-                split(value.forward(x)?, pairs)?,
+                split(query.forward(x, train)?, heads)?,
+                split(key.forward(x, train)?, pairs)?,
+                split(value.forward(x, train)?, pairs)?,
             )),
             Inputs::Fused(fused) => {
-                let all = split(fused.forward(x)?, heads + 2 * pairs)?;
+                let all = split(fused.forward(x, train)?, heads + 2 * pairs)?;
                 Ok((
                     all.f_narrow(2, 0, heads)?,
                     all.f_narrow(2, heads, pairs)?,
@@ -136,5 +136,18 @@ impl Attention {
                 ))
             }
         }
+    }
+
+    /// Shows the linear layers under their names in the block.
+    pub(super) fn visit_linear(&mut self, visit: &mut dyn FnMut(&str, &mut grades_lora::Linear)) {
+        match &mut self.inputs {
+            Inputs::Separate { query, key, value } => {
+                visit("q_proj", query.inner_mut());
+                visit("k_proj", key.inner_mut());
+                visit("v_proj", value.inner_mut());
+            }
+            Inputs::Fused(fused) => visit("qkv_proj", fused.inner_mut()),
+        }
+        visit("o_proj", self.output.inner_mut());
     }
 }

@@ -19,7 +19,7 @@ pub struct Backward {
     /// Keep only the input of each block, and compute the block once more when its gradients are due (Chen et al.,
     /// arXiv 1604.06174): less memory, a third more work, the same gradients bit for bit.
     pub checkpointing: bool,
-    /// Seed of dropout in this batch, where the model has any; without one nothing is dropped. torch's own generator
+    /// Seed of dropout in this batch, the model's own and that of adapters; without one nothing is dropped. torch's own generator
     /// is seeded anew for each block, so that a block that is computed again drops the same elements.
     pub dropout: Option<u64>,
 }
@@ -44,13 +44,13 @@ impl Decoder {
     /// [`Error::Input`](crate::model::Error::Input) for shapes that do not fit or no target,
     /// [`Error::Torch`](crate::model::Error::Torch) when libtorch refuses.
     pub fn backward(&self, tokens: &Tokens, targets: &Targets, how: Backward) -> Result<Pass> {
-        let dropout = how.dropout.filter(|_| self.config.has_dropout());
+        let dropout = how.dropout;
         let context = self.context(tokens, 0, dropout.is_some())?;
         if how.checkpointing {
             return self.backward_in_segments(tokens, targets, &context, how.scale, dropout);
         }
         let mut x = self.embed(&tokens.ids)?;
-        for (layer, block) in self.blocks.iter().enumerate() {
+        for (layer, block) in self.blocks.0.iter().enumerate() {
             seed_block(dropout, layer);
             x = block.forward(&x, &context, None)?;
         }
@@ -69,15 +69,14 @@ impl Decoder {
         let embedded = self.embed(&tokens.ids)?;
         // Whether anything before each block, or before the head, is trained.
         let mut trained = vec![embedded.requires_grad()];
-        for variables in &self.block_variables {
-            let before = trained.last().copied().unwrap_or(false);
-            trained.push(before || variables.iter().any(Tensor::requires_grad));
+        for own in self.trained_blocks() {
+            trained.push(own || trained.last().copied().unwrap_or(false));
         }
-        let mut inputs = Vec::with_capacity(self.blocks.len());
+        let mut inputs = Vec::with_capacity(self.blocks.0.len());
         let mut x = embedded.f_detach()?;
         {
             let _no_grad = tch::no_grad_guard();
-            for (layer, block) in self.blocks.iter().enumerate() {
+            for (layer, block) in self.blocks.0.iter().enumerate() {
                 seed_block(dropout, layer);
                 let next = block.forward(&x, context, None)?;
                 inputs.push(std::mem::replace(&mut x, next));
@@ -89,7 +88,7 @@ impl Decoder {
         rest.f_backward()?;
         let mut gradient = leaf.grad();
         drop((rest, leaf, x));
-        for ((layer, block), &before) in self.blocks.iter().enumerate().zip(&trained).rev() {
+        for ((layer, block), &before) in self.blocks.0.iter().enumerate().zip(&trained).rev() {
             let (Some(input), true) = (inputs.pop(), gradient.defined()) else { break };
             let leaf = input.f_set_requires_grad(before)?;
             seed_block(dropout, layer);
@@ -103,6 +102,19 @@ impl Decoder {
         let first = trained.first().copied().unwrap_or(false) && gradient.defined();
         let rest = if first { product(&embedded, &gradient)? } else { nothing()? };
         Ok(Pass { loss, rest })
+    }
+
+    /// Whether any variable of each block is trained, those of adapters included.
+    fn trained_blocks(&self) -> Vec<bool> {
+        let mut trained = vec![false; self.blocks.0.len()];
+        for (name, variable) in self.store.variables() {
+            let layer = name.strip_prefix("model.layers.").and_then(|rest| rest.split('.').next());
+            let layer = layer.and_then(|layer| layer.parse::<usize>().ok());
+            if let Some(trained) = layer.and_then(|layer| trained.get_mut(layer)) {
+                *trained |= variable.requires_grad();
+            }
+        }
+        trained
     }
 
     /// The last norm, the output matrix and the loss; the second result is what completes the gradients of `x`.

@@ -48,6 +48,21 @@ impl Block {
     }
 }
 
+impl Block {
+    /// Shows the linear layers under their names in the block.
+    pub(super) fn visit_linear(&mut self, visit: &mut dyn FnMut(&str, &mut grades_lora::Linear)) {
+        self.attention.visit_linear(&mut |name, layer| visit(&format!("self_attn.{name}"), layer));
+        match &mut self.feed_forward.inputs {
+            Inputs::Separate { gate, up } => {
+                visit("mlp.gate_proj", gate.inner_mut());
+                visit("mlp.up_proj", up.inner_mut());
+            }
+            Inputs::Fused(fused) => visit("mlp.gate_up_proj", fused.inner_mut()),
+        }
+        visit("mlp.down_proj", self.feed_forward.down.inner_mut());
+    }
+}
+
 /// down(act(gate x) · up x).
 #[derive(Debug)]
 struct FeedForward {
@@ -88,14 +103,14 @@ impl FeedForward {
 
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
         let (gate, up) = match &self.inputs {
-            Inputs::Separate { gate, up } => (gate.forward(x)?, up.forward(x)?),
+            Inputs::Separate { gate, up } => (gate.forward(x, train)?, up.forward(x, train)?),
             Inputs::Fused(fused) => {
-                let both = fused.forward(x)?;
+                let both = fused.forward(x, train)?;
                 let half = both.size().last().copied().unwrap_or(0) / 2;
                 (both.f_narrow(-1, 0, half)?, both.f_narrow(-1, half, half)?)
             }
         };
         let inner = self.activation.apply(&gate)?.f_mul(&up)?;
-        dropout(self.down.forward(&inner)?, self.dropout, train)
+        dropout(self.down.forward(&inner, train)?, self.dropout, train)
     }
 }

@@ -148,11 +148,6 @@ impl DecoderConfig {
         })
     }
 
-    /// Whether anything is random in training.
-    pub fn has_dropout(&self) -> bool {
-        self.attention_dropout > 0.0 || self.resid_pdrop > 0.0
-    }
-
     /// The object to save for weights that are stored as `dtype`.
     pub(super) fn to_json(&self, dtype: &str) -> Value {
         let mut raw = self.raw.clone();

@@ -54,7 +54,7 @@ impl Decoder {
     pub fn hidden(&self, tokens: &Tokens) -> Result<Tensor> {
         let context = self.context(tokens, 0, false)?;
         let mut x = self.embed(&tokens.ids)?;
-        for block in &self.blocks {
+        for block in &self.blocks.0 {
             x = block.forward(&x, &context, None)?;
         }
         Ok(self.norm.forward(&x)?)
@@ -70,7 +70,7 @@ impl Decoder {
         let tokens = Tokens { ids: ids.shallow_clone(), packed: None };
         let context = self.context(&tokens, cache.len(), false)?;
         let mut x = self.embed(ids)?;
-        for (block, layer) in self.blocks.iter().zip(&mut cache.layers) {
+        for (block, layer) in self.blocks.0.iter().zip(&mut cache.layers) {
             x = block.forward(&x, &context, Some(layer))?;
         }
         let last = x.f_narrow(1, x.size()[1] - 1, 1)?.f_squeeze_dim(1)?;
@@ -79,7 +79,7 @@ impl Decoder {
 
     /// A cache with nothing in it.
     pub fn cache(&self) -> Cache {
-        Cache::new(self.blocks.len())
+        Cache::new(self.blocks.0.len())
     }
 
     /// Hidden states `[.., hidden]` → logits `[.., vocabulary]`.

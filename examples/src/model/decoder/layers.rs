@@ -13,13 +13,10 @@ pub(super) struct Kinds {
     pub(super) products: Kind,
 }
 
-/// A matrix, with a bias in some models: `[.., inputs]` → `[.., outputs]`.
-///
-/// This is where an adapter would join: every matrix of a block is one of these.
+/// A matrix, with a bias in some models, and with adapters: `[.., inputs]` → `[.., outputs]`.
 #[derive(Debug)]
 pub(super) struct Linear {
-    weight: Tensor,
-    bias: Option<Tensor>,
+    inner: grades_lora::Linear,
     kinds: Kinds,
 }
 
@@ -33,15 +30,26 @@ impl Linear {
     ) -> Result<Self, TchError> {
         let weight = variable(path, "weight", &[outputs, inputs], kinds.variables)?;
         let bias = bias.then(|| variable(path, "bias", &[outputs], kinds.variables)).transpose()?;
-        Ok(Self { weight, bias, kinds })
+        Ok(Self { inner: grades_lora::Linear::new(weight, bias), kinds })
     }
 
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        if self.kinds.variables == self.kinds.products {
-            return x.f_linear(&self.weight, self.bias.as_ref());
+    /// Adapters' dropout is active iff `train`.
+    pub(super) fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        let Kinds { variables, products } = self.kinds;
+        if variables == products {
+            return self.inner.forward(x, train);
         }
-        let bias = self.bias.as_ref().map(|bias| bias.f_to_kind(self.kinds.products)).transpose()?;
-        x.f_to_kind(self.kinds.products)?.f_linear(&self.weight.f_to_kind(self.kinds.products)?, bias)
+        if self.inner.adapters().is_empty() {
+            let bias = self.inner.bias().map(|bias| bias.f_to_kind(products)).transpose()?;
+            return x.f_to_kind(products)?.f_linear(&self.inner.weight().f_to_kind(products)?, bias);
+        }
+        // Adapters are f32 whatever the base.
+        self.inner.forward(&x.f_to_kind(variables)?, train)?.f_to_kind(products)
+    }
+
+    /// The layer itself, to put adapters in.
+    pub(super) fn inner_mut(&mut self) -> &mut grades_lora::Linear {
+        &mut self.inner
     }
 }
 

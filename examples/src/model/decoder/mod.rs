@@ -5,6 +5,7 @@
 //! [`Decoder::load`] reads a directory, [`Decoder::forward`] gives logits, [`Decoder::backward`] a loss and its
 //! gradients, [`Decoder::generate`] answers, [`Decoder::save`] writes a directory that `transformers` loads.
 
+mod adapters;
 mod architecture;
 mod attention;
 mod backward;

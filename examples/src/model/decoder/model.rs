@@ -3,6 +3,7 @@
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
+use super::adapters::Blocks;
 use super::block::Block;
 use super::config::DecoderConfig;
 use super::layers::{Kinds, RmsNorm};
@@ -14,9 +15,7 @@ use crate::model::files::{Companions, variable};
 pub struct Decoder {
     pub(super) store: VarStore,
     pub(super) embedding: Tensor,
-    pub(super) blocks: Vec<Block>,
-    /// The variables of each block, to see whether any of them is trained.
-    pub(super) block_variables: Vec<Vec<Tensor>>,
+    pub(super) blocks: Blocks,
     pub(super) norm: RmsNorm,
     /// The output matrix; the embedding's where they are tied.
     pub(super) head: Tensor,
@@ -53,26 +52,8 @@ impl Decoder {
             variable(&root.sub("lm_head"), "weight", &table, kinds.variables)?
         };
         let frequencies = config.rope.frequencies(device)?;
-        let mut block_variables: Vec<Vec<Tensor>> = (0..blocks.len()).map(|_| Vec::new()).collect();
-        for (name, tensor) in super::parts::sorted(&store) {
-            let layer = name.strip_prefix("model.layers.").and_then(|rest| rest.split('.').next());
-            let layer = layer.and_then(|layer| layer.parse::<usize>().ok());
-            if let Some(variables) = layer.and_then(|layer| block_variables.get_mut(layer)) {
-                variables.push(tensor);
-            }
-        }
-        Ok(Self {
-            store,
-            embedding,
-            blocks,
-            block_variables,
-            norm,
-            head,
-            frequencies,
-            config,
-            kinds,
-            companions,
-        })
+        let blocks = Blocks(blocks);
+        Ok(Self { store, embedding, blocks, norm, head, frequencies, config, kinds, companions })
     }
 
     /// The variables, under Hugging Face's names (`model.layers.0.self_attn.q_proj.weight`, …); the parts of fused

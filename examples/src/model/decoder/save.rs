@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use grades_lora::Adapters;
+
 use super::Decoder;
 use super::parts::{fused_matrices, sorted};
 use crate::model::error::{Error, Result};
@@ -20,7 +22,7 @@ impl Decoder {
     /// # Errors
     ///
     /// [`Error::Write`] naming the file that could not be written (the old files are then unchanged),
-    /// [`Error::Torch`] when a variable cannot be read.
+    /// [`Error::Input`] when adapters are in the model, [`Error::Torch`] when a variable cannot be read.
     pub fn save(&self, dir: &Path) -> Result<()> {
         self.save_sharded(dir, SHARD)
     }
@@ -33,6 +35,11 @@ impl Decoder {
     pub fn save_sharded(&self, dir: &Path, shard: u64) -> Result<()> {
         let dtype = dtype_name(self.kind())
             .ok_or_else(|| Error::Input(format!("a model of kind {:?} cannot be saved", self.kind())))?;
+        if self.store.variables().keys().any(|name| Adapters::is_variable(name)) {
+            return Err(Error::Input(
+                "there are adapters in the model: save those, or merge them first (Adapters::merge_and_unload)".into(),
+            ));
+        }
         let mut variables: std::collections::BTreeMap<_, _> = sorted(&self.store).into_iter().collect();
         let mut entries = Vec::with_capacity(variables.len());
         for matrix in fused_matrices(&self.config) {

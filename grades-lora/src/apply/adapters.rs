@@ -1,0 +1,242 @@
+//! The adapters of a model.
+
+use std::collections::BTreeMap;
+
+use tch::Tensor;
+use tch::nn::VarStore;
+
+use super::layers::{LinearLayers, each};
+use super::plan::{Plan, Stored};
+use super::store;
+use crate::{Adapter, Error, LoraConfig, Result};
+
+/// The adapters of a model, by name: puts them in, switches between them, merges, loads and saves them.
+///
+/// Several may be there and several be used at once; what they add to a layer is summed. Each call that fails leaves
+/// the model as it was. Always pass the model that the adapters were put into.
+///
+/// See the [crate's documentation](crate) for an example.
+#[derive(Debug, Default)]
+pub struct Adapters {
+    pub(super) entries: Vec<Entry>,
+    /// The base's own values of variables that adapters bring values for, by name.
+    pub(super) originals: BTreeMap<String, Original>,
+    /// What was in use before all was disabled.
+    pub(super) disabled: Option<Vec<String>>,
+}
+
+/// One adapter of the whole model.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) config: LoraConfig,
+    /// The tensors by their names in files, without the prefix.
+    pub(super) tensors: BTreeMap<String, Tensor>,
+    /// The adapted layers.
+    pub(super) modules: Vec<String>,
+    /// The variables of the base that it brings values for: their names in files.
+    pub(super) stored: BTreeMap<String, String>,
+    /// Those values while it is not in use.
+    pub(super) own: BTreeMap<String, Tensor>,
+    pub(super) active: bool,
+    pub(super) trainable: bool,
+}
+
+/// A variable of the base that an adapter changes.
+#[derive(Debug)]
+pub(super) struct Original {
+    pub(super) variable: Tensor,
+    pub(super) value: Tensor,
+    /// Whether the store holds it as one that may train.
+    pub(super) trainable: bool,
+}
+
+/// How [`Adapters::load`] reads an adapter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// What to call it.
+    pub name: String,
+    /// Whether it trains on.
+    pub trainable: bool,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { name: "default".to_owned(), trainable: false }
+    }
+}
+
+impl Adapters {
+    /// No adapters yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts a fresh adapter into a model whose variables are in `vs`.
+    ///
+    /// The adapter's tensors become variables of `vs`, such as `encoder.layer.0.query.lora_A.NAME.weight`. All other
+    /// variables get `requires_grad` off, except those of `modules_to_save` and the biases that `bias` names. The first
+    /// adapter is in use at once, a further one from [`activate`](Self::activate) on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoTarget`] when the configuration matches no layer, with the names of the layers; [`Error::Layer`] for a
+    /// rank that is larger than a layer; [`Error::Adapter`] for a name that is taken or is none; [`Error::Config`] for a
+    /// configuration that is wrong in itself; [`Error::Torch`] when libtorch refuses.
+    pub fn add(
+        &mut self,
+        model: &mut (impl LinearLayers + ?Sized),
+        vs: &VarStore,
+        name: &str,
+        config: &LoraConfig,
+    ) -> Result<()> {
+        self.check_name(name)?;
+        let plan = Plan::new(model, vs, config)?;
+        let mut fresh = BTreeMap::new();
+        each(model, |module, layer| {
+            if let Some(planned) = plan.layers.get(module) {
+                let adapter = Adapter::new(name, layer, planned.rank, planned.alpha, config)
+                    .map_err(|error| Error::layer(module, error.to_string()))?;
+                fresh.insert(module.to_owned(), adapter);
+            }
+            Ok(())
+        })?;
+        self.insert(model, vs, name, config, plan, fresh, BTreeMap::new(), true)
+    }
+
+    /// Whether a variable of this name is a tensor of an adapter, and no part of the base.
+    ///
+    /// ```
+    /// use grades_lora::Adapters;
+    /// assert!(Adapters::is_variable("encoder.layer.0.query.lora_A.default.weight"));
+    /// assert!(!Adapters::is_variable("encoder.layer.0.query.weight"));
+    /// ```
+    pub fn is_variable(name: &str) -> bool {
+        store::is_adapters(name)
+    }
+
+    /// The names, in the order in which they were put in.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.name.as_str())
+    }
+
+    /// The names of those that are in use.
+    pub fn active(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|entry| entry.active).map(|entry| entry.name.as_str())
+    }
+
+    /// The configuration of an adapter, with `all-linear` spelt out.
+    pub fn config(&self, name: &str) -> Option<&LoraConfig> {
+        self.entries.iter().find(|entry| entry.name == name).map(|entry| &entry.config)
+    }
+
+    /// The layers that an adapter is in, sorted.
+    pub fn layers(&self, name: &str) -> Option<&[String]> {
+        self.entries.iter().find(|entry| entry.name == name).map(|entry| entry.modules.as_slice())
+    }
+
+    /// Whether an adapter brings its own values for a variable of the base: one of `modules_to_save`, or a bias.
+    pub fn brings(&self, name: &str, variable: &str) -> bool {
+        self.entries.iter().any(|entry| entry.name == name && entry.stored.contains_key(variable))
+    }
+
+    pub(super) fn entry(&self, name: &str) -> Result<&Entry> {
+        self.entries.iter().find(|entry| entry.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.names().collect();
+            Error::adapter(name, format!("is not there; there are: {}", crate::error::shortened(&names)))
+        })
+    }
+
+    /// Checks that a name is one, and free.
+    pub(super) fn check_name(&self, name: &str) -> Result<()> {
+        let sound = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+        if name.is_empty() || !name.chars().all(sound) {
+            return Err(Error::adapter(name, "is no name; expected letters, digits, _ and -"));
+        }
+        if self.entries.iter().any(|entry| entry.name == name) {
+            return Err(Error::adapter(name, "is there already; choose another name, or remove it first"));
+        }
+        Ok(())
+    }
+
+    /// Puts adapters in that were found to fit.
+    #[allow(clippy::too_many_arguments, reason = "all that a plan became, taken apart nowhere else")]
+    pub(super) fn insert(
+        &mut self,
+        model: &mut (impl LinearLayers + ?Sized),
+        vs: &VarStore,
+        name: &str,
+        config: &LoraConfig,
+        plan: Plan,
+        mut adapters: BTreeMap<String, Adapter>,
+        own: BTreeMap<String, Tensor>,
+        trainable: bool,
+    ) -> Result<()> {
+        let mut tensors = BTreeMap::new();
+        let mut variables = Vec::new();
+        for (module, adapter) in &adapters {
+            for (part, tensor) in adapter.named() {
+                let end = if part == "lora_magnitude_vector" { "" } else { ".weight" };
+                tensors.insert(format!("{module}.{part}{end}"), tensor.shallow_clone());
+                variables.push((store::name_of(module, part, name), tensor.shallow_clone()));
+            }
+        }
+        let modules: Vec<String> = adapters.keys().cloned().collect();
+        store::add(vs, &variables)?;
+        for variable in &plan.frozen {
+            if variable.requires_grad() {
+                variable.f_set_requires_grad(false).map(drop)?;
+            }
+        }
+        each(model, |module, layer| {
+            let Some(adapter) = adapters.remove(module) else { return Ok(()) };
+            // Weights that are in no store, and are nobody's to save.
+            for tensor in [Some(layer.weight()), layer.bias()].into_iter().flatten() {
+                let stored = plan.stored.contains_key(&format!("{module}.bias"));
+                if tensor.requires_grad() && !stored {
+                    tensor.f_set_requires_grad(false).map(drop)?;
+                }
+            }
+            adapter.set_trainable(false)?;
+            layer.attach(adapter)?;
+            layer.set_active(name, false)
+        })?;
+        let mut stored = BTreeMap::new();
+        let mut values = own;
+        for (variable_name, found) in plan.stored {
+            if !self.originals.contains_key(&variable_name) {
+                let value = found.variable.f_detach_copy()?;
+                let Stored { ref variable, trainable, .. } = found;
+                let original = Original { variable: variable.shallow_clone(), value, trainable };
+                self.originals.insert(variable_name.clone(), original);
+            }
+            if let Some(original) = self.originals.get(&variable_name) {
+                // A fresh adapter begins at the base's own values.
+                values.entry(variable_name.clone()).or_insert(original.value.f_detach_copy()?);
+                found.variable.f_set_requires_grad(false).map(drop)?;
+            }
+            stored.insert(variable_name, found.key);
+        }
+        let mut config = config.clone();
+        if config.target_modules == crate::Targets::AllLinear {
+            config.target_modules = crate::Targets::List(modules.clone());
+        }
+        let name = name.to_owned();
+        let first = self.entries.is_empty();
+        self.entries.push(Entry {
+            name: name.clone(),
+            config,
+            tensors,
+            modules,
+            stored,
+            own: values,
+            active: false,
+            trainable,
+        });
+        if first {
+            return self.activate(model, &[&name]);
+        }
+        // What the others train goes on training.
+        self.set_gradients()
+    }
+}

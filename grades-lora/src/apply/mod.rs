@@ -1,0 +1,12 @@
+//! Putting adapters into a model.
+
+mod activate;
+mod adapters;
+mod layers;
+mod merging;
+mod persist;
+mod plan;
+mod store;
+
+pub use adapters::{Adapters, LoadOptions};
+pub use layers::LinearLayers;

@@ -1,0 +1,131 @@
+//! Reading an adapter's files.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use tch::{Device, Kind, Tensor};
+
+use super::names::{self, PREFIX};
+use super::{CONFIG_FILE, WEIGHTS_FILE};
+use crate::config::read_peft;
+use crate::error::shortened;
+use crate::{Error, LoraConfig, Result};
+
+/// A tensor that must be there.
+pub(crate) struct Expected {
+    pub(crate) size: Vec<i64>,
+    /// What it is converted to.
+    pub(crate) kind: Kind,
+    /// Where it is put.
+    pub(crate) device: Device,
+}
+
+impl LoraConfig {
+    /// Reads `adapter_config.json` of a folder.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] and [`Error::File`] for a file that cannot be read or makes no sense, [`Error::Unsupported`] for what
+    /// is not implemented, by key and value.
+    pub fn from_adapter(dir: &Path) -> Result<Self> {
+        let path = dir.join(CONFIG_FILE);
+        let text = std::fs::read_to_string(&path).map_err(|source| Error::io("read", &path, source))?;
+        read_peft(&path, &text)
+    }
+}
+
+/// Reads `adapter_model.safetensors` of a folder, which must hold just these tensors; their names are without prefix.
+pub(crate) fn read_weights(
+    dir: &Path,
+    expected: &BTreeMap<String, Expected>,
+) -> Result<BTreeMap<String, Tensor>> {
+    let path = dir.join(WEIGHTS_FILE);
+    if !path.exists() && dir.join("adapter_model.bin").exists() {
+        return Err(Error::file(
+            &path,
+            "does not exist; adapter_model.bin is a Python pickle, which is not read: load the adapter in PEFT and \
+             save_pretrained() it again",
+        ));
+    }
+    let bytes = std::fs::read(&path).map_err(|source| Error::io("read", &path, source))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| {
+        let length = bytes.len();
+        let message =
+            format!("({length} bytes) is no whole safetensors file, it is cut off or damaged: {error}");
+        Error::file(&path, message)
+    })?;
+    let mut tensors = BTreeMap::new();
+    let mut misnamed = Vec::new();
+    let mut unexpected = Vec::new();
+    let mut views: Vec<(String, TensorView<'_>)> = file.tensors();
+    views.sort_by(|a, b| a.0.cmp(&b.0));
+    for (key, view) in views {
+        let Some(name) = names::plain(&key) else {
+            misnamed.push(key);
+            continue;
+        };
+        let Some(wanted) = expected.get(&name) else {
+            if !names::is_unused(&name) {
+                unexpected.push(key);
+            }
+            continue;
+        };
+        let tensor = read_tensor(&path, &key, &view, wanted)?;
+        if tensors.insert(name, tensor).is_some() {
+            return Err(Error::file(&path, format!("holds \"{key}\" twice, under different names")));
+        }
+    }
+    if !misnamed.is_empty() {
+        let message = format!("tensors whose names do not begin with \"{PREFIX}\": {}", shortened(&misnamed));
+        return Err(Error::file(&path, message));
+    }
+    if !unexpected.is_empty() {
+        let message = format!(
+            "{} tensors that this model and {CONFIG_FILE} have no place for: {}; expected such as: {}",
+            unexpected.len(),
+            shortened(&unexpected),
+            expected.keys().next().map_or(String::new(), |name| format!("{PREFIX}{name}")),
+        );
+        return Err(Error::file(&path, message));
+    }
+    let missing: Vec<String> = expected
+        .keys()
+        .filter(|name| !tensors.contains_key(*name))
+        .map(|name| format!("{PREFIX}{name}"))
+        .collect();
+    if !missing.is_empty() {
+        let message = format!("lacks {} of the adapter's tensors: {}", missing.len(), shortened(&missing));
+        return Err(Error::file(&path, message));
+    }
+    Ok(tensors)
+}
+
+fn read_tensor(path: &Path, key: &str, view: &TensorView<'_>, wanted: &Expected) -> Result<Tensor> {
+    let kind = match view.dtype() {
+        Dtype::F64 => Kind::Double,
+        Dtype::F32 => Kind::Float,
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        other => {
+            let message = format!("tensor \"{key}\" is stored as {other:?}; supported: F32, F16, BF16, F64");
+            return Err(Error::file(path, message));
+        }
+    };
+    let size: Option<Vec<i64>> = view.shape().iter().map(|length| i64::try_from(*length).ok()).collect();
+    if size.as_deref() != Some(wanted.size.as_slice()) {
+        let message = format!(
+            "tensor \"{key}\" has shape {:?}, the model and {CONFIG_FILE} ask for {:?}; is the adapter for another base \
+             model?",
+            view.shape(),
+            wanted.size
+        );
+        return Err(Error::file(path, message));
+    }
+    let tensor = Tensor::f_from_data_size(view.data(), &wanted.size, kind)?;
+    if i64::try_from(tensor.f_isfinite()?.f_all()?)? == 0 {
+        return Err(Error::file(path, format!("tensor \"{key}\" holds a NaN or an infinity")));
+    }
+    Ok(tensor.f_to_kind(wanted.kind)?.f_to(wanted.device)?)
+}

@@ -1,0 +1,189 @@
+//! An adapter of one layer: A, B and, with DoRA, the magnitudes.
+
+use std::fmt;
+
+use tch::{Device, Kind, Tensor};
+
+use super::{Linear, dora, init, wide};
+use crate::{Error, LoraConfig, Result};
+
+/// An adapter of one layer: A `[rank, inputs]`, B `[outputs, rank]` and, with DoRA, a magnitude `[outputs]`, of the
+/// base's kind, or f32 on a 16-bit base.
+pub struct Adapter {
+    name: String,
+    pub(super) a: Tensor,
+    pub(super) b: Tensor,
+    pub(super) magnitude: Option<Tensor>,
+    pub(super) scaling: f64,
+    pub(super) dropout: f64,
+    pub(super) active: bool,
+    pub(super) merged: bool,
+}
+
+/// What an adapter has to go with: the sizes of a layer, its kind and its device.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct Shape {
+    pub(crate) inputs: i64,
+    pub(crate) outputs: i64,
+    pub(crate) kind: Kind,
+    pub(crate) device: Device,
+}
+
+impl Shape {
+    /// The shape of a layer, its kind being that of adapters on it.
+    pub(crate) fn of(layer: &Linear) -> Result<Self> {
+        let size = layer.weight.size();
+        let [outputs, inputs] = size[..] else {
+            return Err(Error::Torch(format!(
+                "a linear layer's weight is [outputs, inputs], found {size:?}"
+            )));
+        };
+        let kind = layer.weight.f_kind()?;
+        if !matches!(kind, Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double) {
+            return Err(Error::Torch(format!("a weight of kind {kind:?} takes no adapter")));
+        }
+        Ok(Self { inputs, outputs, kind: wide(kind), device: layer.weight.device() })
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} inputs and {} outputs in {:?} on {:?}",
+            self.inputs, self.outputs, self.kind, self.device
+        )
+    }
+}
+
+impl Adapter {
+    /// A fresh adapter for a layer; of `config` the initialisation, the dropout, rsLoRA and DoRA count. A and B are
+    /// drawn from torch's generator, and have `requires_grad` on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a configuration that is wrong in itself, [`Error::Adapter`] for a rank below 1 or above
+    /// the smaller side of the weight, [`Error::Torch`] when libtorch refuses.
+    pub fn new(name: &str, layer: &Linear, rank: i64, alpha: f64, config: &LoraConfig) -> Result<Self> {
+        config.check()?;
+        let shape = Shape::of(layer)?;
+        check_rank(rank, shape).map_err(|message| Error::adapter(name, message))?;
+        let (a, b) = init::matrices(config.init, rank, shape)?;
+        let scaling = config.scaling(rank, alpha);
+        let magnitude = if config.use_dora {
+            Some(dora::norms(layer.base_weight(), &a, &b, scaling)?.f_detach()?)
+        } else {
+            None
+        };
+        Self::from_tensors(name, a, b, magnitude, scaling, config.dropout)
+    }
+
+    /// An adapter of these tensors, which stay the same and get `requires_grad` on.
+    pub(crate) fn from_tensors(
+        name: &str,
+        a: Tensor,
+        b: Tensor,
+        magnitude: Option<Tensor>,
+        scaling: f64,
+        dropout: f64,
+    ) -> Result<Self> {
+        let adapter =
+            Self { name: name.to_owned(), a, b, magnitude, scaling, dropout, active: true, merged: false };
+        adapter.set_trainable(true)?;
+        Ok(adapter)
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The matrix A `[rank, inputs]`.
+    pub fn a(&self) -> &Tensor {
+        &self.a
+    }
+
+    /// The matrix B `[outputs, rank]`.
+    pub fn b(&self) -> &Tensor {
+        &self.b
+    }
+
+    /// DoRA's magnitude `[outputs]`.
+    pub fn magnitude(&self) -> Option<&Tensor> {
+        self.magnitude.as_ref()
+    }
+
+    /// The factor s on the adapter's output.
+    pub fn scaling(&self) -> f64 {
+        self.scaling
+    }
+
+    /// Whether the forward pass uses it.
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// Whether it is part of the layer's weight now.
+    pub fn is_merged(&self) -> bool {
+        self.merged
+    }
+
+    /// Whether no tensor of it takes a gradient.
+    pub fn is_frozen(&self) -> bool {
+        self.tensors().all(|tensor| !tensor.requires_grad())
+    }
+
+    /// A, B and the magnitude, where there is one.
+    pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        [&self.a, &self.b].into_iter().chain(&self.magnitude)
+    }
+
+    /// The tensors with the ends of their names in a `VarStore`.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, &Tensor)> {
+        ["lora_A", "lora_B", "lora_magnitude_vector"].into_iter().zip(self.tensors())
+    }
+
+    /// Turns gradients on or off for all tensors.
+    pub(crate) fn set_trainable(&self, on: bool) -> Result<()> {
+        for tensor in self.tensors() {
+            // What is returned is another handle to the same tensor.
+            tensor.f_set_requires_grad(on).map(drop)?;
+        }
+        Ok(())
+    }
+
+    /// The shape of the layers that it goes with.
+    pub(super) fn shape(&self) -> Result<Shape> {
+        let (_, inputs) = self.a.size2()?;
+        let (outputs, _) = self.b.size2()?;
+        Ok(Shape { inputs, outputs, kind: self.a.f_kind()?, device: self.a.device() })
+    }
+}
+
+/// Checks that a rank goes with a layer.
+pub(crate) fn check_rank(rank: i64, shape: Shape) -> Result<(), String> {
+    let largest = shape.inputs.min(shape.outputs);
+    if (1..=largest).contains(&rank) {
+        return Ok(());
+    }
+    Err(format!(
+        "a rank of {rank} does not go with {} inputs and {} outputs; expected 1 to {largest} (\"r\", or \
+         \"rank_pattern\" for this layer alone)",
+        shape.inputs, shape.outputs
+    ))
+}
+
+impl fmt::Debug for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adapter")
+            .field("name", &self.name)
+            .field("a", &self.a.size())
+            .field("b", &self.b.size())
+            .field("dora", &self.magnitude.is_some())
+            .field("scaling", &self.scaling)
+            .field("dropout", &self.dropout)
+            .field("active", &self.active)
+            .field("merged", &self.merged)
+            .finish()
+    }
+}

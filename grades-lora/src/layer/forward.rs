@@ -1,0 +1,123 @@
+//! The forward pass.
+
+use tch::{TchError, Tensor};
+
+use super::adapter::Adapter;
+use super::{Linear, dora};
+
+impl Linear {
+    /// Applies the layer to x `[.., inputs]`: `[.., outputs]`, in x's kind.
+    ///
+    /// Each adapter that is active and not merged adds s·(dropout(x)·Aᵀ)·Bᵀ, or with DoRA what takes x·(W + s·BA)ᵀ to
+    /// its magnitudes; W + s·BA itself is never made. On a 16-bit base this is computed and added in f32. Dropout is
+    /// active iff `train`, and draws from torch's generator.
+    ///
+    /// # Errors
+    ///
+    /// When libtorch refuses, such as for an x of another width.
+    pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        let live: Vec<&Adapter> =
+            self.adapters.iter().filter(|adapter| adapter.active && !adapter.merged).collect();
+        let Some(first) = live.first() else { return x.f_linear(&self.weight, self.bias.as_ref()) };
+        let mut shape = x.size();
+        let kind = x.f_kind()?;
+        let inputs = shape.pop().unwrap_or(1);
+        shape.push(*self.weight.size().first().unwrap_or(&0));
+        let rows = x.f_reshape([-1, inputs])?;
+        // A shallow copy where the kinds agree.
+        let wide_rows = rows.f_to_kind(first.a.f_kind()?)?;
+        let drops = |adapter: &Adapter| train && adapter.dropout > 0.0;
+        let y = match live[..] {
+            [only] if only.magnitude.is_some() && !drops(only) && self.original.is_none() => {
+                self.dora_alone(only, &rows, &wide_rows)?
+            }
+            _ if live.iter().any(|adapter| adapter.magnitude.is_some()) => {
+                self.with_dora(&live, &rows, &wide_rows, train)?
+            }
+            _ => {
+                let y = rows.f_linear(&self.weight, self.bias.as_ref())?;
+                // The output of a product is nobody else's, so it is added to in place.
+                let mut y = y.f_to_kind(wide_rows.f_kind()?)?;
+                for adapter in live {
+                    let lowered = adapter.lower(&adapter.drop(&wide_rows, train)?)?;
+                    let _ = y.f_addmm_(&lowered, &adapter.b.f_tr()?)?;
+                }
+                y
+            }
+        };
+        y.f_to_kind(kind)?.f_view(shape.as_slice())
+    }
+
+    /// One DoRA adapter without dropout, nothing being merged: g ∘ (x·Wᵀ + s·x·AᵀBᵀ) + b with g = magnitude ÷ norm.
+    fn dora_alone(&self, adapter: &Adapter, rows: &Tensor, wide_rows: &Tensor) -> Result<Tensor, TchError> {
+        let gain = self.gain(adapter)?;
+        let mut sum = rows.f_linear(&self.weight, None::<&Tensor>)?.f_to_kind(wide_rows.f_kind()?)?;
+        let _ = sum.f_addmm_(&adapter.lower(wide_rows)?, &adapter.b.f_tr()?)?;
+        match &self.bias {
+            Some(bias) => bias.f_to_kind(sum.f_kind()?)?.f_addcmul(&sum, &gain),
+            None => sum.f_mul(&gain),
+        }
+    }
+
+    /// Any adapters: each adds to x·Wᵀ + b, those with DoRA (g − 1)·x·W₀ᵀ + g·s·x·AᵀBᵀ, W₀ being the base's own.
+    fn with_dora(
+        &self,
+        live: &[&Adapter],
+        rows: &Tensor,
+        wide_rows: &Tensor,
+        train: bool,
+    ) -> Result<Tensor, TchError> {
+        let kind = wide_rows.f_kind()?;
+        let through = |rows: &Tensor, weight: &Tensor| {
+            rows.f_to_kind(weight.f_kind()?)?.f_linear(weight, None::<&Tensor>)?.f_to_kind(kind)
+        };
+        let plain = through(rows, self.base_weight())?;
+        let mut y =
+            if self.original.is_some() { through(rows, &self.weight)? } else { plain.shallow_clone() };
+        if let Some(bias) = &self.bias {
+            y = y.f_add(&bias.f_to_kind(kind)?)?;
+        }
+        for adapter in live {
+            let input = adapter.drop(wide_rows, train)?;
+            let raised = adapter.lower(&input)?.f_matmul(&adapter.b.f_tr()?)?;
+            y = if adapter.magnitude.is_some() {
+                let gain = self.gain(adapter)?;
+                let plain = if train && adapter.dropout > 0.0 {
+                    through(&input, self.base_weight())?
+                } else {
+                    plain.shallow_clone()
+                };
+                y.f_add(&plain.f_mul(&gain.f_sub_scalar(1.0)?)?)?.f_addcmul(&raised, &gain)?
+            } else {
+                y.f_add(&raised)?
+            };
+        }
+        Ok(y)
+    }
+
+    /// Magnitude ÷ norm, `[outputs]`; ones without DoRA.
+    pub(super) fn gain(&self, adapter: &Adapter) -> Result<Tensor, TchError> {
+        match &adapter.magnitude {
+            Some(magnitude) => {
+                let norms = dora::norms(self.base_weight(), &adapter.a, &adapter.b, adapter.scaling)?;
+                magnitude.f_div(&norms)
+            }
+            None => {
+                let (outputs, _) = adapter.b.size2()?;
+                Tensor::f_ones([outputs], (adapter.b.f_kind()?, adapter.b.device()))
+            }
+        }
+    }
+}
+
+impl Adapter {
+    fn drop(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        if train && self.dropout > 0.0 { x.f_dropout(self.dropout, true) } else { Ok(x.shallow_clone()) }
+    }
+
+    /// s·x·Aᵀ, `[rows, rank]`: the scaling is cheapest here.
+    fn lower(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let lowered = x.f_linear(&self.a, None::<&Tensor>)?;
+        if self.scaling == 1.0 { Ok(lowered) } else { lowered.f_mul_scalar(self.scaling) }
+    }
+}
