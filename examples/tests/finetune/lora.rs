@@ -93,7 +93,7 @@ fn the_default_learning_rate_is_that_of_adapters() {
     let folder = Folder::new();
     folder.write(
         "bare.toml",
-        "[model]\npath = 'model'\n[data]\ntrain = 'train.tsv'\n[training]\nmax_steps = 1\n[lora]",
+        "[model]\npath = 'model'\n[data]\ntrain = 'train.tsv'\nmax_tokens = 12\n[training]\nmax_steps = 1\n[lora]",
     );
     let ran = folder.finetune(&["train", "--config", "bare.toml"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");

@@ -37,6 +37,8 @@ fn every_option_sets_its_key() {
         ("--eval-every", "1", "training.eval_every"),
         ("--seed", "11", "training.seed"),
         ("--device", "cpu", "model.device"),
+        ("--lora-rank", "3", "lora.r"),
+        ("--lora-alpha", "6.0", "lora.lora_alpha"),
     ];
     let arguments: Vec<&str> = options.iter().flat_map(|(option, value, _)| [*option, *value]).collect();
     // Without a file: the options alone suffice.
@@ -54,8 +56,8 @@ fn every_option_sets_its_key() {
 
     let help = folder.finetune(&["train", "--help"]).stdout;
     let listed = help.lines().filter(|line| line.trim_start().starts_with("--")).count();
-    // --config, --freezing, --no-freezing and --set are tested elsewhere.
-    assert_eq!(listed, options.len() + 4, "{help}");
+    // --config, --freezing, --no-freezing, --lora, --no-lora, --merge-frozen and --set are tested elsewhere.
+    assert_eq!(listed, options.len() + 7, "{help}");
 }
 
 #[test]

@@ -190,10 +190,10 @@ impl Adapters {
         }
         each(model, |module, layer| {
             let Some(adapter) = adapters.remove(module) else { return Ok(()) };
-            // Weights that are in no store, and are nobody's to save.
-            for tensor in [Some(layer.weight()), layer.bias()].into_iter().flatten() {
-                let stored = plan.stored.contains_key(&format!("{module}.bias"));
-                if tensor.requires_grad() && !stored {
+            // Those that are in no store.
+            for (end, tensor) in [("weight", Some(layer.weight())), ("bias", layer.bias())] {
+                let stored = plan.stored.contains_key(&format!("{module}.{end}"));
+                if let Some(tensor) = tensor.filter(|tensor| tensor.requires_grad() && !stored) {
                     tensor.f_set_requires_grad(false).map(drop)?;
                 }
             }

@@ -6,7 +6,9 @@ use grades::ComponentKind::{
     self, Adapter, Down, Embedding, FusedGateUp, FusedQkv, Gate, Head, Key, Norm, Other, Output, Query, Up,
     Value,
 };
-use grades::{ComponentConfig, ComponentMap, FreezingConfig, Layout, LeftOut, ParameterInfo};
+use grades::{
+    AdapterGrouping, ComponentConfig, ComponentMap, FreezingConfig, Layout, LeftOut, ParameterInfo,
+};
 
 const LAYERS: usize = 3;
 
@@ -455,6 +457,34 @@ fn the_two_matrices_of_an_adapter_are_one_component() {
     let expected: [(ComponentKind, Option<u32>, &[usize], u64); 2] =
         [(Adapter, Some(4), &[0, 2], 1024), (Adapter, Some(4), &[1, 3], 768)];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn adapters_are_components_outside_of_blocks_too_and_have_their_magnitudes() {
+    let names = [
+        "bert.pooler.dense.lora_A.default.weight",
+        "bert.pooler.dense.lora_B.default.weight",
+        "bert.pooler.dense.lora_magnitude_vector.default.weight",
+        "encoder.layer.3.output.dense.lora_A.my-name.weight",
+        "encoder.layer.3.output.dense.lora_magnitude_vector",
+    ];
+    let map = map_of(&names, &ComponentConfig::default());
+    let found: Vec<_> =
+        map.components().iter().map(|c| (c.name.as_str(), c.layer, c.parameters.len())).collect();
+    assert_eq!(found, [("bert.pooler.dense", None, 3), ("encoder.layer.3.output.dense", Some(3), 2)]);
+}
+
+#[test]
+fn adapters_are_apart_where_asked_and_own_patterns_still_come_first() {
+    let names = ["h.0.mlp.lora_A.a.weight", "h.0.mlp.lora_B.a.weight", "h.1.mlp.lora_B.a.weight"];
+    let config = ComponentConfig::default().adapters(AdapterGrouping::Apart);
+    let list = |config: &ComponentConfig| -> Vec<String> {
+        map_of(&names, config).components().iter().map(|c| c.name.clone()).collect()
+    };
+    assert_eq!(list(&config), ["h.0.mlp.lora_A.a", "h.0.mlp.lora_B.a", "h.1.mlp.lora_B.a"]);
+    let own = config.with_pattern(r"(?<component>h\.0)\..*", Adapter).unwrap();
+    assert_eq!(list(&own), ["h.0", "h.1.mlp.lora_B.a"]);
+    assert!("both".parse::<AdapterGrouping>().unwrap_err().to_string().contains("together, apart"));
 }
 
 #[test]
