@@ -11,7 +11,7 @@ CARGO := env -u LIBTORCH -u LIBTORCH_USE_PYTORCH cargo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-interop finetune test lint doc bench clean
+.PHONY: help setup setup-interop finetune base test lint doc bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,14 @@ setup-interop: ## the same, and the Python packages that the interop tests compa
 
 finetune: setup ## set up, then run the main job (FINETUNE_ARGS)
 	$(CARGO) run --release -p grades-examples --bin finetune -- $(FINETUNE_ARGS)
+
+# The data and the tokenizer are written first, from constants and a fixed seed; the weights are kept as bf16.
+base: setup ## the small decoder of examples/base: its data, its tokenizer, and its training from scratch
+	mkdir -p examples/data/world
+	rm -rf target/base
+	$(CARGO) run --release -p grades-examples --example base_world -- examples/data/world examples/base
+	$(CARGO) run --release -p grades-examples --bin finetune -- train --config examples/configs/base.toml --output target/base --name model
+	$(CARGO) run --release -p grades-examples --bin finetune -- convert --model target/base/model/model --out examples/base --kind bf16
 
 # First, in seconds, the crates that must work without libtorch. The flag holds for both packages of that
 # command, so tch is not in its graph at all: nothing is unified into it and nothing of it is built twice.
@@ -48,6 +56,7 @@ doc: setup ## the documentation, warnings being errors (target/doc)
 bench: setup-interop ## the benchmarks (tables, and target/bench/*.json); BENCH_ARGS names parts of the first
 	$(CARGO) bench -p grades-tests --bench speed -- $(BENCH_ARGS)
 	$(CARGO) bench -p grades-tests --bench lora
+	$(CARGO) bench -p grades-tests --bench decoder
 
 clean: ## remove what setup and cargo made; runs/ stays
 	@bash scripts/clean.sh

@@ -12,7 +12,8 @@ use tch::{Device, Kind, Tensor};
 use super::merge::{base_of, no_fresh_parts};
 use crate::config::DeviceChoice;
 use crate::fsx::write_atomic;
-use crate::model::{BertClassifier, LoadOptions, load_adapted};
+use crate::model::decoder::{self, Decoder, Tokens};
+use crate::model::{BertClassifier, Family, LoadOptions, load_adapted};
 
 /// The options.
 #[derive(Debug, Args)]
@@ -26,9 +27,13 @@ pub(super) struct Arguments {
     /// Token ids as JSON: a list of lists
     #[arg(long, value_name = "FILE")]
     ids: PathBuf,
-    /// Where the tensor `logits`, f32 [sentences, labels], is written
+    /// Where the tensor `logits` is written, f32: [sentences, labels] of a classifier; [lists, longest, vocabulary] of a
+    /// decoder, zeros after a list's end
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
+    /// Of a decoder, the logits after each list's last id alone: [lists, vocabulary]
+    #[arg(long)]
+    last: bool,
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
@@ -36,26 +41,72 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let device = arguments.device.device()?;
-    let model = load(arguments, LoadOptions { device, ..LoadOptions::default() })?;
-    let sentences = read_ids(&arguments.ids, model.vocab_size(), model.max_positions())?;
-    let logits = compute(&model, &sentences, device)?;
+    let base = match &arguments.adapter {
+        Some(adapter) => base_of(adapter, arguments.model.as_deref())?,
+        None => arguments.model.clone().context("--model is missing")?,
+    };
+    let logits = match Family::of(&base)? {
+        Family::Bert => of_classifier(arguments, &base, device)?,
+        Family::Decoder(_) => of_decoder(arguments, &base, device)?,
+    };
     write(&arguments.out, &logits)?;
     writeln!(std::io::stdout(), "wrote {:?} logits to {}", logits.size(), arguments.out.display())?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn load(arguments: &Arguments, options: LoadOptions) -> Result<BertClassifier> {
-    let model = arguments.model.as_deref();
+fn of_classifier(arguments: &Arguments, base: &Path, device: Device) -> Result<Tensor> {
+    if arguments.last {
+        bail!("--last is for decoders; {} is a classifier", base.display());
+    }
+    let model = load(arguments, base, LoadOptions { device, ..LoadOptions::default() })?;
+    let sentences = read_ids(&arguments.ids, model.vocab_size(), model.max_positions())?;
+    const BATCH: usize = 64;
+    let _no_grad = tch::no_grad_guard();
+    let mut parts = Vec::new();
+    for batch in sentences.chunks(BATCH) {
+        let (ids, mask) = padded(batch, device)?;
+        let logits = model.forward(&ids, &mask, false)?;
+        parts.push(logits.f_to_kind(Kind::Float)?.f_to(Device::Cpu)?);
+    }
+    Ok(Tensor::f_cat(&parts, 0)?)
+}
+
+fn of_decoder(arguments: &Arguments, base: &Path, device: Device) -> Result<Tensor> {
+    let options = decoder::LoadOptions { device, ..decoder::LoadOptions::default() };
+    let model = match &arguments.adapter {
+        Some(adapter) => Decoder::load_adapted(base, adapter, options)?.0,
+        None => Decoder::load(base, options)?.0,
+    };
+    let lists = read_ids(&arguments.ids, model.vocab_size(), model.max_positions())?;
+    const BATCH: usize = 8;
+    let _no_grad = tch::no_grad_guard();
+    let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
+    let mut parts = Vec::new();
+    for batch in lists.chunks(BATCH) {
+        let (ids, mask) = padded(batch, device)?;
+        let width = ids.size()[1];
+        let logits = model.forward(&Tokens::from(ids))?.f_to_kind(Kind::Float)?;
+        parts.push(if arguments.last {
+            let rows = Tensor::f_arange(logits.size()[0], (Kind::Int64, device))?;
+            let ends = mask.f_sum_dim_intlist(-1i64, false, Kind::Int64)?.f_sub_scalar(1)?;
+            logits.f_index(&[Some(rows), Some(ends)])?.f_to(Device::Cpu)?
+        } else {
+            let logits = logits.f_mul(&mask.f_unsqueeze(-1)?)?.f_to(Device::Cpu)?;
+            logits.f_constant_pad_nd([0, 0, 0, i64::try_from(longest)? - width])?
+        });
+    }
+    Ok(Tensor::f_cat(&parts, 0)?)
+}
+
+fn load(arguments: &Arguments, base: &Path, options: LoadOptions) -> Result<BertClassifier> {
     if let Some(adapter) = &arguments.adapter {
-        let base = base_of(adapter, model)?;
-        let (model, _, loaded) = load_adapted(&base, adapter, options)?;
-        no_fresh_parts(&loaded.fresh, &base, adapter)?;
+        let (model, _, loaded) = load_adapted(base, adapter, options)?;
+        no_fresh_parts(&loaded.fresh, base, adapter)?;
         return Ok(model);
     }
-    let path = model.context("--model is missing")?;
-    let (model, loaded) = BertClassifier::load(path, options)?;
+    let (model, loaded) = BertClassifier::load(base, options)?;
     if loaded.fresh.iter().any(|name| name.starts_with("classifier")) {
-        bail!("{} has no classification head, so there are no logits to write", path.display());
+        bail!("{} has no classification head, so there are no logits to write", base.display());
     }
     Ok(model)
 }
@@ -81,26 +132,19 @@ fn read_ids(path: &Path, vocab: i64, positions: i64) -> Result<Vec<Vec<i64>>> {
     Ok(sentences)
 }
 
-/// The logits, f32 [sentences, labels] on the CPU, computed in batches of padded lists.
-fn compute(model: &BertClassifier, sentences: &[Vec<i64>], device: Device) -> Result<Tensor> {
-    const BATCH: usize = 64;
-    let _no_grad = tch::no_grad_guard();
-    let mut parts = Vec::new();
-    for batch in sentences.chunks(BATCH) {
-        let longest = batch.iter().map(Vec::len).max().unwrap_or(0);
-        let mut ids = Vec::with_capacity(batch.len() * longest);
-        let mut mask = Vec::with_capacity(batch.len() * longest);
-        for sentence in batch {
-            let padding = longest - sentence.len();
-            ids.extend(sentence.iter().copied().chain(std::iter::repeat_n(0, padding)));
-            mask.extend(std::iter::repeat_n(1i64, sentence.len()).chain(std::iter::repeat_n(0, padding)));
-        }
-        let shape = [i64::try_from(batch.len())?, i64::try_from(longest)?];
-        let tensor = |values: &[i64]| Tensor::f_from_slice(values)?.f_view(shape)?.f_to(device);
-        let logits = model.forward(&tensor(&ids)?, &tensor(&mask)?, false)?;
-        parts.push(logits.f_to_kind(Kind::Float)?.f_to(Device::Cpu)?);
+/// Ids and mask `[lists, longest]`, padded at the end.
+fn padded(batch: &[Vec<i64>], device: Device) -> Result<(Tensor, Tensor)> {
+    let longest = batch.iter().map(Vec::len).max().unwrap_or(0);
+    let mut ids = Vec::with_capacity(batch.len() * longest);
+    let mut mask = Vec::with_capacity(batch.len() * longest);
+    for sentence in batch {
+        let padding = longest - sentence.len();
+        ids.extend(sentence.iter().copied().chain(std::iter::repeat_n(0, padding)));
+        mask.extend(std::iter::repeat_n(1i64, sentence.len()).chain(std::iter::repeat_n(0, padding)));
     }
-    Ok(Tensor::f_cat(&parts, 0)?)
+    let shape = [i64::try_from(batch.len())?, i64::try_from(longest)?];
+    let tensor = |values: &[i64]| Tensor::f_from_slice(values)?.f_view(shape)?.f_to(device);
+    Ok((tensor(&ids)?, tensor(&mask)?))
 }
 
 /// Writes the tensor `logits` as safetensors.

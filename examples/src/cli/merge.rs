@@ -9,7 +9,8 @@ use clap::Args;
 use grades_lora::LoraConfig;
 
 use crate::config::KindChoice;
-use crate::model::{LoadOptions, load_adapted};
+use crate::model::decoder::{self, Decoder};
+use crate::model::{Family, LoadOptions, load_adapted};
 
 /// The options.
 #[derive(Debug, Args)]
@@ -34,12 +35,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if out.read_dir().is_ok_and(|mut entries| entries.next().is_some()) || out.is_file() {
         bail!("{} is there already and not empty; choose another folder (--out)", out.display());
     }
-    let options = LoadOptions { kind: arguments.kind.kind(), ..LoadOptions::default() };
-    let (mut model, mut adapters, loaded) = load_adapted(&base, adapter, options)?;
-    no_fresh_parts(&loaded.fresh, &base, adapter)?;
-    let (layers, variables) = model.layers_mut();
-    adapters.merge_and_unload(layers, variables)?;
-    model.save(out)?;
+    let kind = arguments.kind.kind();
+    match Family::of(&base)? {
+        Family::Bert => {
+            let options = LoadOptions { kind, ..LoadOptions::default() };
+            let (mut model, mut adapters, loaded) = load_adapted(&base, adapter, options)?;
+            no_fresh_parts(&loaded.fresh, &base, adapter)?;
+            let (layers, variables) = model.layers_mut();
+            adapters.merge_and_unload(layers, variables)?;
+            model.save(out)?;
+        }
+        Family::Decoder(_) => {
+            let options = decoder::LoadOptions { kind, ..decoder::LoadOptions::default() };
+            let (mut model, mut adapters) = Decoder::load_adapted(&base, adapter, options)?;
+            let (layers, variables) = model.layers_mut();
+            adapters.merge_and_unload(layers, variables)?;
+            model.save(out)?;
+        }
+    }
     writeln!(
         std::io::stdout(),
         "wrote {}, {} with {} merged",

@@ -1,6 +1,8 @@
 //! The command line of `finetune`.
 
+mod convert;
 mod doctor;
+mod generate;
 mod logits;
 mod merge;
 mod policies;
@@ -33,6 +35,10 @@ enum Command {
     Policies,
     /// Write the logits that a model directory, with or without an adapter, gives for token ids
     Logits(logits::Arguments),
+    /// Continue prompts with a decoder, each time by the most likely token
+    Generate(generate::Arguments),
+    /// Write a decoder's directory in another kind, or in files of another size
+    Convert(convert::Arguments),
     /// Merge an adapter into its base and write a plain model directory
     Merge(merge::Arguments),
     /// Show which libtorch, devices and kernels this program sees
@@ -53,6 +59,8 @@ pub fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Policies => policies::run(),
         Command::Logits(arguments) => logits::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
+        Command::Convert(arguments) => convert::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
         Command::Doctor => doctor::run(),
     };

@@ -7,6 +7,7 @@ pub(super) const ROOT: &[Key] = &[
     Key::new("output", "where the results go"),
     Key::new("model", "which model is fine-tuned"),
     Key::new("data", "labelled sentences"),
+    Key::new("evaluation", "what a decoder is measured by besides its loss"),
     Key::new("training", "how long and in what batches"),
     Key::new("optimizer", "which optimizer, and its hyperparameters"),
     Key::new("schedule", "the learning rate over the steps"),
@@ -37,18 +38,30 @@ pub(super) const MODEL: &[Key] = &[
     Key::new("path", "a Hugging Face model directory (required)"),
     Key::new("kind", "f32 or bf16: the kind of the parameters (f32)"),
     Key::new("device", "auto, cpu, cuda or cuda:N (auto)"),
+    Key::new("autocast", "multiply a decoder's matrices in bf16 whatever the kind (false)"),
+    Key::new("split_fused", "freeze the parts of a decoder's fused matrices on their own (false)"),
+    Key::new("from_scratch", "draw all weights of a decoder; the directory needs none (false)"),
     Key::new("new_head", "draw a new classification head even if the files have one (false)"),
 ];
 
 pub(super) const DATA: &[Key] = &[
-    Key::new("train", "the training examples: .tsv, .csv or .jsonl (required)"),
+    Key::new("train", "the training examples: .tsv, .csv or .jsonl; for decoders .txt or .jsonl (required)"),
     Key::new("eval", "the examples for evaluation"),
     Key::new("test", "more examples, evaluated once at the end"),
     Key::new("format", "tsv, csv or jsonl, when the files' extensions do not say"),
-    Key::new("text", "the column of the text, by name or position (0)"),
+    Key::new("text", "the column of the text, by name or position (0); for decoders its key (text)"),
     Key::new("label", "the column of the label, by name or position (-1, the last)"),
     Key::new("header", "true, false or \"auto\": whether the first line names the columns (auto)"),
-    Key::new("max_tokens", "longer sentences are cut (64)"),
+    Key::new("prompt", "the key of a decoder's prompt (prompt)"),
+    Key::new("response", "the key of the response to it (response)"),
+    Key::new("messages", "the key of a conversation (messages)"),
+    Key::new("choices", "the key of the possible responses to a prompt (choices)"),
+    Key::new("answer", "the key of the right one's position (answer)"),
+    Key::new("chat", "put prompts and responses through the model's chat template (false)"),
+    Key::new("turns", "all or last: which turns of the assistant are learnt (all)"),
+    Key::new("too_long", "truncate, refuse or skip: a decoder's examples beyond max_tokens (truncate)"),
+    Key::new("packing", "several of a decoder's examples in a row of max_tokens (false)"),
+    Key::new("max_tokens", "longer sentences are cut (64; for decoders 1024)"),
     Key::new("bucket", "batches that are sorted by length together (16)"),
 ];
 
@@ -57,10 +70,16 @@ pub(super) const TRAINING: &[Key] = &[
     Key::new("max_steps", "no more optimizer steps than this (no limit)"),
     Key::new("batch_size", "examples in a forward pass (32)"),
     Key::new("accumulate", "batches in an optimizer step (1)"),
+    Key::new("checkpointing", "compute a decoder's blocks twice to save memory (false)"),
     Key::new("clip_norm", "scale gradients to at most this L2 norm; 0 does not (1.0)"),
     Key::new("eval_every", "evaluate every so many steps as well; 0 does not (0)"),
     Key::new("eval_batch_size", "examples in a forward pass of an evaluation (64)"),
     Key::new("seed", "seed of the head, the order of the data and dropout (0)"),
+];
+
+pub(super) const EVALUATION: &[Key] = &[
+    Key::new("exact_match", "answer each prompt and count the answers that are exactly right (false)"),
+    Key::new("max_new_tokens", "the longest of these answers (64)"),
 ];
 
 pub(super) const OPTIMIZER: &[Key] = &[

@@ -7,8 +7,10 @@ use toml::{Table, Value};
 /// The adapters that a run trains.
 #[derive(Debug, Clone)]
 pub struct LoraRun {
-    /// Which layers are adapted and how; `modules_to_save` is the classification head unless the user said otherwise.
+    /// Which layers are adapted and how.
     pub config: LoraConfig,
+    /// Whether the user left it open which modules are saved whole: a classifier then saves its head.
+    pub default_modules: bool,
     /// How adapters that froze are merged into their base; not at all when absent.
     pub merge_frozen: Option<MergeFrozen>,
 }
@@ -17,10 +19,8 @@ const MERGE_KEY: &str = "merge_frozen";
 
 /// Reads the table.
 pub(super) fn read_lora(section: &mut Section<'_>) -> LoraRun {
-    let mut config = LoraConfig::read(section);
-    if !section.has("modules_to_save") {
-        config.modules_to_save = vec!["classifier".to_owned()];
-    }
+    let config = LoraConfig::read(section);
+    let default_modules = !section.has("modules_to_save");
     let merge = |value: Value| match value {
         Value::Boolean(false) => Some(None),
         Value::Boolean(true) => Some(Some(MergeFrozen::new())),
@@ -28,7 +28,7 @@ pub(super) fn read_lora(section: &mut Section<'_>) -> LoraRun {
         _ => None,
     };
     let merge_frozen = section.value_or(MERGE_KEY, None, "false, true or \"always\"", merge).flatten();
-    LoraRun { config, merge_frozen }
+    LoraRun { config, merge_frozen, default_modules }
 }
 
 /// The table with every key spelt out, as `merge_frozen` was given.

@@ -1,15 +1,18 @@
 //! The configuration of a run: one TOML file, every key of which the command line can override.
 
+mod decoder;
 mod document;
 mod keys;
 mod lora;
+mod read;
 mod run;
 mod values;
 
+pub use decoder::EvaluationConfig;
 pub use document::Document;
 pub use lora::LoraRun;
 pub use run::{
     DataConfig, ModelConfig, OptimizerConfig, OptimizerName, OutputConfig, RunConfig, ScheduleConfig,
-    ScheduleName, TrainingConfig,
+    ScheduleName, SequenceKeys, TrainingConfig,
 };
 pub use values::{DeviceChoice, KindChoice};

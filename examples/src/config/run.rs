@@ -1,6 +1,6 @@
 //! What a run does, read from its document.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use grades::config::Section;
@@ -8,9 +8,12 @@ use grades::{Error, FreezingConfig, Problems};
 use serde::Serialize;
 use toml::{Table, Value};
 
+use super::decoder::EvaluationConfig;
 use super::keys;
 use super::lora::{self, LoraRun};
+use super::read::{read_data, read_model, read_optimizer, read_output, read_schedule, read_training};
 use super::values::{DeviceChoice, KindChoice, unknown};
+use crate::data::sequence::{KeyNames, TooLong, Turns};
 use crate::data::{Column, Format, Header, Source};
 
 /// What a run does.
@@ -22,6 +25,8 @@ pub struct RunConfig {
     pub model: ModelConfig,
     /// The labelled sentences.
     pub data: DataConfig,
+    /// What a decoder is measured by besides its loss.
+    pub evaluation: EvaluationConfig,
     /// How long and in what batches.
     pub training: TrainingConfig,
     /// Which optimizer.
@@ -61,6 +66,12 @@ pub struct ModelConfig {
     pub kind: KindChoice,
     /// Where it is trained.
     pub device: DeviceChoice,
+    /// Whether a decoder's matrices are multiplied in bf16 whatever the kind.
+    pub autocast: bool,
+    /// Whether the parts of a decoder's fused matrices are components of their own.
+    pub split_fused: bool,
+    /// Whether all weights of a decoder are drawn afresh.
+    pub from_scratch: bool,
     /// Whether to draw a new head even if the files have one.
     pub new_head: bool,
 }
@@ -85,13 +96,50 @@ pub struct DataConfig {
     pub label: Column,
     /// Whether the first line names the columns.
     pub header: Header,
-    /// The longest sequence of tokens, special ones included.
-    pub max_tokens: usize,
+    /// The keys of a decoder's examples in JSONL.
+    #[serde(flatten)]
+    pub keys: SequenceKeys,
+    /// Whether prompts and responses go through the chat template.
+    pub chat: bool,
+    /// Which turns of the assistant are learnt.
+    pub turns: Turns,
+    /// What happens to a decoder's examples beyond `max_tokens`.
+    pub too_long: TooLong,
+    /// Whether several of a decoder's examples share a row.
+    pub packing: bool,
+    /// The longest sequence of tokens, special ones included; absent until the kind of model is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<usize>,
     /// How many batches are sorted by length together.
     pub bucket: usize,
 }
 
+/// The keys of a decoder's examples in JSONL, but for a text's, which is [`DataConfig::text`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SequenceKeys {
+    /// A prompt.
+    pub prompt: String,
+    /// The response to it.
+    pub response: String,
+    /// A conversation.
+    pub messages: String,
+    /// The possible responses to a prompt.
+    pub choices: String,
+    /// The position of the right one.
+    pub answer: String,
+}
+
 impl DataConfig {
+    /// The keys of a decoder's examples.
+    pub fn key_names(&self) -> KeyNames {
+        let SequenceKeys { prompt, response, messages, choices, answer } = self.keys.clone();
+        let text = match &self.text {
+            Column::Name(name) => name.clone(),
+            Column::Position(_) => KeyNames::default().text,
+        };
+        KeyNames { text, prompt, response, messages, choices, answer }
+    }
+
     /// Where the examples are in the files.
     pub fn source(&self) -> Source {
         Source {
@@ -115,6 +163,8 @@ pub struct TrainingConfig {
     pub batch_size: usize,
     /// Batches in an optimizer step.
     pub accumulate: usize,
+    /// Whether a decoder's blocks are computed twice to save memory.
+    pub checkpointing: bool,
     /// The highest L2 norm of the gradients; 0 does not clip.
     pub clip_norm: f64,
     /// Steps from one evaluation to the next; 0 evaluates at the end only.
@@ -196,6 +246,8 @@ macro_rules! words {
 }
 
 words!(OptimizerName, "optimizer", "adamw" => Self::AdamW, "adam" => Self::Adam, "sgd" => Self::Sgd);
+words!(Turns, "turns", "all" => Self::All, "last" => Self::Last);
+words!(TooLong, "too_long", "truncate" => Self::Truncate, "refuse" => Self::Refuse, "skip" => Self::Skip);
 words!(ScheduleName, "schedule", "linear" => Self::Linear, "cosine" => Self::Cosine, "constant" => Self::Constant, "until-frozen" => Self::UntilFrozen);
 
 impl RunConfig {
@@ -216,14 +268,16 @@ impl RunConfig {
             }
             None => &empty,
         };
-        let tables =
-            ["output", "model", "data", "training", "optimizer", "schedule"].map(|key| (key, table(key)));
+        let tables = ["output", "model", "data", "evaluation", "training", "optimizer", "schedule"]
+            .map(|key| (key, table(key)));
         let freezing_table = document.get("freezing").map(|_| table("freezing"));
         let lora_table = document.get("lora").map(|_| table("lora"));
-        let [output, model, data, training, optimizer, schedule] = tables;
+        let [output, model, data, evaluation, training, optimizer, schedule] = tables;
         let output = read_output(&mut Section::new(output.0, output.1, keys::OUTPUT, &mut problems));
         let model = read_model(&mut Section::new(model.0, model.1, keys::MODEL, &mut problems));
         let data = read_data(&mut Section::new(data.0, data.1, keys::DATA, &mut problems));
+        let mut evaluation = Section::new(evaluation.0, evaluation.1, keys::EVALUATION, &mut problems);
+        let evaluation = EvaluationConfig::read(&mut evaluation);
         let training =
             read_training(&mut Section::new(training.0, training.1, keys::TRAINING, &mut problems));
         let mut optimizer = Section::new(optimizer.0, optimizer.1, keys::OPTIMIZER, &mut problems);
@@ -240,8 +294,16 @@ impl RunConfig {
         let default = if cools { ScheduleName::UntilFrozen } else { ScheduleName::Linear };
         let mut schedule = Section::new(schedule.0, schedule.1, keys::SCHEDULE, &mut problems);
         let schedule = read_schedule(&mut schedule, default);
-        match (output, model, data, training, optimizer, schedule) {
-            (Some(output), Some(model), Some(data), Some(training), Some(optimizer), Some(schedule)) => {
+        match (output, model, data, evaluation, training, optimizer, schedule) {
+            (
+                Some(output),
+                Some(model),
+                Some(data),
+                Some(evaluation),
+                Some(training),
+                Some(optimizer),
+                Some(schedule),
+            ) => {
                 let given = freezing_table.zip(freezing.as_ref()).filter(|_| problems.is_empty());
                 let freezing_table = given.map(|(given, freezing)| resolved(given, freezing)).transpose()?;
                 let lora_table =
@@ -250,6 +312,7 @@ impl RunConfig {
                     output,
                     model,
                     data,
+                    evaluation,
                     training,
                     optimizer,
                     schedule,
@@ -269,119 +332,4 @@ fn resolved(given: &Table, freezing: &FreezingConfig) -> Result<Table, Error> {
     let mut table = given.clone();
     table.extend(freezing.settings()?);
     Ok(table)
-}
-
-fn read_output(section: &mut Section<'_>) -> Option<OutputConfig> {
-    let folder = section.text_or("folder", "runs").map(PathBuf::from);
-    let name = if section.has("name") { Some(section.text("name")?) } else { None };
-    let plain = |name: &String| {
-        let mut parts = Path::new(name).components();
-        matches!((parts.next(), parts.next()), (Some(std::path::Component::Normal(_)), None))
-    };
-    if let Some(name) = name.as_ref().filter(|name| !plain(name)) {
-        section.problem("name", format!("\"{name}\" is not the name of a folder"));
-    }
-    Some(OutputConfig { folder: folder?, name })
-}
-
-fn read_model(section: &mut Section<'_>) -> Option<ModelConfig> {
-    let path = section.text("path").map(PathBuf::from);
-    let kind = section.parsed_or("kind", KindChoice::F32);
-    let device = section.parsed_or("device", DeviceChoice::Auto);
-    let new_head = section.flag_or("new_head", false);
-    Some(ModelConfig { path: path?, kind: kind?, device: device?, new_head: new_head? })
-}
-
-fn read_data(section: &mut Section<'_>) -> Option<DataConfig> {
-    let train = section.text("train").map(PathBuf::from);
-    let eval = optional_path(section, "eval");
-    let test = optional_path(section, "test");
-    let format =
-        section.value_or("format", None, "tsv, csv or jsonl", |value| value.try_into().ok().map(Some));
-    let text = section.value_or("text", Column::Position(0), COLUMN, |value| value.try_into().ok());
-    let label = section.value_or("label", Column::Position(-1), COLUMN, |value| value.try_into().ok());
-    let header =
-        section.value_or("header", Header::Auto, "true, false or \"auto\"", |value| value.try_into().ok());
-    let max_tokens = size(section, "max_tokens", 64);
-    let bucket = size(section, "bucket", 16);
-    Some(DataConfig {
-        train: train?,
-        eval: eval?,
-        test: test?,
-        format: format?,
-        text: text?,
-        label: label?,
-        header: header?,
-        max_tokens: max_tokens?,
-        bucket: bucket?,
-    })
-}
-
-const COLUMN: &str = "a column's name or its position";
-
-fn read_training(section: &mut Section<'_>) -> Option<TrainingConfig> {
-    let positive = |number: u64| number >= 1;
-    let epochs = section.integer_or("epochs", 3, "at least 1", positive);
-    let max_steps = if section.has("max_steps") {
-        section.integer_or("max_steps", 1, "at least 1", positive).map(Some)
-    } else {
-        Some(None)
-    };
-    let batch_size = size(section, "batch_size", 32);
-    let accumulate = size(section, "accumulate", 1);
-    let clip_norm = section.number_or("clip_norm", 1.0, "a number of at least 0", at_least_zero);
-    let eval_every = section.integer_or("eval_every", 0, "at least 0", |_| true);
-    let eval_batch_size = size(section, "eval_batch_size", 64);
-    let seed = section.integer_or("seed", 0, "at least 0", |_| true);
-    Some(TrainingConfig {
-        epochs: epochs?,
-        max_steps: max_steps?,
-        batch_size: batch_size?,
-        accumulate: accumulate?,
-        clip_norm: clip_norm?,
-        eval_every: eval_every?,
-        eval_batch_size: eval_batch_size?,
-        seed: seed?,
-    })
-}
-
-fn read_optimizer(section: &mut Section<'_>, default_lr: f64) -> Option<OptimizerConfig> {
-    const SHARE: &str = "a number from 0 to below 1";
-    let share = |number: f64| (0.0..1.0).contains(&number);
-    let name = section.parsed_or("name", OptimizerName::AdamW);
-    let lr = section.number_or("lr", default_lr, "a number above 0", |lr| lr > 0.0 && lr.is_finite());
-    let weight_decay = section.number_or("weight_decay", 0.01, "a number of at least 0", at_least_zero);
-    let beta1 = section.number_or("beta1", 0.9, SHARE, share);
-    let beta2 = section.number_or("beta2", 0.999, SHARE, share);
-    let eps = section.number_or("eps", 1e-8, "a number of at least 0", at_least_zero);
-    let momentum = section.number_or("momentum", 0.9, SHARE, share);
-    Some(OptimizerConfig {
-        name: name?,
-        lr: lr?,
-        weight_decay: weight_decay?,
-        beta1: beta1?,
-        beta2: beta2?,
-        eps: eps?,
-        momentum: momentum?,
-    })
-}
-
-fn read_schedule(section: &mut Section<'_>, default: ScheduleName) -> Option<ScheduleConfig> {
-    let name = section.parsed_or("name", default);
-    let warmup =
-        section.number_or("warmup", 0.06, "a share from 0 to 1", |share| (0.0..=1.0).contains(&share));
-    Some(ScheduleConfig { name: name?, warmup: warmup? })
-}
-
-fn optional_path(section: &mut Section<'_>, key: &str) -> Option<Option<PathBuf>> {
-    if section.has(key) { section.text(key).map(|path| Some(PathBuf::from(path))) } else { Some(None) }
-}
-
-fn size(section: &mut Section<'_>, key: &str, default: u64) -> Option<usize> {
-    let number = section.integer_or(key, default, "at least 1", |number| number >= 1)?;
-    usize::try_from(number).ok()
-}
-
-fn at_least_zero(number: f64) -> bool {
-    number >= 0.0 && number.is_finite()
 }

@@ -1,4 +1,5 @@
-//! Labelled sentences: reading them from files, tokenizing them, and batches of them.
+//! Labelled sentences: reading them from files, tokenizing them, and batches of them. [`sequence`] has the data of
+//! decoders.
 //!
 //! [`read`] turns a TSV, CSV or JSONL file into [`Records`]; [`Labels`] numbers the labels;
 //! [`Tokenizer`] makes a [`Dataset`] of token ids; its batches are lists of indices that depend on
@@ -12,6 +13,7 @@ mod jsonl;
 mod labels;
 mod order;
 mod read;
+pub mod sequence;
 mod table;
 mod tokenizer;
 mod tsv;

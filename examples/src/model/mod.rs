@@ -1,22 +1,19 @@
-//! BERT with a classification head, from and to Hugging Face model directories.
+//! Models from and to Hugging Face model directories.
 //!
-//! [`BertClassifier::load`] reads `config.json` and the safetensors files of a base model or of a complete
-//! classifier; the variables have the names of Hugging Face's `BertForSequenceClassification`.
-//! [`BertClassifier::save`] writes a directory that `transformers` loads.
+//! - [`BertClassifier`]: BERT with a classification head.
+//! - [`decoder`]: Llama, Mistral, Qwen3 and Phi-3/Phi-4, which predict the next token.
+//!
+//! Each `load` reads `config.json` and the safetensors files, whole or sharded; the variables have Hugging Face's
+//! names; each `save` writes a directory that `transformers` loads. [`Family::of`] says which of them a directory holds.
 
 mod activation;
-mod adapted;
-mod checkpoint;
-mod classifier;
-mod config;
-mod encoder;
+mod bert;
+pub mod decoder;
 mod error;
-mod fill;
-mod layers;
-mod save;
+mod family;
+mod files;
 
 pub use activation::Activation;
-pub use adapted::{LABELS_FILE, load_adapted};
-pub use classifier::{BertClassifier, LoadOptions, LoadReport};
-pub use config::BertConfig;
+pub use bert::{BertClassifier, BertConfig, LABELS_FILE, LoadOptions, LoadReport, load_adapted};
 pub use error::{Error, Result};
+pub use family::Family;

@@ -10,17 +10,41 @@ use crate::model::BertClassifier;
 /// What an evaluation found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// The mean cross-entropy over the examples, in nats.
+    /// The mean cross-entropy over the examples, or over a decoder's tokens, in nats.
     pub loss: f64,
-    /// The share of examples whose most likely label is the right one.
-    pub accuracy: f64,
+    /// e to the power of the loss, for decoders.
+    pub perplexity: Option<f64>,
+    /// The share of examples whose most likely label, or choice, is the right one.
+    pub accuracy: Option<f64>,
+    /// The same for choices, their logarithms of likelihood divided by their lengths in bytes.
+    pub accuracy_per_byte: Option<f64>,
+    /// The share of a decoder's answers that are exactly right.
+    pub exact_match: Option<f64>,
     /// How many examples there were.
     pub examples: usize,
     /// Wall seconds.
     pub seconds: f64,
 }
 
-/// Evaluates a model on all examples, without dropout and without gradients.
+impl Evaluation {
+    /// What was measured, in one line.
+    pub(super) fn text(&self) -> String {
+        let mut parts = Vec::new();
+        let measured = [
+            ("accuracy", self.accuracy),
+            ("accuracy per byte", self.accuracy_per_byte),
+            ("exact match", self.exact_match),
+            ("loss", Some(self.loss)),
+            ("perplexity", self.perplexity),
+        ];
+        for (name, value) in measured {
+            parts.extend(value.map(|value| format!("{name} {value:.4}")));
+        }
+        parts.join(", ")
+    }
+}
+
+/// Evaluates a classifier on all examples, without dropout and without gradients.
 ///
 /// # Errors
 ///
@@ -47,7 +71,10 @@ pub fn evaluate(
     let right = i64::try_from(right)? as f64;
     Ok(Evaluation {
         loss: f64::try_from(loss)? / count,
-        accuracy: right / count,
+        perplexity: None,
+        accuracy: Some(right / count),
+        accuracy_per_byte: None,
+        exact_match: None,
         examples,
         seconds: start.elapsed().as_secs_f64(),
     })

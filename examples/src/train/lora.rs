@@ -5,8 +5,9 @@ use grades::StepReport;
 use grades_lora::{Adapters, MergeFrozen};
 
 use super::folder::RunFolder;
+use super::task::Task;
 use crate::config::LoraRun;
-use crate::model::{BertClassifier, LABELS_FILE, LoadReport};
+use crate::model::LABELS_FILE;
 
 /// The one adapter that a run trains, called `default` as in PEFT.
 pub(super) struct LoraTraining {
@@ -18,29 +19,24 @@ const NAME: &str = "default";
 
 impl LoraTraining {
     /// Puts the adapters in. What was drawn afresh is in no file of the base, so it is trained and saved as well.
-    pub(super) fn begin(
-        lora: &LoraRun,
-        model: &mut BertClassifier,
-        loaded: &LoadReport,
-        base: &str,
-    ) -> grades_lora::Result<Self> {
-        let mut config = lora.config.clone().task_type("SEQ_CLS").base_model(base);
-        for name in &loaded.fresh {
+    pub(super) fn begin(lora: &LoraRun, task: &mut dyn Task, base: &str) -> grades_lora::Result<Self> {
+        let mut config = lora.config.clone().task_type(task.adapter_type()).base_model(base);
+        for name in task.fresh() {
             let module = name.rsplit_once('.').map_or(name.as_str(), |(module, _)| module);
             if !config.modules_to_save.iter().any(|saved| module.ends_with(saved.as_str())) {
                 config.modules_to_save.push(module.to_owned());
             }
         }
-        let (layers, variables) = model.layers_mut();
+        let (layers, variables) = task.layers_mut();
         let mut adapters = Adapters::new();
         adapters.add(layers, variables, NAME, &config)?;
         Ok(Self { adapters, merge_frozen: lora.merge_frozen })
     }
 
     /// What is adapted, in words.
-    pub(super) fn describe(&self, model: &BertClassifier) -> String {
+    pub(super) fn describe(&self, task: &dyn Task) -> String {
         let layers = self.adapters.layers(NAME).map_or(0, <[String]>::len);
-        let variables = model.var_store().variables();
+        let variables = task.store().variables();
         let count = |of: &dyn Fn(&str, &tch::Tensor) -> bool| -> usize {
             variables.iter().filter(|(name, tensor)| of(name, tensor)).map(|(_, tensor)| tensor.numel()).sum()
         };
@@ -52,20 +48,21 @@ impl LoraTraining {
     /// Merges what froze at this step, where the run asks for it; says what was merged.
     pub(super) fn after_step(
         &mut self,
-        model: &mut BertClassifier,
+        task: &mut dyn Task,
         report: &StepReport,
     ) -> grades_lora::Result<Vec<String>> {
         match self.merge_frozen {
-            Some(merge) if !report.events.is_empty() => Ok(merge.apply(model.layers_mut().0)?.merged),
+            Some(merge) if !report.events.is_empty() => Ok(merge.apply(task.layers_mut().0)?.merged),
             _ => Ok(Vec::new()),
         }
     }
 
     /// Writes the folder `adapter` of a run.
-    pub(super) fn save(&self, model: &BertClassifier, folder: &RunFolder) -> Result<()> {
+    pub(super) fn save(&self, task: &dyn Task, folder: &RunFolder) -> Result<()> {
         let dir = folder.file("adapter");
         self.adapters.save(&dir, NAME).with_context(|| format!("saving the adapter in {}", dir.display()))?;
-        let labels = serde_json::to_string(model.labels()).context("writing the labels")?;
+        let Some(labels) = task.labels() else { return Ok(()) };
+        let labels = serde_json::to_string(labels).context("writing the labels")?;
         folder.write(&format!("adapter/{LABELS_FILE}"), &(labels + "\n"))
     }
 }

@@ -1,7 +1,11 @@
 //! The training recipe: from a configuration to a run folder, straight through.
 
 mod batches;
+mod classifier;
+mod decoder;
 mod evaluate;
+mod evaluate_decoder;
+mod fit;
 mod folder;
 mod interrupt;
 mod log;
@@ -13,8 +17,10 @@ mod progress;
 mod recipe;
 mod schedule;
 mod summary;
+mod task;
 
 pub use evaluate::{Evaluation, evaluate};
+pub use evaluate_decoder::{DecoderEvaluation, evaluate_decoder};
 pub use folder::RunFolder;
 pub use interrupt::Interrupt;
 pub use log::StepRecord;

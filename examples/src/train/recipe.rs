@@ -4,12 +4,14 @@ use std::io::BufWriter;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use grades::optim::InnerOptimizer;
 use grades::{FreezeEvent, FreezeLog, FreezingConfig, FreezingOptimizer, StepReport};
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::batches::Batches;
-use super::evaluate::{Evaluation, evaluate};
+use super::classifier::Classifier;
+use super::decoder::DecoderTask;
+use super::evaluate::Evaluation;
+use super::fit::fit;
 use super::folder::RunFolder;
 use super::interrupt::Interrupt;
 use super::log::{StepLog, StepRecord};
@@ -20,9 +22,9 @@ use super::optimizer::build_optimizer;
 use super::progress::{Progress, Standing};
 use super::schedule::LearningRate;
 use super::summary::Summary;
+use super::task::{Micro, Optimizer, Part, Task};
 use crate::config::RunConfig;
-use crate::data::{Dataset, Labels, Limits, Sampler, SamplerOptions, Tokenizer, read};
-use crate::model::{BertClassifier, LoadOptions};
+use crate::model::Family;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -31,12 +33,6 @@ pub struct Outcome {
     pub summary: Summary,
     /// What went wrong without ending the run, such as a log that could not be written.
     pub warnings: Vec<String>,
-}
-
-/// A dataset and the order in which it is evaluated.
-struct Part {
-    dataset: Dataset,
-    sampler: Sampler,
 }
 
 /// Trains a model as configured; everything is written into a new run folder.
@@ -54,46 +50,25 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     tch::manual_seed(seed.cast_signed());
     let device = config.model.device.device()?;
 
-    let records = read(&config.data.train, &config.data.source())?;
-    let labels = Labels::from_records(&records)?;
-    let options = LoadOptions {
-        labels: Some(labels.names().to_vec()),
-        new_head: config.model.new_head,
-        device,
-        kind: config.model.kind.kind(),
-        seed,
+    let family = Family::of(&config.model.path)?;
+    let mut config = config.clone();
+    let max_tokens = fit(&mut config, family)?;
+    let config = &config;
+    let mut task: Box<dyn Task> = match family {
+        Family::Bert => Box::new(Classifier::load(config, device, max_tokens)?),
+        Family::Decoder(_) => Box::new(DecoderTask::load(config, device, max_tokens)?),
     };
-    let (mut model, loaded) = BertClassifier::load(&config.model.path, options)?;
-    // The model's own order of the labels counts, where it has one.
-    let labels = Labels::from_names(model.labels().to_vec())?;
-    let limits = Limits {
-        max_tokens: config.data.max_tokens,
-        max_positions: model.max_positions(),
-        vocab_size: model.vocab_size(),
-    };
-    let tokenizer = Tokenizer::load(&config.model.path.join("tokenizer.json"), limits)?;
-    let training = Dataset::new(&records, &labels, &tokenizer)?;
-    let part = |path: &Option<std::path::PathBuf>| -> Result<Option<Part>> {
-        let Some(path) = path else { return Ok(None) };
-        let dataset = Dataset::new(&read(path, &config.data.source())?, &labels, &tokenizer)?;
-        let sampler = Sampler::new(&dataset, SamplerOptions::default())?;
-        Ok(Some(Part { dataset, sampler }))
-    };
-    let eval = part(&config.data.eval)?;
-    let test = part(&config.data.test)?;
-
-    let sampler = SamplerOptions { batch_size: config.training.batch_size, seed, bucket: config.data.bucket };
-    let sampler = Sampler::new(&training, sampler)?;
+    let sampler = task.sampler().clone();
     let batches = Batches::new(&sampler, config.training.accumulate, config.training.epochs);
     let planned = config.training.max_steps.unwrap_or(u64::MAX).min(batches.steps());
     let rate = LearningRate::new(&config.schedule, config.optimizer.lr, planned);
 
     let base = config.model.path.display().to_string();
-    let begin = |lora| LoraTraining::begin(lora, &mut model, &loaded, &base);
+    let begin = |lora| LoraTraining::begin(lora, task.as_mut(), &base);
     let lora = config.lora.as_ref().map(begin).transpose()?;
     let freezing = config.freezing.clone().unwrap_or_else(|| FreezingConfig::with_policy(Never));
-    let optimizer = build_optimizer(&config.optimizer, model.var_store())?;
-    let optimizer = FreezingOptimizer::new(optimizer, model.var_store(), &freezing, planned)?;
+    let optimizer = build_optimizer(&config.optimizer, task.store())?;
+    let optimizer = FreezingOptimizer::new(optimizer, task.store(), &freezing, planned)?;
 
     // Nothing is written before all that can be wrong with the input has been found.
     let folder = match &config.output.name {
@@ -107,28 +82,23 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     let components = optimizer.components().len();
     let progress = Progress::new(planned, components);
     progress.line(&format!(
-        "{} examples, {} labels, {planned} steps, {components} components on {device:?}; results in {}",
-        training.len(),
-        labels.len(),
+        "{}, {planned} steps, {components} components on {device:?}; results in {}",
+        task.description(),
         folder.path().display()
     ));
     if let Some(lora) = &lora {
-        progress.line(&lora.describe(&model));
+        progress.line(&lora.describe(task.as_ref()));
     }
     if config.freezing.is_none() {
         progress.line("nothing freezes: there is no [freezing] table (--freezing adds the automatic policy)");
     }
-    if !loaded.fresh.is_empty() {
-        progress.line(&format!("drawn afresh, not in the files: {}", loaded.fresh.join(", ")));
-    }
-    if training.truncated() > 0 {
-        let (cut, limit) = (training.truncated(), config.data.max_tokens);
-        progress.line(&format!("{cut} of {} training sentences are cut at {limit} tokens", training.len()));
+    for note in task.notes() {
+        progress.line(&note);
     }
 
     let mut run = Run {
         config,
-        model,
+        task,
         lora,
         optimizer,
         rate,
@@ -137,25 +107,26 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
         planned,
         seconds: Duration::ZERO,
         examples: 0,
+        tokens: 0,
         eval_seconds: 0.0,
         freezes: Vec::new(),
     };
-    let ended = run.steps(&batches, &training, eval.as_ref(), interrupt)?;
+    let ended = run.steps(&batches, interrupt)?;
     run.log.fetch()?;
     run.finite_loss()?;
     run.progress.finish();
 
     match &run.lora {
-        Some(lora) => lora.save(&run.model, &folder)?,
+        Some(lora) => lora.save(run.task.as_ref(), &folder)?,
         None => {
             let model_folder = folder.file("model");
-            let saved = run.model.save(&model_folder);
+            let saved = run.task.save(&model_folder);
             saved.with_context(|| format!("saving the model in {}", model_folder.display()))?;
         }
     }
-    let evaluation = eval.as_ref().map(|part| run.evaluate(part)).transpose()?;
-    let tested = test.as_ref().map(|part| run.evaluate(part)).transpose()?;
-    let mut summary = run.summary(ended, &training, start, &folder);
+    let evaluation = run.evaluate(Part::Eval)?;
+    let tested = run.evaluate(Part::Test)?;
+    let mut summary = run.summary(ended, start, &folder);
     summary.take_eval(evaluation);
     summary.take_test(tested);
     summary.wall_seconds = start.elapsed().as_secs_f64();
@@ -166,10 +137,10 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
 /// A run under way.
 struct Run<'a> {
     config: &'a RunConfig,
-    model: BertClassifier,
+    task: Box<dyn Task>,
     /// The adapters, when not all of the model trains.
     lora: Option<LoraTraining>,
-    optimizer: FreezingOptimizer<Box<dyn InnerOptimizer>>,
+    optimizer: Optimizer,
     rate: LearningRate,
     log: StepLog<BufWriter<std::fs::File>>,
     progress: Progress,
@@ -178,22 +149,18 @@ struct Run<'a> {
     seconds: Duration,
     /// Examples in steps.
     examples: usize,
+    /// Tokens in steps.
+    tokens: usize,
     eval_seconds: f64,
     freezes: Vec<FreezeEvent>,
 }
 
 impl Run<'_> {
     /// All steps, until one of the ends is reached; returns which.
-    fn steps(
-        &mut self,
-        batches: &Batches<'_>,
-        training: &Dataset,
-        eval: Option<&Part>,
-        interrupt: &Interrupt,
-    ) -> Result<&'static str> {
+    fn steps(&mut self, batches: &Batches<'_>, interrupt: &Interrupt) -> Result<&'static str> {
         let planned = usize::try_from(self.planned).unwrap_or(usize::MAX);
         for (epoch, step_batches) in batches.iter().take(planned) {
-            let report = self.step(epoch, &step_batches, training)?;
+            let report = self.step(epoch, &step_batches)?;
             if report.should_stop {
                 return Ok(if report.frozen == report.total { "all-frozen" } else { "enough-frozen" });
             }
@@ -202,45 +169,43 @@ impl Run<'_> {
                 return Ok("interrupted");
             }
             let every = self.config.training.eval_every;
-            if let Some(part) = eval.filter(|_| every > 0 && report.step.is_multiple_of(every)) {
-                let Evaluation { loss, accuracy, .. } = self.evaluate(part)?;
-                self.progress
-                    .line(&format!("step {}: eval accuracy {accuracy:.4}, loss {loss:.4}", report.step));
+            if every > 0
+                && report.step.is_multiple_of(every)
+                && let Some(evaluation) = self.evaluate(Part::Eval)?
+            {
+                self.progress.line(&format!("step {}: eval {}", report.step, evaluation.text()));
             }
         }
         Ok("all-steps")
     }
 
     /// One optimizer step over one or several batches.
-    fn step(&mut self, epoch: u64, batches: &[Vec<usize>], training: &Dataset) -> Result<StepReport> {
+    fn step(&mut self, epoch: u64, batches: &[Vec<usize>]) -> Result<StepReport> {
         let start = Instant::now();
         let step = self.optimizer.steps() + 1;
         let learning_rate = self.rate.at(step);
         self.optimizer.set_lr(learning_rate)?;
         self.optimizer.zero_grad()?;
-        let examples: usize = batches.iter().map(Vec::len).sum();
+        let examples: usize = batches.iter().map(|batch| self.task.examples(batch)).sum();
+        let step_weight = batches.iter().map(|batch| self.task.weight(batch)).sum();
         let mut tokens = 0;
         let mut losses = Vec::with_capacity(batches.len());
-        for indices in batches {
-            let batch = training.collate(indices, self.model.device())?;
-            tokens += batch.tokens;
-            let logits = self.model.forward(&batch.ids, &batch.mask, true)?.f_to_kind(Kind::Float)?;
-            let mean =
-                logits.f_cross_entropy_loss(&batch.labels, None::<&Tensor>, Reduction::Mean, -100, 0.0)?;
-            // Together the mean over all examples of the step, however they are spread over batches.
-            let share = indices.len() as f64 / examples as f64;
-            self.optimizer.backward_micro(&mean, share)?;
-            losses.push(mean.f_detach()?.f_mul_scalar(share)?);
+        for (place, batch) in batches.iter().enumerate() {
+            let micro = Micro { step_weight, step, place };
+            let (loss, read) = self.task.accumulate(batch, micro, &mut self.optimizer)?;
+            losses.push(loss);
+            tokens += read;
         }
         if self.config.training.clip_norm > 0.0 {
             self.optimizer.clip_grad_norm(self.config.training.clip_norm)?;
         }
         let report = self.optimizer.step()?;
         if let Some(lora) = &mut self.lora {
-            self.progress.merged(step, &lora.after_step(&mut self.model, &report)?);
+            self.progress.merged(step, &lora.after_step(self.task.as_mut(), &report)?);
         }
         self.seconds += start.elapsed();
         self.examples += examples;
+        self.tokens += tokens;
         self.freezes.extend(report.events.iter().filter(|event| event.is_freeze()).cloned());
 
         let seconds = self.seconds.as_secs_f64();
@@ -285,20 +250,13 @@ impl Run<'_> {
         }
     }
 
-    fn evaluate(&mut self, part: &Part) -> Result<Evaluation> {
-        let batch_size = self.config.training.eval_batch_size;
-        let evaluation = evaluate(&self.model, &part.dataset, &part.sampler, batch_size)?;
-        self.eval_seconds += evaluation.seconds;
+    fn evaluate(&mut self, part: Part) -> Result<Option<Evaluation>> {
+        let evaluation = self.task.evaluate(part, self.config.training.eval_batch_size)?;
+        self.eval_seconds += evaluation.map_or(0.0, |evaluation| evaluation.seconds);
         Ok(evaluation)
     }
 
-    fn summary(
-        &self,
-        ended: &'static str,
-        training: &Dataset,
-        start: Instant,
-        folder: &RunFolder,
-    ) -> Summary {
+    fn summary(&self, ended: &'static str, start: Instant, folder: &RunFolder) -> Summary {
         let train_seconds = self.seconds.as_secs_f64();
         Summary {
             ended,
@@ -312,15 +270,28 @@ impl Run<'_> {
             first_freeze: self.freezes.first().map(|event| event.step),
             last_freeze: self.freezes.last().map(|event| event.step),
             final_train_loss: self.log.last_loss(),
-            truncated: training.truncated(),
+            truncated: self.task.truncated(),
+            skipped: self.task.skipped(),
+            tokens_per_second: self
+                .task
+                .skipped()
+                .map(|_| self.tokens as f64 / train_seconds.max(f64::MIN_POSITIVE)),
             eval_loss: None,
             eval_accuracy: None,
+            eval_accuracy_per_byte: None,
+            eval_perplexity: None,
+            eval_exact_match: None,
             test_loss: None,
             test_accuracy: None,
+            test_accuracy_per_byte: None,
+            test_perplexity: None,
+            test_exact_match: None,
+            eval_text: None,
+            test_text: None,
             eval_seconds: self.eval_seconds,
             peak_memory_bytes: peak_memory(),
             optimizer_state_bytes: self.optimizer.memory().optimizer_state,
-            device: format!("{:?}", self.model.device()).to_lowercase(),
+            device: format!("{:?}", self.task.device()).to_lowercase(),
             folder: folder.path().to_path_buf(),
         }
     }

@@ -35,14 +35,38 @@ pub struct Summary {
     pub final_train_loss: Option<f64>,
     /// Sentences of the training data that were cut at `max_tokens`.
     pub truncated: usize,
+    /// Examples of a decoder's training data that were left out because they are too long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<usize>,
+    /// Tokens a second of training, padding left out, for decoders.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_second: Option<f64>,
     /// The loss on the examples for evaluation.
     pub eval_loss: Option<f64>,
     /// The accuracy on the examples for evaluation.
     pub eval_accuracy: Option<f64>,
+    /// A decoder's perplexity on the examples for evaluation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_perplexity: Option<f64>,
+    /// Its accuracy there with likelihoods per byte, where they are questions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_accuracy_per_byte: Option<f64>,
+    /// The share of its answers there that are exactly right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_exact_match: Option<f64>,
     /// The loss on the test examples.
     pub test_loss: Option<f64>,
     /// The accuracy on the test examples.
     pub test_accuracy: Option<f64>,
+    /// A decoder's perplexity on the test examples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_perplexity: Option<f64>,
+    /// Its accuracy there with likelihoods per byte, where they are questions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_accuracy_per_byte: Option<f64>,
+    /// The share of its answers there that are exactly right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_exact_match: Option<f64>,
     /// Seconds in evaluations.
     pub eval_seconds: f64,
     /// The largest resident size of the process, in bytes.
@@ -51,6 +75,12 @@ pub struct Summary {
     pub optimizer_state_bytes: Option<u64>,
     /// Where the model was trained.
     pub device: String,
+    /// What was measured on the examples for evaluation, in one line.
+    #[serde(skip)]
+    pub(super) eval_text: Option<String>,
+    /// What was measured on the test examples, in one line.
+    #[serde(skip)]
+    pub(super) test_text: Option<String>,
     /// The run's folder.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -59,23 +89,26 @@ pub struct Summary {
 impl Summary {
     pub(super) fn take_eval(&mut self, evaluation: Option<Evaluation>) {
         self.eval_loss = evaluation.map(|evaluation| evaluation.loss);
-        self.eval_accuracy = evaluation.map(|evaluation| evaluation.accuracy);
+        self.eval_accuracy = evaluation.and_then(|evaluation| evaluation.accuracy);
+        self.eval_accuracy_per_byte = evaluation.and_then(|evaluation| evaluation.accuracy_per_byte);
+        self.eval_perplexity = evaluation.and_then(|evaluation| evaluation.perplexity);
+        self.eval_exact_match = evaluation.and_then(|evaluation| evaluation.exact_match);
+        self.eval_text = evaluation.map(|evaluation| evaluation.text());
     }
 
     pub(super) fn take_test(&mut self, evaluation: Option<Evaluation>) {
         self.test_loss = evaluation.map(|evaluation| evaluation.loss);
-        self.test_accuracy = evaluation.map(|evaluation| evaluation.accuracy);
+        self.test_accuracy = evaluation.and_then(|evaluation| evaluation.accuracy);
+        self.test_accuracy_per_byte = evaluation.and_then(|evaluation| evaluation.accuracy_per_byte);
+        self.test_perplexity = evaluation.and_then(|evaluation| evaluation.perplexity);
+        self.test_exact_match = evaluation.and_then(|evaluation| evaluation.exact_match);
+        self.test_text = evaluation.map(|evaluation| evaluation.text());
     }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
-        let scores = |loss: Option<f64>, accuracy: Option<f64>| {
-            or_dash(
-                loss.zip(accuracy).map(|(loss, accuracy)| format!("accuracy {accuracy:.4}, loss {loss:.4}")),
-            )
-        };
         let steps = or_dash(
             self.first_freeze.zip(self.last_freeze).map(|(first, last)| format!("{first} to {last}")),
         );
@@ -86,8 +119,8 @@ impl fmt::Display for Summary {
             ("components frozen", format!("{} of {}", self.components_frozen, self.components_total)),
             ("frozen at steps", steps),
             ("train loss", or_dash(self.final_train_loss.map(|loss| format!("{loss:.4}")))),
-            ("eval", scores(self.eval_loss, self.eval_accuracy)),
-            ("test", scores(self.test_loss, self.test_accuracy)),
+            ("eval", or_dash(self.eval_text.clone())),
+            ("test", or_dash(self.test_text.clone())),
             ("examples a second", format!("{:.1}", self.examples_per_second)),
             ("training time", duration(self.train_seconds)),
             ("evaluation time", duration(self.eval_seconds)),
@@ -97,7 +130,8 @@ impl fmt::Display for Summary {
             ("device", self.device.clone()),
             ("results", self.folder.display().to_string()),
         ];
-        for (name, value) in rows {
+        let speed = self.tokens_per_second.map(|speed| ("tokens a second", format!("{speed:.0}")));
+        for (name, value) in rows.into_iter().chain(speed) {
             writeln!(f, "{name:<27} {value}")?;
         }
         Ok(())

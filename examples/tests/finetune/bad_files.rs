@@ -38,7 +38,7 @@ fn a_model_of_another_kind_is_named() {
     let error = Folder::with(&tiny).refused(&[]);
     assert_eq!(
         error,
-        "model/config.json: \"model_type\" is \"distilbert\", which is not supported; supported: bert"
+        "model/config.json: \"model_type\" is \"distilbert\", which is not supported; supported: bert, llama, mistral, qwen3, phi3"
     );
 }
 

@@ -10,7 +10,9 @@
 mod bad_config;
 mod bad_files;
 mod commands;
+mod configs;
 mod cooling;
+mod decoder;
 mod disk;
 mod learning;
 mod lora;
@@ -19,3 +21,5 @@ mod results;
 mod run_folder;
 mod signals;
 mod support;
+#[path = "../support/tiny_decoder.rs"]
+mod tiny_decoder;

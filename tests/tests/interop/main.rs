@@ -8,11 +8,14 @@
     reason = "clippy allows them in test functions, but not in the functions that those share"
 )]
 
+mod decoder;
 mod lora;
 mod minilm;
 mod python;
 #[path = "../../../examples/tests/support/tiny.rs"]
 mod tiny;
+#[path = "../../../examples/tests/support/tiny_decoder.rs"]
+mod tiny_decoder;
 mod trained;
 
 use std::path::{Path, PathBuf};

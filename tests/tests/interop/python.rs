@@ -28,6 +28,19 @@ pub(crate) fn run_script(script: &str, packages: &[&str], question: &Value) -> V
 }
 
 fn run_script_with(script: &str, packages: &[&str], first: &[&Path], question: &Value) -> Value {
+    let dir = tempfile::tempdir().unwrap();
+    let (inputs, out) = (dir.path().join("question.json"), dir.path().join("answer.json"));
+    std::fs::write(&inputs, question.to_string()).unwrap();
+    run_program(script, packages, &[first, &[&inputs, &out]].concat());
+    serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap()
+}
+
+/// Runs a program of `tests/python` that needs transformers, and must succeed.
+pub(crate) fn script(name: &str, arguments: &[&Path]) {
+    run_program(&format!("tests/python/{name}"), &["torch", "transformers", "peft"], arguments);
+}
+
+fn run_program(script: &str, packages: &[&str], arguments: &[&Path]) {
     let python = workspace(".venv/bin/python");
     let ready = python.exists()
         && Command::new(&python)
@@ -40,19 +53,13 @@ fn run_script_with(script: &str, packages: &[&str], first: &[&Path], question: &
             .is_ok_and(|status| status.success());
     let wanted = packages.join(", ");
     assert!(ready, "{} with {wanted} is not there: run `make setup-interop`", python.display());
-
-    let dir = tempfile::tempdir().unwrap();
-    let (inputs, out) = (dir.path().join("question.json"), dir.path().join("answer.json"));
-    std::fs::write(&inputs, question.to_string()).unwrap();
     let output = Command::new(&python)
         .arg(workspace(script))
-        .args(first)
-        .args([&inputs, &out])
+        .args(arguments)
         .env("HF_HUB_OFFLINE", "1")
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap()
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The logits of a saved model by transformers, and the names of its labels by id.

@@ -4,6 +4,8 @@ use grades_lora::Linear;
 use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
 
+use crate::model::files::variable;
+
 /// A matrix with a bias: [.., inputs] → [.., outputs].
 pub(super) fn linear(path: &Path, inputs: i64, outputs: i64, kind: Kind) -> Result<Linear, TchError> {
     let weight = variable(path, "weight", &[outputs, inputs], kind)?;
@@ -59,9 +61,4 @@ impl Embedding {
 /// Dropout that costs nothing when it does nothing.
 pub(super) fn dropout(x: Tensor, p: f64, train: bool) -> Result<Tensor, TchError> {
     if train && p > 0.0 { x.f_dropout(p, true) } else { Ok(x) }
-}
-
-fn variable(path: &Path, name: &str, shape: &[i64], kind: Kind) -> Result<Tensor, TchError> {
-    let tensor = Tensor::f_empty(shape, (kind, path.device()))?;
-    Ok(path.add(name, tensor, true))
 }

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::activation::Activation;
-use super::error::{Error, Result};
+use crate::model::activation::Activation;
+use crate::model::error::Result;
+use crate::model::files::Keys;
 
 /// The configuration of a BERT model, as Hugging Face writes it.
 #[derive(Debug, Clone)]
@@ -51,14 +52,11 @@ impl BertConfig {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] and [`Error::Json`] when the file cannot be read, [`Error::Unsupported`] for another
-    /// kind of model, [`Error::Config`] for a key that is missing or out of range.
+    /// [`Error::Io`](crate::model::Error::Io) and [`Error::Json`](crate::model::Error::Json) when the file cannot be read, [`Error::Unsupported`](crate::model::Error::Unsupported) for another
+    /// kind of model, [`Error::Config`](crate::model::Error::Config) for a key that is missing or out of range.
     pub fn load(dir: &Path) -> Result<Self> {
         let path = dir.join("config.json");
-        let text = std::fs::read(&path).map_err(|source| Error::io("read", &path, source))?;
-        let raw =
-            serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.clone(), source })?;
-        Self::from_json(raw, path)
+        Self::from_json(Keys::read(&path)?, path)
     }
 
     fn from_json(raw: Map<String, Value>, path: PathBuf) -> Result<Self> {
@@ -104,7 +102,7 @@ impl BertConfig {
             initializer_range: keys.positive("initializer_range", 0.02)?,
             layer_norm_eps: keys.positive("layer_norm_eps", 1e-12)?,
             pad_token_id,
-            labels: keys.labels()?,
+            labels: labels(&keys)?,
             raw,
             path,
         })
@@ -130,111 +128,32 @@ impl BertConfig {
     }
 }
 
-/// Typed access to the keys, with errors that name them.
-struct Keys<'a> {
-    raw: &'a Map<String, Value>,
-    path: &'a Path,
-}
-
-impl<'a> Keys<'a> {
-    fn error(&self, key: &'static str, message: String) -> Error {
-        Error::Config { path: self.path.to_path_buf(), key, message }
-    }
-
-    fn unsupported(&self, key: &'static str, found: &str, supported: &str) -> Error {
-        let path = self.path.to_path_buf();
-        Error::Unsupported { path, key, found: format!("\"{found}\""), supported: supported.into() }
-    }
-
-    /// The value of a key; null counts as absent, as it does for Hugging Face.
-    fn get(&self, key: &str) -> Option<&'a Value> {
-        self.raw.get(key).filter(|value| !value.is_null())
-    }
-
-    fn text(&self, key: &'static str) -> Result<Option<&'a str>> {
-        self.get(key)
-            .map(|value| {
-                value.as_str().ok_or_else(|| self.error(key, format!("expected a string, found {value}")))
-            })
-            .transpose()
-    }
-
-    fn supported(&self, key: &'static str, values: &[&str], default: Option<&str>) -> Result<()> {
-        let found = self.text(key)?.or(default).ok_or_else(|| {
-            self.error(key, format!("the key is missing; expected one of: {}", values.join(", ")))
-        })?;
-        if values.contains(&found) {
-            return Ok(());
-        }
-        Err(self.unsupported(key, found, &values.join(", ")))
-    }
-
-    fn absent(&self, key: &'static str) -> Result<()> {
-        match self.get(key) {
-            None | Some(Value::Bool(false)) => Ok(()),
-            Some(value) => Err(Error::Unsupported {
-                path: self.path.to_path_buf(),
-                key,
-                found: value.to_string(),
-                supported: "false (an encoder)".into(),
-            }),
-        }
-    }
-
-    fn size(&self, key: &'static str, default: Option<i64>) -> Result<i64> {
-        // Far above any model, and small enough that products of two sizes cannot overflow.
-        const LARGEST: i64 = 1 << 30;
-        let Some(value) = self.get(key) else {
-            return default.ok_or_else(|| self.error(key, "the key is missing".into()));
+/// The names in `id2label` (or `LABEL_i` when there is only `num_labels`) in the order of their ids, which must be 0, 1, 2, … without a gap.
+fn labels(keys: &Keys<'_>) -> Result<Option<Vec<String>>> {
+    let Some(value) = keys.get("id2label") else {
+        let count = keys.get("num_labels").map(|_| keys.size("num_labels", None)).transpose()?;
+        return Ok(count.map(|count| (0..count).map(|id| format!("LABEL_{id}")).collect()));
+    };
+    let broken = |what: &str| {
+        keys.error("id2label", format!("expected names for the ids 0, 1, 2, … but {what}: {value}"))
+    };
+    let map = value.as_object().ok_or_else(|| broken("it is no object"))?;
+    let mut names = vec![None; map.len()];
+    for (id, name) in map {
+        let name = match name {
+            Value::String(name) => name.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => return Err(broken("a name is no string")),
         };
-        value.as_i64().filter(|size| (1..=LARGEST).contains(size)).ok_or_else(|| {
-            self.error(key, format!("expected a whole number from 1 to {LARGEST}, found {value}"))
-        })
+        let slot = id.parse::<usize>().ok().and_then(|id| names.get_mut(id));
+        *slot.ok_or_else(|| broken("the ids have a gap"))? = Some(name);
     }
-
-    fn number(&self, key: &'static str, default: f64, what: &str, good: fn(f64) -> bool) -> Result<f64> {
-        let Some(value) = self.get(key) else { return Ok(default) };
-        value
-            .as_f64()
-            .filter(|number| good(*number))
-            .ok_or_else(|| self.error(key, format!("expected {what}, found {value}")))
+    let names: Option<Vec<String>> = names.into_iter().collect();
+    let names = names.ok_or_else(|| broken("an id occurs twice"))?;
+    let mut sorted: Vec<&String> = names.iter().collect();
+    sorted.sort();
+    if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(broken("a name occurs twice"));
     }
-
-    fn probability(&self, key: &'static str, default: f64) -> Result<f64> {
-        self.number(key, default, "a probability of at least 0 and below 1", |p| (0.0..1.0).contains(&p))
-    }
-
-    fn positive(&self, key: &'static str, default: f64) -> Result<f64> {
-        self.number(key, default, "a number above 0", |x| x > 0.0)
-    }
-
-    /// The names in `id2label` (or `LABEL_i` when there is only `num_labels`) in the order of their ids, which must be 0, 1, 2, … without a gap.
-    fn labels(&self) -> Result<Option<Vec<String>>> {
-        let Some(value) = self.get("id2label") else {
-            let count = self.get("num_labels").map(|_| self.size("num_labels", None)).transpose()?;
-            return Ok(count.map(|count| (0..count).map(|id| format!("LABEL_{id}")).collect()));
-        };
-        let broken = |what: &str| {
-            self.error("id2label", format!("expected names for the ids 0, 1, 2, … but {what}: {value}"))
-        };
-        let map = value.as_object().ok_or_else(|| broken("it is no object"))?;
-        let mut names = vec![None; map.len()];
-        for (id, name) in map {
-            let name = match name {
-                Value::String(name) => name.clone(),
-                Value::Number(number) => number.to_string(),
-                _ => return Err(broken("a name is no string")),
-            };
-            let slot = id.parse::<usize>().ok().and_then(|id| names.get_mut(id));
-            *slot.ok_or_else(|| broken("the ids have a gap"))? = Some(name);
-        }
-        let names: Option<Vec<String>> = names.into_iter().collect();
-        let names = names.ok_or_else(|| broken("an id occurs twice"))?;
-        let mut sorted: Vec<&String> = names.iter().collect();
-        sorted.sort();
-        if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(broken("a name occurs twice"));
-        }
-        Ok((!names.is_empty()).then_some(names))
-    }
+    Ok((!names.is_empty()).then_some(names))
 }

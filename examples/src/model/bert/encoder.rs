@@ -4,9 +4,9 @@ use grades_lora::Linear;
 use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
 
-use super::activation::Activation;
 use super::config::BertConfig;
 use super::layers::{Embedding, LayerNorm, dropout, linear};
+use crate::model::activation::Activation;
 
 /// The part of the model that Hugging Face calls `bert`.
 #[derive(Debug)]

@@ -1,13 +1,11 @@
 //! Giving every variable its value: from the files, or freshly drawn for a new head.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use tch::Tensor;
 use tch::nn::VarStore;
-use tch::{Kind, Tensor};
 
-use super::checkpoint::Checkpoint;
 use super::classifier::LoadReport;
-use super::error::{Error, Result};
+use crate::model::error::{Error, Result};
+use crate::model::files::{Checkpoint, draw_normal};
 
 /// How the values are chosen.
 pub(super) struct Fill<'a> {
@@ -110,19 +108,7 @@ impl Fill<'_> {
             let _ = variable.f_zero_()?;
             return Ok(());
         }
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream(stream);
-        let mut values = Vec::with_capacity(variable.numel() + 1);
-        while values.len() < variable.numel() {
-            // Box and Muller: two uniform numbers give two normal ones.
-            let radius = (-2.0 * uniform(&mut rng).ln()).sqrt() * self.deviation;
-            let (sin, cos) = (uniform(&mut rng) * std::f64::consts::TAU).sin_cos();
-            values.extend([radius * cos, radius * sin]);
-        }
-        values.truncate(variable.numel());
-        let values =
-            Tensor::f_from_slice(&values)?.f_to_kind(Kind::Float)?.f_view(variable.size().as_slice())?;
-        Ok(variable.f_copy_(&values)?)
+        draw_normal(variable, self.deviation, self.seed, stream)
     }
 }
 
@@ -130,10 +116,4 @@ enum Source {
     File(String),
     Fresh,
     Missing(String),
-}
-
-/// Uniform in (0, 1], so that its logarithm is finite.
-fn uniform(rng: &mut ChaCha8Rng) -> f64 {
-    // 53 bits fit an f64 exactly.
-    ((rng.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64
 }

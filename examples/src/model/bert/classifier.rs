@@ -6,13 +6,12 @@ use grades_lora::{Adapters, Linear, LinearLayers};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use super::checkpoint::Checkpoint;
 use super::config::BertConfig;
 use super::encoder::Encoder;
-use super::error::{Error, Result};
 use super::fill::Fill;
 use super::layers::{dropout, linear};
-use super::save::Companions;
+use crate::model::error::{Error, Result};
+use crate::model::files::{Checkpoint, Companions, dtype_name, lowest};
 
 /// How [`BertClassifier::load`] is to read a model.
 #[derive(Debug, Clone)]
@@ -257,25 +256,4 @@ fn choose_labels(
         wanted.len(),
         wanted.join(", ")
     )))
-}
-
-/// The name of a kind in `config.json`, for the kinds that a model may have.
-fn dtype_name(kind: Kind) -> Option<&'static str> {
-    match kind {
-        Kind::Float => Some("float32"),
-        Kind::Half => Some("float16"),
-        Kind::BFloat16 => Some("bfloat16"),
-        Kind::Double => Some("float64"),
-        _ => None,
-    }
-}
-
-/// The lowest finite number of a kind.
-fn lowest(kind: Kind) -> f64 {
-    match kind {
-        Kind::Half => -65504.0,
-        // All bits of the fraction and the largest exponent: -(2 - 2^-7) · 2^127.
-        Kind::BFloat16 => -3.3895313892515355e38,
-        _ => f64::from(f32::MIN),
-    }
 }

@@ -7,7 +7,7 @@ use safetensors::SafeTensors;
 
 use super::classifier::{BertClassifier, LoadOptions, LoadReport};
 use super::config::BertConfig;
-use super::error::{Error, Result};
+use crate::model::error::{Error, Result};
 
 /// The file in an adapter's folder with the names of the labels, a JSON list; PEFT has no place for them.
 pub const LABELS_FILE: &str = "labels.json";

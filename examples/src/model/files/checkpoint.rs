@@ -1,35 +1,37 @@
 //! Reading safetensors files, whole or sharded, through a memory map.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions};
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
-use super::error::{Error, Result};
+use super::kind::kind_of;
+use crate::model::error::{Error, Result};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
 /// The weight files of a model directory; no tensor is read until it is copied.
 #[derive(Debug)]
-pub(super) struct Checkpoint {
+pub(in crate::model) struct Checkpoint {
     /// The file to name when a tensor is in none: the only one, or the index.
-    pub(super) path: PathBuf,
-    files: Vec<Mapped>,
+    pub(in crate::model) path: PathBuf,
+    files: Vec<Opened>,
     /// Tensor name → position in `files`.
     tensors: BTreeMap<String, usize>,
 }
 
 impl Checkpoint {
     /// Opens `model.safetensors` of `dir`, or the files that its index names.
-    pub(super) fn open(dir: &Path) -> Result<Self> {
+    pub(in crate::model) fn open(dir: &Path) -> Result<Self> {
         let single = dir.join(SINGLE);
         if single.exists() {
-            let file = Mapped::open(single.clone())?;
+            let file = Opened::open(single.clone())?;
             let tensors = file.metadata.offset_keys().into_iter().map(|name| (name, 0)).collect();
             return Ok(Self { path: single, files: vec![file], tensors });
         }
@@ -55,7 +57,7 @@ impl Checkpoint {
         let index: Index =
             serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.clone(), source })?;
         let error = |message: String| Error::Index { path: path.clone(), message };
-        let mut files: Vec<Mapped> = Vec::new();
+        let mut files: Vec<Opened> = Vec::new();
         let mut positions = BTreeMap::new();
         let mut tensors = BTreeMap::new();
         for (name, file) in index.weight_map {
@@ -70,7 +72,7 @@ impl Checkpoint {
                     if !shard.exists() {
                         return Err(error(format!("names \"{file}\" for \"{name}\", which does not exist")));
                     }
-                    files.push(Mapped::open(shard)?);
+                    files.push(Opened::open(shard)?);
                     positions.insert(file.clone(), files.len() - 1);
                     files.len() - 1
                 }
@@ -84,65 +86,104 @@ impl Checkpoint {
     }
 
     /// The names of all tensors, sorted.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::model) fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 
-    pub(super) fn contains(&self, name: &str) -> bool {
+    pub(in crate::model) fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
     /// The shape of a tensor, when it is there.
-    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
+    pub(in crate::model) fn shape(&self, name: &str) -> Option<&[usize]> {
         self.find(name).map(|(_, info)| info.shape.as_slice())
     }
 
-    fn find(&self, name: &str) -> Option<(&Mapped, &TensorInfo)> {
+    fn find(&self, name: &str) -> Option<(&Opened, &TensorInfo)> {
         let file = self.files.get(*self.tensors.get(name)?)?;
         Some((file, file.metadata.info(name)?))
+    }
+
+    /// Checks that a tensor is there and has this shape.
+    pub(in crate::model) fn check_shape(&self, name: &str, shape: &[i64]) -> Result<()> {
+        let (file, info) = self
+            .find(name)
+            .ok_or_else(|| Error::Missing { path: self.path.clone(), names: vec![name.to_owned()] })?;
+        let same = shape.len() == info.shape.len()
+            && shape.iter().zip(&info.shape).all(|(&a, &b)| usize::try_from(a) == Ok(b));
+        if same {
+            return Ok(());
+        }
+        let (path, name, found) = (file.path.clone(), name.to_owned(), info.shape.clone());
+        Err(Error::Shape { path, name, expected: shape.to_vec(), found })
     }
 
     /// Copies a tensor into `target`, converting it to the target's kind and device.
     ///
     /// Gradients must be off, or libtorch refuses to write into a leaf that requires them.
-    pub(super) fn copy_into(&self, name: &str, target: &mut Tensor) -> Result<()> {
+    pub(in crate::model) fn copy_into(&self, name: &str, target: &mut Tensor) -> Result<()> {
+        let shape = target.size();
+        self.copy_rows_into(name, &shape, 0, target)
+    }
+
+    /// Copies the rows from `first` on of a tensor of shape `whole` into `target`, as many as that has.
+    ///
+    /// A piece of the file is mapped at a time and given back, so that the file's pages do not add to the model's.
+    pub(in crate::model) fn copy_rows_into(
+        &self,
+        name: &str,
+        whole: &[i64],
+        first: i64,
+        target: &mut Tensor,
+    ) -> Result<()> {
+        // Pages are read ahead within a piece; larger ones save nothing.
+        const PIECE: usize = 4 << 20;
         let missing = || Error::Missing { path: self.path.clone(), names: vec![name.to_owned()] };
+        self.check_shape(name, whole)?;
         let (file, info) = self.find(name).ok_or_else(missing)?;
-        let expected = target.size();
-        let same = expected.len() == info.shape.len()
-            && expected.iter().zip(&info.shape).all(|(&a, &b)| usize::try_from(a) == Ok(b));
-        if !same {
-            let (path, name, found) = (file.path.clone(), name.to_owned(), info.shape.clone());
-            return Err(Error::Shape { path, name, expected, found });
-        }
         let kind = kind_of(info.dtype).ok_or_else(|| Error::Dtype {
             path: file.path.clone(),
             name: name.to_owned(),
             found: format!("{:?}", info.dtype),
         })?;
-        let (start, end) = info.data_offsets;
-        let bytes = file.map.get(file.data + start..file.data + end).ok_or_else(missing)?;
-        copy_bytes(bytes, &expected, kind, target)
+        let width = kind.elt_size_in_bytes();
+        let row = info.shape.iter().skip(1).product::<usize>() * width;
+        let first = usize::try_from(first).unwrap_or(usize::MAX).saturating_mul(row);
+        let start = (file.data + info.data_offsets.0).saturating_add(first);
+        let bytes = target.numel() * width;
+        if start.saturating_add(bytes) > file.data + info.data_offsets.1 {
+            return Err(Error::Input(format!("\"{name}\" has too few rows for its parts")));
+        }
+        let flat = target.f_view(-1)?;
+        for offset in (0..bytes).step_by(PIECE) {
+            let length = PIECE.min(bytes - offset);
+            let piece = file.piece(start + offset, length)?;
+            let (from, count) = (offset / width, length / width);
+            // Elements of a tensor in memory are far fewer than i64 counts.
+            let mut part = flat.f_narrow(0, from as i64, count as i64)?;
+            copy_bytes(&piece, &[count as i64], kind, &mut part)?;
+        }
+        Ok(())
     }
 }
 
-/// One file in memory; the system reads its pages when they are touched.
+/// A file whose header was read; its tensors are mapped when they are copied.
 #[derive(Debug)]
-struct Mapped {
+struct Opened {
     path: PathBuf,
-    map: Mmap,
+    file: File,
     metadata: Metadata,
     /// Where the tensors begin.
     data: usize,
 }
 
-impl Mapped {
+impl Opened {
     fn open(path: PathBuf) -> Result<Self> {
         let read = |source| Error::io("read", &path, source);
-        let file = std::fs::File::open(&path).map_err(read)?;
-        // SAFETY: the map is only read, and only while loading. A file that another process changes
-        // meanwhile gives wrong numbers, and one that is cut short ends the program, as it would any
-        // program that maps it; model files are replaced by renaming, which does neither.
+        let file = File::open(&path).map_err(read)?;
+        // SAFETY: the map is only read. A file that another process changes meanwhile gives wrong numbers, and
+        // one that is cut short ends the program, as it would any program that maps it; model files are replaced
+        // by renaming, which does neither.
         #[allow(unsafe_code)]
         let map = unsafe { Mmap::map(&file) }.map_err(read)?;
         let (header, metadata) = SafeTensors::read_metadata(&map).map_err(|source| Error::Damaged {
@@ -151,7 +192,17 @@ impl Mapped {
             source,
         })?;
         // The file begins with the header's length in 8 bytes.
-        Ok(Self { path, map, metadata, data: header + 8 })
+        Ok(Self { path, file, metadata, data: header + 8 })
+    }
+
+    fn piece(&self, start: usize, length: usize) -> Result<Mmap> {
+        let mut options = MmapOptions::new();
+        // The pages are all wanted, so the system may fetch them at once rather than one by one.
+        options.offset(start as u64).len(length).populate();
+        // SAFETY: as for the header in `open`; the map lives while one piece is copied.
+        #[allow(unsafe_code)]
+        let map = unsafe { options.map(&self.file) };
+        map.map_err(|source| Error::io("read", &self.path, source))
     }
 }
 
@@ -160,16 +211,6 @@ fn inside(dir: &Path, file: &str) -> Option<PathBuf> {
     let path = Path::new(file);
     let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
     (plain && !file.is_empty()).then(|| dir.join(path))
-}
-
-fn kind_of(dtype: Dtype) -> Option<Kind> {
-    match dtype {
-        Dtype::F64 => Some(Kind::Double),
-        Dtype::F32 => Some(Kind::Float),
-        Dtype::F16 => Some(Kind::Half),
-        Dtype::BF16 => Some(Kind::BFloat16),
-        _ => None,
-    }
 }
 
 fn copy_bytes(bytes: &[u8], shape: &[i64], kind: Kind, target: &mut Tensor) -> Result<()> {

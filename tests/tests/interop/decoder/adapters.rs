@@ -1,0 +1,100 @@
+//! Adapters, read and written by PEFT.
+
+use std::path::PathBuf;
+
+use grades_examples::model::decoder::{Backward, Decoder, LoadOptions};
+use grades_lora::{Adapters, Init, LoraConfig};
+use tch::Tensor;
+
+use super::models::{batch, difference, folder, load, names, reference};
+use crate::python::{script, skipped};
+
+fn logits(model: &Decoder) -> Tensor {
+    tch::no_grad(|| model.forward(&batch().0)).unwrap()
+}
+
+#[test]
+fn adapters_of_peft_give_its_logits_also_when_merged() {
+    if skipped() {
+        return;
+    }
+    for name in names() {
+        let reference = reference(name);
+        let adapter = folder().join(format!("{name}-adapter"));
+        let (mut model, mut adapters) =
+            Decoder::load_adapted(&folder().join(name), &adapter, LoadOptions::default()).unwrap();
+        let off = difference(&logits(&model), &reference["adapted"]);
+        assert!(off < 1e-5, "{name}: logits differ by {off}");
+        let effect = difference(&reference["adapted"], &reference["logits"]);
+        assert!(effect > 0.1, "{name}: the adapter changes nothing");
+        let refused = model.save(&folder().join("never")).unwrap_err().to_string();
+        assert!(refused.starts_with("there are adapters in the model"), "{refused}");
+        let (layers, variables) = model.layers_mut();
+        adapters.merge_and_unload(layers, variables).unwrap();
+        let off = difference(&logits(&model), &reference["adapted"]);
+        assert!(off < 1e-5, "{name}, merged: logits differ by {off}");
+    }
+}
+
+#[test]
+fn peft_reads_adapters_of_ours() {
+    if skipped() {
+        return;
+    }
+    let mut arguments = vec![PathBuf::from("adapted")];
+    let mut ours = Vec::new();
+    for name in names() {
+        let mut model = load(name, LoadOptions::default());
+        let config = LoraConfig::new(2)
+            .alpha(3.0)
+            .init(Init::Random)
+            .target_pattern("all-linear")
+            .task_type("CAUSAL_LM");
+        tch::manual_seed(3);
+        let (layers, variables) = model.layers_mut();
+        let mut adapters = Adapters::new();
+        adapters.add(layers, variables, "default", &config).unwrap();
+        let dir = folder().join(format!("{name}-ours"));
+        adapters.save(&dir, "default").unwrap();
+        ours.push((name, dir.clone(), logits(&model)));
+        arguments.extend([folder().join(name), dir]);
+    }
+    script("decoders.py", &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+    for (name, dir, ours) in ours {
+        let theirs = Tensor::read_safetensors(dir.join("logits.safetensors")).unwrap().remove(0).1;
+        let off = difference(&ours, &theirs);
+        assert!(off < 1e-5, "{name}: logits differ by {off}");
+        assert!(difference(&ours, &reference(name)["logits"]) > 1e-2, "{name}: the adapter changes nothing");
+    }
+}
+
+#[test]
+fn checkpointing_drops_the_same_elements_of_adapters() {
+    if skipped() {
+        return;
+    }
+    for name in ["llama", "phi3", "qwen3-tied"] {
+        let gradients = |checkpointing: bool| {
+            let mut model = load(name, LoadOptions::default());
+            let config = LoraConfig::new(2).dropout(0.3).init(Init::Random).target_pattern("all-linear");
+            tch::manual_seed(3);
+            let (layers, variables) = model.layers_mut();
+            Adapters::new().add(layers, variables, "default", &config).unwrap();
+            let (tokens, targets) = batch();
+            let how = Backward { scale: 1.0, checkpointing, dropout: Some(5) };
+            let pass = model.backward(&tokens, &targets, how).unwrap();
+            pass.rest.backward();
+            let mut variables: Vec<(String, Tensor)> = model.var_store().variables().into_iter().collect();
+            variables.sort_by(|a, b| a.0.cmp(&b.0));
+            variables.retain(|(_, variable)| variable.grad().defined());
+            (f64::try_from(pass.loss).unwrap(), variables)
+        };
+        let ((loss, plain), (again, checkpointed)) = (gradients(false), gradients(true));
+        assert_eq!(loss.to_bits(), again.to_bits(), "{name}");
+        assert_eq!(plain.len(), checkpointed.len(), "{name}");
+        assert!(plain.iter().all(|(name, _)| name.contains(".lora_")), "only adapters train");
+        for ((parameter, a), (_, b)) in plain.iter().zip(&checkpointed) {
+            assert!(a.grad().equal(&b.grad()), "{name}, {parameter}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Decoders of every class beside transformers: logits, gradients, answers, saved directories, adapters, templates.
+
+mod adapters;
+mod gradients;
+mod models;
+mod outputs;
+mod saved;
+mod template;
