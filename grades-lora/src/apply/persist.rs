@@ -40,7 +40,7 @@ impl Adapters {
     /// # Errors
     ///
     /// [`Error::Io`](crate::Error::Io) and [`Error::File`](crate::Error::File) for files that cannot be read, are
-    /// damaged, hold a number that is not finite, or do not go with the model: a tensor that is missing, unexpected or
+    /// damaged, hold a number that the model's kind has no finite one for, or do not go with the model: a tensor that is missing, unexpected or
     /// of another shape. [`Error::Unsupported`](crate::Error::Unsupported) for what is not implemented, by key and
     /// value. Otherwise as [`add`](Self::add).
     pub fn load(
@@ -53,7 +53,7 @@ impl Adapters {
         let LoadOptions { name, trainable } = options;
         self.check_name(&name)?;
         let config = LoraConfig::from_adapter(dir)?;
-        let plan = Plan::new(model, vs, &config)?;
+        let plan = Plan::new(model, vs, &name, &config)?;
         let mut expected = BTreeMap::new();
         for (module, planned) in &plan.layers {
             let shape = planned.shape;

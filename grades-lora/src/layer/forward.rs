@@ -18,7 +18,7 @@ impl Linear {
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
         let live: Vec<&Adapter> =
             self.adapters.iter().filter(|adapter| adapter.active && !adapter.merged).collect();
-        let Some(first) = live.first() else { return x.f_linear(&self.weight, self.bias.as_ref()) };
+        let Some(first) = live.first() else { return x.f_linear(self.weight(), self.bias.as_ref()) };
         let mut shape = x.size();
         let kind = x.f_kind()?;
         let inputs = shape.pop().unwrap_or(1);
@@ -28,14 +28,14 @@ impl Linear {
         let wide_rows = rows.f_to_kind(first.a.f_kind()?)?;
         let drops = |adapter: &Adapter| train && adapter.dropout > 0.0;
         let y = match live[..] {
-            [only] if only.magnitude.is_some() && !drops(only) && self.original.is_none() => {
+            [only] if only.magnitude.is_some() && !drops(only) && self.merged.is_none() => {
                 self.dora_alone(only, &rows, &wide_rows)?
             }
             _ if live.iter().any(|adapter| adapter.magnitude.is_some()) => {
                 self.with_dora(&live, &rows, &wide_rows, train)?
             }
             _ => {
-                let y = rows.f_linear(&self.weight, self.bias.as_ref())?;
+                let y = rows.f_linear(self.weight(), self.bias.as_ref())?;
                 // The output of a product is nobody else's, so it is added to in place.
                 let mut y = y.f_to_kind(wide_rows.f_kind()?)?;
                 for adapter in live {
@@ -71,9 +71,11 @@ impl Linear {
         let through = |rows: &Tensor, weight: &Tensor| {
             rows.f_to_kind(weight.f_kind()?)?.f_linear(weight, None::<&Tensor>)?.f_to_kind(kind)
         };
-        let plain = through(rows, self.base_weight())?;
-        let mut y =
-            if self.original.is_some() { through(rows, &self.weight)? } else { plain.shallow_clone() };
+        let plain = through(rows, &self.weight)?;
+        let mut y = match &self.merged {
+            Some(merged) => through(rows, merged)?,
+            None => plain.shallow_clone(),
+        };
         if let Some(bias) = &self.bias {
             y = y.f_add(&bias.f_to_kind(kind)?)?;
         }
@@ -83,7 +85,7 @@ impl Linear {
             y = if adapter.magnitude.is_some() {
                 let gain = self.gain(adapter)?;
                 let plain = if train && adapter.dropout > 0.0 {
-                    through(&input, self.base_weight())?
+                    through(&input, &self.weight)?
                 } else {
                     plain.shallow_clone()
                 };
