@@ -7,10 +7,10 @@ use tch::Tensor;
 use tch::nn::VarStore;
 
 use super::adapters::{Adapters, LoadOptions};
-use super::layers::LinearLayers;
+use super::layers::{LinearLayers, each};
 use super::plan::Plan;
 use crate::files::{self, Expected};
-use crate::{Adapter, LoraConfig, Result};
+use crate::{Adapter, Error, LoraConfig, Result};
 
 impl Adapters {
     /// Writes `adapter_config.json` and `adapter_model.safetensors` to a folder, as PEFT 0.21 does, making the folder
@@ -72,7 +72,14 @@ impl Adapters {
             let device = stored.variable.device();
             expected.insert(stored.key.clone(), Expected { size: stored.variable.size(), kind, device });
         }
-        let mut tensors = files::read_weights(dir, &expected)?;
+        let mut bases = BTreeMap::new();
+        each(model, |module, layer| {
+            if plan.layers.contains_key(module) {
+                bases.insert(format!("{module}.base_layer.weight"), layer.base_weight().shallow_clone());
+            }
+            Ok(())
+        })?;
+        let mut tensors = files::read_weights(dir, &expected, &bases)?;
         let mut adapters = BTreeMap::new();
         for (module, planned) in &plan.layers {
             let mut take = |part: &str| tensors.remove(&format!("{module}.{part}"));
@@ -82,6 +89,10 @@ impl Adapters {
                 adapters.insert(module.clone(), adapter);
             }
         }
+        each(model, |module, layer| match adapters.get(module) {
+            Some(adapter) => adapter.check_norms(layer).map_err(|message| Error::layer(module, message)),
+            None => Ok(()),
+        })?;
         let own = plan
             .stored
             .iter()
