@@ -69,7 +69,7 @@ pub(crate) enum LayoutChoice {
     Auto,
     /// A built-in layout.
     Named(&'static Layout),
-    /// Only the user's own patterns.
+    /// Only the user's own patterns, and the names of adapters.
     None,
 }
 
