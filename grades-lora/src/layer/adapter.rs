@@ -1,10 +1,12 @@
 //! An adapter of one layer: A, B and, with DoRA, the magnitudes.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::{Linear, dora, init, wide};
+use super::dora::{self, Gain};
+use super::{Linear, init, wide};
 use crate::{Error, LoraConfig, Result};
 
 /// An adapter of one layer: A `[rank, inputs]`, B `[outputs, rank]` and, with DoRA, a magnitude `[outputs]`, of the
@@ -18,6 +20,8 @@ pub struct Adapter {
     pub(super) dropout: f64,
     pub(super) active: bool,
     pub(super) merged: bool,
+    /// DoRA's gain while nothing that it is made of trains.
+    pub(super) gain: RefCell<Option<Gain>>,
 }
 
 /// What an adapter has to go with: the sizes of a layer, its kind and its device.
@@ -114,8 +118,17 @@ impl Adapter {
         scaling: f64,
         dropout: f64,
     ) -> Result<Self> {
-        let adapter =
-            Self { name: name.to_owned(), a, b, magnitude, scaling, dropout, active: true, merged: false };
+        let adapter = Self {
+            name: name.to_owned(),
+            a,
+            b,
+            magnitude,
+            scaling,
+            dropout,
+            active: true,
+            merged: false,
+            gain: RefCell::default(),
+        };
         adapter.set_trainable(true)?;
         Ok(adapter)
     }

@@ -2,8 +2,9 @@
 
 use tch::{TchError, Tensor};
 
+use super::Linear;
 use super::adapter::Adapter;
-use super::{Linear, dora};
+use super::dora::{self, Gain};
 
 impl Linear {
     /// Applies the layer to x `[.., inputs]`: `[.., outputs]`, in x's kind.
@@ -101,8 +102,21 @@ impl Linear {
     pub(super) fn gain(&self, adapter: &Adapter) -> Result<Tensor, TchError> {
         match &adapter.magnitude {
             Some(magnitude) => {
-                let norms = dora::norms(self.base_weight(), &adapter.a, &adapter.b, adapter.scaling)?;
-                magnitude.f_div(&norms)
+                let parts = [&self.weight, &adapter.a, &adapter.b, magnitude];
+                let state = dora::state(parts)?;
+                // Nobody holds it during the call: the layer is of one thread.
+                let mut kept = adapter.gain.try_borrow_mut().ok();
+                if let (Some(state), Some(Some(kept))) = (&state, kept.as_deref())
+                    && kept.made_of == *state
+                {
+                    return Ok(kept.value.shallow_clone());
+                }
+                let norms = dora::norms(&self.weight, &adapter.a, &adapter.b, adapter.scaling)?;
+                let value = magnitude.f_div(&norms)?;
+                if let Some(kept) = &mut kept {
+                    **kept = state.map(|made_of| Gain { made_of, value: value.shallow_clone() });
+                }
+                Ok(value)
             }
             None => {
                 let (outputs, _) = adapter.b.size2()?;
@@ -121,5 +135,29 @@ impl Adapter {
     fn lower(&self, x: &Tensor) -> Result<Tensor, TchError> {
         let lowered = x.f_linear(&self.a, None::<&Tensor>)?;
         if self.scaling == 1.0 { Ok(lowered) } else { lowered.f_mul_scalar(self.scaling) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::LoraConfig;
+
+    #[test]
+    fn the_gain_of_a_frozen_adapter_is_computed_once() {
+        let mut layer = Linear::new(Tensor::ones([4, 5], (Kind::Float, Device::Cpu)), None);
+        let config = LoraConfig::new(2).dora(true);
+        layer.attach(Adapter::new("default", &layer, 2, 2.0, &config).unwrap()).unwrap();
+        let adapter = &layer.adapters()[0];
+        let same = || layer.gain(adapter).unwrap().data_ptr() == layer.gain(adapter).unwrap().data_ptr();
+        let first = layer.gain(adapter).unwrap();
+        assert_ne!(layer.gain(adapter).unwrap().data_ptr(), first.data_ptr(), "it trains");
+        adapter.set_trainable(false).unwrap();
+        assert!(same());
+        adapter.set_trainable(true).unwrap();
+        let _ = layer.gain(adapter).unwrap();
+        assert!(adapter.gain.borrow().is_none(), "nothing is kept of what trains");
     }
 }
