@@ -145,7 +145,7 @@ fn what_is_drawn_afresh_is_saved_though_an_entry_names_only_what_it_is_in() {
     folder.trained(&[&LORA[..], &save].concat());
     let config = folder.json("runs/base/adapter/adapter_config.json");
     assert_eq!(config["modules_to_save"], json!(["classifier", "pooler"]));
-    logits(&folder, &["--adapter", "runs/base/adapter"]);
+    assert_eq!(logits(&folder, &["--adapter", "runs/base/adapter"]).size()[1], 2);
 }
 
 #[test]

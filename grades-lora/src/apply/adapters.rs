@@ -83,9 +83,10 @@ impl Adapters {
     ///
     /// # Errors
     ///
-    /// [`Error::NoTarget`] when the configuration matches no layer, or one of its names, expressions or blocks does, with
-    /// the names of the layers; [`Error::Layer`] for a rank that is larger than a layer, one that would be both adapted
-    /// and saved in full, and with DoRA one with a row of zeros; [`Error::Adapter`] for a name that is taken or is none; [`Error::Config`] for a
+    /// [`Error::NoTarget`] when the configuration, or one of its names, expressions or blocks, matches no layer, with the
+    /// names of the layers; [`Error::Layer`] for a rank that is larger than a layer, for a layer that would be both
+    /// adapted and saved in full, whose bias is asked for and not in `vs`, or which has an adapter of this name, and with
+    /// DoRA for one with a row of zeros; [`Error::Adapter`] for a name that is taken or is none; [`Error::Config`] for a
     /// configuration that is wrong in itself; [`Error::Torch`] when libtorch refuses.
     pub fn add(
         &mut self,

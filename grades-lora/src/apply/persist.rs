@@ -40,9 +40,9 @@ impl Adapters {
     /// # Errors
     ///
     /// [`Error::Io`](crate::Error::Io) and [`Error::File`](crate::Error::File) for files that cannot be read, are
-    /// damaged, hold a number that the model's kind has no finite one for, or do not go with the model: a tensor that is missing, unexpected or
-    /// of another shape. [`Error::Unsupported`](crate::Error::Unsupported) for what is not implemented, by key and
-    /// value. Otherwise as [`add`](Self::add).
+    /// damaged, hold a number that is not finite in the model's kind, or do not go with the model: a tensor that is
+    /// missing, unexpected, of another shape, or a layer's own weight and not this model's.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for what is not implemented, by key and value. Otherwise as [`add`](Self::add).
     pub fn load(
         &mut self,
         model: &mut (impl LinearLayers + ?Sized),
