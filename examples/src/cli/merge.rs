@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     /// The folder for the merged model; must be empty or not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The kind of the merged model: f32 or bf16, which rounds each weight once
+    /// The kind of the merged model: f32, or bf16, to which the base is rounded before and the sum after merging
     #[arg(long, default_value = "f32")]
     kind: KindChoice,
 }

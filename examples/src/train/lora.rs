@@ -23,7 +23,11 @@ impl LoraTraining {
         let mut config = lora.config.clone().task_type(task.adapter_type()).base_model(base);
         for name in task.fresh() {
             let module = name.rsplit_once('.').map_or(name.as_str(), |(module, _)| module);
-            if !config.modules_to_save.iter().any(|saved| module.ends_with(saved.as_str())) {
+            // An entry means a module with all that is in it.
+            let mut modules = name.match_indices('.').filter_map(|(dot, _)| name.get(..dot));
+            if !modules
+                .any(|outer| config.modules_to_save.iter().any(|saved| outer.ends_with(saved.as_str())))
+            {
                 config.modules_to_save.push(module.to_owned());
             }
         }

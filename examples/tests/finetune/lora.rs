@@ -137,6 +137,18 @@ fn adapters_freeze_in_pairs_or_apart_and_are_merged_while_others_train() {
 }
 
 #[test]
+fn what_is_drawn_afresh_is_saved_though_an_entry_names_only_what_it_is_in() {
+    let mut tiny = Tiny::base();
+    tiny.tensors.retain(|name, _| !name.starts_with("pooler."));
+    let folder = Folder::with(&tiny);
+    let save = ["--set", "lora.modules_to_save=['classifier', 'pooler']", "--max-steps", "1"];
+    folder.trained(&[&LORA[..], &save].concat());
+    let config = folder.json("runs/base/adapter/adapter_config.json");
+    assert_eq!(config["modules_to_save"], json!(["classifier", "pooler"]));
+    assert_eq!(logits(&folder, &["--adapter", "runs/base/adapter"]).size()[1], 2);
+}
+
+#[test]
 fn a_run_ends_when_all_adapters_are_frozen() {
     let folder = Folder::new();
     folder.trained(&[&LORA[..], &["--set", FREEZE_ALL]].concat());

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use tch::nn::VarStore;
 
-use super::adapters::Adapters;
+use super::adapters::{Adapters, Original};
 use super::layers::{LinearLayers, each};
 use super::store;
 use crate::{Error, Result};
 
 impl Adapters {
-    /// Uses these adapters and no others; only they train.
+    /// Uses these adapters and no others; only they train. What of an adapter was frozen stays frozen, also when it is
+    /// taken out of use and used again.
     ///
     /// Variables that an adapter brings values for, its modules to save and biases, take those values while it is in
     /// use and are the base's own otherwise. An adapter that is merged and no longer used is unmerged.
@@ -39,9 +40,11 @@ impl Adapters {
         }
         self.step_out()?;
         self.step_in(&owners)?;
+        let before: Vec<bool> = self.entries.iter().map(|entry| entry.active).collect();
         for entry in &mut self.entries {
             entry.active = names.contains(&entry.name.as_str());
         }
+        self.set_gradients(&before)?;
         let entries = &self.entries;
         each(model, |module, layer| {
             for entry in entries.iter().filter(|entry| entry.modules.iter().any(|known| known == module)) {
@@ -50,7 +53,7 @@ impl Adapters {
             Ok(())
         })?;
         self.disabled = None;
-        self.set_gradients()
+        Ok(())
     }
 
     /// Uses none of the adapters: the model is the base, and nothing of it trains.
@@ -73,7 +76,7 @@ impl Adapters {
     ///
     /// [`Error::Torch`] when libtorch refuses.
     pub fn enable(&mut self, model: &mut (impl LinearLayers + ?Sized)) -> Result<()> {
-        match self.disabled.take() {
+        match self.disabled.clone() {
             Some(names) => self.activate(model, &names.iter().map(String::as_str).collect::<Vec<_>>()),
             None => Ok(()),
         }
@@ -92,7 +95,10 @@ impl Adapters {
     ) -> Result<()> {
         self.entry(name)?;
         let rest: Vec<String> = self.active().filter(|active| *active != name).map(str::to_owned).collect();
+        let disabled = self.disabled.clone();
         self.activate(model, &rest.iter().map(String::as_str).collect::<Vec<_>>())?;
+        // What `enable` brings back, it still does.
+        self.disabled = disabled.map(|names| names.into_iter().filter(|other| other != name).collect());
         let entry = self.entry(name)?;
         each(model, |module, layer| {
             if entry.modules.iter().any(|known| known == module) {
@@ -130,19 +136,29 @@ impl Adapters {
         Ok(())
     }
 
-    /// Turns gradients on for what trains: the tensors of adapters in use that were not loaded to stay as they are.
-    pub(super) fn set_gradients(&self) -> Result<()> {
-        let trains = |variable: &str| {
-            self.entries.iter().any(|e| e.active && e.trainable && e.stored.contains_key(variable))
-        };
-        for (name, original) in &self.originals {
-            if original.trainable {
-                original.variable.f_set_requires_grad(trains(name)).map(drop)?;
+    /// Turns gradients off for what is no longer in use, noting which were on, and on again for what comes back into
+    /// use; `before` says which entries were in use. All else stays as it is.
+    fn set_gradients(&mut self, before: &[bool]) -> Result<()> {
+        let originals = &self.originals;
+        for (entry, _) in self.entries.iter_mut().zip(before).filter(|(entry, was)| **was && !entry.active) {
+            for (key, tensor) in &entry.tensors {
+                entry.trained.insert(key.clone(), tensor.requires_grad());
+                tensor.f_set_requires_grad(false).map(drop)?;
+            }
+            let brought = entry.stored.keys().filter_map(|name| Some((name, originals.get(name)?)));
+            for (name, Original { variable, .. }) in brought {
+                entry.trained.insert(name.clone(), variable.requires_grad());
+                variable.f_set_requires_grad(false).map(drop)?;
             }
         }
-        for entry in &self.entries {
-            for tensor in entry.tensors.values() {
-                tensor.f_set_requires_grad(entry.active && entry.trainable).map(drop)?;
+        for (entry, _) in self.entries.iter().zip(before).filter(|(entry, was)| !**was && entry.active) {
+            let trains = |key: &str| entry.trained.get(key).copied().unwrap_or(entry.trainable);
+            for (key, tensor) in &entry.tensors {
+                tensor.f_set_requires_grad(trains(key)).map(drop)?;
+            }
+            let brought = entry.stored.keys().filter_map(|name| Some((name, originals.get(name)?)));
+            for (name, original) in brought.filter(|(_, original)| original.trainable) {
+                original.variable.f_set_requires_grad(trains(name)).map(drop)?;
             }
         }
         Ok(())

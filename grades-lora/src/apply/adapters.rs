@@ -1,6 +1,6 @@
 //! The adapters of a model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tch::Tensor;
 use tch::nn::VarStore;
@@ -40,6 +40,9 @@ pub(super) struct Entry {
     pub(super) own: BTreeMap<String, Tensor>,
     pub(super) active: bool,
     pub(super) trainable: bool,
+    /// Which of its tensors, and of the variables that it brings values for, took gradients when it was last in use,
+    /// by `tensors`' keys and variables' names; what is not there is as `trainable` says.
+    pub(super) trained: BTreeMap<String, bool>,
 }
 
 /// A variable of the base that an adapter changes.
@@ -80,8 +83,10 @@ impl Adapters {
     ///
     /// # Errors
     ///
-    /// [`Error::NoTarget`] when the configuration matches no layer, with the names of the layers; [`Error::Layer`] for a
-    /// rank that is larger than a layer; [`Error::Adapter`] for a name that is taken or is none; [`Error::Config`] for a
+    /// [`Error::NoTarget`] when the configuration, or one of its names, expressions or blocks, matches no layer, with the
+    /// names of the layers; [`Error::Layer`] for a rank that is larger than a layer, for a layer that would be both
+    /// adapted and saved in full, whose bias is asked for and not in `vs`, or which has an adapter of this name, and with
+    /// DoRA for one with a row of zeros; [`Error::Adapter`] for a name that is taken or is none; [`Error::Config`] for a
     /// configuration that is wrong in itself; [`Error::Torch`] when libtorch refuses.
     pub fn add(
         &mut self,
@@ -91,7 +96,8 @@ impl Adapters {
         config: &LoraConfig,
     ) -> Result<()> {
         self.check_name(name)?;
-        let plan = Plan::new(model, vs, config)?;
+        let plan = Plan::new(model, vs, name, config)?;
+        Plan::check_all_used(model, config)?;
         let mut fresh = BTreeMap::new();
         each(model, |module, layer| {
             if let Some(planned) = plan.layers.get(module) {
@@ -183,7 +189,10 @@ impl Adapters {
         }
         let modules: Vec<String> = adapters.keys().cloned().collect();
         store::add(vs, &variables)?;
-        for variable in &plan.frozen {
+        // What others in use train goes on as it is.
+        let active = self.entries.iter().filter(|entry| entry.active);
+        let used: BTreeSet<String> = active.flat_map(|entry| entry.stored.keys().cloned()).collect();
+        for (_, variable) in plan.frozen.iter().filter(|(name, _)| !used.contains(*name)) {
             if variable.requires_grad() {
                 variable.f_set_requires_grad(false).map(drop)?;
             }
@@ -192,7 +201,8 @@ impl Adapters {
             let Some(adapter) = adapters.remove(module) else { return Ok(()) };
             // Those that are in no store.
             for (end, tensor) in [("weight", Some(layer.weight())), ("bias", layer.bias())] {
-                let stored = plan.stored.contains_key(&format!("{module}.{end}"));
+                let name = format!("{module}.{end}");
+                let stored = plan.stored.contains_key(&name) || used.contains(&name);
                 if let Some(tensor) = tensor.filter(|tensor| tensor.requires_grad() && !stored) {
                     tensor.f_set_requires_grad(false).map(drop)?;
                 }
@@ -213,7 +223,9 @@ impl Adapters {
             if let Some(original) = self.originals.get(&variable_name) {
                 // A fresh adapter begins at the base's own values.
                 values.entry(variable_name.clone()).or_insert(original.value.f_detach_copy()?);
-                found.variable.f_set_requires_grad(false).map(drop)?;
+                if !used.contains(&variable_name) {
+                    found.variable.f_set_requires_grad(false).map(drop)?;
+                }
             }
             stored.insert(variable_name, found.key);
         }
@@ -232,11 +244,8 @@ impl Adapters {
             own: values,
             active: false,
             trainable,
+            trained: BTreeMap::new(),
         });
-        if first {
-            return self.activate(model, &[&name]);
-        }
-        // What the others train goes on training.
-        self.set_gradients()
+        if first { self.activate(model, &[&name]) } else { Ok(()) }
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Seen {
     pub(super) head: bool,
     pub(super) shape: Result<Shape>,
     pub(super) has_bias: bool,
+    /// The names of its adapters.
+    pub(super) adapters: Vec<String>,
 }
 
 /// Looks at all layers of a model.
@@ -53,7 +55,8 @@ pub(super) fn look(model: &mut (impl LinearLayers + ?Sized)) -> Result<Vec<Seen>
     model.visit_linear(&mut |name, layer| {
         let shape = Shape::of(layer);
         let has_bias = layer.bias().is_some();
-        seen.push(Seen { name: name.to_owned(), head: false, shape, has_bias });
+        let adapters = layer.adapters().iter().map(|adapter| adapter.name().to_owned()).collect();
+        seen.push(Seen { name: name.to_owned(), head: false, shape, has_bias, adapters });
     });
     let mut names = BTreeSet::new();
     for layer in &mut seen {

@@ -4,21 +4,29 @@ use tch::nn::VarStore;
 
 use super::adapters::Adapters;
 use super::layers::{LinearLayers, each};
-use super::store;
-use crate::{Linear, Result};
+use super::{shared, store};
+use crate::error::shortened;
+use crate::{Error, Linear, Result};
 
 impl Adapters {
-    /// Merges an adapter into the weights of all its layers; see [`Linear::merge`].
+    /// Merges an adapter in all its layers; see [`Linear::merge`]. The variables of the `VarStore` stay as they are: what is
+    /// saved of them is the base without adapters.
     ///
     /// # Errors
     ///
-    /// [`Error::Adapter`](crate::Error::Adapter) when it is not there, is merged in some layer already, or would make
-    /// weights that are not finite; [`Error::Torch`](crate::Error::Torch) when libtorch refuses.
+    /// [`Error::Adapter`](crate::Error::Adapter) when it is not there, is not in use, is merged in some layer already, or
+    /// would make weights that are not finite, or a layer's own weight trains;
+    /// [`Error::Torch`](crate::Error::Torch) when libtorch refuses. Nothing has changed then.
     pub fn merge(&mut self, model: &mut (impl LinearLayers + ?Sized), name: &str) -> Result<()> {
+        if !self.entry(name)?.active {
+            let active: Vec<&str> = self.active().collect();
+            let message = format!("is not in use; activate it first (in use: {})", shortened(&active));
+            return Err(Error::adapter(name, message));
+        }
         self.all_or_none(model, name, Linear::merge, Linear::unmerge)
     }
 
-    /// Takes an adapter out of the weights of all its layers again; see [`Linear::unmerge`].
+    /// Takes an adapter out of all its layers again; see [`Linear::unmerge`].
     ///
     /// # Errors
     ///
@@ -33,18 +41,22 @@ impl Adapters {
     ///
     /// # Errors
     ///
-    /// As [`merge`](Self::merge); the adapters are then all there still.
+    /// [`Error::Layer`](crate::Error::Layer) when an adapted layer shares its weight with another layer or a variable of
+    /// another name, such as a head tied to the embeddings: writing to it would change both. Otherwise as
+    /// [`merge`](Self::merge). The adapters are then all there still, and nothing has changed.
     pub fn merge_and_unload(
         &mut self,
         model: &mut (impl LinearLayers + ?Sized),
         vs: &VarStore,
     ) -> Result<()> {
         let names: Vec<String> = self.active().map(str::to_owned).collect();
+        let changing = |layer: &Linear| layer.adapters().iter().any(|adapter| adapter.is_active());
+        shared::refuse(model, vs, changing)?;
         let mut merged: Vec<(String, String)> = Vec::new();
         let result = each(model, |module, layer| {
             for name in &names {
-                if layer.adapter(name).is_some_and(|adapter| !adapter.is_merged()) {
-                    layer.merge(name)?;
+                if layer.adapter(name).is_some_and(|adapter| adapter.is_active() && !adapter.is_merged()) {
+                    layer.merge_in(name)?;
                     merged.push((module.to_owned(), name.clone()));
                 }
             }
@@ -62,7 +74,7 @@ impl Adapters {
         for entry in &self.entries {
             store::remove(vs, &entry.variables())?;
         }
-        model.visit_linear(&mut |_, layer| layer.bake());
+        each(model, |_, layer| layer.bake())?;
         for original in self.originals.values() {
             if original.variable.requires_grad() {
                 original.variable.f_set_requires_grad(false).map(drop)?;

@@ -6,6 +6,7 @@ mod layers;
 mod merging;
 mod persist;
 mod plan;
+mod shared;
 mod store;
 
 pub use adapters::{Adapters, LoadOptions};

@@ -7,10 +7,10 @@ use tch::Tensor;
 use tch::nn::VarStore;
 
 use super::adapters::{Adapters, LoadOptions};
-use super::layers::LinearLayers;
+use super::layers::{LinearLayers, each};
 use super::plan::Plan;
 use crate::files::{self, Expected};
-use crate::{Adapter, LoraConfig, Result};
+use crate::{Adapter, Error, LoraConfig, Result};
 
 impl Adapters {
     /// Writes `adapter_config.json` and `adapter_model.safetensors` to a folder, as PEFT 0.21 does, making the folder
@@ -40,9 +40,9 @@ impl Adapters {
     /// # Errors
     ///
     /// [`Error::Io`](crate::Error::Io) and [`Error::File`](crate::Error::File) for files that cannot be read, are
-    /// damaged, hold a number that is not finite, or do not go with the model: a tensor that is missing, unexpected or
-    /// of another shape. [`Error::Unsupported`](crate::Error::Unsupported) for what is not implemented, by key and
-    /// value. Otherwise as [`add`](Self::add).
+    /// damaged, hold a number that is not finite in the model's kind, or do not go with the model: a tensor that is
+    /// missing, unexpected, of another shape, or a layer's own weight and not this model's.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for what is not implemented, by key and value. Otherwise as [`add`](Self::add).
     pub fn load(
         &mut self,
         model: &mut (impl LinearLayers + ?Sized),
@@ -53,7 +53,7 @@ impl Adapters {
         let LoadOptions { name, trainable } = options;
         self.check_name(&name)?;
         let config = LoraConfig::from_adapter(dir)?;
-        let plan = Plan::new(model, vs, &config)?;
+        let plan = Plan::new(model, vs, &name, &config)?;
         let mut expected = BTreeMap::new();
         for (module, planned) in &plan.layers {
             let shape = planned.shape;
@@ -72,7 +72,14 @@ impl Adapters {
             let device = stored.variable.device();
             expected.insert(stored.key.clone(), Expected { size: stored.variable.size(), kind, device });
         }
-        let mut tensors = files::read_weights(dir, &expected)?;
+        let mut bases = BTreeMap::new();
+        each(model, |module, layer| {
+            if plan.layers.contains_key(module) {
+                bases.insert(format!("{module}.base_layer.weight"), layer.base_weight().shallow_clone());
+            }
+            Ok(())
+        })?;
+        let mut tensors = files::read_weights(dir, &expected, &bases)?;
         let mut adapters = BTreeMap::new();
         for (module, planned) in &plan.layers {
             let mut take = |part: &str| tensors.remove(&format!("{module}.{part}"));
@@ -82,6 +89,10 @@ impl Adapters {
                 adapters.insert(module.clone(), adapter);
             }
         }
+        each(model, |module, layer| match adapters.get(module) {
+            Some(adapter) => adapter.check_norms(layer).map_err(|message| Error::layer(module, message)),
+            None => Ok(()),
+        })?;
         let own = plan
             .stored
             .iter()

@@ -19,7 +19,7 @@ pub(super) struct Plan {
     /// Variables of the base that train and are saved, by name.
     pub(super) stored: BTreeMap<String, Stored>,
     /// All other variables of the base.
-    pub(super) frozen: Vec<Tensor>,
+    pub(super) frozen: BTreeMap<String, Tensor>,
 }
 
 /// An adapter of one layer.
@@ -46,14 +46,16 @@ impl Plan {
     pub(super) fn new(
         model: &mut (impl LinearLayers + ?Sized),
         vs: &VarStore,
+        name: &str,
         config: &LoraConfig,
     ) -> Result<Self> {
         let matcher = Matcher::new(config)?;
         let seen = look(model)?;
-        let layers = adapted(&seen, &matcher, config)?;
+        let layers = adapted(&seen, &matcher, name, config)?;
         let mut stored = BTreeMap::new();
-        let mut frozen = Vec::new();
+        let mut frozen = BTreeMap::new();
         let mut used = BTreeSet::new();
+        let mut biases_seen = BTreeSet::new();
         let biases: BTreeSet<String> = seen
             .iter()
             .filter(|layer| layer.has_bias && layers.contains_key(&layer.name))
@@ -63,15 +65,21 @@ impl Plan {
             if store::is_adapters(&name) {
                 continue;
             }
-            let saved = matcher.saved_by(&name);
-            used.extend(saved.map(str::to_owned));
+            let mut saved = false;
+            for entry in matcher.saved_by(&name) {
+                used.insert(entry.to_owned());
+                saved = true;
+            }
+            if biases.contains(&name) {
+                biases_seen.insert(name.clone());
+            }
             let is_bias = match config.bias {
                 Bias::None => false,
                 Bias::All => name == "bias" || name.ends_with(".bias"),
                 Bias::LoraOnly => biases.contains(&name),
             };
-            if saved.is_none() && !(is_bias && variable.trainable) {
-                frozen.push(variable.tensor);
+            if !(saved || is_bias && variable.trainable) {
+                frozen.insert(name, variable.tensor);
                 continue;
             }
             let key = match name.strip_suffix(".bias").filter(|_| biases.contains(&name)) {
@@ -80,6 +88,13 @@ impl Plan {
             };
             let trainable = variable.trainable;
             stored.insert(name, Stored { key, variable: variable.tensor, trainable });
+        }
+        if config.bias == Bias::LoraOnly
+            && let Some(bias) = biases.difference(&biases_seen).next()
+        {
+            let layer = bias.strip_suffix(".bias").unwrap_or(bias);
+            let message = format!("\"bias\" is \"lora_only\", but the VarStore has no \"{bias}\" to train");
+            return Err(Error::layer(layer, message));
         }
         for entry in &config.modules_to_save {
             if !used.contains(entry) && !PEFT_HEADS.contains(&entry.as_str()) {
@@ -92,14 +107,45 @@ impl Plan {
         }
         Ok(Self { layers, stored, frozen })
     }
+
+    /// Refuses a configuration of which a part means no layer of the model, such as a name with a slip in it.
+    pub(super) fn check_all_used(
+        model: &mut (impl LinearLayers + ?Sized),
+        config: &LoraConfig,
+    ) -> Result<()> {
+        let names: Vec<String> = look(model)?.into_iter().map(|layer| layer.name).collect();
+        let unused = Matcher::new(config)?.unused(&names)?;
+        if unused.is_empty() {
+            return Ok(());
+        }
+        let wanted =
+            if unused.len() == 1 { unused.concat() } else { format!("each of {}", unused.join(", ")) };
+        Err(Error::NoTarget { wanted, layers: shortened(&names) })
+    }
 }
 
-fn adapted(seen: &[Seen], matcher: &Matcher<'_>, config: &LoraConfig) -> Result<BTreeMap<String, Planned>> {
+fn adapted(
+    seen: &[Seen],
+    matcher: &Matcher<'_>,
+    adapter: &str,
+    config: &LoraConfig,
+) -> Result<BTreeMap<String, Planned>> {
     let mut layers = BTreeMap::new();
     for layer in seen {
         let name = &layer.name;
         if !matcher.is_target(name, layer.head)? {
             continue;
+        }
+        if let Some(entry) = matcher.saved_by(&format!("{name}.weight")).next() {
+            let message = format!(
+                "is both adapted and in \"modules_to_save\" entry \"{entry}\", which means every module whose name ends \
+                 so; exclude it (\"exclude_modules\"), or name the modules to save more fully"
+            );
+            return Err(Error::layer(name, message));
+        }
+        if layer.adapters.iter().any(|other| other == adapter) {
+            let message = format!("has an adapter \"{adapter}\" already, which was attached by hand");
+            return Err(Error::layer(name, message));
         }
         let shape = match &layer.shape {
             Ok(shape) => *shape,

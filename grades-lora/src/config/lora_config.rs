@@ -70,7 +70,9 @@ pub struct LoraConfig {
     pub bias: Bias,
     /// Modules that train in full: names or their ends.
     pub modules_to_save: Vec<String>,
-    /// PEFT's name of the task, such as `SEQ_CLS` or `CAUSAL_LM`, for `adapter_config.json`.
+    /// PEFT's name of the task, for `adapter_config.json`: `SEQ_CLS`, `SEQ_2_SEQ_LM`, `CAUSAL_LM`, `TOKEN_CLS`,
+    /// `QUESTION_ANS` or `FEATURE_EXTRACTION`. As in PEFT, layers called `classifier` or `score` are not adapted for
+    /// `SEQ_CLS` and `TOKEN_CLS`, and `qa_outputs` is not for `QUESTION_ANS`.
     pub task_type: Option<String>,
     /// Where the base model is from, for `adapter_config.json`.
     pub base_model: Option<String>,
@@ -163,6 +165,10 @@ impl Default for LoraConfig {
         }
     }
 }
+
+/// The tasks that PEFT 0.21.2 knows; it reads no file with another.
+const TASKS: [&str; 6] =
+    ["SEQ_CLS", "SEQ_2_SEQ_LM", "CAUSAL_LM", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"];
 
 fn strings<T: Into<String>>(names: impl IntoIterator<Item = T>) -> Vec<String> {
     names.into_iter().map(Into::into).collect()
@@ -267,7 +273,7 @@ impl LoraConfig {
         self
     }
 
-    /// Sets PEFT's name of the task.
+    /// Sets PEFT's name of the task, one of those that [`task_type`](Self::task_type) lists.
     #[must_use]
     pub fn task_type(mut self, task: &str) -> Self {
         self.task_type = Some(task.to_owned());
@@ -328,6 +334,9 @@ impl LoraConfig {
         }
         if !self.layers_pattern.is_empty() && !chooses_blocks {
             note("layers_pattern", "means nothing without layers_to_transform".to_owned());
+        }
+        if let Some(task) = self.task_type.as_deref().filter(|task| !TASKS.contains(task)) {
+            note("task_type", format!("expected one of {}, found \"{task}\"", TASKS.join(", ")));
         }
         for (key, error) in super::matching::bad_expressions(self) {
             note(key, error);

@@ -37,6 +37,8 @@ impl<'a> Matcher<'a> {
             saved: config
                 .modules_to_save
                 .iter()
+                .map(String::as_str)
+                .chain(heads(config.task_type.as_deref()).iter().copied())
                 .map(|name| compile("modules_to_save", &saved(name)))
                 .collect::<Result<_>>()?,
             blocks,
@@ -89,12 +91,71 @@ impl<'a> Matcher<'a> {
         first(&self.alphas, name).map(|found| found.unwrap_or(self.config.alpha))
     }
 
-    /// The entry of `modules_to_save` to which a variable belongs: one that ends a module's name, as PEFT has it.
-    pub(crate) fn saved_by(&self, variable: &str) -> Option<&str> {
-        let modules = variable.match_indices('.').filter_map(|(dot, _)| variable.get(..dot));
-        let modules: Vec<&str> = modules.collect();
-        let ends = |entry: &&String| modules.iter().any(|module| module.ends_with(entry.as_str()));
-        self.config.modules_to_save.iter().find(ends).map(String::as_str)
+    /// The entries of `modules_to_save` to which a variable belongs: those that end a module's name, as PEFT has it.
+    pub(crate) fn saved_by(&self, variable: &str) -> impl Iterator<Item = &'a str> {
+        let ends = move |entry: &&String| {
+            let mut modules = variable.match_indices('.').filter_map(|(dot, _)| variable.get(..dot));
+            modules.any(|module| module.ends_with(entry.as_str()))
+        };
+        self.config.modules_to_save.iter().filter(ends).map(String::as_str)
+    }
+
+    /// What of the configuration means none of these layers, in the configuration's words.
+    pub(crate) fn unused(&self, layers: &[String]) -> Result<Vec<String>> {
+        let config = self.config;
+        let mut unused = Vec::new();
+        let any = |pattern: &Regex| -> Result<bool> {
+            layers.iter().try_fold(false, |found, name| Ok(found || is_match(pattern, name)?))
+        };
+        for (key, targets) in [
+            ("target_modules", Some(&config.target_modules)),
+            ("exclude_modules", config.exclude_modules.as_ref()),
+        ] {
+            if let Some(Targets::List(list)) = targets {
+                let idle = list.iter().filter(|entry| !layers.iter().any(|name| is_end(name, entry)));
+                unused.extend(idle.map(|entry| format!("\"{key}\" entry \"{entry}\"")));
+            }
+        }
+        if let (Some(Targets::Pattern(pattern)), Some(regex)) = (&config.exclude_modules, &self.exclude)
+            && !any(regex)?
+        {
+            unused.push(format!("\"exclude_modules\" expression \"{pattern}\""));
+        }
+        for (pattern, regex) in config.layers_pattern.iter().zip(&self.blocks) {
+            // Only a name that goes on after the number is in a block.
+            if !any(regex)? {
+                unused.push(format!("\"layers_pattern\" entry \"{pattern}\""));
+            }
+        }
+        let mut blocks = Vec::new();
+        for name in layers {
+            blocks.extend(self.block(name)?);
+        }
+        for block in config.layers_to_transform.iter().flatten().filter(|block| !blocks.contains(block)) {
+            unused.push(format!("\"layers_to_transform\" entry {block}"));
+        }
+        let ranks = self.ranks.iter().map(|(regex, _)| regex).zip(&config.rank_pattern);
+        for (regex, (pattern, _)) in ranks {
+            if !any(regex)? {
+                unused.push(format!("\"rank_pattern\" entry \"{pattern}\""));
+            }
+        }
+        let alphas = self.alphas.iter().map(|(regex, _)| regex).zip(&config.alpha_pattern);
+        for (regex, (pattern, _)) in alphas {
+            if !any(regex)? {
+                unused.push(format!("\"alpha_pattern\" entry \"{pattern}\""));
+            }
+        }
+        Ok(unused)
+    }
+}
+
+/// The names of heads that PEFT adds to `modules_to_save` for a task, and so never adapts.
+fn heads(task: Option<&str>) -> &'static [&'static str] {
+    match task {
+        Some("SEQ_CLS" | "TOKEN_CLS") => &["classifier", "score"],
+        Some("QUESTION_ANS") => &["qa_outputs"],
+        _ => &[],
     }
 }
 
@@ -155,12 +216,15 @@ fn first<T: Copy>(patterns: &[(Regex, T)], name: &str) -> Result<Option<T>> {
 fn names(targets: &Targets, pattern: Option<&Regex>, name: &str, head: bool) -> Result<bool> {
     match (targets, pattern) {
         (Targets::AllLinear, _) => Ok(!head),
-        (Targets::List(list), _) => Ok(list.iter().any(|target| {
-            name.strip_suffix(target.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        })),
+        (Targets::List(list), _) => Ok(list.iter().any(|target| is_end(name, target))),
         (Targets::Pattern(_), Some(pattern)) => is_match(pattern, name),
         (Targets::Pattern(_), None) => Ok(false),
     }
+}
+
+/// Whether a name is this one, or ends in a dot and this one.
+fn is_end(name: &str, end: &str) -> bool {
+    name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 fn compile(key: &'static str, pattern: &str) -> Result<Regex> {

@@ -15,10 +15,12 @@ use keys::{File, LORA, Names, Ordered, PEFT_VERSION, WithoutMeaning};
 
 /// The configuration in a text that was read from `path`.
 ///
-/// A key that asks for what is not implemented is refused; one that is absent or null has PEFT's default.
+/// A key that asks for what is not implemented is refused, and one that PEFT 0.21.2 does not have unless it is empty; one
+/// that is absent or null has PEFT's default.
 pub(crate) fn read_peft(path: &Path, text: &str) -> Result<LoraConfig> {
-    let entries: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text)
-        .map_err(|error| Error::file(path, format!("is no JSON object: {error}")))?;
+    let entries: Ordered<Box<RawValue>> = serde_json::from_str(text)
+        .map_err(|error| Error::file(path, format!("is no JSON object with each key once: {error}")))?;
+    let entries: BTreeMap<String, Box<RawValue>> = entries.0.into_iter().collect();
     let mut reader = Reader { path, entries };
     let kind: Option<String> = reader.take("peft_type", "a string")?;
     match kind.as_deref() {
@@ -50,7 +52,7 @@ pub(crate) fn read_peft(path: &Path, text: &str) -> Result<LoraConfig> {
     let layers: Option<keys::Numbers> =
         reader.take("layers_to_transform", "a number or a list of numbers")?;
     let layers_pattern: Option<Names> = reader.take("layers_pattern", NAMES)?;
-    const PATTERN: &str = "an object from expressions to numbers";
+    const PATTERN: &str = "an object from expressions to numbers, each expression once";
     let ranks: Option<Ordered<i64>> = reader.take("rank_pattern", PATTERN)?;
     let alphas: Option<Ordered<f64>> = reader.take("alpha_pattern", PATTERN)?;
     let saved: Option<Vec<String>> = reader.take("modules_to_save", "a list of strings")?;
@@ -138,7 +140,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Refuses what is left unless it asks for nothing.
+    /// Refuses what is left unless it asks for nothing: a key that is not known may mean anything, so it is not ignored.
     fn finish(self) -> Result<()> {
         for (key, value) in &self.entries {
             match keys::without_meaning(key) {
@@ -149,7 +151,7 @@ impl Reader<'_> {
                 }
                 None => {}
             }
-            let empty = matches!(value.get(), "null" | "false")
+            let empty = matches!(value.get(), "null" | "false" | "\"\"")
                 || serde_json::from_str::<BTreeMap<String, IgnoredAny>>(value.get())
                     .is_ok_and(|object| object.is_empty())
                 || serde_json::from_str::<Vec<IgnoredAny>>(value.get()).is_ok_and(|list| list.is_empty());

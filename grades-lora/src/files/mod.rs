@@ -7,8 +7,10 @@ mod write;
 pub(crate) use read::{Expected, read_weights};
 pub(crate) use write::write;
 
-/// The name of the file with the configuration.
+/// The name of the file with the configuration; [`LoraConfig::from_adapter`](crate::LoraConfig::from_adapter) says which
+/// keys are accepted.
 pub const CONFIG_FILE: &str = "adapter_config.json";
 
-/// The name of the file with the tensors.
+/// The name of the file with the tensors: those of the adapters, of `modules_to_save` and of biases that train. It may
+/// also hold the own weight of an adapted layer, `….base_layer.weight`, where that is the model's.
 pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";

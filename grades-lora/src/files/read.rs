@@ -25,6 +25,9 @@ pub(crate) struct Expected {
 impl LoraConfig {
     /// Reads `adapter_config.json` of a folder.
     ///
+    /// No key is ignored that might ask for something. One that PEFT 0.21.2 does not have, as a later version may write
+    /// it, is accepted only where it holds null, false, `""`, `[]` or `{}`; with anything else the file is refused.
+    ///
     /// # Errors
     ///
     /// [`Error::Io`] and [`Error::File`] for a file that cannot be read or makes no sense, [`Error::Unsupported`] for what
@@ -37,9 +40,13 @@ impl LoraConfig {
 }
 
 /// Reads `adapter_model.safetensors` of a folder, which must hold just these tensors; their names are without prefix.
+///
+/// Beside them it may hold weights of adapted layers themselves, as PEFT writes that of a targeted `lm_head`; these must
+/// be those of `bases`, by name.
 pub(crate) fn read_weights(
     dir: &Path,
     expected: &BTreeMap<String, Expected>,
+    bases: &BTreeMap<String, Tensor>,
 ) -> Result<BTreeMap<String, Tensor>> {
     let path = dir.join(WEIGHTS_FILE);
     if !path.exists() && dir.join("adapter_model.bin").exists() {
@@ -66,6 +73,10 @@ pub(crate) fn read_weights(
             misnamed.push(key);
             continue;
         };
+        if let Some(base) = bases.get(&name) {
+            check_base(&path, &key, &view, base)?;
+            continue;
+        }
         let Some(wanted) = expected.get(&name) else {
             if !names::is_unused(&name) {
                 unexpected.push(key);
@@ -102,6 +113,19 @@ pub(crate) fn read_weights(
     Ok(tensors)
 }
 
+/// Refuses an adapter that was made on other weights than the model has.
+fn check_base(path: &Path, key: &str, view: &TensorView<'_>, base: &Tensor) -> Result<()> {
+    let wanted = Expected { size: base.size(), kind: base.f_kind()?, device: base.device() };
+    if read_tensor(path, key, view, &wanted)?.f_equal(base)? {
+        return Ok(());
+    }
+    let message = format!(
+        "tensor \"{key}\" is an adapted layer's own weight and differs from this model's; an adapter does not replace \
+         weights, so load it onto the base model that it was made for"
+    );
+    Err(Error::file(path, message))
+}
+
 fn read_tensor(path: &Path, key: &str, view: &TensorView<'_>, wanted: &Expected) -> Result<Tensor> {
     let kind = match view.dtype() {
         Dtype::F64 => Kind::Double,
@@ -123,9 +147,18 @@ fn read_tensor(path: &Path, key: &str, view: &TensorView<'_>, wanted: &Expected)
         );
         return Err(Error::file(path, message));
     }
-    let tensor = Tensor::f_from_data_size(view.data(), &wanted.size, kind)?;
+    let stored = Tensor::f_from_data_size(view.data(), &wanted.size, kind)?;
+    let tensor = stored.f_to_kind(wanted.kind)?;
     if i64::try_from(tensor.f_isfinite()?.f_all()?)? == 0 {
-        return Err(Error::file(path, format!("tensor \"{key}\" holds a NaN or an infinity")));
+        let message = if i64::try_from(stored.f_isfinite()?.f_all()?)? == 0 {
+            format!("tensor \"{key}\" holds a NaN or an infinity")
+        } else {
+            format!(
+                "tensor \"{key}\" holds a number that {:?}, the model's kind, is too small for",
+                wanted.kind
+            )
+        };
+        return Err(Error::file(path, message));
     }
-    Ok(tensor.f_to_kind(wanted.kind)?.f_to(wanted.device)?)
+    Ok(tensor.f_to(wanted.device)?)
 }

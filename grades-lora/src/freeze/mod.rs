@@ -28,21 +28,22 @@ use crate::{Linear, Result};
 /// # Ok::<(), grades_lora::Error>(())
 /// ```
 ///
-/// One that a policy thaws is taken out of its base again, whose bits are then what they were.
+/// One that a policy thaws is taken out again. The base's own weight, in the `VarStore` and in files, never changes.
 ///
 /// # What it costs
 ///
-/// - The base's weight from before is kept, so a merged layer takes its weight's memory twice.
+/// - The base's own weight is kept, so a merged layer takes its weight's memory twice.
 /// - A merged adapter has no dropout. With `lora_dropout = 0` a model of f32 computes the same to rounding.
 /// - A 16-bit base rounds what is merged: each weight is off by up to u times its size, u being 2⁻⁸ for bf16 and 2⁻¹¹ for
-///   f16, which is often more than what the adapter added. So 16-bit bases are left alone unless
-///   [`on_16_bit`](Self::on_16_bit) says otherwise.
+///   f16, and for f16 by 2⁻²⁵ more, which is often more than what the adapter added. So 16-bit bases are left alone
+///   unless [`on_16_bit`](Self::on_16_bit) says otherwise.
+/// - A layer whose own weight trains is left alone: it would take no gradient while something is merged.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MergeFrozen {
     on_16_bit: bool,
 }
 
-/// The layers that [`MergeFrozen::apply`] changed, by name.
+/// The layers that [`MergeFrozen::apply`] changed, by name, each once in a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Merged {
@@ -52,6 +53,8 @@ pub struct Merged {
     pub unmerged: Vec<String>,
     /// Layers with a frozen adapter on a base of 16 bits, which was left alone.
     pub left_16_bit: Vec<String>,
+    /// Layers with a frozen adapter on a base that trains itself, which was left alone.
+    pub left_training: Vec<String>,
 }
 
 impl MergeFrozen {
@@ -86,7 +89,8 @@ impl MergeFrozen {
     }
 
     fn apply_to(&self, module: &str, layer: &mut Linear, found: &mut Merged) -> Result<()> {
-        let kind = layer.weight().f_kind()?;
+        let kind = layer.base_weight().f_kind()?;
+        let trains = layer.base_weight().requires_grad();
         let leave = crate::layer::wide(kind) != kind && !self.on_16_bit;
         let states: Vec<(String, bool, bool)> = layer
             .adapters()
@@ -96,18 +100,26 @@ impl MergeFrozen {
             .collect();
         for (name, frozen, merged) in states {
             match (frozen, merged) {
-                (true, false) if leave => found.left_16_bit.push(module.to_owned()),
+                (true, false) if trains => note(&mut found.left_training, module),
+                (true, false) if leave => note(&mut found.left_16_bit, module),
                 (true, false) => {
                     layer.merge(&name)?;
-                    found.merged.push(module.to_owned());
+                    note(&mut found.merged, module);
                 }
                 (false, true) => {
                     layer.unmerge(&name)?;
-                    found.unmerged.push(module.to_owned());
+                    note(&mut found.unmerged, module);
                 }
                 _ => {}
             }
         }
         Ok(())
+    }
+}
+
+/// Adds a layer that is not there yet; all its adapters come one after the other.
+fn note(modules: &mut Vec<String>, module: &str) {
+    if modules.last().is_none_or(|last| last != module) {
+        modules.push(module.to_owned());
     }
 }

@@ -1,10 +1,12 @@
 //! An adapter of one layer: A, B and, with DoRA, the magnitudes.
 
+use std::cell::RefCell;
 use std::fmt;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
-use super::{Linear, dora, init, wide};
+use super::dora::{self, Gain};
+use super::{Linear, init, wide};
 use crate::{Error, LoraConfig, Result};
 
 /// An adapter of one layer: A `[rank, inputs]`, B `[outputs, rank]` and, with DoRA, a magnitude `[outputs]`, of the
@@ -18,6 +20,8 @@ pub struct Adapter {
     pub(super) dropout: f64,
     pub(super) active: bool,
     pub(super) merged: bool,
+    /// DoRA's gain while nothing that it is made of trains.
+    pub(super) gain: RefCell<Option<Gain>>,
 }
 
 /// What an adapter has to go with: the sizes of a layer, its kind and its device.
@@ -63,7 +67,7 @@ impl Adapter {
     /// # Errors
     ///
     /// [`Error::Config`] for a configuration that is wrong in itself, [`Error::Adapter`] for a rank below 1 or above
-    /// the smaller side of the weight, [`Error::Torch`] when libtorch refuses.
+    /// the smaller side of the weight, or with DoRA a weight with a row of zeros, [`Error::Torch`] when libtorch refuses.
     pub fn new(name: &str, layer: &Linear, rank: i64, alpha: f64, config: &LoraConfig) -> Result<Self> {
         config.check()?;
         let shape = Shape::of(layer)?;
@@ -75,7 +79,34 @@ impl Adapter {
         } else {
             None
         };
-        Self::from_tensors(name, a, b, magnitude, scaling, config.dropout)
+        let adapter = Self::from_tensors(name, a, b, magnitude, scaling, config.dropout)?;
+        adapter.check_norms(layer).map_err(|message| Error::adapter(name, message))?;
+        Ok(adapter)
+    }
+
+    /// Refuses DoRA on a weight of which a row is zero with the adapter added: its direction, the row divided by its
+    /// norm, would be no number.
+    pub(crate) fn check_norms(&self, layer: &Linear) -> Result<(), String> {
+        if self.magnitude.is_none() {
+            return Ok(());
+        }
+        let zero = || -> Result<Option<i64>, TchError> {
+            let norms = dora::norms(layer.base_weight(), &self.a, &self.b, self.scaling)?;
+            // Also what is no number is not above zero.
+            let wrong = norms.f_gt(0.0)?.f_logical_not()?;
+            if i64::try_from(wrong.f_any()?)? == 0 {
+                return Ok(None);
+            }
+            i64::try_from(wrong.f_to_kind(Kind::Float)?.f_argmax(0, false)?).map(Some)
+        };
+        match zero() {
+            Ok(None) => Ok(()),
+            Ok(Some(row)) => Err(format!(
+                "DoRA needs weights whose rows are finite and not all zeros, row {row} of this one is not; leave the layer \
+                 out (\"exclude_modules\"), or train without DoRA (\"use_dora\")"
+            )),
+            Err(error) => Err(Error::from(error).to_string()),
+        }
     }
 
     /// An adapter of these tensors, which stay the same and get `requires_grad` on.
@@ -87,8 +118,17 @@ impl Adapter {
         scaling: f64,
         dropout: f64,
     ) -> Result<Self> {
-        let adapter =
-            Self { name: name.to_owned(), a, b, magnitude, scaling, dropout, active: true, merged: false };
+        let adapter = Self {
+            name: name.to_owned(),
+            a,
+            b,
+            magnitude,
+            scaling,
+            dropout,
+            active: true,
+            merged: false,
+            gain: RefCell::default(),
+        };
         adapter.set_trainable(true)?;
         Ok(adapter)
     }

@@ -19,3 +19,24 @@ pub(super) fn norms(w: &Tensor, a: &Tensor, b: &Tensor, s: f64) -> Result<Tensor
     let rest = cross.f_add(&own)?.f_mul(b)?.f_sum_dim_intlist([1i64].as_slice(), false, None::<Kind>)?;
     squares.f_add(&rest)?.f_clamp_min(0.0)?.f_sqrt()
 }
+
+/// Magnitude ÷ norm of an adapter that is frozen, and the state of what it was computed from.
+pub(super) struct Gain {
+    pub(super) made_of: State,
+    pub(super) value: Tensor,
+}
+
+/// Where tensors have their numbers and how often they were written to.
+pub(super) type State = [(usize, i64); 4];
+
+/// The state of the weight, A, B and the magnitude; `None` when one of them trains, so that nothing is kept.
+pub(super) fn state(parts: [&Tensor; 4]) -> Result<Option<State>, TchError> {
+    let mut state = State::default();
+    for (part, found) in parts.into_iter().zip(&mut state) {
+        if part.requires_grad() {
+            return Ok(None);
+        }
+        *found = (part.data_ptr() as usize, part.f_internal_version()?);
+    }
+    Ok(Some(state))
+}

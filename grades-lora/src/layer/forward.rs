@@ -2,8 +2,9 @@
 
 use tch::{TchError, Tensor};
 
+use super::Linear;
 use super::adapter::Adapter;
-use super::{Linear, dora};
+use super::dora::{self, Gain};
 
 impl Linear {
     /// Applies the layer to x `[.., inputs]`: `[.., outputs]`, in x's kind.
@@ -18,7 +19,7 @@ impl Linear {
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
         let live: Vec<&Adapter> =
             self.adapters.iter().filter(|adapter| adapter.active && !adapter.merged).collect();
-        let Some(first) = live.first() else { return x.f_linear(&self.weight, self.bias.as_ref()) };
+        let Some(first) = live.first() else { return x.f_linear(self.weight(), self.bias.as_ref()) };
         let mut shape = x.size();
         let kind = x.f_kind()?;
         let inputs = shape.pop().unwrap_or(1);
@@ -28,14 +29,14 @@ impl Linear {
         let wide_rows = rows.f_to_kind(first.a.f_kind()?)?;
         let drops = |adapter: &Adapter| train && adapter.dropout > 0.0;
         let y = match live[..] {
-            [only] if only.magnitude.is_some() && !drops(only) && self.original.is_none() => {
+            [only] if only.magnitude.is_some() && !drops(only) && self.merged.is_none() => {
                 self.dora_alone(only, &rows, &wide_rows)?
             }
             _ if live.iter().any(|adapter| adapter.magnitude.is_some()) => {
                 self.with_dora(&live, &rows, &wide_rows, train)?
             }
             _ => {
-                let y = rows.f_linear(&self.weight, self.bias.as_ref())?;
+                let y = rows.f_linear(self.weight(), self.bias.as_ref())?;
                 // The output of a product is nobody else's, so it is added to in place.
                 let mut y = y.f_to_kind(wide_rows.f_kind()?)?;
                 for adapter in live {
@@ -71,9 +72,11 @@ impl Linear {
         let through = |rows: &Tensor, weight: &Tensor| {
             rows.f_to_kind(weight.f_kind()?)?.f_linear(weight, None::<&Tensor>)?.f_to_kind(kind)
         };
-        let plain = through(rows, self.base_weight())?;
-        let mut y =
-            if self.original.is_some() { through(rows, &self.weight)? } else { plain.shallow_clone() };
+        let plain = through(rows, &self.weight)?;
+        let mut y = match &self.merged {
+            Some(merged) => through(rows, merged)?,
+            None => plain.shallow_clone(),
+        };
         if let Some(bias) = &self.bias {
             y = y.f_add(&bias.f_to_kind(kind)?)?;
         }
@@ -83,7 +86,7 @@ impl Linear {
             y = if adapter.magnitude.is_some() {
                 let gain = self.gain(adapter)?;
                 let plain = if train && adapter.dropout > 0.0 {
-                    through(&input, self.base_weight())?
+                    through(&input, &self.weight)?
                 } else {
                     plain.shallow_clone()
                 };
@@ -99,8 +102,21 @@ impl Linear {
     pub(super) fn gain(&self, adapter: &Adapter) -> Result<Tensor, TchError> {
         match &adapter.magnitude {
             Some(magnitude) => {
-                let norms = dora::norms(self.base_weight(), &adapter.a, &adapter.b, adapter.scaling)?;
-                magnitude.f_div(&norms)
+                let parts = [&self.weight, &adapter.a, &adapter.b, magnitude];
+                let state = dora::state(parts)?;
+                // Nobody holds it during the call: the layer is of one thread.
+                let mut kept = adapter.gain.try_borrow_mut().ok();
+                if let (Some(state), Some(Some(kept))) = (&state, kept.as_deref())
+                    && kept.made_of == *state
+                {
+                    return Ok(kept.value.shallow_clone());
+                }
+                let norms = dora::norms(&self.weight, &adapter.a, &adapter.b, adapter.scaling)?;
+                let value = magnitude.f_div(&norms)?;
+                if let Some(kept) = &mut kept {
+                    **kept = state.map(|made_of| Gain { made_of, value: value.shallow_clone() });
+                }
+                Ok(value)
             }
             None => {
                 let (outputs, _) = adapter.b.size2()?;
@@ -119,5 +135,29 @@ impl Adapter {
     fn lower(&self, x: &Tensor) -> Result<Tensor, TchError> {
         let lowered = x.f_linear(&self.a, None::<&Tensor>)?;
         if self.scaling == 1.0 { Ok(lowered) } else { lowered.f_mul_scalar(self.scaling) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::LoraConfig;
+
+    #[test]
+    fn the_gain_of_a_frozen_adapter_is_computed_once() {
+        let mut layer = Linear::new(Tensor::ones([4, 5], (Kind::Float, Device::Cpu)), None);
+        let config = LoraConfig::new(2).dora(true);
+        layer.attach(Adapter::new("default", &layer, 2, 2.0, &config).unwrap()).unwrap();
+        let adapter = &layer.adapters()[0];
+        let same = || layer.gain(adapter).unwrap().data_ptr() == layer.gain(adapter).unwrap().data_ptr();
+        let first = layer.gain(adapter).unwrap();
+        assert_ne!(layer.gain(adapter).unwrap().data_ptr(), first.data_ptr(), "it trains");
+        adapter.set_trainable(false).unwrap();
+        assert!(same());
+        adapter.set_trainable(true).unwrap();
+        let _ = layer.gain(adapter).unwrap();
+        assert!(adapter.gain.borrow().is_none(), "nothing is kept of what trains");
     }
 }

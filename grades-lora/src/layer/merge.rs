@@ -7,40 +7,55 @@ use super::{Linear, wide};
 use crate::{Error, Result};
 
 impl Linear {
-    /// Adds an adapter to the layer's weight, after which it costs nothing in a forward or backward pass.
+    /// Adds an adapter to what the layer computes with, after which it costs nothing in a forward or backward pass.
     ///
-    /// The weight becomes W + s·B·A, with DoRA g ∘ (W + s·B·A), computed in at least f32 and rounded to its kind once:
-    /// on a 16-bit base each element is then off by up to u times its own size, u being 2⁻⁸ for bf16 and 2⁻¹¹ for f16,
-    /// and an output by up to u·Σ|x|·|W + s·B·A|. The weight from before is kept until [`unmerge`](Self::unmerge)
-    /// or [`detach`](Self::detach), so those give its very bits back; until then the layer takes twice the memory. A
-    /// merged adapter has no dropout.
+    /// That becomes W + s·B·A, with DoRA g ∘ (W + s·B·A), computed in at least f32 and rounded to the weight's kind
+    /// once. On a 16-bit base each element is then off by up to u times its own size, u being 2⁻⁸ for bf16 and 2⁻¹¹ for
+    /// f16, and for f16 by 2⁻²⁵ more, below which it has no numbers; an output is off by up to
+    /// Σ|x|·(u·|W + s·B·A| + 2⁻²⁵). The base's own weight stays as it is, in the `VarStore` and wherever else it is
+    /// used, so that the layer takes twice the memory until [`unmerge`](Self::unmerge) or [`detach`](Self::detach).
+    ///
+    /// A merged adapter has no dropout, and a base with something merged takes no gradient; what is done to its weight
+    /// meanwhile shows after unmerging.
     ///
     /// # Errors
     ///
-    /// [`Error::Adapter`] when there is none of this name, it is merged already, or the sum is not finite; the layer is
-    /// then unchanged. [`Error::Torch`] when libtorch refuses.
+    /// [`Error::Adapter`] when there is none of this name, it is not active or merged already, the base trains, or the
+    /// sum is not finite; the layer is then unchanged. [`Error::Torch`] when libtorch refuses.
     pub fn merge(&mut self, name: &str) -> Result<()> {
+        if self.weight.requires_grad() {
+            let message = "its layer's own weight trains, and would not while the adapter is merged; turn that weight's \
+                           gradients off first";
+            return Err(Error::adapter(name, message));
+        }
+        self.merge_in(name)
+    }
+
+    /// As [`merge`](Self::merge), whether the base trains or not.
+    pub(crate) fn merge_in(&mut self, name: &str) -> Result<()> {
         let index = self.position(name)?;
-        if self.adapters.get(index).is_some_and(Adapter::is_merged) {
-            return Err(Error::adapter(name, "is merged already; unmerge it first"));
+        match self.adapters.get(index) {
+            Some(adapter) if adapter.merged => {
+                return Err(Error::adapter(name, "is merged already; unmerge it first"));
+            }
+            Some(adapter) if !adapter.active => {
+                return Err(Error::adapter(
+                    name,
+                    "is not in use, so merging would change outputs; activate it first",
+                ));
+            }
+            _ => {}
         }
         let mut together: Vec<usize> = self.merged_positions().collect();
         together.push(index);
-        let merged = self.sum_of(name, &together)?;
-        let kept = match self.original.take() {
-            Some(original) => original,
-            None => self.weight.f_detach_copy()?,
-        };
-        self.original = Some(kept);
-        self.set_weight(&merged)?;
+        self.merged = Some(self.sum_of(name, &together)?);
         if let Some(adapter) = self.adapters.get_mut(index) {
             adapter.merged = true;
-            adapter.active = true;
         }
         Ok(())
     }
 
-    /// Takes an adapter out of the layer's weight; with the last one the weight is bit for bit what it was.
+    /// Takes an adapter out of what the layer computes with; with the last one that is its own weight again.
     ///
     /// # Errors
     ///
@@ -51,26 +66,23 @@ impl Linear {
             return Err(Error::adapter(name, "is not merged"));
         }
         let rest: Vec<usize> = self.merged_positions().filter(|other| *other != index).collect();
-        let weight = if rest.is_empty() { None } else { Some(self.sum_of(name, &rest)?) };
-        match (weight, &self.original) {
-            (Some(weight), _) => self.set_weight(&weight)?,
-            (None, Some(original)) => {
-                let original = original.shallow_clone();
-                self.set_weight(&original)?;
-                self.original = None;
-            }
-            (None, None) => {}
-        }
+        self.merged = if rest.is_empty() { None } else { Some(self.sum_of(name, &rest)?) };
         if let Some(adapter) = self.adapters.get_mut(index) {
             adapter.merged = false;
         }
         Ok(())
     }
 
-    /// Leaves all merged adapters in the weight for good and takes every adapter out.
-    pub(crate) fn bake(&mut self) {
-        self.original = None;
+    /// Writes what is merged into the base's weight for good and takes every adapter out.
+    pub(crate) fn bake(&mut self) -> Result<()> {
+        if let Some(merged) = &self.merged {
+            let _no_grad = tch::no_grad_guard();
+            // Without gradients a weight that trains may be written to in place.
+            self.weight.f_copy_(merged)?;
+        }
+        self.merged = None;
         self.adapters.clear();
+        Ok(())
     }
 
     fn merged_positions(&self) -> impl Iterator<Item = usize> {
@@ -81,7 +93,7 @@ impl Linear {
     fn sum_of(&self, name: &str, positions: &[usize]) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
         let kind = self.weight.f_kind()?;
-        let own = self.base_weight().f_to_kind(wide(kind))?;
+        let own = self.weight.f_to_kind(wide(kind))?;
         let mut sum = own.shallow_clone();
         for adapter in positions.iter().filter_map(|index| self.adapters.get(*index)) {
             let delta = adapter.b.f_mul_scalar(adapter.scaling)?.f_matmul(&adapter.a)?;
@@ -98,11 +110,5 @@ impl Linear {
             return Err(Error::adapter(name, "merging it would make weights that are not finite"));
         }
         Ok(sum)
-    }
-
-    fn set_weight(&mut self, values: &Tensor) -> Result<()> {
-        let _no_grad = tch::no_grad_guard();
-        // Without gradients a weight that trains may be written to in place.
-        Ok(self.weight.f_copy_(values)?)
     }
 }

@@ -24,8 +24,9 @@ use crate::{Error, Result};
 /// use grades_lora::{Adapter, Linear, LoraConfig};
 /// use tch::{Device, Kind, Tensor, nn};
 ///
-/// let vs = nn::VarStore::new(Device::Cpu);
+/// let mut vs = nn::VarStore::new(Device::Cpu);
 /// let mut layer: Linear = nn::linear(vs.root(), 16, 32, Default::default()).into();
+/// vs.freeze(); // only the adapter trains
 /// let adapter = Adapter::new("default", &layer, 4, 8.0, &LoraConfig::default())?;
 /// layer.attach(adapter)?;
 /// let x = Tensor::randn([8, 16], (Kind::Float, Device::Cpu));
@@ -38,19 +39,19 @@ pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
     adapters: Vec<Adapter>,
-    /// The weight as it was before anything was merged into it.
-    original: Option<Tensor>,
+    /// The weight with what is merged added, computed with instead of `weight`, which stays as it is.
+    merged: Option<Tensor>,
 }
 
 impl Linear {
     /// A layer with this weight `[outputs, inputs]` and bias `[outputs]`, which stay the same tensors.
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
-        Self { weight, bias, adapters: Vec::new(), original: None }
+        Self { weight, bias, adapters: Vec::new(), merged: None }
     }
 
     /// The weight `[outputs, inputs]` that the layer computes with: what is merged is in it.
     pub fn weight(&self) -> &Tensor {
-        &self.weight
+        self.merged.as_ref().unwrap_or(&self.weight)
     }
 
     /// The bias `[outputs]`.
@@ -58,9 +59,9 @@ impl Linear {
         self.bias.as_ref()
     }
 
-    /// The weight without what is merged into it.
+    /// The tensor that the layer was made with, such as the `VarStore`'s; merging does not change it.
     pub fn base_weight(&self) -> &Tensor {
-        self.original.as_ref().unwrap_or(&self.weight)
+        &self.weight
     }
 
     /// The adapters, in the order in which they were attached.

@@ -89,6 +89,76 @@ fn numbers_that_are_not_finite() {
 }
 
 #[test]
+fn numbers_that_are_too_large_for_the_models_kind() {
+    let dir = save(&lora());
+    let mut name = String::new();
+    change(dir.path(), |tensors| {
+        let at = tensors.iter().position(|tensor| tensor.0.ends_with("lora_A.weight")).unwrap();
+        let (key, dtype, _, bytes) = &mut tensors[at];
+        name = key.clone();
+        let numbers: Vec<f32> = bytes.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+        *bytes = numbers.iter().flat_map(|number| (f64::from(*number) * 1e300).to_le_bytes()).collect();
+        *dtype = Dtype::F64;
+    });
+    refused(dir.path(), &[&name, "holds a number that Float, the model's kind, is too small for"]);
+    // What is stored in full has the base's own kind, here f16.
+    let dir = save(&lora());
+    change(dir.path(), |tensors| {
+        let head = tensors.iter_mut().find(|tensor| tensor.0.ends_with("classifier.bias")).unwrap();
+        head.3[..4].copy_from_slice(&7e4f32.to_le_bytes());
+    });
+    let mut net = Net::of_kind(tch::Kind::Half);
+    let result = Adapters::new().load(&mut net.layers, &net.vs, dir.path(), LoadOptions::default());
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("classifier.bias\" holds a number that Half"), "{error}");
+}
+
+#[test]
+fn the_own_weight_of_an_adapted_layer_has_to_be_the_models() {
+    // As PEFT writes that of a targeted lm_head.
+    let dir = save(&lora());
+    let own = crate::support::bits(Net::new().layer(0).weight());
+    let key = "base_model.model.layers.0.mlp.up.base_layer.weight";
+    change(dir.path(), |tensors| tensors.push((key.to_owned(), Dtype::F32, vec![10, 6], own)));
+    let mut net = Net::new();
+    let mut adapters = Adapters::new();
+    adapters.load(&mut net.layers, &net.vs, dir.path(), LoadOptions::default()).unwrap();
+    change(dir.path(), |tensors| {
+        let tensor = tensors.iter_mut().find(|tensor| tensor.0 == key).unwrap();
+        tensor.3[0] ^= 1;
+    });
+    refused(dir.path(), &[key, "differs from this model's", "the base model that it was made for"]);
+    change(dir.path(), |tensors| {
+        let tensor = tensors.iter_mut().find(|tensor| tensor.0 == key).unwrap();
+        tensor.0 = key.replace("mlp.up", "mlp.gate");
+    });
+    refused(dir.path(), &["have no place for", "mlp.gate.base_layer.weight"]);
+}
+
+#[test]
+fn dora_on_a_weight_with_a_row_of_zeros() {
+    let zero = |net: &mut Net| {
+        let mut row = net.layer(1).weight().shallow_clone();
+        tch::no_grad(|| row = row.select(0, 3).zero_());
+    };
+    let dir = save(&lora().dora(true));
+    let mut net = Net::new();
+    zero(&mut net);
+    let before = net.snapshot();
+    let words =
+        "layer \"layers.0.mlp.down\": DoRA needs weights whose rows are finite and not all zeros, row 3 ";
+    let mut adapters = Adapters::new();
+    let result = adapters.load(&mut net.layers, &net.vs, dir.path(), LoadOptions::default());
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains(words), "{error}");
+    let error =
+        adapters.add(&mut net.layers, &net.vs, "default", &lora().dora(true)).unwrap_err().to_string();
+    assert!(error.contains("layers.0.mlp.down") && error.contains("row 3 "), "{error}");
+    assert_eq!(net.snapshot(), before);
+    adapters.add(&mut net.layers, &net.vs, "default", &lora()).unwrap();
+}
+
+#[test]
 fn tensors_that_are_misnamed_missing_or_too_many() {
     let first = "base_model.model.layers.0.mlp.down.lora_A.weight";
     let position = |tensors: &Tensors| tensors.iter().position(|tensor| tensor.0 == first).unwrap();

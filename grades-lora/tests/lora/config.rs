@@ -113,7 +113,8 @@ fn what_is_not_supported_is_refused_by_name() {
         assert!(text.contains("adapter_config.json: \"") && text.contains("supported: "), "{text}");
     }
     let inert = json!({"peft_type": "LORA", "target_modules": ["q"], "loftq_config": {}, "runtime_config": {"x": 1},
-        "peft_version": "0.9.0", "a_key_of_peft_0_30": null, "another": false, "third": [], "fourth": {}});
+        "peft_version": "0.9.0", "a_key_of_peft_0_30": null, "another": false, "third": [], "fourth": {},
+        "fifth": ""});
     assert!(from_json(&inert.to_string()).is_ok());
 }
 
@@ -130,6 +131,7 @@ fn values_of_the_wrong_form_are_named() {
             "\"rank_pattern\": expected an object from expressions to numbers",
         ),
         ("modules_to_save", json!("head"), "\"modules_to_save\": expected a list of strings"),
+        ("task_type", json!("CLASSIFY"), "task_type: expected one of SEQ_CLS, SEQ_2_SEQ_LM, CAUSAL_LM, "),
         ("use_dora", json!(1), "\"use_dora\": expected true or false, found 1"),
         ("peft_type", json!(null), "has no \"peft_type\""),
     ];
@@ -140,6 +142,46 @@ fn values_of_the_wrong_form_are_named() {
         assert!(error.contains(expected), "{key}: {error}");
     }
     assert!(from_json("{\"peft_type\": \"LORA\"").unwrap_err().to_string().contains("is no JSON object"));
+}
+
+#[test]
+fn a_key_that_stands_twice_is_refused() {
+    let cases = [
+        (r#"{"peft_type": "LORA", "r": 8, "target_modules": ["q"], "r": 4}"#, "\"r\" stands there twice"),
+        (
+            r#"{"peft_type": "LORA", "target_modules": ["q"], "rank_pattern": {"q": 1, "v": 2, "q": 4}}"#,
+            "each expression once",
+        ),
+    ];
+    for (text, words) in cases {
+        let error = from_json(text).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn tasks_are_those_of_peft() {
+    for task in ["SEQ_CLS", "SEQ_2_SEQ_LM", "CAUSAL_LM", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"] {
+        assert!(LoraConfig::new(2).task_type(task).check().is_ok(), "{task}");
+    }
+    let error = LoraConfig::new(2).task_type("seq_cls").check().unwrap_err().to_string();
+    assert!(
+        error.contains("task_type: expected one of SEQ_CLS, ") && error.contains("found \"seq_cls\""),
+        "{error}"
+    );
+}
+
+#[test]
+fn no_blocks_are_written_as_null_beside_an_expression() {
+    let mut net = crate::support::Net::new();
+    let mut adapters = grades_lora::Adapters::new();
+    let config = LoraConfig::new(2).target_pattern(".*up").layers_to_transform([]);
+    adapters.add(&mut net.layers, &net.vs, "default", &config).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    adapters.save(dir.path(), "default").unwrap();
+    let text = std::fs::read_to_string(dir.path().join("adapter_config.json")).unwrap();
+    let value: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&value["layers_to_transform"], &value["target_modules"]), (&Value::Null, &json!(".*up")));
 }
 
 /// The keys that peft 0.21.2's `LoraConfig(...).save_pretrained` writes.

@@ -116,6 +116,39 @@ fn dropout_is_on_the_adapters_input_and_in_training_only() {
 }
 
 #[test]
+fn what_is_kept_of_a_frozen_magnitude_is_never_old() {
+    let config = LoraConfig::new(2).alpha(6.0).dora(true);
+    let layer = golden_layer(Kind::Float, true, &config);
+    let adapter = &layer.adapters()[0];
+    let x = numbers(0.6, &[3, 5], Kind::Float);
+    let check = |what: &str| {
+        for _ in 0..2 {
+            assert_near(&layer.forward(&x, true).unwrap(), &closed(&layer, &x), 1e-5, what);
+        }
+    };
+    let train = |on: bool| adapter.tensors().for_each(|tensor| drop(tensor.set_requires_grad(on)));
+    check("training");
+    train(false);
+    check("frozen");
+    let parts = [("base", layer.weight()), ("A", adapter.a()), ("B", adapter.b())];
+    for (name, tensor) in parts.into_iter().chain(adapter.magnitude().map(|tensor| ("magnitude", tensor))) {
+        set(tensor, &(tensor * 1.25 + 0.1));
+        check(name);
+    }
+    // Moved to other memory, which is no writing.
+    let mut moved = adapter.a().shallow_clone();
+    moved.set_data(&numbers(0.8, &[2, 5], Kind::Float));
+    check("moved");
+    train(true);
+    layer.forward(&x, true).unwrap().sum(Kind::Float).backward();
+    assert!(adapter.magnitude().unwrap().grad().defined(), "thawed");
+    set(adapter.b(), &(adapter.b() * 2.0));
+    check("thawed");
+    train(false);
+    check("frozen again");
+}
+
+#[test]
 fn several_adapters_add_up_in_any_mix_of_merged_and_not() {
     let lora = LoraConfig::new(2).alpha(6.0);
     let dora = lora.clone().dora(true);

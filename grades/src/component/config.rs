@@ -69,7 +69,7 @@ pub(crate) enum LayoutChoice {
     Auto,
     /// A built-in layout.
     Named(&'static Layout),
-    /// Only the user's own patterns.
+    /// Only the user's own patterns, and the names of adapters.
     None,
 }
 
@@ -91,7 +91,7 @@ impl Default for ComponentConfig {
 
 impl ComponentConfig {
     pub(crate) const KEYS: &'static [Key] = &[
-        Key::new("layout", "auto, llama, phi3, gpt2, bert, vit or none"),
+        Key::new("layout", "auto, llama, phi3, gpt2, bert, vit or none; adapters are known in all"),
         Key::new("track", "kinds that may freeze; attention and mlp name several"),
         Key::new("exclude", "regular expressions of parameters that never freeze"),
         Key::new("adapters", "together or apart: whether an adapter's A and B freeze as one"),

@@ -32,6 +32,13 @@ impl Layout {
         ALL.get_or_init(|| TABLES.iter().map(Layout::compile).collect())
     }
 
+    /// What all layouts have in common, the names of adapters: known where there is no layout as well.
+    pub(super) fn adapters() -> &'static Layout {
+        static ADAPTERS_ALONE: OnceLock<Layout> = OnceLock::new();
+        let none = Table { name: "none", summary: "no names but those of adapters", patterns: &[] };
+        ADAPTERS_ALONE.get_or_init(|| Layout::compile(&none))
+    }
+
     /// The layout of a name, such as `bert`.
     pub fn by_name(name: &str) -> Option<&'static Layout> {
         Self::all().iter().find(|layout| layout.name == name)

@@ -150,7 +150,7 @@ fn classify(
 ) -> Result<PatternMatch, LeftOut> {
     let own = config.patterns.iter().rev().find_map(|pattern| pattern.find(&parameter.name));
     let built_in = || {
-        let mut found = layout?.find(&parameter.name)?;
+        let mut found = layout.unwrap_or(Layout::adapters()).find(&parameter.name)?;
         if found.kind == ComponentKind::Adapter && config.adapters == AdapterGrouping::Apart {
             found.component = parameter.name.strip_suffix(".weight").unwrap_or(&parameter.name).to_owned();
         }
@@ -170,18 +170,22 @@ fn classify(
     Ok(found)
 }
 
-/// The layout under which the most parameters are tracked; the earlier one when two know as many.
+/// The layout under which the most parameters are tracked. All know the names of adapters, so where two track as many,
+/// it is the one that knows what more parameters are, then the one that knows more names, then the earlier one.
 fn detect(parameters: &[ParameterInfo], config: &ComponentConfig) -> Option<&'static Layout> {
     let known = |layout: &Layout| {
-        let tracked = |name: &str| layout.find(name).is_some_and(|found| config.track.contains(&found.kind));
-        parameters.iter().filter(|parameter| tracked(&parameter.name)).count()
+        let kinds = parameters.iter().filter_map(|parameter| layout.find(&parameter.name));
+        kinds.fold((0, 0, 0), |(tracked, sorted, named), PatternMatch { kind, .. }| {
+            let is_tracked = usize::from(config.track.contains(&kind));
+            (tracked + is_tracked, sorted + usize::from(kind != ComponentKind::Other), named + 1)
+        })
     };
     let mut best = None;
-    let mut most = 0;
+    let mut most = (0, usize::MAX, usize::MAX);
     for layout in Layout::all() {
-        let count = known(layout);
-        if count > most {
-            (best, most) = (Some(layout), count);
+        let found = known(layout);
+        if found > most {
+            (best, most) = (Some(layout), found);
         }
     }
     best

@@ -475,6 +475,48 @@ fn adapters_are_components_outside_of_blocks_too_and_have_their_magnitudes() {
 }
 
 #[test]
+fn the_layout_of_a_model_with_adapters_is_that_of_its_other_names() {
+    let bert = [
+        "bert.encoder.layer.1.attention.self.query.lora_A.default.weight",
+        "bert.encoder.layer.1.attention.self.query.lora_B.default.weight",
+        "bert.encoder.layer.1.attention.self.query.bias",
+        "bert.encoder.layer.1.attention.output.LayerNorm.weight",
+    ];
+    let vit = [
+        "vit.encoder.layer.1.attention.attention.query.lora_A.default.weight",
+        "vit.encoder.layer.1.attention.attention.query.lora_B.default.weight",
+        "vit.encoder.layer.1.layernorm_before.weight",
+        "vit.encoder.layer.1.attention.attention.query.bias",
+    ];
+    let gpt2 = [
+        "transformer.h.1.attn.c_attn.lora_A.default.weight",
+        "transformer.h.1.attn.c_attn.lora_B.default.weight",
+        "transformer.h.1.attn.c_attn.bias",
+        "transformer.h.1.ln_1.weight",
+    ];
+    for (layout, names) in [("bert", bert), ("vit", vit), ("gpt2", gpt2)] {
+        let map = map_of(&names, &ComponentConfig::default());
+        assert_eq!((map.layout(), map.components().len()), (layout, 1));
+        // A follower freezes with the block that it is in.
+        let layers: Vec<_> = map.left_out().iter().map(|left| left.layer).collect();
+        assert_eq!(layers, [Some(1), Some(1)], "{layout}");
+    }
+    // With adapters alone the names say no more than that.
+    assert_eq!(map_of(&bert[..2], &ComponentConfig::default()).components()[0].layer, Some(1));
+}
+
+#[test]
+fn adapters_are_known_without_a_layout() {
+    let names = ["h.3.query.lora_A.default.weight", "h.3.query.lora_B.default.weight", "h.3.query.bias"];
+    let map = map_of(&names, &from_toml("layout = \"none\""));
+    let found: Vec<_> = map.components().iter().map(|c| (c.name.as_str(), c.kind, c.layer)).collect();
+    assert_eq!((map.layout(), found), ("none", vec![("h.3.query", ComponentKind::Adapter, Some(3))]));
+    let config = from_toml("layout = \"none\"").adapters(grades::AdapterGrouping::Apart);
+    let apart = names_of(&map_of(&names, &config)).len();
+    assert_eq!(apart, 2);
+}
+
+#[test]
 fn adapters_are_apart_where_asked_and_own_patterns_still_come_first() {
     let names = ["h.0.mlp.lora_A.a.weight", "h.0.mlp.lora_B.a.weight", "h.1.mlp.lora_B.a.weight"];
     let config = ComponentConfig::default().adapters(AdapterGrouping::Apart);

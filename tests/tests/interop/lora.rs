@@ -41,6 +41,13 @@ fn configs() -> Vec<(&'static str, LoraConfig)> {
         ("all-linear", lora.clone().target_pattern("all-linear").exclude_modules(["key"])),
         ("blocks", blocks),
         ("modules to save", lora.clone().modules_to_save(["classifier", "pooler"]).task_type("SEQ_CLS")),
+        (
+            "a head that is targeted",
+            lora.clone()
+                .target_modules(["query", "classifier"])
+                .modules_to_save(["classifier"])
+                .task_type("SEQ_CLS"),
+        ),
         ("modules to save, with dora", lora.clone().modules_to_save(["classifier", "LayerNorm"]).dora(true)),
         ("biases of adapted layers", lora.clone().bias(Bias::LoraOnly)),
         ("all biases", lora.bias(Bias::All).modules_to_save(["classifier"])),
@@ -199,6 +206,26 @@ fn we_read_what_peft_writes() {
         let off = difference(&logits(&model), &theirs);
         assert!(off < TOLERANCE, "{name}, merged: the logits differ by {off}");
     }
+}
+
+#[test]
+fn a_targeted_head_is_not_adapted_by_peft_either() {
+    if skipped() {
+        return;
+    }
+    let (base, _) = base();
+    let folder = tempfile::tempdir().unwrap();
+    let config = LoraConfig::new(2).target_modules(["query", "classifier"]).task_type("SEQ_CLS");
+    // Nothing to save is named: PEFT does that itself for this task.
+    let theirs = ask(base.path(), &[json!({"write": folder.path(), "config": peft_config(&config)})]);
+    let (model, read, _) = load_adapted(base.path(), folder.path(), LoadOptions::default()).unwrap();
+    let off = difference(&logits(&model), &tensor(&theirs[0]["logits"]));
+    assert!(off < TOLERANCE, "the logits differ by {off}");
+    let (mut model, _) = BertClassifier::load(base.path(), LoadOptions::default()).unwrap();
+    let (layers, variables) = model.layers_mut();
+    let mut ours = Adapters::new();
+    ours.add(layers, variables, "mine", &config).unwrap();
+    assert_eq!(ours.layers("mine"), read.layers("default"));
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Numbers {
     }
 }
 
-/// An object whose entries stay in their order: the first expression that matches decides.
+/// An object whose entries stay in their order, as the first expression that matches decides, and have different keys.
 pub(super) struct Ordered<T>(pub(super) Vec<(String, T)>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Ordered<T> {
@@ -96,9 +96,12 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Ordered<T> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
+                let mut entries: Vec<(String, T)> = Vec::new();
+                while let Some((key, value)) = map.next_entry::<String, T>()? {
+                    if entries.iter().any(|(other, _)| *other == key) {
+                        return Err(serde::de::Error::custom(format!("\"{key}\" stands there twice")));
+                    }
+                    entries.push((key, value));
                 }
                 Ok(Ordered(entries))
             }
@@ -231,7 +234,8 @@ impl<'a> File<'a> {
             kasa_config: None,
             layer_replication: None,
             layers_pattern: some(&config.layers_pattern),
-            layers_to_transform: config.layers_to_transform.as_deref(),
+            // PEFT refuses an empty list beside an expression.
+            layers_to_transform: config.layers_to_transform.as_deref().filter(|blocks| !blocks.is_empty()),
             loftq_config: Empty {},
             lora_alpha: Alpha(config.alpha),
             lora_bias: false,
