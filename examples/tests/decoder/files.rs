@@ -213,6 +213,11 @@ fn tensors_of_another_model_are_named() {
     );
     let error = spoil("num_hidden_layers", json!(1));
     assert!(error.contains("\"model.layers.1.input_layernorm.weight\""), "{error}");
+    let error = spoil("num_hidden_layers", json!(1_000_000_000));
+    assert!(
+        error.contains("num_hidden_layers") && error.contains("at most 4096, found 1000000000"),
+        "{error}"
+    );
 }
 
 #[test]

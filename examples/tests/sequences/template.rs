@@ -39,3 +39,13 @@ fn a_template_that_is_no_jinja_is_named() {
     let error = ChatTemplate::load(tiny.path()).unwrap_err().to_string();
     assert!(error.contains("tokenizer_config.json: is not valid JSON"), "{error}");
 }
+
+#[test]
+fn a_template_that_would_run_for_ever_ends_with_an_error() {
+    let tiny = TinyDecoder::new(json!({}));
+    let hostile = "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}";
+    std::fs::write(tiny.file("chat_template.jinja"), hostile).unwrap();
+    let template = ChatTemplate::load(tiny.path()).unwrap().unwrap();
+    let error = template.render(&user("hi"), true).unwrap_err().to_string();
+    assert!(error.contains("the chat template fails"), "{error}");
+}

@@ -62,6 +62,9 @@ pub struct DecoderConfig {
     pub(super) raw: Map<String, Value>,
 }
 
+/// More blocks than any model has.
+const MOST_LAYERS: usize = 4096;
+
 impl DecoderConfig {
     /// Reads `config.json` of the model directory `dir`.
     ///
@@ -115,8 +118,11 @@ impl DecoderConfig {
         };
         let max_position_embeddings = keys.size("max_position_embeddings", Some(longest))?;
         let layers = keys.size("num_hidden_layers", None)?;
-        let num_hidden_layers = usize::try_from(layers)
-            .map_err(|_| keys.error("num_hidden_layers", format!("{layers} is too large")))?;
+        // Checked before anything is made of it: there are some tens of variables a block.
+        let num_hidden_layers = usize::try_from(layers).ok().filter(|layers| *layers <= MOST_LAYERS);
+        let num_hidden_layers = num_hidden_layers.ok_or_else(|| {
+            keys.error("num_hidden_layers", format!("expected at most {MOST_LAYERS}, found {layers}"))
+        })?;
         let vocab_size = keys.size("vocab_size", None)?;
         let (llama, phi3) = (architecture == Architecture::Llama, architecture == Architecture::Phi3);
         let biased = llama || architecture == Architecture::Qwen3;
