@@ -148,11 +148,6 @@ struct Call {
   double lr, beta1, beta2, weight_decay, eps, factor;
 };
 
-template <typename Stored>
-Stored *at(const Memory &memory, int64_t start) {
-  return reinterpret_cast<Stored *>(memory.start) + start;
-}
-
 // The update in one pass, where there is one; whether there is.
 bool in_one_pass(const Item &item, int64_t start, int64_t n, const Numbers<float> &k, double coupled, double factor,
                  ChunkSums &sums) {
@@ -163,10 +158,10 @@ bool in_one_pass(const Item &item, int64_t start, int64_t n, const Numbers<float
   return with_kinds(item.parameter, item.master, item.average, [&](auto kinds) {
     using Kinds = decltype(kinds);
     with_summed(summed, changed, [&](auto summed, auto changed) {
-      pass(kinds, summed, changed, at<typename Kinds::Weights::Stored>(item.master ? item.master : item.parameter, start),
-           at<uint16_t>(item.parameter, start), at<const typename Kinds::Gradients::Stored>(item.gradient, start),
-           at<typename Kinds::States::Stored>(item.average, start),
-           at<typename Kinds::States::Stored>(item.square, start), n, k, gradient, sums);
+      pass(kinds, summed, changed, stored_at<typename Kinds::Weights::Stored>(item.master ? item.master : item.parameter, start),
+           stored_at<uint16_t>(item.parameter, start), stored_at<const typename Kinds::Gradients::Stored>(item.gradient, start),
+           stored_at<typename Kinds::States::Stored>(item.average, start),
+           stored_at<typename Kinds::States::Stored>(item.square, start), n, k, gradient, sums);
     });
   });
 }

@@ -28,6 +28,12 @@ struct Gradient {
   float decay; // coupled weight decay
 };
 
+// A tensor's elements from `start` on, as they are stored.
+template <typename Stored>
+Stored *stored_at(const Memory &memory, int64_t start) {
+  return reinterpret_cast<Stored *>(memory.start) + start;
+}
+
 // What a pass sums.
 enum class Summed { nothing, gradient, moments };
 

@@ -122,11 +122,6 @@ struct Call {
   bool nesterov, first;
 };
 
-template <typename Stored>
-Stored *at(const Memory &memory, int64_t start) {
-  return reinterpret_cast<Stored *>(memory.start) + start;
-}
-
 // The update in one pass, where there is one; whether there is.
 bool in_one_pass(const Item &item, const Call &call, int64_t start, int64_t n, const Numbers<float> &k,
                  ChunkSums &sums) {
@@ -137,9 +132,9 @@ bool in_one_pass(const Item &item, const Call &call, int64_t start, int64_t n, c
   return with_kinds(item.parameter, item.master, item.buffer, [&](auto kinds) {
     using Kinds = decltype(kinds);
     with_summed(summed, changed, [&](auto summed, auto changed) {
-      pass(kinds, summed, changed, at<typename Kinds::Weights::Stored>(item.master ? item.master : item.parameter, start),
-           at<uint16_t>(item.parameter, start), at<const typename Kinds::Gradients::Stored>(item.gradient, start),
-           at<typename Kinds::States::Stored>(item.buffer, start), n, k, gradient, sums);
+      pass(kinds, summed, changed, stored_at<typename Kinds::Weights::Stored>(item.master ? item.master : item.parameter, start),
+           stored_at<uint16_t>(item.parameter, start), stored_at<const typename Kinds::Gradients::Stored>(item.gradient, start),
+           stored_at<typename Kinds::States::Stored>(item.buffer, start), n, k, gradient, sums);
     });
   });
 }

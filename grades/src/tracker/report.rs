@@ -6,6 +6,9 @@ use super::{Check, FreezeTracker};
 use crate::GradientSnapshot;
 
 /// What one call of `step` did.
+///
+/// Where statistics are read at the next step, `grad_norm`, `snapshot` and `non_finite` are those of the step before, and
+/// so are the events that a policy decided; the snapshot and each event name their step.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct StepReport {

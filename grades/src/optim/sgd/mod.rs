@@ -30,8 +30,7 @@ use crate::{Error, Result};
 ///
 /// On the CPU one pass over the parameters applies the update and takes the sums of
 /// [`step_measured`](InnerOptimizer::step_measured). Its results are the same bits for any number of threads and any
-/// vector instructions, and those of PyTorch's `_single_tensor_sgd`, but for a unit in the last place where PyTorch's own
-/// kernels contract a product and a sum.
+/// vector instructions, and differ from PyTorch's `_single_tensor_sgd` by rounding at most.
 ///
 /// See [`SgdConfig`] for an example.
 pub struct Sgd {
