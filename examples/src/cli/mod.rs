@@ -51,6 +51,14 @@ enum Command {
     Doctor,
 }
 
+/// Ends this process as soon as whoever started it has closed its standard input, or is gone.
+fn end_with_stdin() {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(crate::train::Interrupt::EXIT_CODE);
+    });
+}
+
 /// Runs the program on this process's arguments.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();

@@ -22,9 +22,15 @@ pub(super) struct Arguments {
     /// Set any key, such as training.batch_size=8; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// End as soon as standard input does: for whoever starts this program and may be killed
+    #[arg(long, hide = true)]
+    while_stdin_is_open: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.while_stdin_is_open {
+        super::end_with_stdin();
+    }
     let mut document = Document::read(&arguments.config)?;
     for assignment in &arguments.set {
         document.set(assignment)?;

@@ -89,6 +89,9 @@ pub(super) struct Arguments {
     /// Set any key, such as freezing.grace=0.3; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// End as soon as standard input does: for whoever starts this program and may be killed
+    #[arg(long, hide = true)]
+    while_stdin_is_open: bool,
 }
 
 impl Arguments {
@@ -161,6 +164,9 @@ impl Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.while_stdin_is_open {
+        super::end_with_stdin();
+    }
     let config = RunConfig::read(arguments.document()?.table())?;
     let outcome = train(&config, &arguments.default_name(), &Interrupt::listen()?)?;
     // The run is done and saved, whether or not anybody still reads.

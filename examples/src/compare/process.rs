@@ -33,7 +33,9 @@ pub(super) fn run(
     let errors = file.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
     let mut child = Command::new(program)
         .args(arguments)
-        .stdin(Stdio::null())
+        // When this process dies, however suddenly, the pipe closes, and the run ends as well.
+        .arg("--while-stdin-is-open")
+        .stdin(Stdio::piped())
         .stdout(file)
         .stderr(errors)
         .spawn()

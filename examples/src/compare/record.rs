@@ -42,11 +42,12 @@ pub struct EvalPoint {
 }
 
 /// The names in `summary.json` that are taken over as they are.
-const TAKEN: [&str; 20] = [
+const TAKEN: [&str; 21] = [
     "steps",
     "planned_steps",
     "examples",
     "train_seconds",
+    "train_cpu_seconds",
     "validation_seconds",
     "eval_seconds",
     "wall_seconds",

@@ -62,6 +62,7 @@ pub fn compare(options: &Options, interrupt: &Interrupt) -> Result<Outcome> {
     let plan = work.plan()?;
     let interrupted = work.make(&plan, interrupt)?;
     let monitoring = if interrupted { BTreeMap::new() } else { work.monitoring(interrupt)? };
+    let interrupted = interrupted || interrupt.is_asked();
     let mut runs: Vec<Vec<RunRecord>> = vec![Vec::new(); options.rows.len()];
     for ((row, _), record) in std::mem::take(&mut work.done) {
         if let Some(runs) = runs.get_mut(row) {

@@ -2,6 +2,7 @@
 
 mod batches;
 mod classifier;
+mod cpu;
 mod decoder;
 mod early_stopping;
 mod evals;
@@ -22,6 +23,7 @@ mod schedule;
 mod summary;
 mod task;
 
+pub use cpu::cpu_seconds;
 pub use early_stopping::{Patience, Verdict};
 pub use evals::EvalRecord;
 pub use evaluate::{Evaluation, evaluate};

@@ -9,6 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::batches::Batches;
 use super::classifier::Classifier;
+use super::cpu::cpu_seconds;
 use super::decoder::DecoderTask;
 use super::early_stopping::EarlyStopping;
 use super::evals::{EvalLog, EvalRecord};
@@ -129,9 +130,11 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
         eval_seconds: 0.0,
         validation_seconds: 0.0,
         validations: 0,
+        cpu_seconds: None,
         freezes: Vec::new(),
     };
     let ended = run.steps(&batches, interrupt)?;
+    run.cpu_seconds = cpu_seconds().zip(run.cpu_seconds).map(|(now, other)| now - other);
     run.log.fetch()?;
     run.finite_loss()?;
     if ended != "interrupted" {
@@ -184,6 +187,8 @@ struct Run<'a> {
     /// Those between steps alone, and how many they were.
     validation_seconds: f64,
     validations: u64,
+    /// Of the processors in steps; before the end, what they had worked before the first one and in evaluations.
+    cpu_seconds: Option<f64>,
     freezes: Vec<FreezeEvent>,
 }
 
@@ -193,6 +198,7 @@ impl Run<'_> {
         let planned = usize::try_from(self.planned).unwrap_or(usize::MAX);
         let every = self.config.training.eval_every.steps(batches.epoch());
         self.begun = Instant::now();
+        self.cpu_seconds = cpu_seconds();
         for (epoch, step_batches) in batches.iter().take(planned) {
             let report = self.step(epoch, &step_batches)?;
             if report.should_stop {
@@ -216,12 +222,14 @@ impl Run<'_> {
 
     /// An evaluation between steps; whether the run is to end with it.
     fn validate(&mut self) -> Result<bool> {
-        let start = Instant::now();
+        let (start, cpu) = (Instant::now(), cpu_seconds());
         let Some(evaluation) = self.evaluate(Part::Eval)? else { return Ok(false) };
         let step = self.optimizer.steps();
         let verdict = self.stopping.as_mut().map(|stopping| stopping.take(step, &evaluation)).transpose()?;
         // Keeping the best weights is part of what it costs.
         let seconds = start.elapsed().as_secs_f64();
+        let worked = cpu_seconds().zip(cpu).map(|(now, before)| now - before);
+        self.cpu_seconds = self.cpu_seconds.zip(worked).map(|(other, worked)| other + worked);
         self.validation_seconds += seconds;
         self.eval_seconds += seconds - evaluation.seconds;
         self.validations += 1;
@@ -354,6 +362,7 @@ impl Run<'_> {
             ended,
             wall_seconds: start.elapsed().as_secs_f64(),
             train_seconds,
+            train_cpu_seconds: self.cpu_seconds,
             steps: self.optimizer.steps(),
             planned_steps: self.planned,
             examples: self.examples,

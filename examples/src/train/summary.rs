@@ -17,6 +17,8 @@ pub struct Summary {
     pub wall_seconds: f64,
     /// Seconds in training steps, freezing included, evaluations left out.
     pub train_seconds: f64,
+    /// Seconds that processors worked in them, all threads together; null where the system does not tell.
+    pub train_cpu_seconds: Option<f64>,
     /// Optimizer steps that were run.
     pub steps: u64,
     /// Optimizer steps that were planned.

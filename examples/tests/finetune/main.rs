@@ -10,16 +10,19 @@
 mod bad_config;
 mod bad_files;
 mod commands;
+mod compare;
 mod configs;
 mod cooling;
 mod decoder;
 mod disk;
+mod early_stopping;
 mod learning;
 mod lora;
 mod options;
 mod results;
 mod run_folder;
 mod signals;
+mod statistics;
 mod support;
 #[path = "../support/tiny_decoder.rs"]
 mod tiny_decoder;

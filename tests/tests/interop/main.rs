@@ -9,6 +9,7 @@
 )]
 
 mod decoder;
+mod flops;
 mod lora;
 mod minilm;
 mod python;

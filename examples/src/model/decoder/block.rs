@@ -52,10 +52,10 @@ impl Block {
 impl Block {
     /// Adds the products of [`forward`](Self::forward).
     pub(super) fn products(&self, products: &mut Products, x: bool) -> bool {
-        let normed = x || self.attention_norm.is_trained();
-        let x = x || self.attention.products(products, normed);
-        let normed = x || self.feed_forward_norm.is_trained();
-        x || self.feed_forward.products(products, normed)
+        let attended = self.attention.products(products, x || self.attention_norm.is_trained());
+        let x = x || attended;
+        let added = self.feed_forward.products(products, x || self.feed_forward_norm.is_trained());
+        x || added
     }
 
     /// Shows the linear layers under their names in the block.

@@ -2,7 +2,7 @@
 
 mod adapters;
 mod gradients;
-mod models;
+pub(crate) mod models;
 mod outputs;
 mod saved;
 mod template;
