@@ -115,6 +115,9 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     run.log.fetch()?;
     run.finite_loss()?;
     run.progress.finish();
+    if ended != "interrupted" {
+        run.optimizer.put_averages()?;
+    }
 
     match &run.lora {
         Some(lora) => lora.save(run.task.as_ref(), &folder)?,
