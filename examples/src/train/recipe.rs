@@ -141,6 +141,9 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
         run.restore_best()?;
     }
     run.progress.finish();
+    if ended != "interrupted" {
+        run.optimizer.put_averages()?;
+    }
 
     match &run.lora {
         Some(lora) => lora.save(run.task.as_ref(), &folder)?,
