@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -27,7 +27,8 @@ impl ComparisonFolder {
             Ok(text) => {
                 let before: BTreeMap<String, String> = serde_json::from_slice(&text)
                     .with_context(|| format!("{} is damaged", marker.display()))?;
-                if let Some((name, _)) = inputs.iter().find(|(name, sum)| before.get(*name) != Some(sum)) {
+                let changed = |name: &str, sum: &String| before.get(name).is_some_and(|before| before != sum);
+                if let Some((name, _)) = inputs.iter().find(|(name, sum)| changed(name, sum)) {
                     bail!(
                         "{name} is not what the comparison in {} was begun with; choose another --name, or remove that folder",
                         folder.path.display()
@@ -139,10 +140,33 @@ pub(super) fn inputs(base: &Table) -> Result<BTreeMap<String, String>> {
     for name in ["config.json", "tokenizer.json"] {
         files.push((format!("{name} of model.path"), model.join(name)));
     }
+    // Of several files of weights the list of them has to do.
+    for name in ["model.safetensors", "model.safetensors.index.json"] {
+        if model.join(name).exists() {
+            files.push((format!("{name} of model.path"), model.join(name)));
+        }
+    }
     let mut sums = BTreeMap::new();
     for (name, path) in files {
-        let bytes = fs::read(&path).with_context(|| format!("{name}: cannot read {}", path.display()))?;
-        sums.insert(name, format!("{:08x}", crc32fast::hash(&bytes)));
+        let sum = fingerprint(&path).with_context(|| format!("{name}: cannot read {}", path.display()))?;
+        sums.insert(name, sum);
     }
     Ok(sums)
+}
+
+/// The checksum of a file, or where it is large that of its length and its ends.
+fn fingerprint(path: &Path) -> std::io::Result<String> {
+    const END: u64 = 8 << 20;
+    let mut file = fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut hasher = crc32fast::Hasher::new();
+    let mut bytes = Vec::new();
+    if length > 2 * END {
+        hasher.update(&length.to_le_bytes());
+        (&mut file).take(END).read_to_end(&mut bytes)?;
+        file.seek(SeekFrom::Start(length - END))?;
+    }
+    file.read_to_end(&mut bytes)?;
+    hasher.update(&bytes);
+    Ok(format!("{:08x}", hasher.finalize()))
 }

@@ -9,8 +9,10 @@ use crate::config::Metric;
 /// A column: its heading, and what a row has in it.
 struct Column {
     heading: String,
-    cell: Box<dyn Fn(&RowResult) -> Option<String>>,
+    cell: Box<Cell>,
 }
+
+type Cell = dyn Fn(&RowResult) -> Option<String>;
 
 /// The tables of a comparison, to be pasted into a README: the rows, and their differences to the baseline.
 pub fn markdown(comparison: &Comparison) -> String {

@@ -18,20 +18,20 @@ pub enum Interval {
     Never,
     /// Every so many optimizer steps.
     Steps(u64),
-    /// Every share of an epoch, above 0 and below 1.
+    /// Every share of an epoch, above 0 and up to 1: 1.0 in TOML is once an epoch, 1 is every step.
     EpochShare(f64),
 }
 
 impl Interval {
     pub(super) const EXPECTED: &'static str =
-        "a whole number of steps, 0 for never, or a share of an epoch between 0 and 1";
+        "a whole number of steps, 0 for never, or a share of an epoch up to 1.0";
 
     pub(super) fn read(value: &Value) -> Option<Self> {
         match value {
             Value::Integer(0) => Some(Self::Never),
             Value::Integer(steps) => u64::try_from(*steps).ok().map(Self::Steps),
             Value::Float(share) if *share == 0.0 => Some(Self::Never),
-            Value::Float(share) if *share > 0.0 && *share < 1.0 => Some(Self::EpochShare(*share)),
+            Value::Float(share) if *share > 0.0 && *share <= 1.0 => Some(Self::EpochShare(*share)),
             _ => None,
         }
     }

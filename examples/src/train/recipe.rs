@@ -130,18 +130,18 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
         eval_seconds: 0.0,
         validation_seconds: 0.0,
         validations: 0,
-        cpu_seconds: None,
+        cpu_seconds: Some(0.0),
         freezes: Vec::new(),
     };
     let ended = run.steps(&batches, interrupt)?;
-    run.cpu_seconds = cpu_seconds().zip(run.cpu_seconds).map(|(now, other)| now - other);
     run.log.fetch()?;
     run.finite_loss()?;
     if ended != "interrupted" {
         run.restore_best()?;
     }
     run.progress.finish();
-    if ended != "interrupted" {
+    // The weights of the best evaluation are kept as they were evaluated.
+    if ended != "interrupted" && !run.config.early_stopping.is_some_and(|stopping| stopping.restore_best) {
         run.optimizer.put_averages()?;
     }
 
@@ -190,7 +190,7 @@ struct Run<'a> {
     /// Those between steps alone, and how many they were.
     validation_seconds: f64,
     validations: u64,
-    /// Of the processors in steps; before the end, what they had worked before the first one and in evaluations.
+    /// Time of processors in steps.
     cpu_seconds: Option<f64>,
     freezes: Vec<FreezeEvent>,
 }
@@ -201,7 +201,6 @@ impl Run<'_> {
         let planned = usize::try_from(self.planned).unwrap_or(usize::MAX);
         let every = self.config.training.eval_every.steps(batches.epoch());
         self.begun = Instant::now();
-        self.cpu_seconds = cpu_seconds();
         for (epoch, step_batches) in batches.iter().take(planned) {
             let report = self.step(epoch, &step_batches)?;
             if report.should_stop {
@@ -225,14 +224,12 @@ impl Run<'_> {
 
     /// An evaluation between steps; whether the run is to end with it.
     fn validate(&mut self) -> Result<bool> {
-        let (start, cpu) = (Instant::now(), cpu_seconds());
+        let start = Instant::now();
         let Some(evaluation) = self.evaluate(Part::Eval)? else { return Ok(false) };
         let step = self.optimizer.steps();
         let verdict = self.stopping.as_mut().map(|stopping| stopping.take(step, &evaluation)).transpose()?;
         // Keeping the best weights is part of what it costs.
         let seconds = start.elapsed().as_secs_f64();
-        let worked = cpu_seconds().zip(cpu).map(|(now, before)| now - before);
-        self.cpu_seconds = self.cpu_seconds.zip(worked).map(|(other, worked)| other + worked);
         self.validation_seconds += seconds;
         self.eval_seconds += seconds - evaluation.seconds;
         self.validations += 1;
@@ -241,10 +238,11 @@ impl Run<'_> {
         Ok(verdict.is_some_and(|verdict| verdict.stop))
     }
 
-    /// With early stopping, lets the last weights be the best ones, too.
+    /// With early stopping, lets the last weights be the best ones, too, with the averages of what still cools.
     fn validate_last(&mut self) -> Result<()> {
         let step = self.optimizer.steps();
         if self.stopping.as_ref().is_some_and(|stopping| !stopping.has_seen(step)) {
+            self.optimizer.put_averages()?;
             self.validate()?;
         }
         Ok(())
@@ -279,7 +277,7 @@ impl Run<'_> {
 
     /// One optimizer step over one or several batches.
     fn step(&mut self, epoch: u64, batches: &[Vec<usize>]) -> Result<StepReport> {
-        let start = Instant::now();
+        let (start, cpu) = (Instant::now(), cpu_seconds());
         let step = self.optimizer.steps() + 1;
         let learning_rate = self.rate.at(step);
         self.optimizer.set_lr(learning_rate)?;
@@ -306,6 +304,8 @@ impl Run<'_> {
             self.flops.change(self.task.products());
         }
         self.seconds += start.elapsed();
+        let worked = cpu_seconds().zip(cpu).map(|(now, before)| now - before);
+        self.cpu_seconds = self.cpu_seconds.zip(worked).map(|(before, worked)| before + worked);
         self.examples += examples;
         self.tokens += tokens;
         self.freezes.extend(report.events.iter().filter(|event| event.is_freeze()).cloned());

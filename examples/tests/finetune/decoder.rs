@@ -38,7 +38,7 @@ warmup = 0.0
 ";
 
 /// A folder with `model/`, `train.jsonl` and `run.toml`; the program runs in it.
-struct Work {
+pub(crate) struct Work {
     tiny: TinyDecoder,
 }
 
@@ -66,19 +66,19 @@ impl Work {
         work
     }
 
-    fn llama() -> Self {
+    pub(crate) fn llama() -> Self {
         Self::new(TinyDecoder::new(json!({})))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.tiny.file(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         let mut command = std::process::Command::new(PROGRAM);
         command.args(arguments).current_dir(self.tiny.path()).env("OMP_NUM_THREADS", "1");
         Ran::of(command.env("CUDA_VISIBLE_DEVICES", "").stdin(std::process::Stdio::null()))

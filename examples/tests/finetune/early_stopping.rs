@@ -76,6 +76,7 @@ fn intervals_are_steps_or_shares_of_an_epoch() {
         (Interval::Steps(3), 10, Some(3)),
         (Interval::EpochShare(0.1), 217, Some(22)),
         (Interval::EpochShare(0.5), 7, Some(4)),
+        (Interval::EpochShare(1.0), 7, Some(7)),
         (Interval::EpochShare(0.001), 7, Some(1)),
     ];
     for (interval, epoch, steps) in cases {
@@ -138,6 +139,8 @@ fn what_froze_after_the_best_evaluation_is_put_back_too() {
     let best = stopped["restored_step"].as_u64().unwrap();
     assert_eq!(stopped["ended"], "early-stopped");
     assert!(stopped["first_freeze"] == 5 && best < 5 && stopped["components_frozen"] == 8, "{stopped}");
+    let flops = ["flops", "flops_without_freezing"].map(|key| stopped[key].as_f64().unwrap());
+    assert!(flops[0] < flops[1], "steps after the freeze take less: {flops:?}");
     let best = best.to_string();
     run("short", &["--max-steps", &best, "--set", "freezing.grace=1"]);
     let model = |run: &str| folder.bytes(&format!("runs/{run}/model/model.safetensors"));
@@ -161,6 +164,30 @@ fn adapters_that_were_merged_after_the_best_evaluation_are_put_back_too() {
         let best = lines.iter().find(|line| line["step"] == summary["restored_step"]).unwrap();
         assert_ne!(lines[2]["loss"], best["loss"], "{name}");
         assert_eq!(lines[3]["loss"], best["loss"], "{name}");
+    }
+}
+
+#[test]
+fn averages_are_judged_like_any_weights_and_do_not_come_over_the_best_ones() {
+    let folder = folder();
+    // All cools from step 4 on, by averaging, for as long as went before: it freezes at step 8, or does not come to it.
+    let freezing = [
+        "--set",
+        r#"freezing={ cooling = "average", policy = { name = "signal-fraction", floor = 1, window = 3, hits = 1 } }"#,
+    ];
+    for (name, patience, steps) in [("stopped", "1", None), ("frozen", "9", Some(8)), ("cut", "9", Some(6))] {
+        let patience = format!("early_stopping.patience={patience}");
+        let max_steps = if name == "cut" { "6" } else { "12" };
+        let own = ["--set", &patience, "--name", name, "--max-steps", max_steps];
+        folder.trained(&[&STEADY[..], &freezing, &own].concat());
+        let summary = folder.json(&format!("runs/{name}/summary.json"));
+        if let Some(steps) = steps {
+            assert_eq!(summary["steps"], steps, "{name}: {summary}");
+        }
+        let lines = evals(&folder, name);
+        let best = lines.iter().find(|line| line["step"] == summary["best_step"]).unwrap();
+        let last = lines.last().unwrap();
+        assert_eq!((&last["final"], &last["loss"]), (&json!(true), &best["loss"]), "{name}");
     }
 }
 

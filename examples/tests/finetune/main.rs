@@ -14,6 +14,7 @@ mod compare;
 mod configs;
 mod cooling;
 mod decoder;
+mod decoder_compare;
 mod disk;
 mod early_stopping;
 mod learning;
@@ -24,5 +25,6 @@ mod run_folder;
 mod signals;
 mod statistics;
 mod support;
+mod tables;
 #[path = "../support/tiny_decoder.rs"]
 mod tiny_decoder;
