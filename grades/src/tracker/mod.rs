@@ -113,6 +113,7 @@ impl FreezeTracker {
                 track.policy.score(&observe(component, sample))
             },
         ));
+        let mut longest = 0;
         for (index, track) in self.tracks.iter_mut().enumerate() {
             let (component, sample) =
                 (&components[index], snapshot.samples().get(index).and_then(Option::as_ref));
@@ -131,11 +132,12 @@ impl FreezeTracker {
                     };
                     let steps = self.schedule.cooling_steps(step, track.since);
                     if steps == 0 {
-                        track.phase = Phase::Frozen { at: step };
+                        (track.phase, track.decided) = (Phase::Frozen { at: step }, step);
                         self.frozen += 1;
                         check.events.push(event(EventKind::Freeze, cause));
                     } else {
-                        track.phase = Phase::Cooling { from: step, steps, cause };
+                        (track.phase, track.decided) = (Phase::Cooling { from: step, steps, cause }, step);
+                        longest = longest.max(steps);
                         self.cooling += 1;
                         check.events.push(event(EventKind::Cool, cause));
                     }
@@ -155,7 +157,21 @@ impl FreezeTracker {
                 (Phase::Active | Phase::Cooling { .. } | Phase::Frozen { .. }, _) => {}
             }
         }
+        self.lengthen(longest);
         check
+    }
+
+    /// Where components cool by averaging, lets those that cool do so for as long as one that was decided just now: as
+    /// long as others are on their way, the optimum of each moves.
+    fn lengthen(&mut self, longest: u64) {
+        if longest == 0 || !self.averages() {
+            return;
+        }
+        for track in &mut self.tracks {
+            if let Phase::Cooling { from, steps, .. } = &mut track.phase {
+                *steps = longest.min(self.schedule.total_steps.saturating_sub(*from)).max(*steps);
+            }
+        }
     }
 
     /// Freezes the components that have cooled down with the update of this optimizer step.
@@ -214,21 +230,23 @@ impl FreezeTracker {
         }
     }
 
-    /// The share of the components of one transformer block, or of all, that cool or are frozen: the weight with which
-    /// parameters that belong to no component are averaged.
-    pub fn share_past_decision(&self, layer: Option<u32>) -> f64 {
+    /// The steps since the freeze of the component at this position was decided, 0 while it is active: the weight that its
+    /// values after this step have in a mean.
+    pub fn steps_since_decision(&self, component: usize, step: u64) -> u64 {
+        self.tracks.get(component).map_or(0, |track| track.steps_since_decision(step))
+    }
+
+    /// The mean of that over the components of one transformer block, or over all of them: the weight for parameters that
+    /// belong to no component.
+    pub fn mean_steps_since_decision(&self, layer: Option<u32>, step: u64) -> f64 {
         let inside = |component: &Component| layer.is_none() || component.layer == layer;
-        let (mut count, mut past) = (0u32, 0u32);
-        for (_, track) in
-            self.components().iter().zip(&self.tracks).filter(|(component, _)| inside(component))
-        {
-            count += 1;
-            past += u32::from(!track.is_active());
-        }
+        let inside = self.components().iter().zip(&self.tracks).filter(|(component, _)| inside(component));
+        let (count, sum) = inside
+            .fold((0u32, 0), |(count, sum), (_, track)| (count + 1, sum + track.steps_since_decision(step)));
         match (count, layer) {
             // A block without a component of its own follows all.
-            (0, Some(_)) => self.share_past_decision(None),
-            (count, _) => f64::from(past) / f64::from(count.max(1)),
+            (0, Some(_)) => self.mean_steps_since_decision(None, step),
+            (count, _) => sum as f64 / f64::from(count.max(1)),
         }
     }
 
