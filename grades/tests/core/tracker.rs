@@ -188,7 +188,7 @@ fn a_freeze_says_what_decided() {
         parameters: 6,
         index: 1,
     };
-    assert_eq!(check, Check { events: vec![expected], non_finite: vec![] });
+    assert_eq!(check, Check { events: vec![expected], non_finite: vec![], ..Check::default() });
     assert_eq!((tracker.frozen(), tracker.frozen_at(0), tracker.frozen_at(1)), (1, None, Some(2)));
 }
 
@@ -207,7 +207,7 @@ fn samples_that_are_not_finite_are_skipped_and_reported() {
     let mut tracker = tracker(4, &FreezingConfig::with_policy(recorder.clone()), 20);
     for step in 1..=6 {
         let check = tracker.check(&snapshot(step, &[NAN, INF, -INF, 5.0]));
-        assert_eq!(check, Check { events: vec![], non_finite: vec![0, 1, 2] });
+        assert_eq!(check, Check { events: vec![], non_finite: vec![0, 1, 2], ..Check::default() });
         assert_eq!(recorder.take().len(), 1, "only the finite one is asked about");
     }
     // Six of them were no first sample.
@@ -227,7 +227,7 @@ fn one_statistic_that_is_not_finite_is_enough_to_skip() {
     let mut tracker = tracker(1, &FreezingConfig::with_policy(Below::new(1.0)), 10);
     for step in 1..=3 {
         let check = tracker.check(&GradientSnapshot::new(step, vec![Some(sample)]));
-        assert_eq!(check, Check { events: vec![], non_finite: vec![0] });
+        assert_eq!(check, Check { events: vec![], non_finite: vec![0], ..Check::default() });
     }
 }
 
