@@ -5,4 +5,5 @@ pub mod config;
 pub mod data;
 pub mod fsx;
 pub mod model;
+pub mod report;
 pub mod train;

@@ -3,9 +3,11 @@
 mod convert;
 mod doctor;
 mod generate;
+mod inspect;
 mod logits;
 mod merge;
 mod policies;
+mod report;
 mod train;
 
 use std::io::{IsTerminal, Write};
@@ -31,6 +33,10 @@ struct Arguments {
 enum Command {
     /// Fine-tune a model as a TOML file says, every key of which an option can override
     Train(Box<train::Arguments>),
+    /// Show when each component of a run froze, why, and what that saved; works while it still goes on
+    Inspect(inspect::Arguments),
+    /// Write a page, or pictures, of a run, of several, or of a comparison
+    Report(report::Arguments),
     /// List the freeze policies that are linked, with their keys
     Policies,
     /// Write the logits that a model directory, with or without an adapter, gives for token ids
@@ -57,6 +63,8 @@ pub fn main() -> ExitCode {
         .init();
     let done: Result<ExitCode> = match arguments.command {
         Command::Train(arguments) => train::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Policies => policies::run(),
         Command::Logits(arguments) => logits::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

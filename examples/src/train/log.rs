@@ -29,6 +29,10 @@ pub struct StepRecord {
     pub cooling: usize,
     /// Components frozen after it.
     pub frozen: usize,
+    /// The resident size of the process after it, in bytes; null where the system does not tell.
+    pub memory_bytes: Option<u64>,
+    /// Bytes of parameters, gradients and optimizer state after it.
+    pub training_bytes: u64,
 }
 
 /// Collects steps whose losses are still on the device, and writes them in lots.

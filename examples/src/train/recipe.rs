@@ -4,7 +4,7 @@ use std::io::BufWriter;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use grades::{FreezeEvent, FreezeLog, FreezingConfig, FreezingOptimizer, StepReport};
+use grades::{FreezeEvent, FreezeLog, FreezingConfig, FreezingOptimizer, StatisticsLog, StepReport};
 use tch::{Device, Kind, Tensor};
 
 use super::batches::Batches;
@@ -16,7 +16,7 @@ use super::folder::RunFolder;
 use super::interrupt::Interrupt;
 use super::log::{StepLog, StepRecord};
 use super::lora::LoraTraining;
-use super::memory::peak_memory;
+use super::memory::{peak_memory, resident_memory};
 use super::never::Never;
 use super::optimizer::build_optimizer;
 use super::progress::{Progress, Standing};
@@ -25,6 +25,7 @@ use super::summary::Summary;
 use super::task::{Micro, Optimizer, Part, Task};
 use crate::config::RunConfig;
 use crate::model::Family;
+use crate::report::write_run_report;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -78,6 +79,10 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     folder.write("config.toml", &toml::to_string_pretty(config).context("writing the configuration")?)?;
     let freezes = folder.file("freezes.jsonl").display().to_string();
     let optimizer = optimizer.with_observer(FreezeLog::new(freezes, folder.create_file("freezes.jsonl")?));
+    let statistics = folder.file("statistics.jsonl").display().to_string();
+    let writer = BufWriter::new(folder.create_file("statistics.jsonl")?);
+    let statistics = StatisticsLog::start(statistics, writer, optimizer.components())?;
+    let optimizer = optimizer.with_observer(statistics);
     let steps = BufWriter::new(folder.create_file("steps.jsonl")?);
     let components = optimizer.components().len();
     let progress = Progress::new(planned, components);
@@ -131,7 +136,13 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     summary.take_test(tested);
     summary.wall_seconds = start.elapsed().as_secs_f64();
     folder.write("summary.json", &(serde_json::to_string_pretty(&summary)? + "\n"))?;
-    Ok(Outcome { summary, warnings: run.warnings() })
+    let mut warnings = run.warnings();
+    if config.output.report
+        && let Err(error) = write_run_report(folder.path())
+    {
+        warnings.push(format!("there is no report.html: {error:#}"));
+    }
+    Ok(Outcome { summary, warnings })
 }
 
 /// A run under way.
@@ -221,6 +232,8 @@ impl Run<'_> {
             seconds,
             cooling: report.cooling,
             frozen: report.frozen,
+            memory_bytes: resident_memory(),
+            training_bytes: self.optimizer.memory().total(),
         };
         self.log.push(record, loss)?;
         let loss = self.finite_loss()?;
