@@ -6,4 +6,5 @@ pub mod data;
 pub mod fsx;
 pub mod model;
 pub mod report;
+pub mod tensorboard;
 pub mod train;

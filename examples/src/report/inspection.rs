@@ -148,7 +148,7 @@ fn saved(savings: &Savings, view: &View<'_>) -> Vec<String> {
 /// Breaks a text between words.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
+    for word in text.split(' ') {
         let line = lines.last_mut();
         match line {
             Some(line) if line.is_empty() => line.push_str(word),

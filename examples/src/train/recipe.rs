@@ -26,6 +26,7 @@ use super::task::{Micro, Optimizer, Part, Task};
 use crate::config::RunConfig;
 use crate::model::Family;
 use crate::report::write_run_report;
+use crate::tensorboard::{EventFile, TensorBoard};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -83,6 +84,17 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     let writer = BufWriter::new(folder.create_file("statistics.jsonl")?);
     let statistics = StatisticsLog::start(statistics, writer, optimizer.components())?;
     let optimizer = optimizer.with_observer(statistics);
+    let tensorboard = match config.output.tensorboard {
+        true => Some(TensorBoard::new(
+            EventFile::create(&folder.file("tensorboard"), 1).context("cannot write for TensorBoard")?,
+            optimizer.components(),
+        )),
+        false => None,
+    };
+    let optimizer = match &tensorboard {
+        Some(tensorboard) => optimizer.with_observer(tensorboard.clone()),
+        None => optimizer,
+    };
     let steps = BufWriter::new(folder.create_file("steps.jsonl")?);
     let components = optimizer.components().len();
     let progress = Progress::new(planned, components);
@@ -107,7 +119,9 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
         lora,
         optimizer,
         rate,
-        log: StepLog::new(steps, if device == Device::Cpu { 1 } else { 10 }),
+        log: StepLog::new(steps, if device == Device::Cpu { 1 } else { 10 })
+            .with_tensorboard(tensorboard.clone()),
+        tensorboard,
         progress,
         planned,
         seconds: Duration::ZERO,
@@ -154,6 +168,7 @@ struct Run<'a> {
     optimizer: Optimizer,
     rate: LearningRate,
     log: StepLog<BufWriter<std::fs::File>>,
+    tensorboard: Option<TensorBoard>,
     progress: Progress,
     planned: u64,
     /// Time in steps.
@@ -266,6 +281,9 @@ impl Run<'_> {
     fn evaluate(&mut self, part: Part) -> Result<Option<Evaluation>> {
         let evaluation = self.task.evaluate(part, self.config.training.eval_batch_size)?;
         self.eval_seconds += evaluation.map_or(0.0, |evaluation| evaluation.seconds);
+        if let (Part::Eval, Some(tensorboard), Some(evaluation)) = (part, &self.tensorboard, &evaluation) {
+            tensorboard.evaluation(self.optimizer.steps(), evaluation.loss, evaluation.accuracy);
+        }
         Ok(evaluation)
     }
 
@@ -313,6 +331,13 @@ impl Run<'_> {
     fn warnings(&mut self) -> Vec<String> {
         let observers = self.optimizer.take_observer_errors();
         let steps = self.log.finish().err();
-        observers.iter().map(ToString::to_string).chain(steps.map(|error| format!("{error:#}"))).collect()
+        let events = self.tensorboard.as_ref().and_then(TensorBoard::take_error);
+        let events = events.map(|error| format!("the files for TensorBoard are incomplete: {error}"));
+        observers
+            .iter()
+            .map(ToString::to_string)
+            .chain(steps.map(|error| format!("{error:#}")))
+            .chain(events)
+            .collect()
     }
 }

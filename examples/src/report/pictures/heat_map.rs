@@ -8,7 +8,7 @@ use crate::report::view::{Fate, View};
 pub(crate) fn heat_map(view: &View<'_>) -> Figure {
     let caption = match view.freeze_range() {
         Some((first, last)) => format!(
-            "The step at which each component froze, from {first} (deep) to {last} (pale); hatched: never. {} of {} froze.",
+            "The step at which each component froze, from {first} (strong) to {last} (faint); hatched: never. {} of {} froze.",
             view.frozen(),
             view.run.components_total()
         ),

@@ -54,7 +54,7 @@ fn picture(view: &View<'_>, losses: &[Bucket], rates: &[Bucket], several: bool, 
     let across = Axis::new(Scale::exact(0.0, last), Unit::Count, "step");
     let at = Rectangle::usual(size, 28.0, size.of(250.0, 210.0));
     let rug = if view.run.events.is_empty() { 0.0 } else { 34.0 };
-    let below = Rectangle::usual(size, at.bottom() + rug + 34.0, 90.0);
+    let below = Rectangle::usual(size, at.bottom() + rug + 40.0, 90.0);
     let what = format!(
         "{} steps; the last loss is {}.",
         view.run.steps.len(),

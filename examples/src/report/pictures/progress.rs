@@ -35,7 +35,7 @@ pub(crate) fn progress(view: &View<'_>) -> Figure {
         training: of(&|line| line.training_bytes),
     };
     let savings = view.savings();
-    let mut caption = "Deep: frozen; pale: cooling. ".to_owned();
+    let mut caption = "Strong: frozen; faint: cooling. ".to_owned();
     if let Some(cheaper) = savings.cheaper {
         let verb = if cheaper >= 0.0 { "less" } else { "more" };
         caption += &format!(

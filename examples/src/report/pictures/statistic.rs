@@ -31,6 +31,11 @@ pub(crate) fn statistic(view: &View<'_>, panel: &StatisticPanel, index: usize) -
         }
         None => caption += " The policy names no threshold.",
     }
+    let (low, _) = scale(panel, common).domain();
+    let below = |value: &f64| value.is_finite() && *value < low;
+    if panel.series.iter().any(|series| series.values.iter().any(below)) {
+        caption += &format!(" What is below {} lies on the lower edge.", plain(low));
+    }
     if places.len() < panel.steps.len() {
         caption += &format!(" {} of {} checks are drawn.", places.len(), panel.steps.len());
     }

@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers as people read them; no line breaks between a number and its unit.
 
 /// Three significant digits, without trailing zeros; a power of ten where it is shorter.
 pub(crate) fn plain(value: f64) -> String {
@@ -45,7 +45,11 @@ pub(crate) fn count(value: f64) -> String {
 
 /// A share as per cent.
 pub(crate) fn percent(share: f64) -> String {
-    if share.is_nan() { "–".to_owned() } else { format!("{} %", trimmed(&format!("{:.1}", share * 100.0))) }
+    if share.is_nan() {
+        "–".to_owned()
+    } else {
+        format!("{}\u{a0}%", trimmed(&format!("{:.1}", share * 100.0)))
+    }
 }
 
 /// Bytes in the largest unit that leaves a number of 1 or more.
@@ -61,7 +65,7 @@ pub(crate) fn bytes(value: f64) -> String {
         unit += 1;
     }
     let digits = if value >= 100.0 || unit == 0 { format!("{value:.0}") } else { plain(value) };
-    format!("{digits} {}", UNITS[unit])
+    format!("{digits}\u{a0}{}", UNITS[unit])
 }
 
 /// A short time: three digits and a unit.
@@ -69,13 +73,13 @@ pub(crate) fn seconds(value: f64) -> String {
     if !value.is_finite() {
         "–".to_owned()
     } else if value == 0.0 {
-        "0 s".to_owned()
+        "0\u{a0}s".to_owned()
     } else if value.abs() < 1e-3 {
-        format!("{} µs", plain(value * 1e6))
+        format!("{}\u{a0}µs", plain(value * 1e6))
     } else if value.abs() < 1.0 {
-        format!("{} ms", plain(value * 1e3))
+        format!("{}\u{a0}ms", plain(value * 1e3))
     } else {
-        format!("{} s", plain(value))
+        format!("{}\u{a0}s", plain(value))
     }
 }
 
@@ -89,8 +93,8 @@ pub(crate) fn long_seconds(value: f64) -> String {
     }
     let whole = value.round() as u64;
     match (whole / 3600, whole / 60 % 60, whole % 60) {
-        (0, minutes, seconds) => format!("{minutes} min {seconds:02} s"),
-        (hours, minutes, _) => format!("{hours} h {minutes:02} min"),
+        (0, minutes, seconds) => format!("{minutes}\u{a0}min\u{a0}{seconds:02}\u{a0}s"),
+        (hours, minutes, _) => format!("{hours}\u{a0}h\u{a0}{minutes:02}\u{a0}min"),
     }
 }
 
@@ -118,21 +122,25 @@ mod tests {
         }
     }
 
+    fn spaced(text: String) -> String {
+        text.replace('\u{a0}', " ")
+    }
+
     #[test]
     fn units_are_chosen() {
         assert_eq!(
             ["0", "999", "1,000", "1,234,567", "-12,000"],
             [0.0, 999.0, 1e3, 1_234_567.0, -12e3].map(count).each_ref().map(String::as_str)
         );
-        assert_eq!(percent(0.1234), "12.3 %");
-        assert_eq!(percent(1.0), "100 %");
-        assert_eq!(bytes(512.0), "512 B");
-        assert_eq!(bytes(1536.0 * 1024.0), "1.5 MiB");
-        assert_eq!(seconds(0.0125), "12.5 ms");
-        assert_eq!(seconds(2e-6), "2 µs");
-        assert_eq!(long_seconds(62.0), "62 s");
-        assert_eq!(long_seconds(125.0), "2 min 05 s");
-        assert_eq!(long_seconds(3725.0), "1 h 02 min");
-        assert_eq!(long_seconds(f64::NAN), "–");
+        assert_eq!(spaced(percent(0.1234)), "12.3 %");
+        assert_eq!(spaced(percent(1.0)), "100 %");
+        assert_eq!(spaced(bytes(512.0)), "512 B");
+        assert_eq!(spaced(bytes(1536.0 * 1024.0)), "1.5 MiB");
+        assert_eq!(spaced(seconds(0.0125)), "12.5 ms");
+        assert_eq!(spaced(seconds(2e-6)), "2 µs");
+        assert_eq!(spaced(long_seconds(62.0)), "62 s");
+        assert_eq!(spaced(long_seconds(125.0)), "2 min 05 s");
+        assert_eq!(spaced(long_seconds(3725.0)), "1 h 02 min");
+        assert_eq!(spaced(long_seconds(f64::NAN)), "–");
     }
 }

@@ -77,7 +77,7 @@ pub(crate) struct Rectangle {
 impl Rectangle {
     /// The usual place for a plot of this height, from this place downwards.
     pub(crate) fn usual(size: Size, top: f64, height: f64) -> Self {
-        let left = size.of(62.0, 46.0);
+        let left = size.of(66.0, 56.0);
         Self { left, top, width: size.width() - left - size.of(18.0, 10.0), height }
     }
 
