@@ -20,7 +20,7 @@ pub(crate) fn run_page(run: &RunData, figures: &[Figure]) -> Result<String> {
     let file = |path: Option<String>| path.map(|path| path.rsplit('/').next().unwrap_or_default().to_owned());
     let model = file(text("model", "path")).unwrap_or_else(|| "a model".to_owned());
     let data = file(text("data", "train")).unwrap_or_else(|| "its data".to_owned());
-    let way = if config.contains_key("lora") { "LoRA adapters on " } else { "" };
+    let way = if config.contains_key("lora") { "LoRA adapters of " } else { "" };
     let page = Page {
         title: format!("{} – finetune", run.name),
         over: "Training run",
@@ -51,6 +51,9 @@ pub(crate) fn outcome(view: &View<'_>) -> String {
     let total = run.components_total();
     let frozen = view.frozen();
     let whole = match run.text("ended") {
+        Some("all-frozen") if steps == planned => {
+            format!("all {total} components froze, the last ones as the {planned} planned steps ended")
+        }
         Some("all-frozen") => {
             format!("all {total} components froze, so it ended after {steps} of {planned} steps")
         }

@@ -48,7 +48,7 @@ fn picture(view: &View<'_>, size: Size) -> Picture {
     let slanted =
         !across && columns.iter().any(|column| super::legend::width_of(&column.label) > width + 4.0);
     let top = if slanted {
-        30.0 + 0.62
+        28.0 + 0.88
             * columns
                 .iter()
                 .map(|column| super::legend::width_of(&shortened(&column.label)))
@@ -78,9 +78,9 @@ fn picture(view: &View<'_>, size: Size) -> Picture {
         let x = left + width * (index as f64 + 0.5);
         let y = top - 7.0;
         if slanted {
-            let [x, y] = [x, y].map(coordinate);
+            let [x, y] = [x + 4.0, y].map(coordinate);
             picture.raw(format_args!(
-                r#"<text class="sm"{} transform="translate({x} {y}) rotate(-40)">{}</text>"#,
+                r#"<text class="sm"{} transform="translate({x} {y}) rotate(-90)">{}</text>"#,
                 column.attribute,
                 escape(&shortened(&column.label))
             ));

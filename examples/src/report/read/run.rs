@@ -134,7 +134,7 @@ impl RunData {
                     .with_context(|| format!("{}: expected a JSON object", file("summary.json").display()))?,
             ),
         };
-        let events: Vec<EventLine> = jsonl::read(&file("freezes.jsonl"))?;
+        let events = once(jsonl::read(&file("freezes.jsonl"))?, |event: &EventLine| event.step);
         let (mut components, panels) = statistics::read(&file("statistics.jsonl"))?;
         for event in &events {
             if !components.iter().any(|component| component.name == event.component) {
@@ -151,7 +151,7 @@ impl RunData {
             name,
             config: text("config.toml")?.unwrap_or_default(),
             components,
-            steps: jsonl::read(&file("steps.jsonl"))?,
+            steps: once(jsonl::read(&file("steps.jsonl"))?, |line: &StepLine| line.step),
             events,
             panels,
             evaluations: jsonl::read(&file("evals.jsonl"))?,
@@ -189,6 +189,18 @@ impl RunData {
         let told = self.number("components_total").map_or(0, |total| total as usize);
         told.max(self.components.len())
     }
+}
+
+/// The lines, without those that a resumed run wrote again later: where steps go back, what was before them counts.
+fn once<T>(lines: Vec<T>, step: impl Fn(&T) -> u64) -> Vec<T> {
+    let mut kept: Vec<T> = Vec::with_capacity(lines.len());
+    for line in lines {
+        if kept.last().is_some_and(|last| step(last) > step(&line)) {
+            kept.retain(|before| step(before) < step(&line));
+        }
+        kept.push(line);
+    }
+    kept
 }
 
 /// Refuses what is no run, and says what is there instead.

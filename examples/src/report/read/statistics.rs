@@ -41,6 +41,16 @@ impl StatisticPanel {
         let first = *all.next()?.0;
         (first.is_finite() && all.all(|(threshold, _)| *threshold == first)).then_some(first)
     }
+
+    /// Drops the checks from a step on.
+    fn forget_from(&mut self, step: u64) {
+        let at = self.steps.partition_point(|known| *known < step);
+        self.steps.truncate(at);
+        for series in &mut self.series {
+            series.values.truncate(at);
+            series.thresholds.truncate(at);
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -61,6 +71,7 @@ enum Threshold {
 pub(super) fn read(path: &Path) -> Result<(Vec<ComponentInfo>, Vec<StatisticPanel>)> {
     let mut components: Vec<ComponentInfo> = Vec::new();
     let mut panels: Vec<StatisticPanel> = Vec::new();
+    let mut last = 0;
     for (index, line) in jsonl::read::<Line>(path)?.into_iter().enumerate() {
         let (step, policy, statistic, threshold, values) = match line {
             Line::Head { components: named } if components.is_empty() => {
@@ -82,6 +93,11 @@ pub(super) fn read(path: &Path) -> Result<(Vec<ComponentInfo>, Vec<StatisticPane
                 components.len()
             );
         }
+        // What a resumed run measures again takes the place of what was measured before.
+        if step < last {
+            panels.iter_mut().for_each(|panel| panel.forget_from(step));
+        }
+        last = step;
         let place = panels.iter().position(|panel| panel.statistic == statistic).unwrap_or_else(|| {
             let (policies, steps, series) = (Vec::new(), Vec::new(), Vec::new());
             panels.push(StatisticPanel { statistic, policies, steps, series });
@@ -92,10 +108,8 @@ pub(super) fn read(path: &Path) -> Result<(Vec<ComponentInfo>, Vec<StatisticPane
             panel.policies.push(policy);
             panel.policies.sort();
         }
-        // What a resumed run measured again takes the place of what it had measured before.
         let at = panel.steps.partition_point(|known| *known < step);
         if panel.steps.get(at) != Some(&step) {
-            panel.steps.truncate(at);
             panel.steps.push(step);
         }
         for (component, value) in values.iter().enumerate() {
