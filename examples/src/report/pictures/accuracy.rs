@@ -46,7 +46,7 @@ pub(crate) fn accuracy_over_time(comparison: &Comparison) -> Option<Figure> {
         "Small dots are runs with one seed each, numbered discs their means, bars one standard deviation to each side. \
          Further left is faster, {better} is better.{counted}"
     );
-    let title = format!("{} against wall time", sentence(score.name));
+    let title = format!("{} against time", sentence(score.name));
     Some(Figure::draw("accuracy", title, caption, Vec::new(), |size| picture(comparison, score, size)))
 }
 
@@ -68,7 +68,7 @@ fn picture(comparison: &Comparison, score: Score, size: Size) -> Picture {
         .collect();
     let height = at.bottom() + 54.0 + rows;
     let mut picture =
-        Picture::new("accuracy", size, height, "What each way reached, against wall time", what.join("; "));
+        Picture::new("accuracy", size, height, "What each way reached, against time", what.join("; "));
     let runs = || comparison.rows.iter().flat_map(|row| &row.runs);
     let across = Axis::new(
         Scale::linear(runs().filter_map(|run| run.measured.time()), true),
@@ -88,7 +88,7 @@ fn picture(comparison: &Comparison, score: Score, size: Size) -> Picture {
     {
         let y = plot.y.place(target.value);
         picture.line("lim", (at.left, y), (at.right(), y));
-        picture.text("limt end", (at.right(), y - 5.0), &format!("target {}", score.unit.text(target.value)));
+        picture.text("limt", (at.left + 4.0, y - 5.0), &format!("target {}", score.unit.text(target.value)));
     }
     for (index, row) in comparison.rows.iter().enumerate() {
         let role = index % 8;
@@ -159,13 +159,14 @@ pub(super) fn list(
     top: f64,
     about: impl Fn(&ComparisonRow) -> String,
 ) {
-    let left = size.of(62.0, 14.0);
+    let left = size.of(66.0, 14.0);
+    let longest = comparison.rows.iter().map(|row| width_of(row.label())).fold(0.0, f64::max);
     for (index, row) in comparison.rows.iter().enumerate() {
         let y = top + index as f64 * size.of(24.0, 38.0) + 10.0;
         picture.raw(format_args!("<g{}>", attribute("data-k", index)));
         number(picture, index, (left + 9.0, y));
         picture.text("b", (left + 28.0, y + 4.0), row.label());
-        let place = size.of((left + 44.0 + width_of(row.label()) * 1.08, y + 4.0), (left + 28.0, y + 20.0));
+        let place = size.of((left + 44.0 + longest * 1.08, y + 4.0), (left + 28.0, y + 20.0));
         picture.text("mu", place, &about(row));
         picture.raw("</g>");
     }

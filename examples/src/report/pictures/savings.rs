@@ -39,16 +39,8 @@ fn picture(comparison: &Comparison, baseline: &ComparisonRow, size: Size) -> Pic
     let what = "Share of the baseline's steps across, share of its time for a step upwards.".to_owned();
     let mut picture = Picture::new("savings", size, height, "Fewer steps, and cheaper ones", what);
     let found = || points.iter().flatten();
-    let across = Axis::new(
-        Scale::linear(found().map(|point| point.0).chain([1.05]), true),
-        Unit::Percent,
-        "steps run",
-    );
-    let up = Axis::new(
-        Scale::linear(found().map(|point| point.1).chain([1.05]), true),
-        Unit::Percent,
-        "time of a step",
-    );
+    let across = Axis::new(largest(found().map(|point| point.0)), Unit::Percent, "steps run");
+    let up = Axis::new(largest(found().map(|point| point.1)), Unit::Percent, "time of a step");
     let plot = Plot::new(&mut picture, size, at, (&across, &up), true);
     let ((_, right), (_, high)) = (plot.x.domain(), plot.y.domain());
     for product in [0.25, 0.5, 0.75, 1.0] {
@@ -72,4 +64,9 @@ fn picture(comparison: &Comparison, baseline: &ComparisonRow, size: Size) -> Pic
         None => "not measured".to_owned(),
     });
     picture
+}
+
+/// From 0 to a little more than the largest share.
+fn largest(shares: impl Iterator<Item = f64>) -> Scale {
+    Scale::exact(0.0, 1.1 * shares.fold(1.0, f64::max))
 }

@@ -114,9 +114,10 @@ pub struct Measured {
     pub seconds_to_target: Option<f64>,
 }
 
-/// Mean and sample standard deviation of what was measured; `None` when nothing was.
-pub(crate) fn mean_and_spread(values: impl Iterator<Item = Option<f64>>) -> Option<(f64, f64)> {
-    let values: Vec<f64> = values.flatten().filter(|value| value.is_finite()).collect();
+/// Mean and sample standard deviation; `None` when there is none, or one of them was not measured.
+fn mean_and_spread(values: impl Iterator<Item = Option<f64>>) -> Option<(f64, f64)> {
+    let values: Vec<f64> =
+        values.map(|value| value.filter(|value| value.is_finite())).collect::<Option<_>>()?;
     if values.is_empty() {
         return None;
     }
@@ -139,7 +140,7 @@ impl ComparisonRow {
         self.label.as_deref().unwrap_or(&self.name)
     }
 
-    /// Mean and sample standard deviation over the seeds.
+    /// Mean and sample standard deviation over the seeds; `None` where not every run has the number.
     pub fn mean(&self, of: impl Fn(&Measured) -> Option<f64>) -> Option<(f64, f64)> {
         mean_and_spread(self.runs.iter().map(|run| of(&run.measured)))
     }
