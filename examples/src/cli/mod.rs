@@ -1,11 +1,13 @@
 //! The command line of `finetune`.
 
+mod compare;
 mod convert;
 mod doctor;
 mod generate;
 mod inspect;
 mod logits;
 mod merge;
+mod monitoring;
 mod policies;
 mod report;
 mod train;
@@ -33,6 +35,10 @@ struct Arguments {
 enum Command {
     /// Fine-tune a model as a TOML file says, every key of which an option can override
     Train(Box<train::Arguments>),
+    /// Compare ways to train: in full, with early stopping, with freezing, with adapters, over several seeds
+    Compare(compare::Arguments),
+    /// Measure by how much watching gradients lengthens a step, and print it as JSON
+    Monitoring(monitoring::Arguments),
     /// Show when each component of a run froze, why, and what that saved; works while it still goes on
     Inspect(inspect::Arguments),
     /// Write a page, or pictures, of a run, of several, or of a comparison
@@ -63,6 +69,8 @@ pub fn main() -> ExitCode {
         .init();
     let done: Result<ExitCode> = match arguments.command {
         Command::Train(arguments) => train::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Monitoring(arguments) => monitoring::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Policies => policies::run(),

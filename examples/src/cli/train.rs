@@ -89,6 +89,9 @@ pub(super) struct Arguments {
     /// Merge adapters that froze into their base (lora.merge_frozen); implies --lora
     #[arg(long, conflicts_with = "no_lora")]
     merge_frozen: bool,
+    /// End the run when the loss on the examples for evaluation no longer falls, and keep the best weights
+    #[arg(long)]
+    early_stopping: bool,
     /// Set any key, such as freezing.grace=0.3; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -150,6 +153,9 @@ impl Arguments {
         }
         if self.lora && !document.table().contains_key("lora") {
             document.put("lora", Value::Table(toml::Table::new()))?;
+        }
+        if self.early_stopping && !document.table().contains_key("early_stopping") {
+            document.put("early_stopping", Value::Table(toml::Table::new()))?;
         }
         if self.no_lora {
             document.remove("lora");

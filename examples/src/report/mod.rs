@@ -13,8 +13,8 @@ mod view;
 
 pub(crate) use inspection::{inspection_json, inspection_text};
 pub use read::{
-    Comparison, ComparisonRow, ComponentInfo, EvaluationLine, EventLine, Measured, Monitoring, RowRun,
-    RunData, StatisticPanel, StatisticSeries, StepLine, Target,
+    Comparison, ComparisonRow, ComponentInfo, EvaluationLine, EventLine, Failure, Measured, Monitoring,
+    RowRun, RunData, StatisticPanel, StatisticSeries, StepLine, Target,
 };
 pub(crate) use view::View;
 
@@ -120,6 +120,16 @@ fn run_figures(view: &View<'_>) -> Vec<Figure> {
 /// As [`Subject::read`], and when the file cannot be written.
 pub fn write_run_report(folder: &Path) -> Result<()> {
     let page = Subject::Run(Box::new(RunData::read(folder)?)).page()?;
+    write(&folder.join("report.html"), &page)
+}
+
+/// Writes the `report.html` of a comparison into its folder, which has its `compare.json`.
+///
+/// # Errors
+///
+/// As [`write_run_report`].
+pub fn write_comparison_report(folder: &Path) -> Result<()> {
+    let page = Subject::Comparison(Comparison::read(folder)?).page()?;
     write(&folder.join("report.html"), &page)
 }
 

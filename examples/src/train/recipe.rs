@@ -10,6 +10,8 @@ use tch::{Device, Kind, Tensor};
 use super::batches::Batches;
 use super::classifier::Classifier;
 use super::decoder::DecoderTask;
+use super::early_stopping::EarlyStopping;
+use super::evals::{EvalLog, EvalRecord};
 use super::evaluate::Evaluation;
 use super::fit::fit;
 use super::folder::RunFolder;
@@ -23,7 +25,8 @@ use super::progress::{Progress, Standing};
 use super::schedule::LearningRate;
 use super::summary::Summary;
 use super::task::{Micro, Optimizer, Part, Task};
-use crate::config::RunConfig;
+use crate::config::{Metric, RunConfig};
+use crate::flops::FlopMeter;
 use crate::model::Family;
 use crate::report::write_run_report;
 use crate::tensorboard::{EventFile, TensorBoard};
@@ -62,12 +65,22 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     };
     let sampler = task.sampler().clone();
     let batches = Batches::new(&sampler, config.training.accumulate, config.training.epochs);
-    let planned = config.training.max_steps.unwrap_or(u64::MAX).min(batches.steps());
+    let longest = config.training.max_steps.unwrap_or(u64::MAX).min(batches.steps());
+    let planned = ((config.training.share * longest as f64).round() as u64).clamp(1, longest.max(1));
     let rate = LearningRate::new(&config.schedule, config.optimizer.lr, planned);
 
     let base = config.model.path.display().to_string();
     let begin = |lora| LoraTraining::begin(lora, task.as_mut(), &base);
     let lora = config.lora.as_ref().map(begin).transpose()?;
+    if let Some(stopping) = &config.early_stopping
+        && stopping.metric == Metric::Accuracy
+        && !task.has_accuracy()
+    {
+        bail!(
+            "early_stopping.metric = \"accuracy\": evaluations of these examples give none; choose \"loss\""
+        );
+    }
+    let stopping = config.early_stopping.map(|stopping| EarlyStopping::new(stopping, task.store()));
     let freezing = config.freezing.clone().unwrap_or_else(|| FreezingConfig::with_policy(Never));
     let optimizer = build_optimizer(&config.optimizer, task.store())?;
     let optimizer = FreezingOptimizer::new(optimizer, task.store(), &freezing, planned)?;
@@ -96,6 +109,7 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
         None => optimizer,
     };
     let steps = BufWriter::new(folder.create_file("steps.jsonl")?);
+    let evals = BufWriter::new(folder.create_file("evals.jsonl")?);
     let components = optimizer.components().len();
     let progress = Progress::new(planned, components);
     progress.line(&format!(
@@ -115,10 +129,14 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
 
     let mut run = Run {
         config,
+        flops: FlopMeter::new(task.products()),
         task,
         lora,
         optimizer,
         rate,
+        stopping,
+        evals: EvalLog::new(evals),
+        begun: Instant::now(),
         log: StepLog::new(steps, if device == Device::Cpu { 1 } else { 10 })
             .with_tensorboard(tensorboard.clone()),
         tensorboard,
@@ -128,12 +146,20 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
         examples: 0,
         tokens: 0,
         eval_seconds: 0.0,
+        validation_seconds: 0.0,
+        validations: 0,
         freezes: Vec::new(),
     };
     let ended = run.steps(&batches, interrupt)?;
     run.log.fetch()?;
     run.finite_loss()?;
+    if ended != "interrupted" {
+        run.restore_best()?;
+    }
     run.progress.finish();
+    if ended != "interrupted" {
+        run.optimizer.put_averages()?;
+    }
 
     match &run.lora {
         Some(lora) => lora.save(run.task.as_ref(), &folder)?,
@@ -144,6 +170,7 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
         }
     }
     let evaluation = run.evaluate(Part::Eval)?;
+    run.tell_evaluation(evaluation, true, None);
     let tested = run.evaluate(Part::Test)?;
     let mut summary = run.summary(ended, start, &folder);
     summary.take_eval(evaluation);
@@ -167,6 +194,11 @@ struct Run<'a> {
     lora: Option<LoraTraining>,
     optimizer: Optimizer,
     rate: LearningRate,
+    stopping: Option<EarlyStopping>,
+    flops: FlopMeter,
+    evals: EvalLog<BufWriter<std::fs::File>>,
+    /// When the first step began.
+    begun: Instant,
     log: StepLog<BufWriter<std::fs::File>>,
     tensorboard: Option<TensorBoard>,
     progress: Progress,
@@ -178,6 +210,9 @@ struct Run<'a> {
     /// Tokens in steps.
     tokens: usize,
     eval_seconds: f64,
+    /// Those between steps alone, and how many they were.
+    validation_seconds: f64,
+    validations: u64,
     freezes: Vec<FreezeEvent>,
 }
 
@@ -185,24 +220,79 @@ impl Run<'_> {
     /// All steps, until one of the ends is reached; returns which.
     fn steps(&mut self, batches: &Batches<'_>, interrupt: &Interrupt) -> Result<&'static str> {
         let planned = usize::try_from(self.planned).unwrap_or(usize::MAX);
+        let every = self.config.training.eval_every.steps(batches.epoch());
+        self.begun = Instant::now();
         for (epoch, step_batches) in batches.iter().take(planned) {
             let report = self.step(epoch, &step_batches)?;
             if report.should_stop {
+                self.validate_last()?;
                 return Ok(if report.frozen == report.total { "all-frozen" } else { "enough-frozen" });
             }
             if interrupt.is_asked() {
                 self.progress.line("interrupted: saving what is trained so far");
                 return Ok("interrupted");
             }
-            let every = self.config.training.eval_every;
-            if every > 0
-                && report.step.is_multiple_of(every)
-                && let Some(evaluation) = self.evaluate(Part::Eval)?
-            {
-                self.progress.line(&format!("step {}: eval {}", report.step, evaluation.text()));
+            // What the last step leads to is evaluated after the run.
+            let due =
+                every.is_some_and(|every| report.step.is_multiple_of(every)) && report.step < self.planned;
+            if due && self.validate()? {
+                return Ok("early-stopped");
             }
         }
+        self.validate_last()?;
         Ok("all-steps")
+    }
+
+    /// An evaluation between steps; whether the run is to end with it.
+    fn validate(&mut self) -> Result<bool> {
+        let start = Instant::now();
+        let Some(evaluation) = self.evaluate(Part::Eval)? else { return Ok(false) };
+        let step = self.optimizer.steps();
+        let verdict = self.stopping.as_mut().map(|stopping| stopping.take(step, &evaluation)).transpose()?;
+        // Keeping the best weights is part of what it costs.
+        let seconds = start.elapsed().as_secs_f64();
+        self.validation_seconds += seconds;
+        self.eval_seconds += seconds - evaluation.seconds;
+        self.validations += 1;
+        self.tell_evaluation(Some(evaluation), false, verdict.map(|verdict| verdict.is_best));
+        self.progress.line(&format!("step {step}: eval {}", evaluation.text()));
+        Ok(verdict.is_some_and(|verdict| verdict.stop))
+    }
+
+    /// With early stopping, lets the last weights be the best ones, too.
+    fn validate_last(&mut self) -> Result<()> {
+        let step = self.optimizer.steps();
+        if self.stopping.as_ref().is_some_and(|stopping| !stopping.has_seen(step)) {
+            self.validate()?;
+        }
+        Ok(())
+    }
+
+    /// With early stopping, ends the run with the weights of its best evaluation.
+    fn restore_best(&mut self) -> Result<()> {
+        let Some(stopping) = &mut self.stopping else { return Ok(()) };
+        if let Some(step) = stopping.restore()? {
+            if let Some(lora) = &self.lora {
+                lora.unmerge(self.task.as_mut())?;
+            }
+            self.progress.line(&format!("the weights of step {step}, the best evaluation, are put back"));
+        }
+        Ok(())
+    }
+
+    /// A line of `evals.jsonl`.
+    fn tell_evaluation(&mut self, evaluation: Option<Evaluation>, is_final: bool, best: Option<bool>) {
+        let Some(evaluation) = evaluation else { return };
+        self.evals.push(&EvalRecord {
+            step: self.optimizer.steps(),
+            is_final,
+            best,
+            train_seconds: self.seconds.as_secs_f64(),
+            validation_seconds: self.validation_seconds,
+            wall_seconds: self.begun.elapsed().as_secs_f64(),
+            flops: self.flops.total(),
+            evaluation,
+        });
     }
 
     /// One optimizer step over one or several batches.
@@ -229,6 +319,10 @@ impl Run<'_> {
         if let Some(lora) = &mut self.lora {
             self.progress.merged(step, &lora.after_step(self.task.as_mut(), &report)?);
         }
+        let flops = batches.iter().map(|batch| self.flops.step(self.task.shape(batch))).sum();
+        if !report.events.is_empty() {
+            self.flops.change(self.task.products());
+        }
         self.seconds += start.elapsed();
         self.examples += examples;
         self.tokens += tokens;
@@ -244,6 +338,7 @@ impl Run<'_> {
             grad_norm: report.grad_norm,
             examples,
             tokens,
+            flops,
             seconds,
             cooling: report.cooling,
             frozen: report.frozen,
@@ -295,6 +390,7 @@ impl Run<'_> {
             train_seconds,
             steps: self.optimizer.steps(),
             planned_steps: self.planned,
+            examples: self.examples,
             examples_per_second: self.examples as f64 / train_seconds.max(f64::MIN_POSITIVE),
             components_frozen: self.optimizer.tracker().frozen(),
             components_total: self.optimizer.tracker().total(),
@@ -320,6 +416,12 @@ impl Run<'_> {
             eval_text: None,
             test_text: None,
             eval_seconds: self.eval_seconds,
+            validation_seconds: self.validation_seconds,
+            validations: self.validations,
+            best_step: self.stopping.as_ref().and_then(EarlyStopping::best_step),
+            restored_step: self.stopping.as_ref().and_then(EarlyStopping::restored),
+            flops: self.flops.total(),
+            flops_without_freezing: self.flops.without_freezing(),
             peak_memory_bytes: peak_memory(),
             optimizer_state_bytes: self.optimizer.memory().optimizer_state,
             device: format!("{:?}", self.task.device()).to_lowercase(),
@@ -333,11 +435,7 @@ impl Run<'_> {
         let steps = self.log.finish().err();
         let events = self.tensorboard.as_ref().and_then(TensorBoard::take_error);
         let events = events.map(|error| format!("the files for TensorBoard are incomplete: {error}"));
-        observers
-            .iter()
-            .map(ToString::to_string)
-            .chain(steps.map(|error| format!("{error:#}")))
-            .chain(events)
-            .collect()
+        let logs = steps.into_iter().chain(self.evals.take_error()).map(|error| format!("{error:#}"));
+        observers.iter().map(ToString::to_string).chain(logs).chain(events).collect()
     }
 }

@@ -25,6 +25,7 @@ fn comparison() -> Value {
     };
     json!({
         "baseline": "full", "command": "finetune compare --config <x>.toml", "target": {"metric": "accuracy", "value": 0.88},
+        "failures": [{"row": "half", "seed": 3, "reason": "exit <1>"}],
         "rows": [
             row("full", "full", 100.0, 200.0, 0.88),
             row("grades", "full + <GradES> & more", 50.0, 80.0, 0.879),
@@ -52,6 +53,7 @@ fn a_comparison_has_its_pictures_its_table_and_a_verdict() {
     );
     assert!(page.contains("finetune compare --config &lt;x&gt;.toml"));
     assert!(page.contains("88.5\u{a0}% ± 0.5\u{a0}%"), "mean and spread are in the table");
+    assert!(page.contains("Missing: half with seed 3: exit &lt;1&gt;."));
     assert!(page.contains("target 88\u{a0}%"));
 }
 

@@ -72,7 +72,7 @@ fn columns(comparison: &Comparison) -> Vec<Column> {
         Column { name: "test accuracy", of: |run| run.test_accuracy, unit: percent },
         Column { name: "eval loss", of: |run| run.eval_loss, unit: plain },
         Column { name: "test loss", of: |run| run.test_loss, unit: plain },
-        Column { name: "time to spend", of: |run| run.cost_seconds, unit: long_seconds },
+        Column { name: "time", of: |run| run.cost_seconds, unit: long_seconds },
         Column { name: "wall time", of: |run| run.wall_seconds, unit: long_seconds },
         Column { name: "training", of: |run| run.train_seconds, unit: long_seconds },
         Column { name: "evaluation", of: |run| run.eval_seconds, unit: long_seconds },
@@ -150,6 +150,9 @@ fn notes(comparison: &Comparison) -> Vec<String> {
         comparison.rows.iter().flat_map(|row| &row.runs).filter(|run| run.ended.is_none()).count();
     if unfinished > 0 {
         notes.push(format!("{unfinished} runs have not ended; their numbers are those so far."));
+    }
+    for failure in &comparison.failures {
+        notes.push(format!("Missing: {} with seed {}: {}.", failure.row, failure.seed, failure.reason));
     }
     let empty: Vec<&str> =
         comparison.rows.iter().filter(|row| row.runs.is_empty()).map(ComparisonRow::label).collect();

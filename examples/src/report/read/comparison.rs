@@ -24,6 +24,20 @@ pub struct Comparison {
     /// What the time to reach is about.
     #[serde(default)]
     pub target: Option<Target>,
+    /// Runs that failed, or are missing.
+    #[serde(default)]
+    pub failures: Vec<Failure>,
+}
+
+/// A run that is not among the results.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Failure {
+    /// Its row.
+    pub row: String,
+    /// Its seed.
+    pub seed: u64,
+    /// Why.
+    pub reason: String,
 }
 
 /// What the baseline reached.
@@ -165,8 +179,8 @@ impl Comparison {
         let beside = path.parent().unwrap_or(Path::new("."));
         for run in comparison.rows.iter_mut().flat_map(|row| &mut row.runs) {
             let Some(folder) = &run.folder else { continue };
-            // As it was written, or beside the file when all was moved.
-            let places = [folder.clone(), beside.join(folder)];
+            // Beside the file, from where finetune was run, or beside the file when all was moved.
+            let places = [beside.join(folder), folder.clone()];
             let moved = folder.file_name().map(|name| beside.join(name));
             let place = places.into_iter().chain(moved).find(|place| place.join("config.toml").is_file());
             if let Some(data) = place.map(|place| RunData::read(&place)).transpose()? {

@@ -5,6 +5,6 @@ mod jsonl;
 mod run;
 mod statistics;
 
-pub use comparison::{Comparison, ComparisonRow, Measured, Monitoring, RowRun, Target};
+pub use comparison::{Comparison, ComparisonRow, Failure, Measured, Monitoring, RowRun, Target};
 pub use run::{ComponentInfo, EvaluationLine, EventLine, RunData, StepLine};
 pub use statistics::{StatisticPanel, StatisticSeries};
