@@ -366,3 +366,30 @@ fn samples_are_the_statistics_of_a_gradient() {
     }
     assert!(ComponentSample::from_gradient(&[]).is_finite());
 }
+
+#[test]
+fn what_is_compared_is_told_to_those_who_ask() {
+    let config = FreezingConfig::with_policy(Below::new(1.0));
+    let mut quiet = tracker(3, &config, 10);
+    let mut told = quiet.clone();
+    told.note_comparisons(true);
+    let steps = [[2.0, 0.5, NAN], [2.0, 0.5, 3.0], [2.0, 0.5, 3.0]];
+    let expected = [
+        [Some(2.0), Some(0.5), None], // one that is not finite is not asked
+        [Some(2.0), Some(0.5), Some(3.0)],
+        [Some(2.0), None, Some(3.0)], // the second froze at step 2
+    ];
+    for (step, (values, expected)) in (1..).zip(steps.iter().zip(expected)) {
+        let check = told.check(&snapshot(step, values));
+        let compared: Vec<Option<f64>> =
+            check.compared.iter().map(|cause| cause.map(|cause| cause.value)).collect();
+        assert_eq!(compared, expected, "step {step}");
+        // A policy that does not say more is known by the first statistic that it reads, without a threshold.
+        for cause in check.compared.iter().flatten() {
+            assert_eq!((cause.policy, cause.measure), ("below", Statistic::GradL1.into()));
+            assert!(cause.threshold.is_nan());
+        }
+        let silent = quiet.check(&snapshot(step, values));
+        assert_eq!(silent, Check { compared: Vec::new(), ..check }, "nothing else differs");
+    }
+}
