@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::path::Path;
 use std::rc::Rc;
 
 use grades::{Component, Error, EventKind, FreezeEvent, Result, StepObserver, StepReport};
@@ -37,6 +38,15 @@ struct Shared {
 }
 
 impl TensorBoard {
+    /// Writes into a new file of a folder; see [`EventFile::create`].
+    ///
+    /// # Errors
+    ///
+    /// When the folder or the file cannot be made or written.
+    pub fn open(folder: &Path, first_step: u64, components: &[Component]) -> io::Result<Self> {
+        Ok(Self::new(EventFile::create(folder, first_step)?, components))
+    }
+
     /// Writes what happens to these components into a file.
     pub fn new(file: EventFile, components: &[Component]) -> Self {
         let shared = Shared { file, components: components.to_vec(), seconds: 0.0, failed: None };

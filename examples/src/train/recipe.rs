@@ -29,7 +29,7 @@ use crate::config::{Metric, RunConfig};
 use crate::flops::FlopMeter;
 use crate::model::Family;
 use crate::report::write_run_report;
-use crate::tensorboard::{EventFile, TensorBoard};
+use crate::tensorboard::TensorBoard;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -97,13 +97,10 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     let writer = BufWriter::new(folder.create_file("statistics.jsonl")?);
     let statistics = StatisticsLog::start(statistics, writer, optimizer.components())?;
     let optimizer = optimizer.with_observer(statistics);
-    let tensorboard = match config.output.tensorboard {
-        true => Some(TensorBoard::new(
-            EventFile::create(&folder.file("tensorboard"), 1).context("cannot write for TensorBoard")?,
-            optimizer.components(),
-        )),
-        false => None,
-    };
+    let events = folder.file("tensorboard");
+    let open = || TensorBoard::open(&events, 1, optimizer.components());
+    let tensorboard =
+        config.output.tensorboard.then(open).transpose().context("cannot write for TensorBoard")?;
     let optimizer = match &tensorboard {
         Some(tensorboard) => optimizer.with_observer(tensorboard.clone()),
         None => optimizer,

@@ -25,6 +25,7 @@ fn record(step: u64) -> StepRecord {
         grad_norm: (step > 1).then_some(0.5),
         examples: 8,
         tokens: 64,
+        flops: 1_000,
         seconds: 0.25 * step as f64,
         cooling: 1,
         frozen: 0,

@@ -86,40 +86,48 @@ fn columns(comparison: &Comparison) -> Vec<Column> {
     all.into_iter().filter(|column| comparison.rows.iter().any(|row| row.mean(column.of).is_some())).collect()
 }
 
-/// The best and the fastest, against the baseline.
+/// The fastest of those that are as good as the baseline.
 fn sentence(comparison: &Comparison) -> String {
     let seeds = comparison.rows.iter().map(|row| row.runs.len()).max().unwrap_or(0);
     let ways = comparison.rows.len();
     let mut text = format!("{ways} ways to train, up to {seeds} seeds each.");
-    let Some(baseline) = comparison.baseline() else { return text };
-    let Some((usual, _)) = baseline.mean(Measured::time) else { return text };
-    let accuracy = |row: &ComparisonRow| row.mean(|run| run.eval_accuracy.or(run.test_accuracy));
-    let Some((reached, spread)) = accuracy(baseline) else { return text };
+    let Some(baseline) = comparison.baseline().filter(|_| ways > 1) else { return text };
+    // By accuracy; by loss, where less is better, if there is none.
+    let accuracies = baseline.mean(|run| run.eval_accuracy).is_some();
+    let value = |row: &ComparisonRow| match accuracies {
+        true => row.mean(|run| run.eval_accuracy),
+        false => row.mean(|run| run.eval_loss.map(|loss| -loss)),
+    };
+    let told =
+        |value: f64| if accuracies { percent(value) } else { format!("loss {}", Unit::Plain.text(-value)) };
+    let Some(((usual, _), (reached, spread))) = baseline.mean(Measured::time).zip(value(baseline)) else {
+        return text;
+    };
     // One standard error of the baseline's mean.
     let error = spread / (baseline.runs.len().max(1) as f64).sqrt();
-    let as_good = comparison.rows.iter().filter(|row| row.name != baseline.name).filter_map(|row| {
-        let ((time, _), (value, _)) = (row.mean(Measured::time)?, accuracy(row)?);
+    let others = comparison.rows.iter().filter(|row| row.name != baseline.name);
+    let as_good = others.filter_map(|row| {
+        let ((time, _), (value, _)) = (row.mean(Measured::time)?, value(row)?);
         (value >= reached - error).then_some((row, time, value))
     });
     match as_good.min_by(|one, other| one.1.total_cmp(&other.1)) {
         Some((row, time, value)) => {
             text += &format!(
-                " As accurate as {} ({}, within one standard error) and fastest: {}, with {} in {} of the time.",
+                " As good as {} ({}, within one standard error) and fastest: {}, with {} in {} of the time.",
                 baseline.label(),
-                percent(reached),
+                told(reached),
                 row.label(),
-                percent(value),
+                told(value),
                 percent(time / usual)
             );
         }
-        None if ways > 1 => {
+        None => {
             text += &format!(
                 " No other way is within one standard error of {} ({}).",
                 baseline.label(),
-                percent(reached)
+                told(reached)
             );
         }
-        None => {}
     }
     text
 }

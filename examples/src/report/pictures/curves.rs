@@ -64,7 +64,9 @@ fn picture(
         .collect();
     let across =
         Axis::new(Scale::linear(all.iter().map(|point| point.0), true), Unit::Count, "wall time in seconds");
-    let up = Axis::new(Scale::linear(all.iter().map(|point| point.1), false), score.unit, score.name);
+    let values = all.iter().map(|point| point.1);
+    let scale = if score.less { Scale::sensible(values) } else { Scale::linear(values, false) };
+    let up = Axis::new(scale, score.unit, score.name);
     let plot = Plot::new(&mut picture, size, at, (&across, &up), true);
     plot.touchable(&mut picture, "curves");
     for (index, row) in comparison.rows.iter().enumerate() {

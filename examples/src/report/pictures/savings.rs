@@ -68,5 +68,5 @@ fn picture(comparison: &Comparison, baseline: &ComparisonRow, size: Size) -> Pic
 
 /// From 0 to a little more than the largest share.
 fn largest(shares: impl Iterator<Item = f64>) -> Scale {
-    Scale::exact(0.0, 1.1 * shares.fold(1.0, f64::max))
+    Scale::exact(0.0, 1.25 * shares.fold(1.0, f64::max))
 }

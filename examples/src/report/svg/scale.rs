@@ -99,7 +99,7 @@ impl Scale {
         let steps: &[f64] = if (last - first) as usize * 3 <= about + 2 { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let every = ((last - first) as usize / about.max(1)).max(1);
         let ticks: Vec<f64> = (first..=last)
-            .filter(|power| (power - first) as usize % every == 0)
+            .filter(|power| ((power - first) as usize).is_multiple_of(every))
             .flat_map(|power| steps.iter().map(move |step| step * 10f64.powi(power)))
             .filter(inside)
             .collect();
