@@ -99,6 +99,7 @@ fn columns(comparison: &Comparison) -> Vec<Column> {
             if largest_of(comparison, "cost_seconds") < 100.0 { 1 } else { 0 },
         ),
         share("÷ full", |row| row.savings.cost_seconds),
+        share("CPU ÷ full", |row| row.savings.train_cpu_seconds),
         share("a step ÷ full", |row| row.savings.seconds_per_step),
         share("steps ÷ full", |row| row.savings.steps),
         number(unit, "flops", scale, 1),

@@ -22,7 +22,7 @@ fn a_model_that_does_not_fit_leaves_no_half_of_it() {
     assert!(folder.names("runs/base/model").is_empty(), "{:?}", folder.names("runs/base/model"));
     assert_eq!(
         folder.names("runs/base"),
-        ["config.toml", "freezes.jsonl", "model", "statistics.jsonl", "steps.jsonl"]
+        ["config.toml", "evals.jsonl", "freezes.jsonl", "model", "statistics.jsonl", "steps.jsonl"]
     );
     assert_eq!(folder.lines("runs/base/steps.jsonl").len(), 2);
     assert_eq!(folder.lines("runs/base/freezes.jsonl").len(), 12);

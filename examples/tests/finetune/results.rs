@@ -30,6 +30,7 @@ fn a_run_leaves_all_its_files() {
     let ran = folder.trained(&["--test", "test.tsv"]);
     let files = [
         "config.toml",
+        "evals.jsonl",
         "freezes.jsonl",
         "model",
         "report.html",
@@ -79,6 +80,7 @@ fn steps_jsonl_has_a_line_for_each_step() {
         "grad_norm",
         "examples",
         "tokens",
+        "flops",
         "seconds",
         "cooling",
         "frozen",
@@ -112,9 +114,13 @@ fn summary_json_has_all_numbers() {
         "ended",
         "wall_seconds",
         "train_seconds",
+        "train_cpu_seconds",
         "steps",
         "planned_steps",
+        "examples",
         "examples_per_second",
+        "flops",
+        "flops_without_freezing",
         "components_frozen",
         "components_total",
         "first_freeze",
@@ -126,6 +132,8 @@ fn summary_json_has_all_numbers() {
         "test_loss",
         "test_accuracy",
         "eval_seconds",
+        "validation_seconds",
+        "validations",
         "peak_memory_bytes",
         "optimizer_state_bytes",
         "device",
@@ -137,7 +145,12 @@ fn summary_json_has_all_numbers() {
     assert_eq!((number("components_frozen"), number("components_total")), (0.0, 12.0));
     assert!(number("wall_seconds") >= number("train_seconds") + number("eval_seconds"));
     let examples = number("examples_per_second") * number("train_seconds");
-    assert!((examples - 48.0).abs() < 1e-6, "{examples}");
+    assert!((examples - 48.0).abs() < 1e-6 && number("examples") == 48.0, "{examples}");
+    let steps = folder.lines("runs/base/steps.jsonl");
+    assert_eq!(number("flops"), steps.iter().map(|step| step["flops"].as_f64().unwrap()).sum::<f64>());
+    assert_eq!(number("flops"), number("flops_without_freezing"), "nothing froze");
+    assert_eq!((number("validations"), number("validation_seconds")), (0.0, 0.0));
+    assert!(number("train_cpu_seconds") >= 0.0);
     assert_eq!(
         summary["final_train_loss"],
         folder.lines("runs/base/steps.jsonl")[5]["loss"],
@@ -291,7 +304,8 @@ fn evaluations_on_the_way_are_shown_and_change_nothing() {
     let folder = Folder::new();
     folder.trained(&[]);
     let ran = folder.trained(&["--eval-every", "2"]);
-    for step in [2, 4, 6] {
+    // What the last step leads to is evaluated once, after it.
+    for step in [2, 4] {
         assert!(ran.stderr.contains(&format!("step {step}: eval accuracy 0.")), "{}", ran.stderr);
     }
     let read = |run: &str| folder.bytes(&format!("runs/{run}/model/model.safetensors"));

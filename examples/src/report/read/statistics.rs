@@ -114,11 +114,15 @@ pub(super) fn read(path: &Path) -> Result<(Vec<ComponentInfo>, Vec<StatisticPane
         }
         for (component, value) in values.iter().enumerate() {
             let Some(value) = value else { continue };
-            let found = panel.series.iter().position(|series| series.component == component);
-            let place = found.unwrap_or_else(|| {
-                panel.series.push(StatisticSeries { component, values: Vec::new(), thresholds: Vec::new() });
-                panel.series.len() - 1
-            });
+            // Series are in the order of the components.
+            let place = match panel.series.binary_search_by_key(&component, |series| series.component) {
+                Ok(place) => place,
+                Err(place) => {
+                    let (values, thresholds) = (Vec::new(), Vec::new());
+                    panel.series.insert(place, StatisticSeries { component, values, thresholds });
+                    place
+                }
+            };
             let series = &mut panel.series[place];
             let threshold = match &threshold {
                 Threshold::One(one) => *one,
@@ -132,7 +136,6 @@ pub(super) fn read(path: &Path) -> Result<(Vec<ComponentInfo>, Vec<StatisticPane
     }
     for panel in &mut panels {
         let checks = panel.steps.len();
-        panel.series.sort_by_key(|series| series.component);
         for series in &mut panel.series {
             series.values.resize(checks, f64::NAN);
             series.thresholds.resize(checks, f64::NAN);
