@@ -6,10 +6,13 @@ use super::comparison::{Comparison, RowResult};
 use super::statistics::Paired;
 use crate::config::Metric;
 
+/// What a row has in a column.
+type Cell = Box<dyn Fn(&RowResult) -> Option<String>>;
+
 /// A column: its heading, and what a row has in it.
 struct Column {
     heading: String,
-    cell: Box<dyn Fn(&RowResult) -> Option<String>>,
+    cell: Cell,
 }
 
 /// The tables of a comparison, to be pasted into a README: the rows, and their differences to the baseline.
@@ -99,7 +102,6 @@ fn columns(comparison: &Comparison) -> Vec<Column> {
             if largest_of(comparison, "cost_seconds") < 100.0 { 1 } else { 0 },
         ),
         share("÷ full", |row| row.savings.cost_seconds),
-        share("CPU ÷ full", |row| row.savings.train_cpu_seconds),
         share("a step ÷ full", |row| row.savings.seconds_per_step),
         share("steps ÷ full", |row| row.savings.steps),
         number(unit, "flops", scale, 1),
