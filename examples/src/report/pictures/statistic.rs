@@ -31,6 +31,9 @@ pub(crate) fn statistic(view: &View<'_>, panel: &StatisticPanel, index: usize) -
         }
         None => caption += " The policy names no threshold.",
     }
+    if view.run.events.iter().any(|event| event.policy == "deadline") {
+        caption += " What no policy had decided by the deadline cools from there on.";
+    }
     let (low, _) = scale(panel, common).domain();
     let below = |value: &f64| value.is_finite() && *value < low;
     if panel.series.iter().any(|series| series.values.iter().any(below)) {
