@@ -28,7 +28,7 @@ pub use config::{Cooldown, FreezingConfig};
 pub use error::{Error, Problem, Problems, Result};
 #[cfg(feature = "torch")]
 pub use freezing::{FreezingOptimizer, Memory};
-pub use observe::{FreezeLog, StepObserver};
+pub use observe::{FreezeLog, StatisticsLog, StepObserver};
 pub use policy::{
     Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder, PolicyConfig,
     PolicyPlugin, PolicyRegistry, PolicyState, Population,

@@ -4,10 +4,12 @@ mod compare;
 mod convert;
 mod doctor;
 mod generate;
+mod inspect;
 mod logits;
 mod merge;
 mod monitoring;
 mod policies;
+mod report;
 mod train;
 
 use std::io::{IsTerminal, Write};
@@ -37,6 +39,10 @@ enum Command {
     Compare(compare::Arguments),
     /// Measure by how much watching gradients lengthens a step, and print it as JSON
     Monitoring(monitoring::Arguments),
+    /// Show when each component of a run froze, why, and what that saved; works while it still goes on
+    Inspect(inspect::Arguments),
+    /// Write a page, or pictures, of a run, of several, or of a comparison
+    Report(report::Arguments),
     /// List the freeze policies that are linked, with their keys
     Policies,
     /// Write the logits that a model directory, with or without an adapter, gives for token ids
@@ -65,6 +71,8 @@ pub fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Monitoring(arguments) => monitoring::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Policies => policies::run(),
         Command::Logits(arguments) => logits::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

@@ -35,6 +35,12 @@ pub(super) struct Arguments {
     /// The folder of all runs (output.folder)
     #[arg(long, value_name = "DIR")]
     output: Option<String>,
+    /// Write no report.html (output.report)
+    #[arg(long)]
+    no_report: bool,
+    /// Write event files for TensorBoard (output.tensorboard)
+    #[arg(long)]
+    tensorboard: bool,
     /// Passes over the training examples (training.epochs)
     #[arg(long)]
     epochs: Option<String>,
@@ -127,6 +133,13 @@ impl Arguments {
         for (key, value) in values {
             if let Some(value) = value {
                 document.set(&format!("{key}={value}"))?;
+            }
+        }
+        for (key, given, value) in
+            [("output.report", self.no_report, false), ("output.tensorboard", self.tensorboard, true)]
+        {
+            if given {
+                document.put(key, value)?;
             }
         }
         if self.merge_frozen {

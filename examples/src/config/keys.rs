@@ -34,6 +34,8 @@ pub(super) const LORA: &[Key] = &{
 pub(super) const OUTPUT: &[Key] = &[
     Key::new("folder", "the folder of all runs (runs)"),
     Key::new("name", "the run's folder in it; must not exist yet (the configuration's name, numbered)"),
+    Key::new("report", "write report.html into the run's folder (true)"),
+    Key::new("tensorboard", "write event files for TensorBoard into the run's folder (false)"),
 ];
 
 pub(super) const MODEL: &[Key] = &[

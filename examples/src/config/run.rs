@@ -64,6 +64,10 @@ pub struct OutputConfig {
     /// The run's folder in it, when the user chose one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Whether the run's folder gets a `report.html`.
+    pub report: bool,
+    /// Whether it gets event files for TensorBoard.
+    pub tensorboard: bool,
 }
 
 /// Which model is fine-tuned.

@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use tch::Tensor;
 
+use crate::tensorboard::TensorBoard;
+
 /// One optimizer step, as a line of `steps.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StepRecord {
@@ -31,6 +33,10 @@ pub struct StepRecord {
     pub cooling: usize,
     /// Components frozen after it.
     pub frozen: usize,
+    /// The resident size of the process after it, in bytes; null where the system does not tell.
+    pub memory_bytes: Option<u64>,
+    /// Bytes of parameters, gradients and optimizer state after it.
+    pub training_bytes: u64,
 }
 
 /// Collects steps whose losses are still on the device, and writes them in lots.
@@ -45,13 +51,20 @@ pub(super) struct StepLog<W> {
     /// The mean loss of the last lot.
     last_loss: Option<f64>,
     failed: Option<anyhow::Error>,
+    tensorboard: Option<TensorBoard>,
 }
 
 impl<W: Write> StepLog<W> {
     /// A log that fetches the losses of `lot` steps together.
     pub(super) fn new(writer: W, lot: usize) -> Self {
         let (waiting, losses) = (Vec::new(), Vec::new());
-        Self { writer, waiting, losses, lot, last_loss: None, failed: None }
+        Self { writer, waiting, losses, lot, last_loss: None, failed: None, tensorboard: None }
+    }
+
+    /// The same, which tells each step to TensorBoard too.
+    pub(super) fn with_tensorboard(mut self, tensorboard: Option<TensorBoard>) -> Self {
+        self.tensorboard = tensorboard;
+        self
     }
 
     /// Adds a step; `loss` is a scalar on any device, and replaces the record's.
@@ -87,6 +100,9 @@ impl<W: Write> StepLog<W> {
         self.last_loss = Some(losses.iter().sum::<f64>() / losses.len() as f64);
         for (mut record, loss) in self.waiting.drain(..).zip(losses) {
             record.loss = loss;
+            if let Some(tensorboard) = &self.tensorboard {
+                tensorboard.step(&record);
+            }
             if self.failed.is_none() {
                 self.failed = write_line(&mut self.writer, &record).err();
             }

@@ -29,7 +29,7 @@ pub use evaluate_decoder::{DecoderEvaluation, evaluate_decoder};
 pub use folder::RunFolder;
 pub use interrupt::Interrupt;
 pub use log::StepRecord;
-pub use memory::peak_memory;
+pub use memory::{peak_memory, resident_memory};
 pub use monitoring::{Monitoring, measure_monitoring};
 pub use never::Never;
 pub use optimizer::build_optimizer;

@@ -4,7 +4,7 @@ use std::io::BufWriter;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use grades::{FreezeEvent, FreezeLog, FreezingConfig, FreezingOptimizer, StepReport};
+use grades::{FreezeEvent, FreezeLog, FreezingConfig, FreezingOptimizer, StatisticsLog, StepReport};
 use tch::{Device, Kind, Tensor};
 
 use super::batches::Batches;
@@ -18,7 +18,7 @@ use super::folder::RunFolder;
 use super::interrupt::Interrupt;
 use super::log::{StepLog, StepRecord};
 use super::lora::LoraTraining;
-use super::memory::peak_memory;
+use super::memory::{peak_memory, resident_memory};
 use super::never::Never;
 use super::optimizer::build_optimizer;
 use super::progress::{Progress, Standing};
@@ -28,6 +28,8 @@ use super::task::{Micro, Optimizer, Part, Task};
 use crate::config::{Metric, RunConfig};
 use crate::flops::FlopMeter;
 use crate::model::Family;
+use crate::report::write_run_report;
+use crate::tensorboard::TensorBoard;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -91,6 +93,18 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     folder.write("config.toml", &toml::to_string_pretty(config).context("writing the configuration")?)?;
     let freezes = folder.file("freezes.jsonl").display().to_string();
     let optimizer = optimizer.with_observer(FreezeLog::new(freezes, folder.create_file("freezes.jsonl")?));
+    let statistics = folder.file("statistics.jsonl").display().to_string();
+    let writer = BufWriter::new(folder.create_file("statistics.jsonl")?);
+    let statistics = StatisticsLog::start(statistics, writer, optimizer.components())?;
+    let optimizer = optimizer.with_observer(statistics);
+    let events = folder.file("tensorboard");
+    let open = || TensorBoard::open(&events, 1, optimizer.components());
+    let tensorboard =
+        config.output.tensorboard.then(open).transpose().context("cannot write for TensorBoard")?;
+    let optimizer = match &tensorboard {
+        Some(tensorboard) => optimizer.with_observer(tensorboard.clone()),
+        None => optimizer,
+    };
     let steps = BufWriter::new(folder.create_file("steps.jsonl")?);
     let evals = BufWriter::new(folder.create_file("evals.jsonl")?);
     let components = optimizer.components().len();
@@ -120,7 +134,9 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
         stopping,
         evals: EvalLog::new(evals),
         begun: Instant::now(),
-        log: StepLog::new(steps, if device == Device::Cpu { 1 } else { 10 }),
+        log: StepLog::new(steps, if device == Device::Cpu { 1 } else { 10 })
+            .with_tensorboard(tensorboard.clone()),
+        tensorboard,
         progress,
         planned,
         seconds: Duration::ZERO,
@@ -158,7 +174,13 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     summary.take_test(tested);
     summary.wall_seconds = start.elapsed().as_secs_f64();
     folder.write("summary.json", &(serde_json::to_string_pretty(&summary)? + "\n"))?;
-    Ok(Outcome { summary, warnings: run.warnings() })
+    let mut warnings = run.warnings();
+    if config.output.report
+        && let Err(error) = write_run_report(folder.path())
+    {
+        warnings.push(format!("there is no report.html: {error:#}"));
+    }
+    Ok(Outcome { summary, warnings })
 }
 
 /// A run under way.
@@ -175,6 +197,7 @@ struct Run<'a> {
     /// When the first step began.
     begun: Instant,
     log: StepLog<BufWriter<std::fs::File>>,
+    tensorboard: Option<TensorBoard>,
     progress: Progress,
     planned: u64,
     /// Time in steps.
@@ -316,6 +339,8 @@ impl Run<'_> {
             seconds,
             cooling: report.cooling,
             frozen: report.frozen,
+            memory_bytes: resident_memory(),
+            training_bytes: self.optimizer.memory().total(),
         };
         self.log.push(record, loss)?;
         let loss = self.finite_loss()?;
@@ -348,6 +373,9 @@ impl Run<'_> {
     fn evaluate(&mut self, part: Part) -> Result<Option<Evaluation>> {
         let evaluation = self.task.evaluate(part, self.config.training.eval_batch_size)?;
         self.eval_seconds += evaluation.map_or(0.0, |evaluation| evaluation.seconds);
+        if let (Part::Eval, Some(tensorboard), Some(evaluation)) = (part, &self.tensorboard, &evaluation) {
+            tensorboard.evaluation(self.optimizer.steps(), evaluation.loss, evaluation.accuracy);
+        }
         Ok(evaluation)
     }
 
@@ -402,7 +430,9 @@ impl Run<'_> {
     fn warnings(&mut self) -> Vec<String> {
         let observers = self.optimizer.take_observer_errors();
         let steps = self.log.finish().err();
+        let events = self.tensorboard.as_ref().and_then(TensorBoard::take_error);
+        let events = events.map(|error| format!("the files for TensorBoard are incomplete: {error}"));
         let logs = steps.into_iter().chain(self.evals.take_error()).map(|error| format!("{error:#}"));
-        observers.iter().map(ToString::to_string).chain(logs).collect()
+        observers.iter().map(ToString::to_string).chain(logs).chain(events).collect()
     }
 }

@@ -56,8 +56,8 @@ fn every_option_sets_its_key() {
 
     let help = folder.finetune(&["train", "--help"]).stdout;
     let listed = help.lines().filter(|line| line.trim_start().starts_with("--")).count();
-    // --config, --freezing, --no-freezing, --lora, --no-lora, --merge-frozen and --set are tested elsewhere.
-    assert_eq!(listed, options.len() + 7, "{help}");
+    // --config, --no-report, --tensorboard, --freezing, --no-freezing, --lora, --no-lora, --merge-frozen, --early-stopping and --set are tested elsewhere.
+    assert_eq!(listed, options.len() + 10, "{help}");
 }
 
 #[test]

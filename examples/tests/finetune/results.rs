@@ -28,7 +28,16 @@ fn a_run_leaves_all_its_files() {
     let folder = Folder::new();
     folder.write("test.tsv", "good film\tyes\nbad film\tno\n");
     let ran = folder.trained(&["--test", "test.tsv"]);
-    let files = ["config.toml", "freezes.jsonl", "model", "steps.jsonl", "summary.json"];
+    let files = [
+        "config.toml",
+        "evals.jsonl",
+        "freezes.jsonl",
+        "model",
+        "report.html",
+        "statistics.jsonl",
+        "steps.jsonl",
+        "summary.json",
+    ];
     assert_eq!(folder.names("runs/base"), files);
     assert_eq!(
         folder.names("runs/base/model"),
@@ -71,9 +80,12 @@ fn steps_jsonl_has_a_line_for_each_step() {
         "grad_norm",
         "examples",
         "tokens",
+        "flops",
         "seconds",
         "cooling",
         "frozen",
+        "memory_bytes",
+        "training_bytes",
     ]);
     for step in &steps {
         assert_eq!(keys(step), expected);
@@ -85,6 +97,12 @@ fn steps_jsonl_has_a_line_for_each_step() {
     assert!(column(&steps, "loss").iter().all(|loss| loss.is_finite() && *loss > 0.0));
     assert!(column(&steps, "grad_norm").iter().all(|norm| norm.is_finite() && *norm > 0.0));
     assert!(column(&steps, "seconds").is_sorted(), "time goes on");
+    assert!(column(&steps, "memory_bytes").iter().all(|bytes| *bytes > 1e6));
+    let training = column(&steps, "training_bytes");
+    assert!(
+        training.iter().all(|bytes| *bytes == training[0] && *bytes > 0.0),
+        "nothing froze: {training:?}"
+    );
 }
 
 #[test]
@@ -98,7 +116,10 @@ fn summary_json_has_all_numbers() {
         "train_seconds",
         "steps",
         "planned_steps",
+        "examples",
         "examples_per_second",
+        "flops",
+        "flops_without_freezing",
         "components_frozen",
         "components_total",
         "first_freeze",
@@ -110,6 +131,8 @@ fn summary_json_has_all_numbers() {
         "test_loss",
         "test_accuracy",
         "eval_seconds",
+        "validation_seconds",
+        "validations",
         "peak_memory_bytes",
         "optimizer_state_bytes",
         "device",
@@ -121,7 +144,11 @@ fn summary_json_has_all_numbers() {
     assert_eq!((number("components_frozen"), number("components_total")), (0.0, 12.0));
     assert!(number("wall_seconds") >= number("train_seconds") + number("eval_seconds"));
     let examples = number("examples_per_second") * number("train_seconds");
-    assert!((examples - 48.0).abs() < 1e-6, "{examples}");
+    assert!((examples - 48.0).abs() < 1e-6 && number("examples") == 48.0, "{examples}");
+    let steps = folder.lines("runs/base/steps.jsonl");
+    assert_eq!(number("flops"), steps.iter().map(|step| step["flops"].as_f64().unwrap()).sum::<f64>());
+    assert_eq!(number("flops"), number("flops_without_freezing"), "nothing froze");
+    assert_eq!((number("validations"), number("validation_seconds")), (0.0, 0.0));
     assert_eq!(
         summary["final_train_loss"],
         folder.lines("runs/base/steps.jsonl")[5]["loss"],
@@ -214,7 +241,9 @@ fn a_seed_gives_the_same_run_again() {
     };
     let without_seconds = |name: &str| -> Vec<Value> {
         let mut lines = folder.lines(&format!("runs/{name}/steps.jsonl"));
-        lines.iter_mut().for_each(|line| line["seconds"] = Value::Null);
+        for line in &mut lines {
+            (line["seconds"], line["memory_bytes"]) = (Value::Null, Value::Null);
+        }
         lines
     };
     run("a", "1");
@@ -223,7 +252,7 @@ fn a_seed_gives_the_same_run_again() {
     let frozen = folder.json("runs/a/summary.json")["components_frozen"].as_u64().unwrap();
     assert!(0 < frozen && frozen < 12, "{frozen} frozen, so that the comparison says little");
     assert_eq!(without_seconds("a"), without_seconds("b"));
-    for file in ["freezes.jsonl", "model/model.safetensors", "model/config.json"] {
+    for file in ["freezes.jsonl", "statistics.jsonl", "model/model.safetensors", "model/config.json"] {
         let read = |name: &str| folder.bytes(&format!("runs/{name}/{file}"));
         assert_eq!(read("a"), read("b"), "{file}");
     }
@@ -273,7 +302,8 @@ fn evaluations_on_the_way_are_shown_and_change_nothing() {
     let folder = Folder::new();
     folder.trained(&[]);
     let ran = folder.trained(&["--eval-every", "2"]);
-    for step in [2, 4, 6] {
+    // What the last step leads to is evaluated once, after it.
+    for step in [2, 4] {
         assert!(ran.stderr.contains(&format!("step {step}: eval accuracy 0.")), "{}", ran.stderr);
     }
     let read = |run: &str| folder.bytes(&format!("runs/{run}/model/model.safetensors"));

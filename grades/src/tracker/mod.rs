@@ -11,7 +11,7 @@ pub use report::StepReport;
 pub use state::TrackerState;
 
 use crate::config::{Cooling, FreezingConfig, Schedule};
-use crate::policy::{Decision, FrozenObservation, Observation, Population};
+use crate::policy::{Cause, Decision, FrozenObservation, Observation, Population};
 use crate::{Component, ComponentMap, GradientSnapshot, Result, StatisticSet};
 use track::{Phase, Track};
 
@@ -54,6 +54,7 @@ pub struct FreezeTracker {
     thaws: bool,
     frozen: usize,
     cooling: usize,
+    notes_comparisons: bool,
 }
 
 /// What a check found.
@@ -63,6 +64,9 @@ pub struct Check {
     pub events: Vec<FreezeEvent>,
     /// The components whose statistics were not finite, as positions; they were skipped.
     pub non_finite: Vec<usize>,
+    /// What the policy of each active component compared with what, in the order of the components; empty unless
+    /// [`FreezeTracker::note_comparisons`] asked for it.
+    pub compared: Vec<Option<Cause>>,
 }
 
 impl FreezeTracker {
@@ -77,7 +81,12 @@ impl FreezeTracker {
         let statistics = prototype.statistics();
         let thaws = prototype.thaws();
         let tracks = vec![Track::new(prototype); map.components().len()];
-        Ok(Self { map, schedule, tracks, statistics, thaws, frozen: 0, cooling: 0 })
+        Ok(Self { map, schedule, tracks, statistics, thaws, frozen: 0, cooling: 0, notes_comparisons: false })
+    }
+
+    /// Whether checks also tell what each policy compared with what, for observers; off unless asked for.
+    pub fn note_comparisons(&mut self, note: bool) {
+        self.notes_comparisons = note;
     }
 
     /// Whether the statistics of this optimizer step (counted from 1) are to be checked.
@@ -107,6 +116,9 @@ impl FreezeTracker {
                 .among(population)
         };
         let components = self.map.components();
+        if self.notes_comparisons {
+            check.compared.resize(components.len(), None);
+        }
         let ranks = ranks::ranks(self.tracks.iter_mut().zip(components).zip(snapshot.samples()).map(
             |((track, component), sample)| {
                 let sample = sample.as_ref().filter(|sample| track.is_active() && sample.is_finite())?;
@@ -122,7 +134,11 @@ impl FreezeTracker {
                 (Phase::Active, Some(sample)) if !sample.is_finite() => check.non_finite.push(index),
                 (Phase::Active, Some(sample)) => {
                     track.samples += 1;
-                    let decision = track.policy.decide(&observe(component, sample).ranked(ranks[index]));
+                    let observation = observe(component, sample).ranked(ranks[index]);
+                    let decision = track.policy.decide(&observation);
+                    if let Some(compared) = check.compared.get_mut(index) {
+                        *compared = track.policy.compares(&observation);
+                    }
                     let cause = match decision {
                         Decision::Freeze(cause) if grace_over && track.samples > 1 => cause,
                         _ => match self.schedule.deadline(step, track.since).filter(|_| grace_over) {
