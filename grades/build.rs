@@ -18,12 +18,13 @@ mod kernels {
     use std::env;
     use std::path::{Path, PathBuf};
 
-    const SOURCES: [&str; 8] = [
+    const SOURCES: [&str; 9] = [
         "csrc/adam.cpp",
         "csrc/fused.cpp",
         "csrc/gradients.cpp",
         "csrc/info.cpp",
         "csrc/norms.cpp",
+        "csrc/random.cpp",
         "csrc/sgd.cpp",
         "csrc/sums.cpp",
         "csrc/update.cpp",
