@@ -3,23 +3,27 @@
 use std::io::BufWriter;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use grades::{FreezeEvent, FreezeLog, FreezingConfig, FreezingOptimizer, StepReport};
 use tch::{Device, Kind, Tensor};
 
 use super::batches::Batches;
+use super::checkpoint::inputs;
 use super::classifier::Classifier;
 use super::decoder::DecoderTask;
 use super::evaluate::Evaluation;
 use super::fit::fit;
 use super::folder::RunFolder;
+use super::guard::Guard;
 use super::interrupt::Interrupt;
+use super::keeping::Keeping;
 use super::log::{StepLog, StepRecord};
 use super::lora::LoraTraining;
 use super::memory::peak_memory;
 use super::never::Never;
 use super::optimizer::build_optimizer;
 use super::progress::{Progress, Standing};
+use super::resume::{Resume, Resumed};
 use super::schedule::LearningRate;
 use super::summary::Summary;
 use super::task::{Micro, Optimizer, Part, Task};
@@ -41,9 +45,35 @@ pub struct Outcome {
 ///
 /// # Errors
 ///
-/// When a file is missing or wrong, the folder exists, a configuration does not fit the model or the data, or the
-/// loss ceases to be a number. What was written by then stays.
+/// When a file is missing or wrong, the folder exists, a configuration does not fit the model or the data; a
+/// [`BadNumbers`](super::BadNumbers) when the loss or the gradients cease to be numbers. What was written by then stays.
 pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Outcome> {
+    run(config, Begin::New(name), interrupt)
+}
+
+/// Goes on with a run from its newest whole checkpoint, or from its beginning where there is none; the result is that of
+/// a run without a break. `None` when the run has ended.
+///
+/// # Errors
+///
+/// As [`train`]; also when the folder is no run's, another process is at it, the configuration or what it reads differs
+/// in something that would change the result, or a checkpoint is of a newer version.
+pub fn resume(config: &RunConfig, how: &Resume<'_>, interrupt: &Interrupt) -> Result<Option<Outcome>> {
+    let mut fitted = config.clone();
+    fit(&mut fitted, Family::of(&config.model.path)?)?;
+    match Resumed::open(&fitted, how)? {
+        Some(resumed) => run(config, Begin::Again(Box::new(resumed)), interrupt).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Where a run begins.
+enum Begin<'a> {
+    New(&'a str),
+    Again(Box<Resumed>),
+}
+
+fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Outcome> {
     let start = Instant::now();
     let seed = config.training.seed;
     // torch takes its seed as a signed number; the bits are what counts.
@@ -64,21 +94,33 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     let rate = LearningRate::new(&config.schedule, config.optimizer.lr, planned);
 
     let base = config.model.path.display().to_string();
-    let begin = |lora| LoraTraining::begin(lora, task.as_mut(), &base);
-    let lora = config.lora.as_ref().map(begin).transpose()?;
+    let adapt = |lora| LoraTraining::begin(lora, task.as_mut(), &base);
+    let mut lora = config.lora.as_ref().map(adapt).transpose()?;
     let freezing = config.freezing.clone().unwrap_or_else(|| FreezingConfig::with_policy(Never));
     let optimizer = build_optimizer(&config.optimizer, task.store())?;
     let optimizer = FreezingOptimizer::new(optimizer, task.store(), &freezing, planned)?;
 
-    // Nothing is written before all that can be wrong with the input has been found.
-    let folder = match &config.output.name {
-        Some(name) => RunFolder::create(&config.output.folder, name)?,
-        None => RunFolder::create_numbered(&config.output.folder, name)?,
+    let text = toml::to_string_pretty(config).context("writing the configuration")?;
+    let inputs = inputs(config)?;
+    let mut optimizer = optimizer;
+    let (earlier, notes) = match &begin {
+        Begin::New(_) => (None, Vec::new()),
+        Begin::Again(resumed) => resumed.restore(task.as_mut(), lora.as_mut(), &mut optimizer, &inputs)?,
     };
-    folder.write("config.toml", &toml::to_string_pretty(config).context("writing the configuration")?)?;
+
+    // Nothing is written before all that can be wrong with the input has been found.
+    let folder = match begin {
+        Begin::New(name) => match &config.output.name {
+            Some(name) => RunFolder::create(&config.output.folder, name)?,
+            None => RunFolder::create_numbered(&config.output.folder, name)?,
+        },
+        Begin::Again(resumed) => resumed.into_folder()?,
+    };
+    folder.write("config.toml", &text)?;
+    let keeping = Keeping::new(&folder, config, text, inputs, earlier)?;
     let freezes = folder.file("freezes.jsonl").display().to_string();
-    let optimizer = optimizer.with_observer(FreezeLog::new(freezes, folder.create_file("freezes.jsonl")?));
-    let steps = BufWriter::new(folder.create_file("steps.jsonl")?);
+    let optimizer = optimizer.with_observer(FreezeLog::new(freezes, keeping.freezes_file()?));
+    let steps = BufWriter::new(keeping.steps_file()?);
     let components = optimizer.components().len();
     let progress = Progress::new(planned, components);
     progress.line(&format!(
@@ -92,7 +134,7 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     if config.freezing.is_none() {
         progress.line("nothing freezes: there is no [freezing] table (--freezing adds the automatic policy)");
     }
-    for note in task.notes() {
+    for note in task.notes().into_iter().chain(notes) {
         progress.line(&note);
     }
 
@@ -102,18 +144,19 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
         lora,
         optimizer,
         rate,
-        log: StepLog::new(steps, if device == Device::Cpu { 1 } else { 10 }),
+        log: StepLog::new(steps, if device == Device::Cpu { 1 } else { 10 }, keeping.earlier().last_loss),
         progress,
         planned,
-        seconds: Duration::ZERO,
-        examples: 0,
-        tokens: 0,
-        eval_seconds: 0.0,
+        seconds: Duration::from_nanos(keeping.earlier().nanoseconds),
+        examples: keeping.earlier().examples,
+        tokens: keeping.earlier().tokens,
+        eval_seconds: keeping.earlier().eval_seconds,
         freezes: Vec::new(),
+        guard: Guard::new(config.guard, keeping.guard()),
+        keeping,
     };
     let ended = run.steps(&batches, interrupt)?;
-    run.log.fetch()?;
-    run.finite_loss()?;
+    run.end(ended)?;
     run.progress.finish();
 
     match &run.lora {
@@ -129,44 +172,58 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     let mut summary = run.summary(ended, start, &folder);
     summary.take_eval(evaluation);
     summary.take_test(tested);
-    summary.wall_seconds = start.elapsed().as_secs_f64();
+    summary.wall_seconds = run.keeping.wall_seconds();
     folder.write("summary.json", &(serde_json::to_string_pretty(&summary)? + "\n"))?;
     Ok(Outcome { summary, warnings: run.warnings() })
 }
 
+/// How a run ends that a signal or the guard ends.
+pub(super) const INTERRUPTED: &str = "interrupted";
+pub(super) const BAD_NUMBERS: &str = "bad-numbers";
+
 /// A run under way.
-struct Run<'a> {
-    config: &'a RunConfig,
-    task: Box<dyn Task>,
+pub(super) struct Run<'a> {
+    pub(super) config: &'a RunConfig,
+    pub(super) task: Box<dyn Task>,
     /// The adapters, when not all of the model trains.
     lora: Option<LoraTraining>,
-    optimizer: Optimizer,
+    pub(super) optimizer: Optimizer,
     rate: LearningRate,
-    log: StepLog<BufWriter<std::fs::File>>,
-    progress: Progress,
+    pub(super) log: StepLog<BufWriter<std::fs::File>>,
+    pub(super) progress: Progress,
     planned: u64,
     /// Time in steps.
-    seconds: Duration,
+    pub(super) seconds: Duration,
     /// Examples in steps.
-    examples: usize,
+    pub(super) examples: u64,
     /// Tokens in steps.
-    tokens: usize,
-    eval_seconds: f64,
-    freezes: Vec<FreezeEvent>,
+    pub(super) tokens: u64,
+    pub(super) eval_seconds: f64,
+    /// Those since the run was last begun or resumed.
+    pub(super) freezes: Vec<FreezeEvent>,
+    pub(super) guard: Guard,
+    pub(super) keeping: Keeping,
 }
 
 impl Run<'_> {
     /// All steps, until one of the ends is reached; returns which.
     fn steps(&mut self, batches: &Batches<'_>, interrupt: &Interrupt) -> Result<&'static str> {
-        let planned = usize::try_from(self.planned).unwrap_or(usize::MAX);
-        for (epoch, step_batches) in batches.iter().take(planned) {
+        let done = self.optimizer.steps();
+        if self.optimizer.should_stop() {
+            return Ok(self.frozen_end());
+        }
+        let left = usize::try_from(self.planned.saturating_sub(done)).unwrap_or(usize::MAX);
+        for (epoch, step_batches) in batches.after(done).take(left) {
             let report = self.step(epoch, &step_batches)?;
+            if self.guard.gives_up() {
+                return Ok(BAD_NUMBERS);
+            }
             if report.should_stop {
-                return Ok(if report.frozen == report.total { "all-frozen" } else { "enough-frozen" });
+                return Ok(self.frozen_end());
             }
             if interrupt.is_asked() {
                 self.progress.line("interrupted: saving what is trained so far");
-                return Ok("interrupted");
+                return Ok(INTERRUPTED);
             }
             let every = self.config.training.eval_every;
             if every > 0
@@ -175,8 +232,15 @@ impl Run<'_> {
             {
                 self.progress.line(&format!("step {}: eval {}", report.step, evaluation.text()));
             }
+            self.keep(report.step)?;
         }
         Ok("all-steps")
+    }
+
+    /// What a run is said to have ended by that has frozen what it meant to.
+    fn frozen_end(&self) -> &'static str {
+        let tracker = self.optimizer.tracker();
+        if tracker.frozen() == tracker.total() { "all-frozen" } else { "enough-frozen" }
     }
 
     /// One optimizer step over one or several batches.
@@ -196,35 +260,31 @@ impl Run<'_> {
             losses.push(loss);
             tokens += read;
         }
-        if self.config.training.clip_norm > 0.0 {
-            self.optimizer.clip_grad_norm(self.config.training.clip_norm)?;
-        }
-        let report = self.optimizer.step()?;
-        if let Some(lora) = &mut self.lora {
-            self.progress.merged(step, &lora.after_step(self.task.as_mut(), &report)?);
-        }
+        let loss = Tensor::f_stack(&losses, 0)?.f_sum(Kind::Float)?;
+        let (grad_norm, skipped) = self.look(&loss)?;
+        let report = if skipped.is_none() { self.optimizer.step()? } else { self.optimizer.skip()? };
         self.seconds += start.elapsed();
-        self.examples += examples;
-        self.tokens += tokens;
-        self.freezes.extend(report.events.iter().filter(|event| event.is_freeze()).cloned());
+        self.take_events(&report)?;
+        self.examples += examples as u64;
+        self.tokens += tokens as u64;
 
         let seconds = self.seconds.as_secs_f64();
-        let loss = Tensor::f_stack(&losses, 0)?.f_sum(Kind::Float)?;
         let record = StepRecord {
             step,
             epoch,
             loss: f64::NAN,
             learning_rate,
-            grad_norm: report.grad_norm,
+            grad_norm,
             examples,
             tokens,
             seconds,
             cooling: report.cooling,
             frozen: report.frozen,
+            skipped,
         };
         self.log.push(record, loss)?;
-        let loss = self.finite_loss()?;
-        self.progress.freezes(&report.events);
+        self.watch();
+        let loss = self.log.last_loss();
         let examples_per_second = self.examples as f64 / seconds;
         let StepReport { frozen, cooling, .. } = report;
         self.progress.show(&Standing {
@@ -239,15 +299,35 @@ impl Run<'_> {
         Ok(report)
     }
 
-    /// The last loss that is known, if it is a number: nothing good comes of training on after one that is not.
-    fn finite_loss(&self) -> Result<Option<f64>> {
-        match self.log.last_loss() {
-            Some(loss) if !loss.is_finite() => {
-                let step = self.optimizer.steps();
-                bail!("the loss is {loss} at step {step}; try a lower optimizer.lr or training.clip_norm")
-            }
-            loss => Ok(loss),
+    /// The norm of the gradients before they are clipped, where it is taken, and why the step is to be skipped if it
+    /// is. Off the CPU the loss is asked for only where the norm was, for which the device was waited for.
+    fn look(&mut self, loss: &Tensor) -> Result<(Option<f64>, Option<&'static str>)> {
+        let on_host = loss.device() == Device::Cpu;
+        if on_host && !f64::try_from(loss)?.is_finite() {
+            return Ok((None, Some("loss")));
         }
+        let limit = match self.config.training.clip_norm {
+            0.0 if self.guard.checks_gradients() => f64::INFINITY,
+            0.0 => return Ok((None, None)),
+            limit => limit,
+        };
+        let norm = self.optimizer.clip_grad_norm(limit)?;
+        let skipped = match norm.is_finite() {
+            false if !on_host && !f64::try_from(loss)?.is_finite() => Some("loss"),
+            false => Some("gradients"),
+            true => None,
+        };
+        Ok((Some(norm), skipped))
+    }
+
+    /// What follows from freezes, cool-downs and thaws.
+    pub(super) fn take_events(&mut self, report: &StepReport) -> Result<()> {
+        if let Some(lora) = &mut self.lora {
+            self.progress.merged(report.step, &lora.after_step(self.task.as_mut(), report)?);
+        }
+        self.freezes.extend(report.events.iter().filter(|event| event.is_freeze()).cloned());
+        self.progress.freezes(&report.events);
+        Ok(())
     }
 
     fn evaluate(&mut self, part: Part) -> Result<Option<Evaluation>> {
@@ -267,8 +347,11 @@ impl Run<'_> {
             examples_per_second: self.examples as f64 / train_seconds.max(f64::MIN_POSITIVE),
             components_frozen: self.optimizer.tracker().frozen(),
             components_total: self.optimizer.tracker().total(),
-            first_freeze: self.freezes.first().map(|event| event.step),
-            last_freeze: self.freezes.last().map(|event| event.step),
+            bad_steps: self.guard.state().bad,
+            loss_spikes: self.guard.state().spikes,
+            resumes: self.keeping.earlier().resumes,
+            first_freeze: self.counters().first_freeze,
+            last_freeze: self.counters().last_freeze,
             final_train_loss: self.log.last_loss(),
             truncated: self.task.truncated(),
             skipped: self.task.skipped(),
@@ -300,6 +383,7 @@ impl Run<'_> {
     fn warnings(&mut self) -> Vec<String> {
         let observers = self.optimizer.take_observer_errors();
         let steps = self.log.finish().err();
-        observers.iter().map(ToString::to_string).chain(steps.map(|error| format!("{error:#}"))).collect()
+        let observers = observers.iter().map(ToString::to_string);
+        observers.chain(steps.map(|error| format!("{error:#}"))).chain(self.bad_end()).collect()
     }
 }
