@@ -8,7 +8,7 @@ fn poisoned() -> Folder {
     let mut tiny = Tiny::base();
     let (_, values) = tiny.tensors.get_mut("embeddings.word_embeddings.weight").unwrap();
     // The id of "book"; a row has 8 numbers.
-    values[7 * 8] = f32::INFINITY;
+    values[9 * 8] = f32::INFINITY;
     Folder::with(&tiny)
 }
 

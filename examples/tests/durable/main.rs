@@ -11,13 +11,13 @@
 
 mod broken;
 mod damage;
-
+mod disk;
 mod guard;
-
-
+mod kills;
+mod memory;
 mod refused;
 mod resume;
-
+mod signals;
 #[path = "../finetune/support.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod support;
