@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tokenizers::{PostProcessor, TruncationParams};
 
 use super::error::{Error, Result};
+use super::tokenizer_file;
 
 /// What the model can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +49,7 @@ impl Tokenizer {
             )));
         }
         let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(|error| Error::file(path, format!("is no tokenizer: {error}")))?;
+        let mut inner = tokenizer_file::parse(path, &bytes)?;
         let special = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
         if limits.max_tokens <= special {
             return Err(Error::Input(format!(

@@ -133,7 +133,10 @@ mod tests {
         assert!((0..FIRST).all(|step| guard.watch(step, 1.0, false).is_none()));
         assert_eq!(guard.watch(20, 2.9, false), None);
         let line = guard.watch(21, 9.0, false).unwrap();
-        assert!(line.contains("step 21 is 9.0000") && line.contains("running mean of 1.0"), "{line}");
+        assert!(
+            line.contains("step 21 is 9.0000") && line.contains("8.1 times its running mean of 1.1"),
+            "{line}"
+        );
         assert_eq!(guard.state().spikes, 1);
         guard.config.spike_factor = 0.0;
         assert_eq!(guard.watch(22, 1e9, false), None);

@@ -23,6 +23,7 @@ mod schedule;
 mod summary;
 mod task;
 
+pub use checkpoint::newest_checkpoint;
 pub use evaluate::{Evaluation, evaluate};
 pub use evaluate_decoder::{DecoderEvaluation, evaluate_decoder};
 pub use folder::RunFolder;

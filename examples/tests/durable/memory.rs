@@ -40,7 +40,8 @@ fn the_resident_size_stays_what_it_is_after_the_first_steps() {
     let mut late = None;
     while child.try_wait().unwrap().is_none() {
         let done = written();
-        if done >= steps / 5 {
+        // What the evaluation at the end takes is not what a step leaves behind.
+        if (steps / 5..steps).contains(&done) {
             let now = resident(child.id());
             early = early.or(now);
             late = now.or(late);
@@ -52,5 +53,5 @@ fn the_resident_size_stays_what_it_is_after_the_first_steps() {
     let (early, late) = (early.unwrap(), late.unwrap());
     println!("{early} KiB after {} steps, {late} KiB after {steps}", steps / 5);
     // A handle that is left behind at each step, or a copy at each checkpoint, would be more.
-    assert!(late < early + 24 * 1024, "{early} KiB after a fifth of {steps} steps, {late} KiB at their end");
+    assert!(late < early + 8 * 1024, "{early} KiB after a fifth of {steps} steps, {late} KiB at their end");
 }

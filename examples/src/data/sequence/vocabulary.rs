@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::error::{Error, Result};
+use crate::data::tokenizer_file::parse;
 
 /// A tokenizer from Hugging Face's `tokenizer.json`, without truncation and padding.
 #[derive(Debug)]
@@ -20,8 +21,7 @@ impl Vocabulary {
     /// [`Error::File`] when the file cannot be read as a tokenizer, [`Error::Io`] when it cannot be read.
     pub fn load(path: &Path, size: i64) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(|error| Error::file(path, format!("is no tokenizer: {error}")))?;
+        let mut inner = parse(path, &bytes)?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| Error::file(path, format!("cannot be used: {error}")))?;
         Ok(Self { inner, path: path.to_path_buf(), size })

@@ -49,6 +49,19 @@ pub(crate) fn newest(run: &Path, logs: [(&str, u64); 2]) -> Result<(Option<Found
     Ok((None, warnings))
 }
 
+/// The newest whole checkpoint of the run in a folder, by its step and its own folder, and a warning for each newer one
+/// that is damaged.
+///
+/// # Errors
+///
+/// When the folder cannot be read, or a checkpoint is of a newer version.
+pub fn newest_checkpoint(run: &Path) -> Result<(Option<(u64, PathBuf)>, Vec<String>)> {
+    let logs = ["steps.jsonl", "freezes.jsonl"]
+        .map(|name| (name, run.join(name).symlink_metadata().map_or(0, |metadata| metadata.len())));
+    let (found, warnings) = newest(run, logs)?;
+    Ok((found.map(|found| (found.state.step, found.path)), warnings))
+}
+
 fn read(path: &Path, step: u64, logs: [(&str, u64); 2]) -> Result<RunState, Unfit> {
     let damaged = |reason: String| Unfit::Damaged(reason);
     let plain = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());

@@ -13,6 +13,7 @@ mod write;
 mod writer;
 
 pub(super) use copy::Copied;
+pub use find::newest_checkpoint;
 pub(super) use find::{Found, newest};
 pub(super) use inputs::inputs;
 pub(super) use state::{Counters, Logs, RunState};
