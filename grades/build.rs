@@ -18,8 +18,9 @@ mod kernels {
     use std::env;
     use std::path::{Path, PathBuf};
 
-    const SOURCES: [&str; 9] = [
+    const SOURCES: [&str; 10] = [
         "csrc/adam.cpp",
+        "csrc/averages.cpp",
         "csrc/fused.cpp",
         "csrc/gradients.cpp",
         "csrc/info.cpp",

@@ -1,8 +1,10 @@
 //! Models, data and the parts of the `finetune` program.
 
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod data;
+pub mod flops;
 pub mod fsx;
 pub mod model;
 pub mod train;

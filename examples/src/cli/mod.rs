@@ -1,10 +1,12 @@
 //! The command line of `finetune`.
 
+mod compare;
 mod convert;
 mod doctor;
 mod generate;
 mod logits;
 mod merge;
+mod monitoring;
 mod policies;
 mod train;
 
@@ -32,6 +34,10 @@ struct Arguments {
 enum Command {
     /// Fine-tune a model as a TOML file says, every key of which an option can override
     Train(Box<train::Arguments>),
+    /// Compare ways to train: in full, with early stopping, with freezing, with adapters, over several seeds
+    Compare(compare::Arguments),
+    /// Measure by how much watching gradients lengthens a step, and print it as JSON
+    Monitoring(monitoring::Arguments),
     /// List the freeze policies that are linked, with their keys
     Policies,
     /// Write the logits that a model directory, with or without an adapter, gives for token ids
@@ -58,6 +64,8 @@ pub fn main() -> ExitCode {
         .init();
     let done: Result<ExitCode> = match arguments.command {
         Command::Train(arguments) => train::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Monitoring(arguments) => monitoring::run(&arguments),
         Command::Policies => policies::run(),
         Command::Logits(arguments) => logits::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

@@ -97,6 +97,9 @@ pub(super) struct Arguments {
     /// Resume although the configuration, the data or the model has changed
     #[arg(long, requires = "resume")]
     allow_changes: bool,
+    /// End the run when the loss on the examples for evaluation no longer falls, and keep the best weights
+    #[arg(long)]
+    early_stopping: bool,
     /// Set any key, such as freezing.grace=0.3; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -160,6 +163,9 @@ impl Arguments {
         }
         if self.lora && !document.table().contains_key("lora") {
             document.put("lora", Value::Table(toml::Table::new()))?;
+        }
+        if self.early_stopping && !document.table().contains_key("early_stopping") {
+            document.put("early_stopping", Value::Table(toml::Table::new()))?;
         }
         if self.no_lora {
             document.remove("lora");

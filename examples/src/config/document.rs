@@ -84,9 +84,22 @@ impl Document {
         self.table.remove(key);
     }
 
+    /// Removes a key of a top-level table.
+    pub fn take(&mut self, table: &str, key: &str) {
+        if let Some(Value::Table(table)) = self.table.get_mut(table) {
+            table.remove(key);
+        }
+    }
+
     /// The document.
     pub fn table(&self) -> &Table {
         &self.table
+    }
+}
+
+impl From<Table> for Document {
+    fn from(table: Table) -> Self {
+        Self { table }
     }
 }
 

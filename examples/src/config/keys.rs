@@ -15,6 +15,8 @@ pub(super) const ROOT: &[Key] = &[
     Key::new("guard", "what happens when numbers cease to be any"),
     Key::new("freezing", "what freezes when; without it nothing does"),
     Key::new("lora", "adapters to train instead of the model; without it all of the model trains"),
+    Key::new("early_stopping", "when evaluations end the run; without it they do not"),
+    Key::new("compare", "what `finetune compare` compares; `finetune train` leaves it alone"),
 ];
 
 /// Those of an adapter, and one more.
@@ -74,7 +76,11 @@ pub(super) const TRAINING: &[Key] = &[
     Key::new("accumulate", "batches in an optimizer step (1)"),
     Key::new("checkpointing", "compute a decoder's blocks twice to save memory (false)"),
     Key::new("clip_norm", "scale gradients to at most this L2 norm; 0 does not (1.0)"),
-    Key::new("eval_every", "evaluate every so many steps as well; 0 does not (0)"),
+    Key::new("share", "train for this share of the steps that epochs and max_steps give (1.0)"),
+    Key::new(
+        "eval_every",
+        "evaluate every so many steps as well, or every share of an epoch; 0 does not (0, with early stopping 0.1)",
+    ),
     Key::new("eval_batch_size", "examples in a forward pass of an evaluation (64)"),
     Key::new("seed", "seed of the head, the order of the data and dropout (0)"),
 ];
@@ -82,6 +88,20 @@ pub(super) const TRAINING: &[Key] = &[
 pub(super) const EVALUATION: &[Key] = &[
     Key::new("exact_match", "answer each prompt and count the answers that are exactly right (false)"),
     Key::new("max_new_tokens", "the longest of these answers (64)"),
+];
+
+pub(super) const EARLY_STOPPING: &[Key] = &[
+    Key::new("metric", "loss or accuracy: what gets better on data.eval (loss)"),
+    Key::new("patience", "evaluations in a row without getting better that end the run (5)"),
+    Key::new("min_delta", "by how much it must get better to count (0.0)"),
+    Key::new("restore_best", "end with the weights of the best evaluation (true)"),
+];
+
+pub(super) const COMPARE: &[Key] = &[
+    Key::new("seeds", "the seeds that every row is run with ([0, 1, 2])"),
+    Key::new("rows", "the names of the rows (all that are built in)"),
+    Key::new("lora_lr", "the learning rate of rows with adapters (ten times that of the others)"),
+    Key::new("monitoring_steps", "steps in which the cost of watching gradients is measured (120)"),
 ];
 
 pub(super) const OPTIMIZER: &[Key] = &[

@@ -1,7 +1,10 @@
 //! The configuration of a run: one TOML file, every key of which the command line can override.
 
+mod compare;
 mod decoder;
 mod document;
+mod early_stopping;
+mod interval;
 mod keys;
 mod lora;
 mod read;
@@ -9,8 +12,11 @@ mod run;
 mod safety;
 mod values;
 
+pub use compare::CompareConfig;
 pub use decoder::EvaluationConfig;
 pub use document::Document;
+pub use early_stopping::{EarlyStoppingConfig, Metric};
+pub use interval::Interval;
 pub use lora::LoraRun;
 pub use run::{
     DataConfig, ModelConfig, OptimizerConfig, OptimizerName, OutputConfig, RunConfig, ScheduleConfig,

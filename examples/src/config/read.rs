@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use grades::config::Section;
 
+use super::interval::Interval;
 use super::run::{
     DataConfig, ModelConfig, OptimizerConfig, OptimizerName, OutputConfig, ScheduleConfig, ScheduleName,
     SequenceKeys, TrainingConfig,
@@ -94,7 +95,7 @@ pub(super) fn read_data(section: &mut Section<'_>) -> Option<DataConfig> {
 
 const COLUMN: &str = "a column's name or its position";
 
-pub(super) fn read_training(section: &mut Section<'_>) -> Option<TrainingConfig> {
+pub(super) fn read_training(section: &mut Section<'_>, default_interval: Interval) -> Option<TrainingConfig> {
     let positive = |number: u64| number >= 1;
     let epochs = section.integer_or("epochs", 3, "at least 1", positive);
     let max_steps = if section.has("max_steps") {
@@ -106,7 +107,10 @@ pub(super) fn read_training(section: &mut Section<'_>) -> Option<TrainingConfig>
     let accumulate = size(section, "accumulate", 1);
     let checkpointing = section.flag_or("checkpointing", false);
     let clip_norm = section.number_or("clip_norm", 1.0, "a number of at least 0", at_least_zero);
-    let eval_every = section.integer_or("eval_every", 0, "at least 0", |_| true);
+    let share =
+        section.number_or("share", 1.0, "a share above 0, up to 1", |share| share > 0.0 && share <= 1.0);
+    let eval_every =
+        section.value_or("eval_every", default_interval, Interval::EXPECTED, |value| Interval::read(&value));
     let eval_batch_size = size(section, "eval_batch_size", 64);
     let seed = section.integer_or("seed", 0, "at least 0", |_| true);
     Some(TrainingConfig {
@@ -116,6 +120,7 @@ pub(super) fn read_training(section: &mut Section<'_>) -> Option<TrainingConfig>
         accumulate: accumulate?,
         checkpointing: checkpointing?,
         clip_norm: clip_norm?,
+        share: share?,
         eval_every: eval_every?,
         eval_batch_size: eval_batch_size?,
         seed: seed?,

@@ -8,7 +8,10 @@ use grades::{Error, FreezingConfig, Problems};
 use serde::Serialize;
 use toml::{Table, Value};
 
+use super::compare::CompareConfig;
 use super::decoder::EvaluationConfig;
+use super::early_stopping::EarlyStoppingConfig;
+use super::interval::Interval;
 use super::keys;
 use super::lora::{self, LoraRun};
 use super::read::{read_data, read_model, read_optimizer, read_output, read_schedule, read_training};
@@ -50,6 +53,12 @@ pub struct RunConfig {
     /// The adapters to train; the whole model trains when absent.
     #[serde(skip)]
     pub lora: Option<LoraRun>,
+    /// When evaluations end the run; they do not when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStoppingConfig>,
+    /// What `finetune compare` compares.
+    #[serde(skip)]
+    pub compare: CompareConfig,
 }
 
 /// Where the results go.
@@ -172,8 +181,10 @@ pub struct TrainingConfig {
     pub checkpointing: bool,
     /// The highest L2 norm of the gradients; 0 does not clip.
     pub clip_norm: f64,
-    /// Steps from one evaluation to the next; 0 evaluates at the end only.
-    pub eval_every: u64,
+    /// The share of the steps of `epochs` and `max_steps` that the run is planned for.
+    pub share: f64,
+    /// How often an evaluation comes between steps, besides the one at the end.
+    pub eval_every: Interval,
     /// Examples in a forward pass of an evaluation.
     pub eval_batch_size: usize,
     /// Seed of everything that is drawn.
@@ -287,14 +298,32 @@ impl RunConfig {
         let tables = names.map(|key| (key, table(key)));
         let freezing_table = document.get("freezing").map(|_| table("freezing"));
         let lora_table = document.get("lora").map(|_| table("lora"));
+        let stopping_table = document.get("early_stopping").map(|_| table("early_stopping"));
+        let compare = table("compare");
         let [output, model, data, evaluation, training, optimizer, schedule, checkpoint, guard] = tables;
         let output = read_output(&mut Section::new(output.0, output.1, keys::OUTPUT, &mut problems));
         let model = read_model(&mut Section::new(model.0, model.1, keys::MODEL, &mut problems));
         let data = read_data(&mut Section::new(data.0, data.1, keys::DATA, &mut problems));
         let mut evaluation = Section::new(evaluation.0, evaluation.1, keys::EVALUATION, &mut problems);
         let evaluation = EvaluationConfig::read(&mut evaluation);
-        let training =
-            read_training(&mut Section::new(training.0, training.1, keys::TRAINING, &mut problems));
+        let interval = if stopping_table.is_some() { Interval::EpochShare(0.1) } else { Interval::Never };
+        let mut training = Section::new(training.0, training.1, keys::TRAINING, &mut problems);
+        let training = read_training(&mut training, interval);
+        let early_stopping = stopping_table.map(|table| {
+            let mut section = Section::new("early_stopping", table, keys::EARLY_STOPPING, &mut problems);
+            EarlyStoppingConfig::read(&mut section)
+        });
+        if early_stopping.is_some() {
+            if data.as_ref().is_some_and(|data| data.eval.is_none()) {
+                problems.push("early_stopping", "needs examples for evaluation: give data.eval as well");
+            }
+            if training.as_ref().is_some_and(|training| training.eval_every == Interval::Never) {
+                let message = "is 0, so nothing is evaluated in time to end the run; leave it out or remove [early_stopping]";
+                problems.push("training.eval_every", message);
+            }
+        }
+        let compare =
+            CompareConfig::read(&mut Section::new("compare", compare, keys::COMPARE, &mut problems));
         let mut optimizer = Section::new(optimizer.0, optimizer.1, keys::OPTIMIZER, &mut problems);
         // Adapters begin at zero and take larger steps.
         let optimizer = read_optimizer(&mut optimizer, if lora_table.is_some() { 5e-4 } else { 5e-5 });
@@ -342,6 +371,8 @@ impl RunConfig {
                     freezing,
                     lora_table,
                     lora,
+                    early_stopping: early_stopping.flatten(),
+                    compare: compare.unwrap_or_default(),
                 })
             }
             _ => Err(Error::Config(problems)),

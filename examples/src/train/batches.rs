@@ -17,8 +17,12 @@ impl<'a> Batches<'a> {
 
     /// The optimizer steps of the whole run.
     pub(super) fn steps(&self) -> u64 {
-        let steps = self.sampler.batches().div_ceil(self.accumulate);
-        self.epochs.saturating_mul(steps as u64)
+        self.epochs.saturating_mul(self.epoch())
+    }
+
+    /// The optimizer steps of an epoch.
+    pub(super) fn epoch(&self) -> u64 {
+        self.sampler.batches().div_ceil(self.accumulate) as u64
     }
 
     /// The steps after the first `done`: each one's epoch, counted from 1, and its batches of example numbers.

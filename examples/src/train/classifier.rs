@@ -11,6 +11,7 @@ use super::evaluate::{Evaluation, evaluate};
 use super::task::{Micro, Optimizer, Part, Task};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Labels, Limits, Sampler, SamplerOptions, Tokenizer, read};
+use crate::flops::{BatchShape, Products};
 use crate::model::{BertClassifier, LoadOptions};
 
 /// A classifier with its data.
@@ -128,6 +129,20 @@ impl Task for Classifier {
         let share = size as f64 / micro.step_weight as f64;
         optimizer.backward_micro(&mean, share)?;
         Ok((mean.f_detach()?.f_mul_scalar(share)?, batch.tokens))
+    }
+
+    fn shape(&self, batch: &[usize]) -> BatchShape {
+        let lengths = batch.iter().filter_map(|&index| self.training.tokens(index)).map(<[u32]>::len);
+        let length = lengths.max().unwrap_or(0) as u64;
+        BatchShape { sequences: batch.len() as u64, length, targets: 0 }
+    }
+
+    fn products(&self) -> Products {
+        self.model.products()
+    }
+
+    fn has_accuracy(&self) -> bool {
+        self.eval.is_some()
     }
 
     fn evaluate(&self, part: Part, batch_size: usize) -> Result<Option<Evaluation>> {

@@ -15,6 +15,7 @@ use crate::data::sequence::{
     ChatTemplate, EncodeOptions, Encoder, Sequences, Vocabulary, collate, read_examples, rows,
 };
 use crate::data::{Sampler, SamplerOptions};
+use crate::flops::{BatchShape, Products};
 use crate::model::decoder::{Backward, Decoder, LoadOptions, LoadReport};
 
 /// A decoder with its data.
@@ -219,6 +220,21 @@ impl Task for DecoderTask {
         // The optimizer multiplies by the share, which is in the gradients already.
         optimizer.backward_micro(&pass.rest.f_div_scalar(share)?, share)?;
         Ok((pass.loss.f_mul_scalar(scale)?, batch.token_count))
+    }
+
+    fn shape(&self, batch: &[usize]) -> BatchShape {
+        let tokens = |index: &usize| self.training.list.get(*index).map_or(0, |sequence| sequence.ids.len());
+        let rows = batch.iter().filter_map(|&row| self.rows.get(row));
+        let length = rows.map(|row| row.iter().map(tokens).sum::<usize>()).max().unwrap_or(0) as u64;
+        BatchShape { sequences: batch.len() as u64, length, targets: self.weight(batch) as u64 }
+    }
+
+    fn products(&self) -> Products {
+        self.model.products(self.checkpointing)
+    }
+
+    fn has_accuracy(&self) -> bool {
+        self.eval.as_ref().is_some_and(|eval| !eval.questions.is_empty())
     }
 
     fn evaluate(&self, part: Part, batch_size: usize) -> Result<Option<Evaluation>> {

@@ -21,8 +21,16 @@ pub struct RunFolder {
 }
 
 /// All that a run writes into its folder.
-const ENTRIES: [&str; 7] =
-    ["config.toml", "steps.jsonl", "freezes.jsonl", "summary.json", "checkpoints", "model", "adapter"];
+const ENTRIES: [&str; 8] = [
+    "config.toml",
+    "steps.jsonl",
+    "freezes.jsonl",
+    "evals.jsonl",
+    "summary.json",
+    "checkpoints",
+    "model",
+    "adapter",
+];
 
 impl RunFolder {
     /// Makes `folder/name`.
@@ -149,11 +157,6 @@ impl RunFolder {
             Ok(file)
         };
         continued().with_context(|| format!("cannot go on with {}", path.display()))
-    }
-
-    /// The length of a file, 0 when there is none.
-    pub fn length(&self, name: &str) -> u64 {
-        self.file(name).symlink_metadata().map_or(0, |metadata| metadata.len())
     }
 
     /// Writes a whole file, or nothing.

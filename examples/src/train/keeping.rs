@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use grades::torch::generator_state;
 use tch::Device;
 
-use super::checkpoint::{Copied, Counters, FOLDER, Logs, RunState, Writer};
+use super::checkpoint::{Copied, Counters, FOLDER, LOGS, RunState, Stopping, Writer};
 use super::folder::RunFolder;
 use super::guard::{BadNumbers, GuardState};
 use super::recipe::{BAD_NUMBERS, INTERRUPTED, Run};
@@ -20,8 +20,8 @@ pub(super) struct Keeping {
     writer: Writer,
     config: String,
     inputs: BTreeMap<String, String>,
-    /// `steps.jsonl` and `freezes.jsonl`.
-    logs: [File; 2],
+    /// Those of [`LOGS`].
+    logs: Vec<File>,
     start: Instant,
     /// What the run had added up when it was resumed.
     earlier: RunState,
@@ -40,22 +40,18 @@ impl Keeping {
             Some(earlier) => (earlier.state, earlier.checkpoint),
             None => (RunState::new(0, text.clone(), inputs.clone()), None),
         };
-        let logs = [
-            folder.continue_file("steps.jsonl", state.logs.steps)?,
-            folder.continue_file("freezes.jsonl", state.logs.freezes)?,
-        ];
+        let logs = LOGS.iter().map(|name| folder.continue_file(name, state.log(name)));
+        let logs = logs.collect::<Result<_>>()?;
         let writer = Writer::new(folder.file(FOLDER), config.checkpoint.keep, last);
         Ok(Self { writer, config: text, inputs, logs, start: Instant::now(), earlier: state })
     }
 
-    /// `steps.jsonl`.
-    pub(super) fn steps_file(&self) -> Result<File> {
-        self.logs[0].try_clone().context("steps.jsonl")
-    }
-
-    /// `freezes.jsonl`.
-    pub(super) fn freezes_file(&self) -> Result<File> {
-        self.logs[1].try_clone().context("freezes.jsonl")
+    /// Another handle to a log.
+    pub(super) fn log(&self, name: &str) -> Result<File> {
+        let place = LOGS.iter().position(|log| *log == name);
+        let log =
+            place.and_then(|place| self.logs.get(place)).with_context(|| format!("{name} is no log"))?;
+        log.try_clone().with_context(|| format!("copying the handle of {name}"))
     }
 
     /// What the run had added up when it was resumed.
@@ -98,15 +94,21 @@ impl Run<'_> {
             RunState::new(self.optimizer.steps(), self.keeping.config.clone(), self.keeping.inputs.clone());
         state.counters = self.counters();
         state.guard = self.guard.state().clone();
-        let length =
-            |log: &File| log.metadata().map(|metadata| metadata.len()).context("looking at the logs");
-        let [steps, freezes] = &self.keeping.logs;
-        state.logs = Logs { steps: length(steps)?, freezes: length(freezes)? };
+        for (name, log) in LOGS.iter().zip(&self.keeping.logs) {
+            let length = log.metadata().with_context(|| format!("looking at {name}"))?.len();
+            state.logs.insert((*name).to_owned(), length);
+        }
+        let mut best = Vec::new();
+        if let Some(stopping) = &self.stopping {
+            let (patience, last, copies) = stopping.saved();
+            state.stopping = Some(Stopping { last, patience });
+            best = copies;
+        }
         for (name, device) in generators(self.task.device()) {
             state.put_generator(name, &generator_state(device)?);
         }
         let optimizer = self.optimizer.saved_state()?;
-        let copied = Copied::new(state, optimizer, self.optimizer.parameters(), &self.keeping.logs)?;
+        let copied = Copied::new(state, optimizer, self.optimizer.parameters(), best, &self.keeping.logs)?;
         if let Some(warning) = self.keeping.writer.start(copied) {
             self.warn(&warning);
         }
@@ -158,17 +160,28 @@ impl Run<'_> {
     pub(super) fn counters(&self) -> Counters {
         let earlier = self.keeping.earlier();
         let steps = || self.freezes.iter().map(|event| event.step);
-        Counters {
+        let mut counters = Counters {
             nanoseconds: u64::try_from(self.seconds.as_nanos()).unwrap_or(u64::MAX),
             wall_seconds: self.keeping.wall_seconds(),
+            loop_seconds: self.loop_seconds(),
             eval_seconds: self.eval_seconds,
+            validation_seconds: self.validation_seconds,
+            validations: self.validations,
             examples: self.examples,
             tokens: self.tokens,
             first_freeze: earlier.first_freeze.or(steps().next()),
             last_freeze: steps().next_back().or(earlier.last_freeze),
             last_loss: self.log.last_loss(),
             resumes: earlier.resumes,
-        }
+            ..Counters::default()
+        };
+        counters.take_flops(&self.flops);
+        counters
+    }
+
+    /// Seconds since the first step began, breaks left out.
+    pub(super) fn loop_seconds(&self) -> f64 {
+        self.keeping.earlier().loop_seconds + self.begun.elapsed().as_secs_f64()
     }
 
     fn warn(&self, warning: &str) {

@@ -23,6 +23,8 @@ pub struct StepRecord {
     pub examples: usize,
     /// Its tokens, padding left out.
     pub tokens: usize,
+    /// Its floating-point operations, counted from the shapes.
+    pub flops: u128,
     /// Seconds since training began, evaluations left out.
     pub seconds: f64,
     /// Components whose learning rate falls after it.

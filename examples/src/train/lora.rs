@@ -69,6 +69,17 @@ impl LoraTraining {
         }
     }
 
+    /// Takes merged adapters out of what their layers compute with, after their weights were replaced.
+    pub(super) fn unmerge(&self, task: &mut dyn Task) -> grades_lora::Result<()> {
+        let mut done = Ok(());
+        task.layers_mut().0.visit_linear(&mut |_, layer| {
+            if done.is_ok() && layer.adapter(NAME).is_some_and(|adapter| adapter.is_merged()) {
+                done = layer.unmerge(NAME);
+            }
+        });
+        done
+    }
+
     /// Writes the folder `adapter` of a run.
     pub(super) fn save(&self, task: &dyn Task, folder: &RunFolder) -> Result<()> {
         let dir = folder.file("adapter");

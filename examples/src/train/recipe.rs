@@ -3,15 +3,16 @@
 use std::io::BufWriter;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use grades::{FreezeEvent, FreezeLog, FreezingConfig, FreezingOptimizer, StepReport};
 use tch::{Device, Kind, Tensor};
 
 use super::batches::Batches;
-use super::checkpoint::inputs;
+use super::checkpoint::{EVALS, FREEZES, STEPS, inputs};
 use super::classifier::Classifier;
 use super::decoder::DecoderTask;
-use super::evaluate::Evaluation;
+use super::early_stopping::EarlyStopping;
+use super::evals::EvalLog;
 use super::fit::fit;
 use super::folder::RunFolder;
 use super::guard::Guard;
@@ -23,11 +24,12 @@ use super::memory::peak_memory;
 use super::never::Never;
 use super::optimizer::build_optimizer;
 use super::progress::{Progress, Standing};
-use super::resume::{Resume, Resumed};
+use super::resume::{Built, Resume, Resumed};
 use super::schedule::LearningRate;
 use super::summary::Summary;
 use super::task::{Micro, Optimizer, Part, Task};
-use crate::config::RunConfig;
+use crate::config::{Metric, RunConfig};
+use crate::flops::FlopMeter;
 use crate::model::Family;
 
 /// How a run ended.
@@ -90,12 +92,22 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
     };
     let sampler = task.sampler().clone();
     let batches = Batches::new(&sampler, config.training.accumulate, config.training.epochs);
-    let planned = config.training.max_steps.unwrap_or(u64::MAX).min(batches.steps());
+    let longest = config.training.max_steps.unwrap_or(u64::MAX).min(batches.steps());
+    let planned = ((config.training.share * longest as f64).round() as u64).clamp(1, longest.max(1));
     let rate = LearningRate::new(&config.schedule, config.optimizer.lr, planned);
 
     let base = config.model.path.display().to_string();
     let adapt = |lora| LoraTraining::begin(lora, task.as_mut(), &base);
     let mut lora = config.lora.as_ref().map(adapt).transpose()?;
+    if let Some(stopping) = &config.early_stopping
+        && stopping.metric == Metric::Accuracy
+        && !task.has_accuracy()
+    {
+        bail!(
+            "early_stopping.metric = \"accuracy\": evaluations of these examples give none; choose \"loss\""
+        );
+    }
+    let mut stopping = config.early_stopping.map(|stopping| EarlyStopping::new(stopping, task.store()));
     let freezing = config.freezing.clone().unwrap_or_else(|| FreezingConfig::with_policy(Never));
     let optimizer = build_optimizer(&config.optimizer, task.store())?;
     let optimizer = FreezingOptimizer::new(optimizer, task.store(), &freezing, planned)?;
@@ -103,9 +115,14 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
     let text = toml::to_string_pretty(config).context("writing the configuration")?;
     let inputs = inputs(config)?;
     let mut optimizer = optimizer;
+    // Before anything is frozen again.
+    let all = task.products();
     let (earlier, notes) = match &begin {
         Begin::New(_) => (None, Vec::new()),
-        Begin::Again(resumed) => resumed.restore(task.as_mut(), lora.as_mut(), &mut optimizer, &inputs)?,
+        Begin::Again(resumed) => {
+            let built = Built { task: task.as_mut(), lora: lora.as_mut(), optimizer: &mut optimizer };
+            resumed.restore(built, stopping.as_mut(), &inputs)?
+        }
     };
 
     // Nothing is written before all that can be wrong with the input has been found.
@@ -119,8 +136,9 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
     folder.write("config.toml", &text)?;
     let keeping = Keeping::new(&folder, config, text, inputs, earlier)?;
     let freezes = folder.file("freezes.jsonl").display().to_string();
-    let optimizer = optimizer.with_observer(FreezeLog::new(freezes, keeping.freezes_file()?));
-    let steps = BufWriter::new(keeping.steps_file()?);
+    let optimizer = optimizer.with_observer(FreezeLog::new(freezes, keeping.log(FREEZES)?));
+    let steps = BufWriter::new(keeping.log(STEPS)?);
+    let evals = BufWriter::new(keeping.log(EVALS)?);
     let components = optimizer.components().len();
     let progress = Progress::new(planned, components);
     progress.line(&format!(
@@ -140,10 +158,14 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
 
     let mut run = Run {
         config,
+        flops: keeping.earlier().flop_meter(all, task.products()),
         task,
         lora,
         optimizer,
         rate,
+        stopping,
+        evals: EvalLog::new(evals),
+        begun: Instant::now(),
         log: StepLog::new(steps, if device == Device::Cpu { 1 } else { 10 }, keeping.earlier().last_loss),
         progress,
         planned,
@@ -151,13 +173,21 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
         examples: keeping.earlier().examples,
         tokens: keeping.earlier().tokens,
         eval_seconds: keeping.earlier().eval_seconds,
+        validation_seconds: keeping.earlier().validation_seconds,
+        validations: keeping.earlier().validations,
         freezes: Vec::new(),
         guard: Guard::new(config.guard, keeping.guard()),
         keeping,
     };
     let ended = run.steps(&batches, interrupt)?;
     run.end(ended)?;
+    if ended != INTERRUPTED {
+        run.restore_best()?;
+    }
     run.progress.finish();
+    if ended != INTERRUPTED {
+        run.optimizer.put_averages()?;
+    }
 
     match &run.lora {
         Some(lora) => lora.save(run.task.as_ref(), &folder)?,
@@ -168,6 +198,7 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
         }
     }
     let evaluation = run.evaluate(Part::Eval)?;
+    run.tell_evaluation(evaluation, true, None);
     let tested = run.evaluate(Part::Test)?;
     let mut summary = run.summary(ended, start, &folder);
     summary.take_eval(evaluation);
@@ -186,9 +217,14 @@ pub(super) struct Run<'a> {
     pub(super) config: &'a RunConfig,
     pub(super) task: Box<dyn Task>,
     /// The adapters, when not all of the model trains.
-    lora: Option<LoraTraining>,
+    pub(super) lora: Option<LoraTraining>,
     pub(super) optimizer: Optimizer,
     rate: LearningRate,
+    pub(super) stopping: Option<EarlyStopping>,
+    pub(super) flops: FlopMeter,
+    pub(super) evals: EvalLog<BufWriter<std::fs::File>>,
+    /// When the first step began, or the first one after a break.
+    pub(super) begun: Instant,
     pub(super) log: StepLog<BufWriter<std::fs::File>>,
     pub(super) progress: Progress,
     planned: u64,
@@ -199,6 +235,9 @@ pub(super) struct Run<'a> {
     /// Tokens in steps.
     pub(super) tokens: u64,
     pub(super) eval_seconds: f64,
+    /// Those between steps alone, and how many they were.
+    pub(super) validation_seconds: f64,
+    pub(super) validations: u64,
     /// Those since the run was last begun or resumed.
     pub(super) freezes: Vec<FreezeEvent>,
     pub(super) guard: Guard,
@@ -209,38 +248,32 @@ impl Run<'_> {
     /// All steps, until one of the ends is reached; returns which.
     fn steps(&mut self, batches: &Batches<'_>, interrupt: &Interrupt) -> Result<&'static str> {
         let done = self.optimizer.steps();
-        if self.optimizer.should_stop() {
-            return Ok(self.frozen_end());
-        }
+        let every = self.config.training.eval_every.steps(batches.epoch());
         let left = usize::try_from(self.planned.saturating_sub(done)).unwrap_or(usize::MAX);
+        self.begun = Instant::now();
         for (epoch, step_batches) in batches.after(done).take(left) {
             let report = self.step(epoch, &step_batches)?;
             if self.guard.gives_up() {
                 return Ok(BAD_NUMBERS);
             }
             if report.should_stop {
-                return Ok(self.frozen_end());
+                self.validate_last()?;
+                return Ok(if report.frozen == report.total { "all-frozen" } else { "enough-frozen" });
             }
             if interrupt.is_asked() {
                 self.progress.line("interrupted: saving what is trained so far");
                 return Ok(INTERRUPTED);
             }
-            let every = self.config.training.eval_every;
-            if every > 0
-                && report.step.is_multiple_of(every)
-                && let Some(evaluation) = self.evaluate(Part::Eval)?
-            {
-                self.progress.line(&format!("step {}: eval {}", report.step, evaluation.text()));
+            // What the last step leads to is evaluated after the run.
+            let due =
+                every.is_some_and(|every| report.step.is_multiple_of(every)) && report.step < self.planned;
+            if due && self.validate()? {
+                return Ok("early-stopped");
             }
             self.keep(report.step)?;
         }
+        self.validate_last()?;
         Ok("all-steps")
-    }
-
-    /// What a run is said to have ended by that has frozen what it meant to.
-    fn frozen_end(&self) -> &'static str {
-        let tracker = self.optimizer.tracker();
-        if tracker.frozen() == tracker.total() { "all-frozen" } else { "enough-frozen" }
     }
 
     /// One optimizer step over one or several batches.
@@ -263,6 +296,7 @@ impl Run<'_> {
         let loss = Tensor::f_stack(&losses, 0)?.f_sum(Kind::Float)?;
         let (grad_norm, skipped) = self.look(&loss)?;
         let report = if skipped.is_none() { self.optimizer.step()? } else { self.optimizer.skip()? };
+        let flops = batches.iter().map(|batch| self.flops.step(self.task.shape(batch))).sum();
         self.seconds += start.elapsed();
         self.take_events(&report)?;
         self.examples += examples as u64;
@@ -277,6 +311,7 @@ impl Run<'_> {
             grad_norm,
             examples,
             tokens,
+            flops,
             seconds,
             cooling: report.cooling,
             frozen: report.frozen,
@@ -299,43 +334,6 @@ impl Run<'_> {
         Ok(report)
     }
 
-    /// The norm of the gradients before they are clipped, where it is taken, and why the step is to be skipped if it
-    /// is. Off the CPU the loss is asked for only where the norm was, for which the device was waited for.
-    fn look(&mut self, loss: &Tensor) -> Result<(Option<f64>, Option<&'static str>)> {
-        let on_host = loss.device() == Device::Cpu;
-        if on_host && !f64::try_from(loss)?.is_finite() {
-            return Ok((None, Some("loss")));
-        }
-        let limit = match self.config.training.clip_norm {
-            0.0 if self.guard.checks_gradients() => f64::INFINITY,
-            0.0 => return Ok((None, None)),
-            limit => limit,
-        };
-        let norm = self.optimizer.clip_grad_norm(limit)?;
-        let skipped = match norm.is_finite() {
-            false if !on_host && !f64::try_from(loss)?.is_finite() => Some("loss"),
-            false => Some("gradients"),
-            true => None,
-        };
-        Ok((Some(norm), skipped))
-    }
-
-    /// What follows from freezes, cool-downs and thaws.
-    pub(super) fn take_events(&mut self, report: &StepReport) -> Result<()> {
-        if let Some(lora) = &mut self.lora {
-            self.progress.merged(report.step, &lora.after_step(self.task.as_mut(), report)?);
-        }
-        self.freezes.extend(report.events.iter().filter(|event| event.is_freeze()).cloned());
-        self.progress.freezes(&report.events);
-        Ok(())
-    }
-
-    fn evaluate(&mut self, part: Part) -> Result<Option<Evaluation>> {
-        let evaluation = self.task.evaluate(part, self.config.training.eval_batch_size)?;
-        self.eval_seconds += evaluation.map_or(0.0, |evaluation| evaluation.seconds);
-        Ok(evaluation)
-    }
-
     fn summary(&self, ended: &'static str, start: Instant, folder: &RunFolder) -> Summary {
         let train_seconds = self.seconds.as_secs_f64();
         Summary {
@@ -344,6 +342,7 @@ impl Run<'_> {
             train_seconds,
             steps: self.optimizer.steps(),
             planned_steps: self.planned,
+            examples: usize::try_from(self.examples).unwrap_or(usize::MAX),
             examples_per_second: self.examples as f64 / train_seconds.max(f64::MIN_POSITIVE),
             components_frozen: self.optimizer.tracker().frozen(),
             components_total: self.optimizer.tracker().total(),
@@ -372,6 +371,12 @@ impl Run<'_> {
             eval_text: None,
             test_text: None,
             eval_seconds: self.eval_seconds,
+            validation_seconds: self.validation_seconds,
+            validations: self.validations,
+            best_step: self.stopping.as_ref().and_then(EarlyStopping::best_step),
+            restored_step: self.stopping.as_ref().and_then(EarlyStopping::restored),
+            flops: self.flops.total(),
+            flops_without_freezing: self.flops.without_freezing(),
             peak_memory_bytes: peak_memory(),
             optimizer_state_bytes: self.optimizer.memory().optimizer_state,
             device: format!("{:?}", self.task.device()).to_lowercase(),
@@ -383,7 +388,8 @@ impl Run<'_> {
     fn warnings(&mut self) -> Vec<String> {
         let observers = self.optimizer.take_observer_errors();
         let steps = self.log.finish().err();
+        let logs = steps.into_iter().chain(self.evals.take_error()).map(|error| format!("{error:#}"));
         let observers = observers.iter().map(ToString::to_string);
-        observers.chain(steps.map(|error| format!("{error:#}"))).chain(self.bad_end()).collect()
+        observers.chain(logs).chain(self.bad_end()).collect()
     }
 }

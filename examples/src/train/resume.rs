@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use grades::torch::set_generator_state;
 use toml::{Table, Value};
 
-use super::checkpoint::{FOLDER, Found, OPTIMIZER, PARAMETERS, RunState, newest};
+use super::checkpoint::{BEST, FOLDER, Found, OPTIMIZER, PARAMETERS, RunState, newest};
+use super::early_stopping::EarlyStopping;
 use super::fit::fit;
 use super::folder::RunFolder;
 use super::keeping::generators;
@@ -27,9 +28,10 @@ pub struct Resume<'a> {
 }
 
 /// Keys, or beginnings of keys, that do not change what is trained. Files are compared by their contents.
-const FREE: [&str; 11] = [
+const FREE: [&str; 10] = [
     "output.",
     "checkpoint.",
+    "compare.",
     "guard.",
     "evaluation.",
     "data.train",
@@ -37,9 +39,10 @@ const FREE: [&str; 11] = [
     "data.test",
     "model.path",
     "model.device",
-    "training.eval_every",
-    "training.eval_batch_size",
 ];
+
+/// Those that do not either unless evaluations decide when the run ends.
+const FREE_WITHOUT_STOPPING: [&str; 2] = ["training.eval_every", "training.eval_batch_size"];
 
 /// A run that may go on.
 pub(super) struct Resumed {
@@ -47,6 +50,13 @@ pub(super) struct Resumed {
     found: Option<Found>,
     warnings: Vec<String>,
     allow_changes: bool,
+}
+
+/// What was built for a run and takes back its state.
+pub(super) struct Built<'a> {
+    pub(super) task: &'a mut dyn Task,
+    pub(super) lora: Option<&'a mut LoraTraining>,
+    pub(super) optimizer: &'a mut Optimizer,
 }
 
 /// What a run had when it was broken off.
@@ -72,8 +82,7 @@ impl Resumed {
             }
             return Ok(Some(Self { folder, found: None, warnings: Vec::new(), allow_changes: true }));
         }
-        let logs = ["steps.jsonl", "freezes.jsonl"].map(|name| (name, folder.length(name)));
-        let (found, warnings) = newest(path, logs)?;
+        let (found, warnings) = newest(path)?;
         let document = match &found {
             Some(found) => {
                 Document::parse(&found.state.config).context("the configuration in the checkpoint")?
@@ -98,11 +107,11 @@ impl Resumed {
     /// Puts the state of the newest checkpoint into what was built; what it was, and notes for the user.
     pub(super) fn restore(
         &self,
-        task: &mut dyn Task,
-        lora: Option<&mut LoraTraining>,
-        optimizer: &mut Optimizer,
+        built: Built<'_>,
+        stopping: Option<&mut EarlyStopping>,
         inputs: &BTreeMap<String, String>,
     ) -> Result<(Option<Earlier>, Vec<String>)> {
+        let Built { task, lora, optimizer } = built;
         let mut notes: Vec<String> =
             self.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
         let Some(Found { path, state }) = &self.found else {
@@ -137,6 +146,12 @@ impl Resumed {
         }
         if let Some(lora) = lora.filter(|_| optimizer.tracker().frozen() > 0) {
             lora.after_load(task)?;
+        }
+        if let (Some(stopping), Some(saved)) = (stopping, &state.stopping) {
+            let best = stopping.restored_from(&saved.patience, saved.last)?;
+            if !best.is_empty() {
+                read_file(&path.join(BEST), best)?;
+            }
         }
         for (name, device) in generators(task.device()) {
             match state.generator(name) {
@@ -183,11 +198,15 @@ fn differences(before: &Table, config: &RunConfig) -> Result<Vec<String>> {
     flatten("", &Table::try_from(config).context("comparing configurations")?, &mut now);
     let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     let text = |value: Option<&Value>| value.map_or("not given".to_owned(), ToString::to_string);
+    let free = |key: &str| {
+        let among = |list: &[&str]| {
+            list.iter().any(|free| *free == key || free.ends_with('.') && key.starts_with(free))
+        };
+        among(&FREE) || config.early_stopping.is_none() && among(&FREE_WITHOUT_STOPPING)
+    };
     Ok(keys
         .into_iter()
-        .filter(|key| {
-            !FREE.iter().any(|free| *free == key.as_str() || free.ends_with('.') && key.starts_with(free))
-        })
+        .filter(|key| !free(key))
         .filter(|key| before.get(*key) != now.get(*key))
         .map(|key| format!("{key}: {} before, {} now", text(before.get(key)), text(now.get(key))))
         .collect())

@@ -11,7 +11,7 @@ use super::progress::duration;
 /// What a run did and reached.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
-    /// Why it ended: `all-frozen`, `enough-frozen` (the share `stop_at`), `all-steps` or `interrupted`.
+    /// Why it ended: `all-frozen`, `enough-frozen` (the share `stop_at`), `early-stopped`, `all-steps` or `interrupted`.
     pub ended: &'static str,
     /// Wall seconds from the start to the saved model.
     pub wall_seconds: f64,
@@ -27,6 +27,8 @@ pub struct Summary {
     pub resumes: u64,
     /// Optimizer steps that were planned.
     pub planned_steps: u64,
+    /// Training examples that were seen, each as often as it was.
+    pub examples: usize,
     /// Training examples a second of training.
     pub examples_per_second: f64,
     /// Components frozen at the end.
@@ -73,8 +75,22 @@ pub struct Summary {
     /// The share of its answers there that are exactly right.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_exact_match: Option<f64>,
-    /// Seconds in evaluations.
+    /// Seconds in evaluations, those during training and those at the end.
     pub eval_seconds: f64,
+    /// Seconds in evaluations during training.
+    pub validation_seconds: f64,
+    /// How many evaluations there were during training.
+    pub validations: u64,
+    /// The step of the best evaluation, with early stopping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best_step: Option<u64>,
+    /// The step whose weights were put back at the end, with early stopping; null when the last ones were the best.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored_step: Option<u64>,
+    /// Floating-point operations of all training steps, counted from the shapes.
+    pub flops: u128,
+    /// What the same steps would have taken if nothing had been frozen.
+    pub flops_without_freezing: u128,
     /// The largest resident size of the process, in bytes.
     pub peak_memory_bytes: Option<u64>,
     /// Bytes of optimizer state at the end.
@@ -112,6 +128,16 @@ impl Summary {
     }
 }
 
+impl Summary {
+    /// The FLOPs, and what freezing took off them.
+    fn flops_text(&self) -> String {
+        let saved = 1.0 - self.flops as f64 / (self.flops_without_freezing as f64).max(1.0);
+        let saved =
+            if saved > 0.0 { format!(", {:.1} % less by freezing", 100.0 * saved) } else { String::new() };
+        format!("{:.3e}{saved}", self.flops as f64)
+    }
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
@@ -119,8 +145,10 @@ impl fmt::Display for Summary {
             self.first_freeze.zip(self.last_freeze).map(|(first, last)| format!("{first} to {last}")),
         );
         let mebibytes = |bytes: Option<u64>| or_dash(bytes.map(|bytes| format!("{} MiB", bytes >> 20)));
+        let restored =
+            self.restored_step.map_or_else(String::new, |step| format!(" (weights of step {step})"));
         let rows = [
-            ("ended", self.ended.replace('-', " ")),
+            ("ended", self.ended.replace('-', " ") + &restored),
             ("steps", format!("{} of {} planned", self.steps, self.planned_steps)),
             ("components frozen", format!("{} of {}", self.components_frozen, self.components_total)),
             ("frozen at steps", steps),
@@ -128,6 +156,7 @@ impl fmt::Display for Summary {
             ("eval", or_dash(self.eval_text.clone())),
             ("test", or_dash(self.test_text.clone())),
             ("examples a second", format!("{:.1}", self.examples_per_second)),
+            ("FLOPs in training", self.flops_text()),
             ("training time", duration(self.train_seconds)),
             ("evaluation time", duration(self.eval_seconds)),
             ("wall time", duration(self.wall_seconds)),

@@ -11,6 +11,7 @@ use tch::{Device, Tensor};
 
 use super::evaluate::Evaluation;
 use crate::data::Sampler;
+use crate::flops::{BatchShape, Products};
 
 /// The optimizer of a run.
 pub(super) type Optimizer = FreezingOptimizer<Box<dyn StatefulOptimizer>>;
@@ -72,6 +73,15 @@ pub(super) trait Task {
     /// Adds the gradients of one batch; returns its part of the step's mean loss, and its tokens.
     fn accumulate(&self, batch: &[usize], micro: Micro, optimizer: &mut Optimizer)
     -> Result<(Tensor, usize)>;
+
+    /// The sizes of a batch as the model sees it.
+    fn shape(&self, batch: &[usize]) -> BatchShape;
+
+    /// The products of a training step as things stand.
+    fn products(&self) -> Products;
+
+    /// Whether an evaluation on `data.eval` gives an accuracy.
+    fn has_accuracy(&self) -> bool;
 
     /// Measures the model on a part of the data; `None` when the run has no such part.
     fn evaluate(&self, part: Part, batch_size: usize) -> Result<Option<Evaluation>>;

@@ -12,13 +12,15 @@ use crate::support::{Folder, Ran};
 pub(crate) struct Result {
     steps: Vec<Value>,
     freezes: Vec<Value>,
+    evals: Vec<Value>,
     summary: BTreeMap<String, Value>,
     /// The files of the model or the adapter.
     files: BTreeMap<String, Vec<u8>>,
 }
 
 /// Keys of the summary that differ from run to run.
-const TIMES: [&str; 8] = [
+const TIMES: [&str; 9] = [
+    "validation_seconds",
     "wall_seconds",
     "train_seconds",
     "eval_seconds",
@@ -36,6 +38,13 @@ impl Result {
         for line in &mut steps {
             line.as_object_mut().unwrap().remove("seconds").expect("a line has its time");
         }
+        let mut evals = folder.lines(&format!("{run}/evals.jsonl"));
+        for line in &mut evals {
+            let line = line.as_object_mut().unwrap();
+            for key in ["seconds", "train_seconds", "validation_seconds", "wall_seconds"] {
+                line.remove(key).expect("a line has its times");
+            }
+        }
         let summary = folder.json(&format!("{run}/summary.json"));
         let summary = summary.as_object().unwrap().iter().filter(|(key, _)| !TIMES.contains(&key.as_str()));
         let mut files = BTreeMap::new();
@@ -49,6 +58,7 @@ impl Result {
         Self {
             steps,
             freezes: folder.lines(&format!("{run}/freezes.jsonl")),
+            evals,
             summary: summary.map(|(key, value)| (key.clone(), value.clone())).collect(),
             files,
         }
@@ -56,6 +66,10 @@ impl Result {
 
     pub(crate) fn steps(&self) -> &[Value] {
         &self.steps
+    }
+
+    pub(crate) fn evals(&self) -> &[Value] {
+        &self.evals
     }
 
     pub(crate) fn freezes(&self) -> &[Value] {
@@ -69,6 +83,7 @@ impl Result {
         }
         assert_eq!(self.steps.len(), other.steps.len(), "{what}: lines of steps.jsonl");
         assert_eq!(self.freezes, other.freezes, "{what}: freezes.jsonl");
+        assert_eq!(self.evals, other.evals, "{what}: evals.jsonl");
         assert_eq!(self.summary, other.summary, "{what}: summary.json");
         let differ: Vec<&String> = self
             .files

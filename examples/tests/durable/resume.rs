@@ -175,3 +175,24 @@ fn adapters_of_a_decoder() {
 fn without_freezing() {
     goes_on(&classifier(), 4, &[8], &[]);
 }
+
+#[test]
+fn early_stopping_that_has_kept_its_best_weights() {
+    let sets = [
+        "early_stopping.patience=3",
+        "early_stopping.min_delta=0.5",
+        "training.eval_every=1",
+        "optimizer.lr=0.05",
+        "freezing.cooling='average'",
+    ];
+    let result = goes_on(&classifier(), 2, &[2], &sets);
+    let bests: Vec<&serde_json::Value> = result.evals().iter().map(|line| &line["best"]).collect();
+    assert!(bests.iter().any(|best| **best == json!(false)), "{bests:?}");
+    assert!(result.steps().len() > 2);
+}
+
+#[test]
+fn components_that_cool_by_averaging() {
+    let sets = ["freezing.cooling='average'", "freezing.policy={name='quota',max_share=0.9,window=2}"];
+    goes_on(&classifier(), 3, &[6], &sets);
+}

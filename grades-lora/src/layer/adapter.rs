@@ -158,6 +158,11 @@ impl Adapter {
         self.scaling
     }
 
+    /// The share of its inputs that is dropped in training.
+    pub fn dropout(&self) -> f64 {
+        self.dropout
+    }
+
     /// Whether the forward pass uses it.
     pub fn is_active(&self) -> bool {
         self.active

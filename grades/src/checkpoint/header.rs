@@ -43,4 +43,6 @@ pub(crate) struct ParameterHeader {
     pub(crate) released: bool,
     pub(crate) factor: f64,
     pub(crate) steps: u64,
+    /// The weights of the values in the mean of its weights; 0 where there is none.
+    pub(crate) averaged: f64,
 }

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::{Cooldown, Followers, Key, Section, preset};
+use super::{Cooldown, Cooling, Followers, Key, Section, preset};
 use crate::component::ComponentConfig;
 use crate::{
     Cause, Error, FreezePolicy, Measure, PolicyBuilder, PolicyRegistry, Problems, Result, Statistic,
@@ -18,7 +18,8 @@ use crate::{
 /// grace = 0.0          # no freezing before this share of the planned steps (the paper's alpha)
 /// check_every = 1      # optimizer steps from one check to the next
 /// stop_at = 1.0        # share of the components whose freezing ends the training
-/// cooldown = 0         # steps, or { share = 1.0 }, of falling learning rate before a freeze; default: the policy's
+/// cooldown = 0         # steps, or { share = 1.0 }, from a decision to the freeze; default: the policy's
+/// cooling = "decay"    # meanwhile its learning rate falls, or "average": it freezes at the mean of its weights
 /// followers = "with-block" # biases, norms and embeddings are frozen with their block, or "keep": never
 /// empty_cache = 0.1    # on CUDA, share of the memory that freezes give back before the device gets it
 ///
@@ -76,6 +77,7 @@ pub struct FreezingConfig {
     stop_at: f64,
     /// The policy's own when absent.
     cooldown: Option<Cooldown>,
+    cooling: Cooling,
     followers: Followers,
     empty_cache: f64,
     components: ComponentConfig,
@@ -99,7 +101,11 @@ impl FreezingConfig {
         Key::new("stop_at", "share of the components whose freezing ends the training (1.0)"),
         Key::new(
             "cooldown",
-            "steps, or { share = S } of the steps so far, in which the learning rate falls to 0 (the policy's)",
+            "steps, or { share = S } of the steps so far, that a component cools before it freezes (the policy's)",
+        ),
+        Key::new(
+            "cooling",
+            "while it cools: decay (its learning rate falls) or average (it freezes at the mean of its weights) (decay)",
         ),
         Key::new(
             "followers",
@@ -129,6 +135,7 @@ impl FreezingConfig {
             check_every: 1,
             stop_at: 1.0,
             cooldown: None,
+            cooling: Cooling::default(),
             followers: Followers::default(),
             empty_cache: EMPTY_CACHE,
             components: ComponentConfig::default(),
@@ -182,6 +189,7 @@ impl FreezingConfig {
         let stop_at = section.number_or("stop_at", 1.0, STOP_AT, is_stop_at);
         let cooldown =
             section.value_or("cooldown", None, Cooldown::EXPECTED, |value| Cooldown::read(value).map(Some));
+        let cooling = section.parsed_or("cooling", Cooling::default());
         let followers = section.parsed_or("followers", Followers::default());
         let empty_cache = section.number_or("empty_cache", EMPTY_CACHE, SHARE, is_share);
         let components = section.table("components", ComponentConfig::KEYS, ComponentConfig::from_section);
@@ -204,6 +212,7 @@ impl FreezingConfig {
             check_every: check_every.unwrap_or(defaults.check_every),
             stop_at: stop_at.unwrap_or(defaults.stop_at),
             cooldown: cooldown.flatten(),
+            cooling: cooling.unwrap_or_default(),
             followers: followers.unwrap_or_default(),
             empty_cache: empty_cache.unwrap_or(EMPTY_CACHE),
             components: components.unwrap_or_default(),
@@ -232,10 +241,17 @@ impl FreezingConfig {
         self
     }
 
-    /// Lets a component's learning rate fall to zero before it freezes.
+    /// Lets a component cool for so long before it freezes.
     #[must_use]
     pub fn cooldown(mut self, cooldown: Cooldown) -> Self {
         self.cooldown = Some(cooldown);
+        self
+    }
+
+    /// What happens to a component while it cools.
+    #[must_use]
+    pub fn cooling(mut self, cooling: Cooling) -> Self {
+        self.cooling = cooling;
         self
     }
 
@@ -307,6 +323,7 @@ impl FreezingConfig {
             check_every: self.check_every,
             stop_at: self.stop_at,
             cooldown: self.cooldown.unwrap_or_else(|| policy.default_cooldown()),
+            cooling: self.cooling,
         })
     }
 
@@ -334,6 +351,7 @@ impl FreezingConfig {
             ("check_every".to_owned(), integer(self.check_every)),
             ("stop_at".to_owned(), Value::Float(self.stop_at)),
             ("cooldown".to_owned(), cooldown),
+            ("cooling".to_owned(), Value::String(self.cooling.name().to_owned())),
             ("followers".to_owned(), Value::String(self.followers.name().to_owned())),
             ("empty_cache".to_owned(), Value::Float(self.empty_cache)),
         ]);
@@ -377,11 +395,12 @@ pub(crate) struct Schedule {
     pub(crate) check_every: u64,
     pub(crate) stop_at: f64,
     pub(crate) cooldown: Cooldown,
+    pub(crate) cooling: Cooling,
 }
 
 impl Schedule {
     /// The steps that a component cools from now on when it has trained since a step, cut short at the run's end.
-    pub(crate) fn cooling(&self, step: u64, since: u64) -> u64 {
+    pub(crate) fn cooling_steps(&self, step: u64, since: u64) -> u64 {
         self.cooldown.steps(step.saturating_sub(since)).min(self.left(step))
     }
 

@@ -1,6 +1,7 @@
 //! Reading configuration: every key checked, every problem reported, all at once.
 
 mod cooldown;
+mod cooling;
 mod followers;
 mod freezing;
 mod names;
@@ -8,6 +9,7 @@ mod preset;
 mod section;
 
 pub use cooldown::Cooldown;
+pub use cooling::Cooling;
 pub use followers::Followers;
 pub use freezing::FreezingConfig;
 pub(crate) use freezing::Schedule;

@@ -3,6 +3,7 @@
 use tch::nn::VarStore;
 
 use super::FreezingOptimizer;
+use super::average::Averages;
 use super::cool::Factors;
 use super::followers::Followers;
 use super::instruments::Instruments;
@@ -59,6 +60,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         Ok(Self {
             instruments: Instruments::new(tracker.statistics(), tracker.total(), parameters.len()),
             factors: Factors::new(&tracker, &parameters),
+            averages: Averages::default(),
             followers: Followers::new(config.followers_setting(), tracker.map(), &parameters),
             reads_late: is_on_device(&tracker, &parameters),
             pending: None,
@@ -139,9 +141,10 @@ fn check_abilities(inner: &impl InnerOptimizer, tracker: &FreezeTracker) -> Resu
         );
     }
     let adjustable = "take grades::optim::AdamW, Adam or Sgd";
-    if tracker.cools() && !inner.is_adjustable() {
-        let reason =
-            format!("it has no learning rate for each component; set freezing.cooldown = 0, or {adjustable}");
+    if tracker.cools() && !tracker.averages() && !inner.is_adjustable() {
+        let reason = format!(
+            "it has no learning rate for each component; set freezing.cooling = \"average\" or cooldown = 0, or {adjustable}"
+        );
         return refused("a cooldown", &reason);
     }
     if tracker.thaws() && !inner.is_adjustable() {

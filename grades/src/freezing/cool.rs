@@ -18,7 +18,7 @@ pub(super) struct Factors {
 
 impl Factors {
     pub(super) fn new(tracker: &FreezeTracker, parameters: &Parameters) -> Self {
-        if !tracker.cools() {
+        if !tracker.cools() || tracker.averages() {
             return Self::default();
         }
         Self { told: vec![1.0; parameters.len()], standing: (0, 0) }

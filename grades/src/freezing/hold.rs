@@ -32,7 +32,10 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
                     self.instruments.forget(event.index, ids.iter().copied());
                     freezing.extend(ids);
                 }
-                EventKind::Thaw => thawing.extend(ids),
+                EventKind::Thaw => {
+                    self.restart_averages(event.layer);
+                    thawing.extend(ids);
+                }
             }
         }
         if freezing.is_empty() && thawing.is_empty() {
@@ -51,6 +54,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             return Ok(());
         }
         let before = self.empties_cache().then(|| self.memory().total());
+        self.put_averages_of(&ids)?;
         self.held.extend(&ids);
         self.hold_frozen()?;
         self.inner.release(&ids)?;

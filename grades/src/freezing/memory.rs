@@ -13,6 +13,8 @@ pub struct Memory {
     pub gradients: u64,
     /// Copies of gradients and weights that statistics need: `grad-delta-l1` and `weight-delta-l1` only.
     pub statistics: u64,
+    /// The means of weights that cool by averaging.
+    pub averages: u64,
     /// The inner optimizer's state; `None` where it cannot be known, as for tch's optimizers.
     pub optimizer_state: Option<u64>,
     /// Master copies of weights in half precision.
@@ -23,7 +25,7 @@ impl Memory {
     /// All of it, as far as it is known.
     pub fn total(&self) -> u64 {
         let state = self.optimizer_state.unwrap_or(0);
-        self.parameters + self.gradients + self.statistics + state + self.master_weights
+        self.parameters + self.gradients + self.statistics + self.averages + state + self.master_weights
     }
 }
 
@@ -33,7 +35,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         let statistics = self.instruments.bytes();
         let optimizer_state = self.inner.state_bytes();
         let master_weights = self.inner.master_bytes();
-        let mut memory = Memory { parameters: 0, gradients: 0, statistics, optimizer_state, master_weights };
+        let averages = self.averages.bytes();
+        let mut memory =
+            Memory { parameters: 0, gradients: 0, statistics, averages, optimizer_state, master_weights };
         for (_, parameter) in self.parameters.iter() {
             let bytes = |elements: usize, kind: tch::Kind| (elements * kind.elt_size_in_bytes()) as u64;
             memory.parameters += bytes(parameter.elements(), parameter.kind());

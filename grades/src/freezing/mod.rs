@@ -1,6 +1,7 @@
 //! The wrapper: an optimizer whose components stop one by one.
 
 mod accessors;
+mod average;
 mod build;
 mod clip;
 mod cool;
@@ -26,6 +27,7 @@ use tch::Tensor;
 use crate::optim::InnerOptimizer;
 use crate::parameters::{ParamId, Parameters};
 use crate::{Error, FreezeTracker, Result, StepObserver, StepReport};
+use average::Averages;
 use cool::Factors;
 use digest::Digested;
 use followers::Followers;
@@ -104,6 +106,8 @@ pub struct FreezingOptimizer<O> {
     instruments: Instruments,
     /// The factors on learning rates that the inner optimizer was last told.
     factors: Factors,
+    /// The means of what cools by averaging.
+    averages: Averages,
     /// What belongs to no component and follows those of its block.
     followers: Followers,
     /// Bytes that freezes gave back since the device was last handed its reserve.
@@ -152,6 +156,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         let reading = self.update(step, scale)?;
 
         let mut report = self.report(step);
+        self.average()?;
         report.applied = true;
         self.tell_caught_up(&mut report);
         let cooled = self.tracker.finish_cooling(step);
@@ -164,6 +169,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
                 self.tell(digested, &mut report);
             }
             None => {}
+        }
+        if self.tracker.should_stop() {
+            self.put_averages()?;
         }
         report.take_counts(&self.tracker);
         self.instruments.micro.reset();

@@ -6,13 +6,15 @@ use std::path::Path;
 use tch::Tensor;
 
 use super::FreezingOptimizer;
+use super::average::Mean;
 use crate::checkpoint::{self, Bytes, FORMAT_VERSION, Header, ParameterHeader};
 use crate::optim::{OptimizerState, ParameterState, StatefulOptimizer};
 use crate::parameters::ParamId;
+use crate::torch::averages;
 use crate::{Error, Result};
 
-/// Where the file has the tensors of the optimizer, and the copies of gradients and weights.
-const PREFIXES: [&str; 3] = ["optimizer/", "gradient/", "weight/"];
+/// Where the file has the tensors of the optimizer, the copies of gradients and weights, and the means of weights.
+const PREFIXES: [&str; 4] = ["optimizer/", "gradient/", "weight/", "average/"];
 
 /// A copy of a wrapper's state on the host, as [`FreezingOptimizer::saved_state`] makes it.
 #[derive(Debug)]
@@ -91,6 +93,7 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
         let held: BTreeSet<ParamId> = self.held.iter().copied().collect();
         let mut tensors = Vec::new();
         let mut parameters = Vec::new();
+        let means: BTreeMap<ParamId, &Mean> = self.averages.iter().collect();
         for (id, parameter) in self.parameters.iter() {
             let name = parameter.name();
             let saved = state.parameters.get(name);
@@ -101,7 +104,11 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
                 released: saved.is_some_and(|saved| saved.released),
                 factor: saved.map_or(1.0, |saved| saved.factor),
                 steps: saved.map_or(0, |saved| saved.steps),
+                averaged: means.get(&id).map_or(0.0, |mean| mean.weight),
             });
+            if let Some(mean) = means.get(&id) {
+                tensors.push((format!("{}{name}", PREFIXES[3]), mean.tensor.shallow_clone()));
+            }
             for (field, tensor) in saved.iter().flat_map(|saved| &saved.tensors) {
                 tensors.push((format!("{}{name}/{field}", PREFIXES[0]), tensor.shallow_clone()));
             }
@@ -155,11 +162,14 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
             return Err(refused(path, "its averages are not of these components and parameters".to_owned()));
         }
         let (state, copies) = self.sort(path, &header, tensors)?;
-        let [gradients, weights] = copies;
+        let [gradients, weights, means] = copies;
         self.instruments.gradients.check(&gradients).map_err(|reason| refused(path, reason))?;
         self.instruments.weights.check(&weights).map_err(|reason| refused(path, reason))?;
 
+        let means = self.means(path, &header, means)?;
+
         self.inner.load_state(&state)?;
+        self.averages.restore(means);
         self.instruments.gradients.put(gradients);
         self.instruments.weights.put(weights);
         self.instruments.filters = header.filters;
@@ -208,14 +218,33 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
         Ok(())
     }
 
+    /// The means of weights, each with the weight that is in it: as many as the header tells of.
+    fn means(
+        &self,
+        path: &Path,
+        header: &Header,
+        means: Vec<(ParamId, Tensor)>,
+    ) -> Result<BTreeMap<ParamId, Mean>> {
+        let weights = header.parameters.iter().filter(|saved| saved.averaged != 0.0);
+        let weights: BTreeMap<ParamId, f64> =
+            weights.filter_map(|saved| Some((self.parameters.id_of(&saved.name)?, saved.averaged))).collect();
+        let sound = weights.values().all(|weight| weight.is_finite() && *weight > 0.0);
+        let there: BTreeSet<ParamId> = means.iter().map(|(id, _)| *id).collect();
+        if !sound || there != weights.keys().copied().collect() {
+            return Err(refused(path, "its means of weights are not those that it tells of".to_owned()));
+        }
+        let weighted = |(id, tensor): (ParamId, Tensor)| (id, Mean { tensor, weight: weights[&id] });
+        Ok(means.into_iter().map(weighted).collect())
+    }
+
     /// The tensors of the file by what they are for.
-    #[allow(clippy::type_complexity, reason = "two lists of one kind")]
+    #[allow(clippy::type_complexity, reason = "three lists of one kind")]
     fn sort(
         &self,
         path: &Path,
         header: &Header,
         tensors: Vec<(String, Tensor)>,
-    ) -> Result<(OptimizerState, [Vec<(ParamId, Tensor)>; 2])> {
+    ) -> Result<(OptimizerState, [Vec<(ParamId, Tensor)>; 3])> {
         let one = |saved: &ParameterHeader| {
             let ParameterHeader { name, released, factor, steps, .. } = saved;
             let state = ParameterState {
@@ -231,7 +260,7 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
             hyperparameters: header.hyperparameters.clone(),
             parameters: header.parameters.iter().map(one).collect(),
         };
-        let mut copies = [Vec::new(), Vec::new()];
+        let mut copies = [Vec::new(), Vec::new(), Vec::new()];
         for (name, tensor) in tensors {
             let unknown = || refused(path, format!("the tensor \"{name}\" is unknown"));
             if let Some(rest) = name.strip_prefix(PREFIXES[0]) {
@@ -245,7 +274,8 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
             let parameter = name.split_once('/').map_or("", |(_, parameter)| parameter);
             let id = self.parameters.id_of(parameter).ok_or_else(unknown)?;
             let like = self.parameters.get(id).map(|parameter| parameter.tensor()).ok_or_else(unknown)?;
-            if like.size() != tensor.size() || like.kind() != tensor.kind() {
+            let kind = if place == 2 { averages::kind_of_mean(like) } else { like.kind() };
+            if like.size() != tensor.size() || kind != tensor.kind() {
                 return Err(refused(path, format!("the tensor \"{name}\" is of another shape or kind")));
             }
             let moved = tensor.f_to_device(like.device());

@@ -51,6 +51,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         let cooled = self.tracker.finish_cooling(self.steps);
         self.act_on(&cooled)?;
         report.events.extend(cooled);
+        if self.tracker.should_stop() {
+            self.put_averages()?;
+        }
         report.take_counts(&self.tracker);
         self.observe(&report);
         Ok(report)

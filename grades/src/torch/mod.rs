@@ -1,6 +1,7 @@
 //! What libtorch can do and tch does not bind: gradients that become undefined, sums over many gradients at
 //! once, the optimizer kernels, the state of random numbers, and facts about the library that is loaded.
 
+pub(crate) mod averages;
 mod ffi;
 pub mod gradients;
 mod info;

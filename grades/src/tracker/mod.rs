@@ -10,7 +10,7 @@ pub use event::{EventKind, FreezeEvent};
 pub use report::StepReport;
 pub use state::TrackerState;
 
-use crate::config::{FreezingConfig, Schedule};
+use crate::config::{Cooling, FreezingConfig, Schedule};
 use crate::policy::{Decision, FrozenObservation, Observation, Population};
 use crate::{Component, ComponentMap, GradientSnapshot, Result, StatisticSet};
 use track::{Phase, Track};
@@ -129,7 +129,7 @@ impl FreezeTracker {
                             None => continue,
                         },
                     };
-                    let steps = self.schedule.cooling(step, track.since);
+                    let steps = self.schedule.cooling_steps(step, track.since);
                     if steps == 0 {
                         track.phase = Phase::Frozen { at: step };
                         self.frozen += 1;
@@ -186,11 +186,18 @@ impl FreezeTracker {
     }
 
     /// The factor on the learning rate of the component at this position, for the update of this optimizer step:
-    /// 1 while it is active, falling in a straight line while it cools, 0 when it is frozen.
+    /// 1 while it is active, falling in a straight line while it cools (unless it cools by averaging), 0 when it is frozen.
     ///
     /// It takes 16 values, so that one call of a fused kernel still updates many components.
     pub fn learning_rate_factor(&self, component: usize, step: u64) -> f64 {
-        self.tracks.get(component).map_or(1.0, |track| track.factor(step))
+        self.tracks.get(component).map_or(1.0, |track| self.factor(track, step))
+    }
+
+    fn factor(&self, track: &Track, step: u64) -> f64 {
+        match track.phase {
+            Phase::Cooling { .. } if self.averages() => 1.0,
+            _ => track.factor(step),
+        }
     }
 
     /// The mean of the components' factors over one transformer block, or over all of them: what parameters that
@@ -199,11 +206,29 @@ impl FreezeTracker {
         let inside = |component: &Component| layer.is_none() || component.layer == layer;
         let factors = self.components().iter().zip(&self.tracks).filter(|(component, _)| inside(component));
         let (count, sum) =
-            factors.fold((0, 0.0), |(count, sum), (_, track)| (count + 1, sum + track.factor(step)));
+            factors.fold((0, 0.0), |(count, sum), (_, track)| (count + 1, sum + self.factor(track, step)));
         match (count, layer) {
             // A block without a component of its own follows all.
             (0, Some(_)) => self.mean_factor(None, step),
             (count, _) => track::quantised(sum / f64::from(count)),
+        }
+    }
+
+    /// The share of the components of one transformer block, or of all, that cool or are frozen: the weight with which
+    /// parameters that belong to no component are averaged.
+    pub fn share_past_decision(&self, layer: Option<u32>) -> f64 {
+        let inside = |component: &Component| layer.is_none() || component.layer == layer;
+        let (mut count, mut past) = (0u32, 0u32);
+        for (_, track) in
+            self.components().iter().zip(&self.tracks).filter(|(component, _)| inside(component))
+        {
+            count += 1;
+            past += u32::from(!track.is_active());
+        }
+        match (count, layer) {
+            // A block without a component of its own follows all.
+            (0, Some(_)) => self.share_past_decision(None),
+            (count, _) => f64::from(past) / f64::from(count.max(1)),
         }
     }
 
@@ -230,6 +255,16 @@ impl FreezeTracker {
     /// Whether components cool before they freeze.
     pub fn cools(&self) -> bool {
         !self.schedule.cooldown.is_off()
+    }
+
+    /// Whether they cool by averaging their weights.
+    pub fn averages(&self) -> bool {
+        self.cools() && self.schedule.cooling == Cooling::Average
+    }
+
+    /// Whether the component at this position cools.
+    pub fn is_cooling(&self, component: usize) -> bool {
+        self.tracks.get(component).is_some_and(|track| matches!(track.phase, Phase::Cooling { .. }))
     }
 
     /// Whether the component at this position is watched: neither cooling nor frozen.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FreezeTracker;
 use super::track::{Phase, Track};
+use crate::config::Cooling;
 use crate::policy::{Cause, Measure, PolicyRegistry, PolicyState};
 use crate::{Error, Result, Statistic};
 
@@ -39,6 +40,7 @@ pub struct TrackerState {
     check_every: u64,
     stop_at: f64,
     cooldown: String,
+    cooling: Cooling,
     policy: String,
     components: Vec<ComponentState>,
 }
@@ -91,6 +93,7 @@ impl FreezeTracker {
             check_every: self.schedule.check_every,
             stop_at: self.schedule.stop_at,
             cooldown: format!("{:?}", self.schedule.cooldown),
+            cooling: self.schedule.cooling,
             policy: policy.to_owned(),
             components: self.tracks.iter().zip(self.components()).map(component).collect(),
         }
@@ -114,6 +117,7 @@ impl FreezeTracker {
         same("check_every", &state.check_every, &here.check_every)?;
         same("stop_at", &state.stop_at, &here.stop_at)?;
         same("cooldown", &state.cooldown, &here.cooldown)?;
+        same("cooling", &state.cooling, &here.cooling)?;
         same("policy", &state.policy, &here.policy)?;
         same("number of components", &state.components.len(), &here.components.len())?;
         let mut tracks = self.tracks.clone();

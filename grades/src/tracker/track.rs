@@ -18,7 +18,7 @@ pub(super) struct Track {
 pub(super) enum Phase {
     /// It trains and is watched.
     Active,
-    /// Its learning rate falls over the `steps` updates that follow step `from`.
+    /// The noise is taken out of it over the `steps` updates that follow step `from`.
     Cooling { from: u64, steps: u64, cause: Cause },
     /// It does not train.
     Frozen { at: u64 },

@@ -1,5 +1,6 @@
 //! Cooling: how long, how fast, and that a run with it ends with all components frozen.
 
+use grades::config::Cooling;
 use grades::{
     ComponentConfig, ComponentMap, Cooldown, Error, EventKind, FreezeTracker, FreezingConfig,
     GradientSnapshot, Measure, ParameterInfo, Statistic,
@@ -9,6 +10,11 @@ use crate::policies::{Below, Scripted};
 use crate::tracker::{sample, snapshot, tracker};
 
 const NAN: f64 = f64::NAN;
+
+/// A cooldown of so many steps with a falling learning rate.
+fn decaying(steps: u64) -> FreezingConfig {
+    FreezingConfig::with_policy(Below::new(1.0)).cooldown(Cooldown::Steps(steps)).cooling(Cooling::Decay)
+}
 
 fn share(share: f64) -> Cooldown {
     Cooldown::Share { share }
@@ -68,8 +74,7 @@ fn a_component_cools_for_so_many_steps_or_so_large_a_share_of_the_steps_so_far_a
 
 #[test]
 fn the_learning_rate_falls_in_a_straight_line() {
-    let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(Cooldown::Steps(3));
-    let mut tracker = tracker(2, &config, 100);
+    let mut tracker = tracker(2, &decaying(3), 100);
     let mut factors = Vec::new();
     for at in 1..=8 {
         factors.push(tracker.learning_rate_factor(0, at));
@@ -84,8 +89,7 @@ fn the_learning_rate_falls_in_a_straight_line() {
 #[test]
 fn the_factor_takes_few_values_and_stays_above_0_until_the_freeze() {
     for steps in 1..=150 {
-        let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(Cooldown::Steps(steps));
-        let mut tracker = tracker(1, &config, 1000);
+        let mut tracker = tracker(1, &decaying(steps), 1000);
         (1..=2).for_each(|at| drop(step(&mut tracker, &snapshot(at, &[0.5]))));
         let mut last = 1.0;
         for at in 3..=2 + steps {
@@ -180,8 +184,7 @@ fn the_mean_factor_is_that_of_the_components_of_a_block_or_of_all() {
     let names = ["layers.0.self_attn.q_proj", "layers.0.self_attn.k_proj", "layers.1.self_attn.q_proj"];
     let parameters = names.map(|name| ParameterInfo::new(format!("model.{name}.weight"), [2, 2]));
     let map = ComponentMap::new(&parameters, &ComponentConfig::default()).unwrap();
-    let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(Cooldown::Steps(3));
-    let mut tracker = FreezeTracker::new(map, &config, 100).unwrap();
+    let mut tracker = FreezeTracker::new(map, &decaying(3), 100).unwrap();
     let means = |tracker: &FreezeTracker, at| {
         [Some(0), Some(1), Some(9), None].map(|layer| tracker.mean_factor(layer, at))
     };
@@ -193,6 +196,30 @@ fn the_mean_factor_is_that_of_the_components_of_a_block_or_of_all() {
     assert_eq!(means(&tracker, 6), [0.5, 1.0, 11.0 / 16.0, 11.0 / 16.0]);
     (6..=99).for_each(|at| drop(step(&mut tracker, &snapshot(at, &[0.5, 0.5, 0.5]))));
     assert_eq!(means(&tracker, 100), [0.0; 4]);
+}
+
+#[test]
+fn the_share_past_decision_is_that_of_the_components_of_a_block_or_of_all() {
+    let names = ["layers.0.self_attn.q_proj", "layers.0.self_attn.k_proj", "layers.1.self_attn.q_proj"];
+    let parameters = names.map(|name| ParameterInfo::new(format!("model.{name}.weight"), [2, 2]));
+    let map = ComponentMap::new(&parameters, &ComponentConfig::default()).unwrap();
+    let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(Cooldown::Steps(3));
+    let mut tracker = FreezeTracker::new(map, &config, 100).unwrap();
+    let shares = |tracker: &FreezeTracker| {
+        [Some(0), Some(1), Some(9), None].map(|layer| tracker.share_past_decision(layer))
+    };
+    assert_eq!(shares(&tracker), [0.0; 4]);
+    // One cools from step 2 on and is frozen at 5; averaging leaves all learning rates alone until then.
+    for at in 1..=6 {
+        step(&mut tracker, &snapshot(at, &[0.5, 5.0, 5.0]));
+        let past = if at >= 2 { [0.5, 0.0, 1.0 / 3.0, 1.0 / 3.0] } else { [0.0; 4] };
+        assert_eq!(shares(&tracker), past);
+        assert_eq!(tracker.is_cooling(0), (2..5).contains(&at));
+        let factor = if at < 5 { 1.0 } else { 0.0 };
+        assert_eq!(tracker.learning_rate_factor(0, at + 1), factor);
+    }
+    (7..=99).for_each(|at| drop(step(&mut tracker, &snapshot(at, &[0.5, 0.5, 0.5]))));
+    assert_eq!(shares(&tracker), [1.0; 4]);
 }
 
 #[test]

@@ -45,8 +45,12 @@ const CONFIGS: [&str; 10] = [
     "name = 'fixed-threshold'\ntau = 0.6\nmetric = 'weight-delta-l1'",
 ];
 
-const SETTINGS: [&str; 3] =
-    ["", "cooldown = 4\nfollowers = 'keep'", "check_every = 2\ngrace = 0.2\ncooldown = { share = 0.3 }"];
+const SETTINGS: [&str; 4] = [
+    "",
+    "cooldown = 4\ncooling = 'decay'\nfollowers = 'keep'",
+    "check_every = 2\ngrace = 0.2\ncooldown = { share = 0.3 }\ncooling = 'decay'",
+    "cooldown = 5\ncooling = 'average'",
+];
 
 type Step = fn(&mut FreezingOptimizer<Inner>, &TinyBert, u64) -> StepReport;
 
@@ -161,8 +165,8 @@ fn every_policy_goes_on_as_if_there_had_been_no_break() {
 fn every_optimizer_goes_on_as_if_there_had_been_no_break() {
     for make in OPTIMIZERS {
         for way in WAYS {
-            for policy in [CONFIGS[0], CONFIGS[4]] {
-                let events = assert_resumes(make, policy, SETTINGS[1], way, &[5, 12]);
+            for (policy, settings) in [(CONFIGS[0], SETTINGS[1]), (CONFIGS[4], SETTINGS[3])] {
+                let events = assert_resumes(make, policy, settings, way, &[5, 12]);
                 assert!(events > 0, "{}, {}, {policy}", make.0, way.0);
             }
         }

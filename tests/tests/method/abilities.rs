@@ -1,5 +1,6 @@
 //! Which optimizers can do what policies ask, and what is said of those that cannot.
 
+use grades::config::Cooling;
 use grades::optim::{InnerOptimizer, SgdConfig};
 use grades::parameters::Parameters;
 use grades::{ComponentMap, Cooldown, FreezingConfig, FreezingOptimizer, ParameterInfo, Statistic};
@@ -24,12 +25,14 @@ fn sgd(momentum: f64) -> impl Fn(&VarStore) -> Box<dyn InnerOptimizer> {
 }
 
 #[test]
-fn a_cooldown_under_tchs_optimizer_is_refused_and_both_ways_out_are_named() {
+fn a_falling_learning_rate_under_tchs_optimizer_is_refused_and_all_ways_out_are_named() {
     let config = Rig::config(Told::reading([Statistic::GradL1])).cooldown(Cooldown::Steps(10));
+    let averaging = config.clone().cooling(Cooling::Average);
+    assert_eq!(refusal(tchs, &averaging), None, "means of weights need no learning rates");
     assert_eq!(
         refusal(tchs, &config).unwrap(),
-        "a cooldown with the optimizer \"tch\": it has no learning rate for each component; set freezing.cooldown = 0, \
-         or take grades::optim::AdamW, Adam or Sgd"
+        "a cooldown with the optimizer \"tch\": it has no learning rate for each component; set freezing.cooling = \"average\" \
+         or cooldown = 0, or take grades::optim::AdamW, Adam or Sgd"
     );
     assert_eq!(refusal(tchs, &config.clone().cooldown(Cooldown::Steps(0))), None);
     assert_eq!(refusal(tchs, &config.clone().cooldown(Cooldown::Share { share: 0.0 })), None);
@@ -38,8 +41,8 @@ fn a_cooldown_under_tchs_optimizer_is_refused_and_both_ways_out_are_named() {
 
 #[test]
 fn the_cooldown_that_a_policy_brings_along_is_refused_too_unless_it_is_switched_off() {
-    let document = "[freezing.policy]\nname = 'two-batch'\n";
-    let config = FreezingConfig::from_toml(document).unwrap();
+    let document = "cooling = 'decay'\n[freezing.policy]\nname = 'two-batch'\n";
+    let config = FreezingConfig::from_toml(&format!("[freezing]\n{document}")).unwrap();
     let error = refusal(tchs, &config).unwrap();
     assert!(error.starts_with("a cooldown with the optimizer \"tch\": "), "{error}");
     let off = FreezingConfig::from_toml(&format!("[freezing]\ncooldown = 0\n{document}")).unwrap();

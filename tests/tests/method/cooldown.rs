@@ -1,8 +1,8 @@
-//! Cooling: a component's learning rate falls before it freezes, and what belongs to no component follows.
+//! Cooling by decay: a component's learning rate falls before it freezes, and what belongs to no component follows.
 
 use std::collections::BTreeSet;
 
-use grades::config::Followers;
+use grades::config::{Cooling, Followers};
 use grades::optim::InnerOptimizer;
 use grades::{Cooldown, EventKind, FreezingOptimizer, Statistic};
 use grades_tests::{FreezeAt, Never, Spec, TinyBert, bits, snapshot};
@@ -59,6 +59,7 @@ fn a_cooling_component_moves_as_under_its_own_falling_learning_rate<O: InnerOpti
         let twin = TinyBert::new(Spec { group, ..Spec::default() });
         let config = grades::FreezingConfig::with_policy(FreezeAt::new([("layer.0.attention.self.key", 3)]))
             .cooldown(Cooldown::Steps(cooldown))
+            .cooling(Cooling::Decay)
             .followers(followers);
         let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 100).unwrap();
         let mut bare = make(&twin.vs);
@@ -105,7 +106,8 @@ fn the_learning_rate_of_the_run_and_of_groups_is_multiplied<O: InnerOptimizer>(m
     });
     // Without followers: one component only, all others stay.
     let config = grades::FreezingConfig::with_policy(FreezeAt::new([("layer.1.output", 2)]))
-        .cooldown(Cooldown::Share { share: 1.5 });
+        .cooldown(Cooldown::Share { share: 1.5 })
+        .cooling(Cooling::Decay);
     let mut optimizer = FreezingOptimizer::new(make(&rig.vs), &rig.vs, &config, 100).unwrap();
     let mut bare = make(&twin.vs);
     for step in 1..=5 {
@@ -134,6 +136,7 @@ fn nothing_moves_once_its_factor_is_0<O: InnerOptimizer>(make: fn(&VarStore) -> 
         let model = TinyBert::new(Spec::default());
         let config = grades::FreezingConfig::with_policy(FreezeAt::new([("layer.0", 2)]))
             .cooldown(Cooldown::Steps(2))
+            .cooling(Cooling::Decay)
             .followers(followers);
         let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 100).unwrap();
         optimizer.set_weight_decay(0.5).unwrap();
@@ -158,18 +161,19 @@ fn nothing_moves_once_its_factor_is_0<O: InnerOptimizer>(make: fn(&VarStore) -> 
 
 #[test]
 fn a_cooldown_that_nothing_makes_use_of_changes_no_bit() {
-    let (model, twin) = (TinyBert::new(Spec::default()), TinyBert::new(Spec::default()));
+    let twin = TinyBert::new(Spec::default());
     let plain = grades::FreezingConfig::with_policy(Never);
-    let cooling = plain.clone().cooldown(Cooldown::Steps(3));
-    let mut optimizer =
-        FreezingOptimizer::new(crate::optimizers::fused_adamw(&model.vs), &model.vs, &cooling, 100).unwrap();
     let mut other =
         FreezingOptimizer::new(crate::optimizers::fused_adamw(&twin.vs), &twin.vs, &plain, 100).unwrap();
-    for batch in 1..=5 {
-        optimizer.backward_step(&model.loss(batch)).unwrap();
-        other.backward_step(&twin.loss(batch)).unwrap();
+    (1..=5).for_each(|batch| drop(other.backward_step(&twin.loss(batch)).unwrap()));
+    for cooling in Cooling::ALL {
+        let model = TinyBert::new(Spec::default());
+        let config = plain.clone().cooldown(Cooldown::Steps(3)).cooling(cooling);
+        let inner = crate::optimizers::fused_adamw(&model.vs);
+        let mut optimizer = FreezingOptimizer::new(inner, &model.vs, &config, 100).unwrap();
+        (1..=5).for_each(|batch| drop(optimizer.backward_step(&model.loss(batch)).unwrap()));
+        assert_eq!(snapshot(&model.vs), snapshot(&twin.vs), "{cooling}");
     }
-    assert_eq!(snapshot(&model.vs), snapshot(&twin.vs));
 }
 
 #[test]
@@ -192,7 +196,7 @@ fn a_component_without_a_block_has_followers_in_all() {
     // `outside.bias` is in no block: it follows the mean of both components.
     let (rig, twin) = (Rig::new(), Rig::new());
     let policy = Told::reading([Statistic::GradL1]).freezing("single", 1).freezing("single", 2);
-    let config = Rig::config(policy).cooldown(Cooldown::Steps(1));
+    let config = Rig::config(policy).cooldown(Cooldown::Steps(1)).cooling(Cooling::Decay);
     let mut optimizer = rig.wrap(crate::optimizers::fused_sgd(&rig.vs), &config);
     let mut bare = crate::optimizers::fused_sgd(&twin.vs);
     for step in 1..=6 {

@@ -35,6 +35,7 @@ mod optimizers;
 mod support;
 
 mod abilities;
+mod averaging;
 mod clipping;
 mod cooldown;
 mod default_policy;

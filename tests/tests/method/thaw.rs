@@ -1,5 +1,6 @@
 //! Thawing: a component trains again, as if it were new.
 
+use grades::config::Cooling;
 use grades::optim::InnerOptimizer;
 use grades::{Cooldown, EventKind, FreezingConfig, Statistic};
 use grades_policies as _;
@@ -72,7 +73,7 @@ fn memory_comes_back_and_goes_with_every_freeze_and_thaw<O: InnerOptimizer>(make
 fn a_thaw_ends_the_cooling_of_what_follows<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     let rig = Rig::new();
     let policy = Told::reading([Statistic::GradL1]).freezing("pair", 2).thawing("pair", 6);
-    let config = Rig::config(policy).cooldown(Cooldown::Steps(2));
+    let config = Rig::config(policy).cooldown(Cooldown::Steps(2)).cooling(Cooling::Decay);
     let mut optimizer = rig.wrap(make(&rig.vs), &config);
     for step in 1..=6 {
         optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap();

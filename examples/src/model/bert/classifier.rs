@@ -10,6 +10,7 @@ use super::config::BertConfig;
 use super::encoder::Encoder;
 use super::fill::Fill;
 use super::layers::{dropout, linear};
+use crate::flops::{Products, Rows, linear as linear_products};
 use crate::model::error::{Error, Result};
 use crate::model::files::{Checkpoint, Companions, dtype_name, lowest};
 
@@ -133,6 +134,14 @@ impl BertClassifier {
         let pooled = self.network.encoder.forward(ids, &additive, train)?;
         let pooled = dropout(pooled, self.config.classifier_dropout, train)?;
         Ok(self.network.classifier.forward(&pooled, train)?)
+    }
+
+    /// The products of matrices of a training step, as long as what is frozen and merged stays the same.
+    pub fn products(&self) -> Products {
+        let mut products = Products::default();
+        let pooled = self.network.encoder.products(&mut products);
+        linear_products(&mut products, &self.network.classifier, Rows::Sequences, pooled);
+        products
     }
 
     /// The variables, under Hugging Face's names (`bert.encoder.layer.0.attention.self.query.weight`, …).

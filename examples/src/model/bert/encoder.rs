@@ -6,6 +6,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::config::BertConfig;
 use super::layers::{Embedding, LayerNorm, dropout, linear};
+use crate::flops::{Products, Rows, linear as linear_products};
 use crate::model::activation::Activation;
 
 /// The part of the model that Hugging Face calls `bert`.
@@ -36,6 +37,15 @@ impl Encoder {
             hidden = block.forward(&hidden, mask, train)?;
         }
         self.pooler.forward(&hidden.f_select(1, 0)?, train)?.f_tanh()
+    }
+
+    /// Adds the products of [`forward`](Self::forward); returns whether the pooled state needs a gradient.
+    pub(super) fn products(&self, products: &mut Products) -> bool {
+        let mut hidden = self.embeddings.is_trained();
+        for block in &self.blocks {
+            hidden = block.products(products, hidden);
+        }
+        linear_products(products, &self.pooler, Rows::Sequences, hidden)
     }
 
     /// Calls `visit` with each linear layer and its name below `bert`.
@@ -85,6 +95,11 @@ impl Embeddings {
         let sum = self.word.forward(ids)?.f_add(&segment)?.f_add(&positions)?;
         dropout(self.norm.forward(&sum)?, self.dropout, train)
     }
+
+    fn is_trained(&self) -> bool {
+        let tables = [&self.word, &self.position, &self.token_type];
+        self.norm.is_trained() || tables.iter().any(|table| table.weight.requires_grad())
+    }
 }
 
 #[derive(Debug)]
@@ -133,6 +148,21 @@ impl Block {
         let inner = self.activation.apply(&self.intermediate.forward(&x, train)?)?;
         let output = dropout(self.output.forward(&inner, train)?, self.hidden_dropout, train)?;
         self.output_norm.forward(&output.f_add(&x)?)
+    }
+
+    /// Adds the products of [`forward`](Self::forward).
+    fn products(&self, products: &mut Products, x: bool) -> bool {
+        let width = self.query.base_weight().size().first().and_then(|width| u64::try_from(*width).ok());
+        let width = width.unwrap_or(0);
+        let [query, key, value] = [&self.query, &self.key, &self.value]
+            .map(|layer| linear_products(products, layer, Rows::Tokens, x));
+        let scores = products.add(Rows::Pairs, width, query, key);
+        let attended = products.add(Rows::Pairs, width, scores, value);
+        let attended = linear_products(products, &self.attention_output, Rows::Tokens, attended);
+        let x = x || attended || self.attention_norm.is_trained();
+        let inner = linear_products(products, &self.intermediate, Rows::Tokens, x);
+        let output = linear_products(products, &self.output, Rows::Tokens, inner);
+        x || output || self.output_norm.is_trained()
     }
 
     fn attention(&self, x: &Tensor, mask: &Tensor, train: bool) -> Result<Tensor, TchError> {

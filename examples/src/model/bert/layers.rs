@@ -31,6 +31,11 @@ impl LayerNorm {
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
         x.f_layer_norm(self.width, Some(&self.weight), Some(&self.bias), self.eps, true)
     }
+
+    /// Whether a parameter of it takes a gradient.
+    pub(super) fn is_trained(&self) -> bool {
+        self.weight.requires_grad() || self.bias.requires_grad()
+    }
 }
 
 /// A table of vectors: [..] i64 → [.., width].

@@ -8,6 +8,7 @@ use super::config::DecoderConfig;
 use super::layers::{Kinds, Linear, RmsNorm, dropout};
 use super::mask::Masks;
 use super::rope::Rotation;
+use crate::flops::{Products, Rows};
 use crate::model::error::Result;
 
 /// The attention of one block.
@@ -136,6 +137,27 @@ impl Attention {
                 ))
             }
         }
+    }
+
+    /// Adds the products of [`forward`](Self::forward) without a cache.
+    pub(super) fn products(&self, products: &mut Products, x: bool) -> bool {
+        let (query, key, value) = match &self.inputs {
+            Inputs::Separate { query, key, value } => {
+                (query.products(products, x), key.products(products, x), value.products(products, x))
+            }
+            Inputs::Fused(fused) => {
+                let all = fused.products(products, x);
+                (all, all, all)
+            }
+        };
+        let (query, key) = match &self.norms {
+            Some((q, k)) => (query || q.is_trained(), key || k.is_trained()),
+            None => (query, key),
+        };
+        let width = u64::try_from(self.heads * self.head_dim).unwrap_or(0);
+        let scores = products.add(Rows::Pairs, width, query, key);
+        let attended = products.add(Rows::Pairs, width, scores, value);
+        self.output.products(products, attended)
     }
 
     /// Shows the linear layers under their names in the block.

@@ -7,6 +7,7 @@ use super::attention::{Attention, Context};
 use super::cache::LayerCache;
 use super::config::DecoderConfig;
 use super::layers::{Kinds, Linear, RmsNorm, dropout};
+use crate::flops::Products;
 use crate::model::activation::Activation;
 use crate::model::error::Result;
 
@@ -49,6 +50,14 @@ impl Block {
 }
 
 impl Block {
+    /// Adds the products of [`forward`](Self::forward).
+    pub(super) fn products(&self, products: &mut Products, x: bool) -> bool {
+        let normed = x || self.attention_norm.is_trained();
+        let x = x || self.attention.products(products, normed);
+        let normed = x || self.feed_forward_norm.is_trained();
+        x || self.feed_forward.products(products, normed)
+    }
+
     /// Shows the linear layers under their names in the block.
     pub(super) fn visit_linear(&mut self, visit: &mut dyn FnMut(&str, &mut grades_lora::Linear)) {
         self.attention.visit_linear(&mut |name, layer| visit(&format!("self_attn.{name}"), layer));
@@ -112,5 +121,16 @@ impl FeedForward {
         };
         let inner = self.activation.apply(&gate)?.f_mul(&up)?;
         dropout(self.down.forward(&inner, train)?, self.dropout, train)
+    }
+
+    fn products(&self, products: &mut Products, x: bool) -> bool {
+        let inner = match &self.inputs {
+            Inputs::Separate { gate, up } => {
+                let gate = gate.products(products, x);
+                up.products(products, x) || gate
+            }
+            Inputs::Fused(fused) => fused.products(products, x),
+        };
+        self.down.products(products, inner)
     }
 }

@@ -3,6 +3,7 @@
 use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
 
+use crate::flops::{Products, Rows, linear};
 use crate::model::files::variable;
 
 /// The kinds of a model: of its variables, and of its products of matrices.
@@ -47,6 +48,11 @@ impl Linear {
         self.inner.forward(&x.f_to_kind(variables)?, train)?.f_to_kind(products)
     }
 
+    /// Adds the products of [`forward`](Self::forward).
+    pub(super) fn products(&self, products: &mut Products, x: bool) -> bool {
+        linear(products, &self.inner, Rows::Tokens, x)
+    }
+
     /// The layer itself, to put adapters in.
     pub(super) fn inner_mut(&mut self) -> &mut grades_lora::Linear {
         &mut self.inner
@@ -72,6 +78,11 @@ impl RmsNorm {
         let mean = wide.f_square()?.f_mean_dim(-1i64, true, None::<Kind>)?;
         let scale = mean.f_add_scalar(self.eps)?.f_rsqrt()?;
         wide.f_mul(&scale)?.f_to_kind(kind)?.f_mul(&self.weight)
+    }
+
+    /// Whether its weight takes a gradient.
+    pub(super) fn is_trained(&self) -> bool {
+        self.weight.requires_grad()
     }
 }
 

@@ -7,6 +7,7 @@ use super::adapters::Blocks;
 use super::block::Block;
 use super::config::DecoderConfig;
 use super::layers::{Kinds, RmsNorm};
+use crate::flops::{Products, Rows};
 use crate::model::error::Result;
 use crate::model::files::{Companions, variable};
 
@@ -67,6 +68,26 @@ impl Decoder {
     /// Do not move them to another device or kind: the model was built for the ones it was loaded with.
     pub fn var_store_mut(&mut self) -> &mut VarStore {
         &mut self.store
+    }
+
+    /// The products of matrices of a training step, as long as what is frozen and merged stays the same; with
+    /// `checkpointing` blocks are computed twice, as far down as something trains.
+    pub fn products(&self, checkpointing: bool) -> Products {
+        let mut products = Products::default();
+        let mut x = self.embedding.requires_grad();
+        for block in &self.blocks.0 {
+            let mut own = Products::default();
+            x = block.products(&mut own, x);
+            products.extend(&own);
+            if checkpointing && x {
+                products.recompute(&own);
+            }
+        }
+        let x = x || self.norm.is_trained();
+        let size =
+            [self.config.hidden_size, self.config.vocab_size].map(|side| u64::try_from(side).unwrap_or(0));
+        products.add(Rows::Targets, size[0] * size[1], x, self.head.requires_grad());
+        products
     }
 
     /// The model's configuration.

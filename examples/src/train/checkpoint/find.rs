@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::state::{RunState, Unfit};
 use super::write::steps;
-use super::{FOLDER, OPTIMIZER, PARAMETERS, RUN, name_of};
+use super::{BEST, FOLDER, LOGS, OPTIMIZER, PARAMETERS, RUN, name_of};
 
 /// A whole checkpoint.
 #[derive(Debug)]
@@ -22,18 +22,16 @@ const LONGEST: u64 = 1 << 24;
 
 /// The newest whole checkpoint of a run's folder, and a warning for each newer one that is damaged.
 ///
-/// `logs` are the logs that a checkpoint counts, with their lengths now.
-///
 /// # Errors
 ///
 /// When the folder cannot be read, or a checkpoint is of a newer version.
-pub(crate) fn newest(run: &Path, logs: [(&str, u64); 2]) -> Result<(Option<Found>, Vec<String>)> {
+pub(crate) fn newest(run: &Path) -> Result<(Option<Found>, Vec<String>)> {
     let folder = run.join(FOLDER);
     let mut warnings = Vec::new();
     let steps = steps(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
     for step in steps.into_iter().rev() {
         let path = folder.join(name_of(step));
-        match read(&path, step, logs) {
+        match read(run, &path, step) {
             Ok(state) => return Ok((Some(Found { path, state }), warnings)),
             Err(Unfit::Newer(version)) => bail!(
                 "the checkpoint {} has version {version}; this program reads up to version {}: resume with the one that \
@@ -56,13 +54,11 @@ pub(crate) fn newest(run: &Path, logs: [(&str, u64); 2]) -> Result<(Option<Found
 ///
 /// When the folder cannot be read, or a checkpoint is of a newer version.
 pub fn newest_checkpoint(run: &Path) -> Result<(Option<(u64, PathBuf)>, Vec<String>)> {
-    let logs = ["steps.jsonl", "freezes.jsonl"]
-        .map(|name| (name, run.join(name).symlink_metadata().map_or(0, |metadata| metadata.len())));
-    let (found, warnings) = newest(run, logs)?;
+    let (found, warnings) = newest(run)?;
     Ok((found.map(|found| (found.state.step, found.path)), warnings))
 }
 
-fn read(path: &Path, step: u64, logs: [(&str, u64); 2]) -> Result<RunState, Unfit> {
+fn read(run: &Path, path: &Path, step: u64) -> Result<RunState, Unfit> {
     let damaged = |reason: String| Unfit::Damaged(reason);
     let plain = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
     if !plain {
@@ -84,10 +80,19 @@ fn read(path: &Path, step: u64, logs: [(&str, u64); 2]) -> Result<RunState, Unfi
         return Err(damaged(format!("{RUN} is that of step {}", state.step)));
     }
     for name in [PARAMETERS, OPTIMIZER] {
-        let digest = state.files.get(name).ok_or_else(|| damaged(format!("{RUN} does not list {name}")))?;
+        if !state.files.contains_key(name) {
+            return Err(damaged(format!("{RUN} does not list {name}")));
+        }
+    }
+    for (name, digest) in &state.files {
+        if ![PARAMETERS, OPTIMIZER, BEST].contains(&name.as_str()) {
+            return Err(damaged(format!("{RUN} lists {name}, which is no part of a checkpoint")));
+        }
         digest.check(&path.join(name)).map_err(damaged)?;
     }
-    for ((name, length), counted) in logs.into_iter().zip([state.logs.steps, state.logs.freezes]) {
+    for name in LOGS {
+        let length = run.join(name).symlink_metadata().map_or(0, |metadata| metadata.len());
+        let counted = state.log(name);
         if length < counted {
             return Err(damaged(format!("{name} has {length} bytes, {counted} when it was written")));
         }

@@ -18,6 +18,10 @@ pub(crate) fn inputs(config: &RunConfig) -> Result<BTreeMap<String, String>> {
         toml::to_string(&digest).map(|text| text.replace('\n', " ")).context("writing a checksum")
     };
     found.insert("data.train".to_owned(), text(&config.data.train)?);
+    // Where evaluations decide when the run ends, they are part of it.
+    if let Some(eval) = config.data.eval.as_deref().filter(|_| config.early_stopping.is_some()) {
+        found.insert("data.eval".to_owned(), text(eval)?);
+    }
     let model = &config.model.path;
     for name in ["config.json", "tokenizer.json"] {
         found.insert(format!("model.path, {name}"), text(&model.join(name))?);

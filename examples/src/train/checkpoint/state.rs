@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use crate::flops::{FlopMeter, Products};
+use crate::train::early_stopping::PatienceState;
 use crate::train::guard::GuardState;
 
 /// The version of the format that this program writes, and the newest that it reads.
@@ -24,7 +26,10 @@ pub(crate) struct RunState {
     pub(crate) config: String,
     pub(crate) counters: Counters,
     pub(crate) guard: GuardState,
-    pub(crate) logs: Logs,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stopping: Option<Stopping>,
+    /// The lengths of the logs in bytes, by name.
+    pub(crate) logs: BTreeMap<String, u64>,
     /// What was read, by key of the configuration.
     pub(crate) inputs: BTreeMap<String, String>,
     /// The state of random numbers by device, as hexadecimal digits.
@@ -41,10 +46,17 @@ pub(crate) struct Counters {
     pub(crate) nanoseconds: u64,
     /// Seconds since the run began, breaks left out.
     pub(crate) wall_seconds: f64,
-    /// Seconds in evaluations.
+    /// Seconds since the first step began, breaks left out.
+    pub(crate) loop_seconds: f64,
+    /// Seconds in evaluations, and in those between steps, and how many these were.
     pub(crate) eval_seconds: f64,
+    pub(crate) validation_seconds: f64,
+    pub(crate) validations: u64,
     pub(crate) examples: u64,
     pub(crate) tokens: u64,
+    /// As text: they may be more than TOML has integers for.
+    pub(crate) flops: String,
+    pub(crate) flops_without_freezing: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first_freeze: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,12 +67,30 @@ pub(crate) struct Counters {
     pub(crate) resumes: u64,
 }
 
-/// The lengths of the logs, in bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+impl Counters {
+    /// Takes over the FLOPs of a meter.
+    pub(crate) fn take_flops(&mut self, meter: &FlopMeter) {
+        self.flops = meter.total().to_string();
+        self.flops_without_freezing = meter.without_freezing().to_string();
+    }
+
+    /// A meter that goes on: of a run that began with `all` products and now has `now`.
+    pub(crate) fn flop_meter(&self, all: Products, now: Products) -> FlopMeter {
+        let number = |text: &str| text.parse().unwrap_or(0);
+        let mut meter =
+            FlopMeter::new(all).resumed(number(&self.flops), number(&self.flops_without_freezing));
+        meter.change(now);
+        meter
+    }
+}
+
+/// What early stopping has seen.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Logs {
-    pub(crate) steps: u64,
-    pub(crate) freezes: u64,
+pub(crate) struct Stopping {
+    /// The step of the last evaluation.
+    pub(crate) last: u64,
+    pub(crate) patience: PatienceState,
 }
 
 /// Why a text is no state.
@@ -81,7 +111,8 @@ impl RunState {
             config,
             counters: Counters::default(),
             guard: GuardState::default(),
-            logs: Logs::default(),
+            stopping: None,
+            logs: BTreeMap::new(),
             inputs,
             generators: BTreeMap::new(),
             files: BTreeMap::new(),
@@ -92,6 +123,11 @@ impl RunState {
     pub(crate) fn put_generator(&mut self, device: &str, state: &[u8]) {
         let digits = state.iter().map(|byte| format!("{byte:02x}")).collect();
         self.generators.insert(device.to_owned(), digits);
+    }
+
+    /// How long a log was.
+    pub(crate) fn log(&self, name: &str) -> u64 {
+        self.logs.get(name).copied().unwrap_or(0)
     }
 
     /// The state of a device's random numbers; `None` when it is not there or damaged.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::copy::Copied;
 use super::digest::Digest;
-use super::{OPTIMIZER, PARAMETERS, RUN, name_of, step_of};
+use super::{BEST, OPTIMIZER, PARAMETERS, RUN, name_of, step_of};
 use crate::fsx::{AtomicFolder, remove_whole};
 use crate::model::write_file;
 
@@ -29,7 +29,13 @@ pub(super) fn write(folder: &Path, keep: usize, mut copied: Copied) -> Result<Pa
     write_file(&parameters, &copied.parameters)?;
     let optimizer = filling.path().join(OPTIMIZER);
     copied.optimizer.write(&optimizer)?;
-    for (name, path) in [(PARAMETERS, parameters), (OPTIMIZER, optimizer)] {
+    let mut written = vec![(PARAMETERS, parameters), (OPTIMIZER, optimizer)];
+    if !copied.best.is_empty() {
+        let best = filling.path().join(BEST);
+        write_file(&best, &copied.best)?;
+        written.push((BEST, best));
+    }
+    for (name, path) in written {
         let digest = Digest::of(&path).with_context(|| format!("reading {}", path.display()))?;
         copied.state.files.insert(name.to_owned(), digest);
     }

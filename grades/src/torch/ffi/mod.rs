@@ -47,6 +47,12 @@ unsafe extern "C" {
     fn grades_has_kernel(operation: *const c_char, cuda: bool, out: *mut bool) -> Message;
     fn grades_host_syncs(out: *mut u64) -> Message;
     fn grades_empty_cache() -> Message;
+    fn grades_move_towards(
+        means: *const Handle,
+        values: *const Handle,
+        shares: *const f64,
+        n: usize,
+    ) -> Message;
     fn grades_built_for_cuda(out: *mut bool) -> Message;
 }
 
@@ -121,6 +127,16 @@ pub(crate) fn divide_gradients<T: Borrow<Tensor>>(parameters: &[T], divisor: &Te
     // SAFETY: see the module.
     check("scaling gradients", unsafe {
         grades_divide_gradients(handles.as_ptr(), handles.len(), divisor.as_ptr())
+    })
+}
+
+/// Moves each mean towards a value by a share of their difference.
+pub(crate) fn move_towards(means: &[&Tensor], values: &[&Tensor], shares: &[f64]) -> Result<()> {
+    let (means, values) = (handles(means), handles(values));
+    let n = means.len().min(values.len()).min(shares.len());
+    // SAFETY: see the module.
+    check("averaging weights", unsafe {
+        grades_move_towards(means.as_ptr(), values.as_ptr(), shares.as_ptr(), n)
     })
 }
 

@@ -1,0 +1,37 @@
+//! `finetune monitoring`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::config::{Document, RunConfig};
+use crate::train::{Interrupt, measure_monitoring};
+
+/// What is measured, and for how long.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// A TOML file as for `train`, with a [freezing] table
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Steps, half of them with the policy
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(2..))]
+    steps: u32,
+    /// Set any key, such as training.batch_size=8; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let mut document = Document::read(&arguments.config)?;
+    for assignment in &arguments.set {
+        document.set(assignment)?;
+    }
+    let config = RunConfig::read(document.table())?;
+    let steps = usize::try_from(arguments.steps)?;
+    let measured = measure_monitoring(&config, steps, &Interrupt::listen()?)?;
+    let _ = writeln!(std::io::stdout(), "{}", serde_json::to_string(&measured)?);
+    Ok(ExitCode::SUCCESS)
+}

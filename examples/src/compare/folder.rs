@@ -1,0 +1,148 @@
+//! The folder of a comparison: what is in it, and whether it may go on there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use toml::{Table, Value};
+
+use crate::fsx::write_atomic;
+
+/// What marks a folder as a comparison's: the checksums of what all runs read.
+const INPUTS: &str = "inputs.json";
+
+/// The folder of a comparison.
+pub(super) struct ComparisonFolder {
+    path: PathBuf,
+}
+
+impl ComparisonFolder {
+    /// Makes the folder, or opens one that an earlier start made with the same files.
+    pub(super) fn open(path: PathBuf, inputs: &BTreeMap<String, String>) -> Result<Self> {
+        let folder = Self { path };
+        let marker = folder.file(INPUTS);
+        match fs::read(&marker) {
+            Ok(text) => {
+                let before: BTreeMap<String, String> = serde_json::from_slice(&text)
+                    .with_context(|| format!("{} is damaged", marker.display()))?;
+                if let Some((name, _)) = inputs.iter().find(|(name, sum)| before.get(*name) != Some(sum)) {
+                    bail!(
+                        "{name} is not what the comparison in {} was begun with; choose another --name, or remove that folder",
+                        folder.path.display()
+                    );
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let used = fs::read_dir(&folder.path).is_ok_and(|mut entries| entries.next().is_some());
+                if used {
+                    bail!(
+                        "the folder {} exists and is no comparison's; choose another --name",
+                        folder.path.display()
+                    );
+                }
+                for part in ["configs", "logs", "runs"] {
+                    let part = folder.file(part);
+                    fs::create_dir_all(&part)
+                        .with_context(|| format!("cannot make the folder {}", part.display()))?;
+                }
+                folder.write(INPUTS, &(serde_json::to_string_pretty(inputs)? + "\n"))?;
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", marker.display())),
+        }
+        Ok(folder)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub(super) fn config(&self, run: &str) -> PathBuf {
+        self.file("configs").join(format!("{run}.toml"))
+    }
+
+    pub(super) fn log(&self, run: &str) -> PathBuf {
+        self.file("logs").join(format!("{run}.log"))
+    }
+
+    pub(super) fn run(&self, run: &str) -> PathBuf {
+        self.file("runs").join(run)
+    }
+
+    /// Refuses a run that an earlier start had with another configuration.
+    pub(super) fn check(&self, run: &str, table: &Table) -> Result<()> {
+        let path = self.config(run);
+        let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
+        let before: Table = text.parse().with_context(|| format!("{} is damaged", path.display()))?;
+        let Some((key, old, new)) = difference("", &before, table) else { return Ok(()) };
+        let word = |value: Option<String>| value.unwrap_or_else(|| "absent".to_owned());
+        bail!(
+            "run {run} of the comparison in {} was made with another configuration: {key} was {}, now it is {}; choose \
+             another --name, or remove that folder",
+            self.path.display(),
+            word(old),
+            word(new)
+        )
+    }
+
+    /// Writes the configuration of a run.
+    pub(super) fn write_config(&self, run: &str, table: &Table) -> Result<()> {
+        let text = toml::to_string_pretty(table).context("writing a configuration")?;
+        self.write(&format!("configs/{run}.toml"), &text)
+    }
+
+    /// Removes what a run that did not end has left.
+    pub(super) fn clear(&self, run: &str) -> Result<()> {
+        let path = self.run(run);
+        match fs::remove_dir_all(&path) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("cannot remove {}", path.display())),
+        }
+    }
+
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<()> {
+        write_atomic(&self.file(name), text.as_bytes()).map_err(|error| anyhow!("cannot write {error}"))
+    }
+}
+
+/// The first key in which two configurations differ, with what it was and is.
+fn difference(path: &str, before: &Table, now: &Table) -> Option<(String, Option<String>, Option<String>)> {
+    let mut keys: Vec<&String> = before.keys().chain(now.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    keys.into_iter().find_map(|key| {
+        let name = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match (before.get(key), now.get(key)) {
+            (Some(Value::Table(before)), Some(Value::Table(now))) => difference(&name, before, now),
+            (old, new) if old == new => None,
+            (old, new) => Some((name, old.map(ToString::to_string), new.map(ToString::to_string))),
+        }
+    })
+}
+
+/// The checksums of the files that all runs read.
+pub(super) fn inputs(base: &Table) -> Result<BTreeMap<String, String>> {
+    let text = |table: &str, key: &str| {
+        base.get(table).and_then(|table| table.get(key)).and_then(Value::as_str).map(PathBuf::from)
+    };
+    let mut files: Vec<(String, PathBuf)> = Vec::new();
+    for key in ["train", "eval", "test"] {
+        files.extend(text("data", key).map(|path| (format!("data.{key}"), path)));
+    }
+    let model = text("model", "path").unwrap_or_default();
+    for name in ["config.json", "tokenizer.json"] {
+        files.push((format!("{name} of model.path"), model.join(name)));
+    }
+    let mut sums = BTreeMap::new();
+    for (name, path) in files {
+        let bytes = fs::read(&path).with_context(|| format!("{name}: cannot read {}", path.display()))?;
+        sums.insert(name, format!("{:08x}", crc32fast::hash(&bytes)));
+    }
+    Ok(sums)
+}

@@ -1,0 +1,69 @@
+//! A run as a process of its own.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::train::Interrupt;
+
+/// How a process ended.
+pub(super) enum Ended {
+    /// By itself.
+    Exited(ExitStatus),
+    /// It was ended, because the user asked for an end.
+    Interrupted,
+}
+
+/// The time from one look at the process to the next, and from one word about it to the next.
+const LOOK: Duration = Duration::from_millis(100);
+const TELL: Duration = Duration::from_secs(30);
+
+/// Runs this program with its output in a log file, and tells now and then what its last line is.
+pub(super) fn run(
+    program: &Path,
+    arguments: &[&str],
+    log: &Path,
+    interrupt: &Interrupt,
+    mut tell: impl FnMut(&str),
+) -> Result<Ended> {
+    let file = File::create(log).with_context(|| format!("cannot make {}", log.display()))?;
+    let errors = file.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(errors)
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let mut told = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().context("waiting for a run")? {
+            // Ctrl-C in a terminal goes to both processes.
+            return Ok(if interrupt.is_asked() { Ended::Interrupted } else { Ended::Exited(status) });
+        }
+        if interrupt.is_asked() {
+            // A run that is cut short is made anew, so nothing of it has to be saved.
+            child.kill().context("ending a run")?;
+            child.wait().context("waiting for a run")?;
+            return Ok(Ended::Interrupted);
+        }
+        if told.elapsed() >= TELL {
+            told = Instant::now();
+            if let Some(line) = last_line(log) {
+                tell(&line);
+            }
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// What a run said last, or why it failed.
+pub(super) fn last_line(log: &Path) -> Option<String> {
+    let bytes = std::fs::read(log).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines().rfind(|line| line.starts_with("error: ")).or_else(|| lines().next_back()).map(str::to_owned)
+}

@@ -1,0 +1,195 @@
+//! The rows of a comparison: each is the common configuration with something of its own.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use toml::{Table, Value};
+
+use crate::config::{Document, RunConfig};
+
+/// The row that the others are compared with.
+pub const BASELINE: &str = "full";
+
+/// The rows that are built in: name, and what it is in words.
+pub const BUILT_IN: [(&str, &str); 8] = [
+    (BASELINE, "full"),
+    ("full-es", "full + early stopping"),
+    ("full-grades", "full + GradES"),
+    ("lora", "LoRA"),
+    ("lora-es", "LoRA + early stopping"),
+    ("lora-grades", "LoRA + GradES"),
+    ("full-third", "full, a third of the steps"),
+    ("full-half", "full, half of the steps"),
+];
+
+/// The tables in which rows differ.
+const OWN: [&str; 5] = ["freezing", "lora", "early_stopping", "compare", "output"];
+
+/// How many times the learning rate of the whole model adapters get.
+const LORA_RATE: f64 = 10.0;
+
+/// A row: a way to train.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Its short name, which its runs' folders begin with.
+    pub name: String,
+    /// What it is, in words.
+    pub label: String,
+    /// Its configuration, without a seed and a folder.
+    pub table: Table,
+    /// Its share of the baseline's steps, at most.
+    pub share: f64,
+}
+
+impl Row {
+    /// Whether its runs end by evaluations, which they then have to pay for.
+    pub fn validates(&self) -> bool {
+        self.table.contains_key("early_stopping")
+    }
+
+    /// Whether its runs train adapters.
+    pub fn adapts(&self) -> bool {
+        self.table.contains_key("lora")
+    }
+
+    /// Whether its runs freeze.
+    pub fn freezes(&self) -> bool {
+        self.table.contains_key("freezing")
+    }
+}
+
+/// Makes rows of a base configuration: the built-in ones that `names` lists, or all, and one for each file of `others`.
+///
+/// The built-in rows take the base's tables `[freezing]`, `[early_stopping]` and `[lora]`, or the defaults where it has
+/// none. Rows that freeze choose their schedule themselves; the others' is the base's if that is `linear` or `cosine`,
+/// else `linear`. A file of `others` is laid over the configuration of the row `full`.
+///
+/// # Errors
+///
+/// For a name that is no row, a file that cannot be read, has another model or other data, or is called like another
+/// row, and for a row whose configuration is wrong.
+pub fn rows(
+    base: &Table,
+    names: Option<&[String]>,
+    lora_lr: Option<f64>,
+    others: &[PathBuf],
+) -> Result<Vec<Row>> {
+    let known = BUILT_IN.map(|(name, _)| name);
+    let names: Vec<&str> = match names {
+        Some(names) => names.iter().map(String::as_str).collect(),
+        None => known.to_vec(),
+    };
+    let mut rows: Vec<Row> = Vec::new();
+    for name in names {
+        let Some((name, label)) = BUILT_IN.iter().find(|(known, _)| *known == name) else {
+            let near =
+                grades::config::nearest(name, known).map(|near| format!(" (did you mean \"{near}\"?)"));
+            bail!("there is no row \"{name}\"{}; rows: {}", near.unwrap_or_default(), known.join(", "));
+        };
+        let share = match *name {
+            "full-third" => 1.0 / 3.0,
+            "full-half" => 0.5,
+            _ => 1.0,
+        };
+        let table = built_in(base, name, share, lora_lr)?;
+        rows.push(Row { name: (*name).to_owned(), label: (*label).to_owned(), table, share });
+    }
+    for path in others {
+        rows.push(other(base, path)?);
+    }
+    for (index, row) in rows.iter().enumerate() {
+        if rows.iter().take(index).any(|before| before.name == row.name) {
+            bail!("two rows are called \"{}\"; each needs a name of its own", row.name);
+        }
+        if let Err(error) = RunConfig::read(&row.table) {
+            bail!("row {}: {error}", row.name);
+        }
+    }
+    if rows.is_empty() {
+        bail!("there is no row to compare; rows: {}", known.join(", "));
+    }
+    Ok(rows)
+}
+
+/// What all rows have in common.
+fn common(base: &Table) -> Result<Table> {
+    let mut document = Document::from(base.clone());
+    for key in OWN {
+        document.remove(key);
+    }
+    let given = base.get("schedule").and_then(|schedule| schedule.get("name")).and_then(Value::as_str);
+    document
+        .put("schedule.name", given.filter(|name| ["linear", "cosine"].contains(name)).unwrap_or("linear"))?;
+    let interval = base.get("training").and_then(|training| training.get("eval_every"));
+    if interval.is_none() && base.get("data").is_some_and(|data| data.get("eval").is_some()) {
+        document.put("training.eval_every", 0.1)?;
+    }
+    Ok(document.table().clone())
+}
+
+fn built_in(base: &Table, name: &str, share: f64, lora_lr: Option<f64>) -> Result<Table> {
+    let mut document = Document::from(common(base)?);
+    let own = |key: &str| base.get(key).cloned().unwrap_or_else(|| Value::Table(Table::new()));
+    if name.ends_with("-es") {
+        document.put("early_stopping", own("early_stopping"))?;
+    }
+    if name.ends_with("-grades") {
+        document.put("freezing", own("freezing"))?;
+        document.take("schedule", "name");
+    }
+    if name.starts_with("lora") {
+        document.put("lora", own("lora"))?;
+        let rate = base.get("optimizer").and_then(|optimizer| optimizer.get("lr"));
+        let rate =
+            rate.and_then(|rate| rate.as_float().or_else(|| rate.as_integer().map(|rate| rate as f64)));
+        if let Some(rate) = lora_lr.or(rate.map(|rate| LORA_RATE * rate)) {
+            document.put("optimizer.lr", rate)?;
+        }
+    }
+    if share < 1.0 {
+        let given = base.get("training").and_then(|training| training.get("share")).and_then(Value::as_float);
+        document.put("training.share", share * given.unwrap_or(1.0))?;
+    }
+    Ok(document.table().clone())
+}
+
+/// A row of a file, called like it.
+fn other(base: &Table, path: &std::path::Path) -> Result<Row> {
+    let mut own = Document::read(path)?.table().clone();
+    for key in ["output", "compare"] {
+        own.remove(key);
+    }
+    for key in ["model", "data"] {
+        if let Some(Value::Table(table)) = own.get(key) {
+            let base = base.get(key).and_then(Value::as_table);
+            let same = |name: &String, value: &Value| base.and_then(|base| base.get(name)) == Some(value);
+            if let Some((name, _)) = table.iter().find(|(name, value)| !same(name, value)) {
+                bail!(
+                    "{}: {key}.{name} is not what the comparison has; all rows have the same model and data",
+                    path.display()
+                );
+            }
+        }
+    }
+    let mut table = common(base)?;
+    let chooses = own.contains_key("freezing") && own.get("schedule").and_then(|s| s.get("name")).is_none();
+    lay_over(&mut table, &own);
+    let mut document = Document::from(table);
+    if chooses {
+        document.take("schedule", "name");
+    }
+    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(Row { label: name.clone(), name, table: document.table().clone(), share: 1.0 })
+}
+
+/// Puts the values of one table over those of another, tables key by key.
+fn lay_over(table: &mut Table, over: &Table) {
+    for (key, value) in over {
+        match (table.get_mut(key), value) {
+            (Some(Value::Table(inner)), Value::Table(over)) => lay_over(inner, over),
+            _ => {
+                table.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}

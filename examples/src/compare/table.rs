@@ -1,0 +1,196 @@
+//! A comparison as Markdown tables.
+
+use std::fmt::Write as _;
+
+use super::comparison::{Comparison, RowResult};
+use super::statistics::Paired;
+use crate::config::Metric;
+
+/// A column: its heading, and what a row has in it.
+struct Column {
+    heading: String,
+    cell: Box<dyn Fn(&RowResult) -> Option<String>>,
+}
+
+/// The tables of a comparison, to be pasted into a README: the rows, and their differences to the baseline.
+pub fn markdown(comparison: &Comparison) -> String {
+    let mut text = table(comparison, &columns(comparison));
+    let seeds: Vec<String> = comparison.seeds.iter().map(ToString::to_string).collect();
+    let _ = write!(
+        text,
+        "\nMean ± sample standard deviation over seeds {}. Time is what one would pay for such a run: its wall time without \
+         evaluations that only the comparison needs; early stopping pays for its own.",
+        seeds.join(", ")
+    );
+    if let Some(target) = comparison.target {
+        let (word, value) = match target.metric {
+            Metric::Accuracy => ("accuracy", format!("{:.4}", target.value)),
+            Metric::Loss => ("loss", format!("{:.4}", target.value)),
+        };
+        let _ = write!(
+            text,
+            " The last column is the training time until the first evaluation with the {word} on `data.eval` that `{}` ends \
+             with in the mean ({value}).",
+            comparison.baseline
+        );
+    }
+    text.push('\n');
+    for row in &comparison.rows {
+        if let Some(cost) = row.monitoring {
+            let _ = writeln!(
+                text,
+                "\nWatching gradients lengthens a step of `{}` by {:.1} % (median of {} paired steps; quartiles {:.1} and {:.1} %).",
+                row.name, cost.percent, cost.pairs, cost.quartiles[0], cost.quartiles[1]
+            );
+        }
+    }
+    for failure in &comparison.failures {
+        let _ =
+            writeln!(text, "\nMissing: `{}` with seed {}: {}.", failure.row, failure.seed, failure.reason);
+    }
+    let differences = differences(comparison);
+    let any = comparison.rows.iter().any(|row| !row.paired.is_empty());
+    if any && !differences.is_empty() {
+        let _ = write!(
+            text,
+            "\nDifferences to `{}`, seed by seed: mean ± standard error.\n\n{}",
+            comparison.baseline,
+            table(comparison, &differences)
+        );
+    }
+    let _ = write!(text, "\nMade by `{}`.\n", comparison.command);
+    text
+}
+
+fn table(comparison: &Comparison, columns: &[Column]) -> String {
+    let mut text = String::from("| run |");
+    for column in columns {
+        let _ = write!(text, " {} |", column.heading);
+    }
+    text.push_str("\n|---|");
+    text.push_str(&"---|".repeat(columns.len()));
+    text.push('\n');
+    for row in &comparison.rows {
+        let missing = comparison.seeds.len().saturating_sub(row.runs.len());
+        let missing = if missing > 0 {
+            format!(" ({} of {} runs)", row.runs.len(), comparison.seeds.len())
+        } else {
+            String::new()
+        };
+        let _ = write!(text, "| {}{missing} |", row.label.replace('|', "\\|"));
+        for column in columns {
+            let _ = write!(text, " {} |", (column.cell)(row).unwrap_or_else(|| "–".to_owned()));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The columns of the first table; measures that no row has are left out.
+fn columns(comparison: &Comparison) -> Vec<Column> {
+    let largest = comparison.rows.iter().filter_map(|row| row.mean.get("flops")).fold(0.0, f64::max);
+    let (unit, scale) = unit(largest);
+    let mut columns = vec![
+        number("steps", "steps", 1.0, 0),
+        number(
+            "time, s",
+            "cost_seconds",
+            1.0,
+            if largest_of(comparison, "cost_seconds") < 100.0 { 1 } else { 0 },
+        ),
+        share("÷ full", |row| row.savings.cost_seconds),
+        share("a step ÷ full", |row| row.savings.seconds_per_step),
+        share("steps ÷ full", |row| row.savings.steps),
+        number(unit, "flops", scale, 1),
+        share("÷ full", |row| row.savings.flops),
+        number("peak memory, MiB", "peak_memory_bytes", f64::from(1 << 20), 0),
+    ];
+    for (heading, name) in MEASURES {
+        if comparison.rows.iter().any(|row| row.runs.iter().any(|run| run.numbers.get(name).is_some())) {
+            columns.push(number(heading, name, 1.0, 4));
+        }
+    }
+    if comparison.target.is_some() {
+        let seeds = comparison.seeds.len();
+        columns.push(Column {
+            heading: format!("s to `{}`'s result", comparison.baseline),
+            cell: Box::new(move |row| match (row.reached_target, row.runs.len()) {
+                (_, 0) => None,
+                (0, _) => Some("not reached".to_owned()),
+                (reached, runs) if reached < runs => Some(format!("reached by {reached} of {seeds}")),
+                _ => cell(
+                    row,
+                    "seconds_to_target",
+                    1.0,
+                    if row.mean.get("seconds_to_target")? < 100.0 { 1 } else { 0 },
+                ),
+            }),
+        });
+    }
+    columns
+}
+
+const MEASURES: [(&str, &str); 6] = [
+    ("dev accuracy", "eval_accuracy"),
+    ("dev loss", "eval_loss"),
+    ("dev exact match", "eval_exact_match"),
+    ("test accuracy", "test_accuracy"),
+    ("test loss", "test_loss"),
+    ("test exact match", "test_exact_match"),
+];
+
+/// The columns of the second table.
+fn differences(comparison: &Comparison) -> Vec<Column> {
+    const LIST: [(&str, &str, usize); 5] = [
+        ("dev accuracy", "eval_accuracy", 4),
+        ("dev loss", "eval_loss", 4),
+        ("test accuracy", "test_accuracy", 4),
+        ("test loss", "test_loss", 4),
+        ("time, s", "cost_seconds", 1),
+    ];
+    let list = LIST
+        .into_iter()
+        .filter(|(_, name, _)| comparison.rows.iter().any(|row| row.paired.contains_key(name)));
+    list.map(|(heading, name, digits)| Column {
+        heading: heading.to_owned(),
+        cell: Box::new(move |row| row.paired.get(name).map(|paired| difference(paired, digits))),
+    })
+    .collect()
+}
+
+fn difference(paired: &Paired, digits: usize) -> String {
+    let error = paired.standard_error.map(|error| format!(" ± {error:.digits$}")).unwrap_or_default();
+    format!("{:+.digits$}{error}", paired.mean)
+}
+
+fn largest_of(comparison: &Comparison, name: &str) -> f64 {
+    comparison.rows.iter().filter_map(|row| row.mean.get(name)).fold(0.0, f64::max)
+}
+
+/// The unit in which so many FLOPs are a number of few digits, and its size.
+fn unit(flops: f64) -> (&'static str, f64) {
+    match flops {
+        flops if flops >= 1e18 => ("EFLOPs", 1e18),
+        flops if flops >= 1e15 => ("PFLOPs", 1e15),
+        flops if flops >= 1e12 => ("TFLOPs", 1e12),
+        flops if flops >= 1e9 => ("GFLOPs", 1e9),
+        _ => ("MFLOPs", 1e6),
+    }
+}
+
+fn number(heading: &str, name: &'static str, scale: f64, digits: usize) -> Column {
+    Column { heading: heading.to_owned(), cell: Box::new(move |row| cell(row, name, scale, digits)) }
+}
+
+fn cell(row: &RowResult, name: &str, scale: f64, digits: usize) -> Option<String> {
+    let mean = row.mean.get(name)? / scale;
+    let spread = row.spread.get(name).map(|spread| format!(" ± {:.digits$}", spread / scale));
+    Some(format!("{mean:.digits$}{}", spread.unwrap_or_default()))
+}
+
+fn share(heading: &str, of: fn(&RowResult) -> Option<f64>) -> Column {
+    Column {
+        heading: heading.to_owned(),
+        cell: Box::new(move |row| of(row).map(|share| format!("{share:.2}"))),
+    }
+}

@@ -1,0 +1,63 @@
+//! The operations of a run, added up as it goes on.
+
+use super::products::{BatchShape, Products};
+
+/// Adds up the FLOPs of a run's steps, and what they would have been if nothing had been frozen.
+///
+/// ```
+/// use grades_examples::flops::{BatchShape, FlopMeter, Products, Rows};
+///
+/// let (mut all, mut frozen) = (Products::default(), Products::default());
+/// all.add(Rows::Tokens, 10, true, true);
+/// frozen.add(Rows::Tokens, 10, true, false);
+/// let mut meter = FlopMeter::new(all);
+/// let batch = BatchShape { sequences: 1, length: 1, targets: 0 };
+/// assert_eq!(meter.step(batch), 60);
+/// meter.change(frozen);
+/// assert_eq!(meter.step(batch), 40);
+/// assert_eq!((meter.total(), meter.without_freezing()), (100, 120));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlopMeter {
+    all: Products,
+    now: Products,
+    total: u128,
+    without_freezing: u128,
+}
+
+impl FlopMeter {
+    /// A meter of a run that begins with these products, nothing being frozen yet.
+    pub fn new(all: Products) -> Self {
+        Self { now: all.clone(), all, total: 0, without_freezing: 0 }
+    }
+
+    /// Goes on with what another meter of the same products had added up: its total, and that without freezing.
+    #[must_use]
+    pub fn resumed(mut self, total: u128, without_freezing: u128) -> Self {
+        (self.total, self.without_freezing) = (total, without_freezing);
+        self
+    }
+
+    /// What the products are from now on: something was frozen, thawed or merged.
+    pub fn change(&mut self, now: Products) {
+        self.now = now;
+    }
+
+    /// Adds a forward and backward pass of a batch; returns its FLOPs.
+    pub fn step(&mut self, batch: BatchShape) -> u128 {
+        let flops = self.now.total(batch);
+        self.total += flops;
+        self.without_freezing += self.all.total(batch);
+        flops
+    }
+
+    /// The FLOPs so far.
+    pub fn total(&self) -> u128 {
+        self.total
+    }
+
+    /// What the same steps would have taken if nothing had been frozen.
+    pub fn without_freezing(&self) -> u128 {
+        self.without_freezing
+    }
+}

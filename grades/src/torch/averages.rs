@@ -1,0 +1,39 @@
+//! Running means of tensors.
+
+use tch::{Kind, Tensor};
+
+use super::ffi;
+use crate::{Error, Result};
+
+/// A mean that starts at a tensor: a copy that shares nothing with it, in f32 where its kind is narrower.
+pub(crate) fn begin(tensor: &Tensor) -> Result<Tensor> {
+    let kind = kind_of_mean(tensor);
+    let _no_grad = tch::no_grad_guard();
+    let copied = || {
+        let mut mean = tensor.f_detach()?.f_empty_like()?.f_to_kind(kind)?;
+        mean.f_copy_(tensor)?;
+        Ok(mean)
+    };
+    copied().map_err(|error: tch::TchError| Error::torch("starting a mean of weights", &error))
+}
+
+/// The kind of a tensor's mean.
+pub(crate) fn kind_of_mean(tensor: &Tensor) -> Kind {
+    match tensor.kind() {
+        Kind::Half | Kind::BFloat16 => Kind::Float,
+        kind => kind,
+    }
+}
+
+/// Moves each mean towards a value by a share of their difference, from 0 to 1.
+pub(crate) fn move_towards(means: &[&Tensor], values: &[&Tensor], shares: &[f64]) -> Result<()> {
+    ffi::move_towards(means, values, shares)
+}
+
+/// Writes a mean into the tensor that it is a mean of.
+pub(crate) fn put(mean: &Tensor, tensor: &Tensor) -> Result<()> {
+    let _no_grad = tch::no_grad_guard();
+    // What is returned is another handle to the same tensor.
+    let written = tensor.shallow_clone().f_copy_(mean);
+    written.map_err(|error| Error::torch("putting a mean of weights in its place", &error))
+}
