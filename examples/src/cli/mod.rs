@@ -23,7 +23,7 @@ use clap::{Parser, Subcommand};
     version,
     about,
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 ended by the guard against bad \
-                  numbers, 130 ended by SIGINT or SIGTERM (both with a checkpoint)."
+                  numbers, 130 interrupted by a signal (3 and 130 leave a checkpoint)."
 )]
 struct Arguments {
     #[command(subcommand)]

@@ -19,7 +19,7 @@ mod refused;
 mod resume;
 mod signals;
 #[path = "../finetune/support.rs"]
-#[allow(dead_code, reason = "each test program uses a part of it")]
+#[allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 mod support;
 #[path = "../support/tiny_decoder.rs"]
 mod tiny_decoder;

@@ -20,7 +20,10 @@ fn a_model_that_does_not_fit_leaves_no_half_of_it() {
          (os error 27)"
     );
     assert!(folder.names("runs/base/model").is_empty(), "{:?}", folder.names("runs/base/model"));
-    assert_eq!(folder.names("runs/base"), ["config.toml", "freezes.jsonl", "model", "steps.jsonl"]);
+    assert_eq!(
+        folder.names("runs/base"),
+        ["config.toml", "evals.jsonl", "freezes.jsonl", "model", "steps.jsonl"]
+    );
     assert_eq!(folder.lines("runs/base/steps.jsonl").len(), 2);
     assert_eq!(folder.lines("runs/base/freezes.jsonl").len(), 12);
 }

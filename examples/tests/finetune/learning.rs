@@ -111,5 +111,8 @@ fn a_loss_that_is_no_number_ends_the_run() {
     let steps = folder.lines("runs/base/steps.jsonl");
     assert_eq!(steps.len(), 4);
     assert!(steps[0]["loss"].is_f64() && steps[1]["loss"].is_null(), "{steps:?}");
-    assert_eq!(folder.names("runs/base"), ["checkpoints", "config.toml", "freezes.jsonl", "steps.jsonl"]);
+    assert_eq!(
+        folder.names("runs/base"),
+        ["checkpoints", "config.toml", "evals.jsonl", "freezes.jsonl", "steps.jsonl"]
+    );
 }

@@ -58,8 +58,8 @@ fn every_option_sets_its_key() {
 
     let help = folder.finetune(&["train", "--help"]).stdout;
     let listed = help.lines().filter(|line| line.trim_start().starts_with("--")).count();
-    // --config, --freezing, --no-freezing, --lora, --no-lora, --merge-frozen, --set, --resume and --allow-changes are tested elsewhere.
-    assert_eq!(listed, options.len() + 9, "{help}");
+    // --config, --freezing, --no-freezing, --lora, --no-lora, --merge-frozen, --early-stopping, --set, --resume and --allow-changes are tested elsewhere.
+    assert_eq!(listed, options.len() + 10, "{help}");
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn chat_templates() {
     ];
     let message = |role: &str| Message { role: role.to_owned(), content: "ask".to_owned() };
     let messages = [message("user"), message("assistant")];
-    fuzz("chat_template.jinja", (150, 30_000), &[seed], &words, |bytes| {
+    fuzz("chat_template.jinja", (100, 6_000), &[seed], &words, |bytes| {
         std::fs::write(&path, bytes).unwrap();
         match ChatTemplate::load(tiny.path()) {
             Ok(Some(template)) => refusal(template.render(&messages, true)),
@@ -200,7 +200,7 @@ fn chat_templates() {
     std::fs::write(&path, "{{ messages }}").unwrap();
     let path = tiny.file("tokenizer_config.json");
     let seed = std::fs::read(&path).unwrap();
-    fuzz("tokenizer_config.json", (150, 30_000), &[seed], &["\"chat_template\":[{"], |bytes| {
+    fuzz("tokenizer_config.json", (150, 20_000), &[seed], &["\"chat_template\":[{"], |bytes| {
         std::fs::write(&path, bytes).unwrap();
         match ChatTemplate::load(tiny.path()) {
             Ok(Some(template)) => refusal(template.render(&messages, true)),

@@ -29,6 +29,7 @@ pub(crate) fn fuzz(
     let mut numbers = Numbers(stream);
     let mut failures = Vec::new();
     let (mut read_well, mut slowest) = (0u64, 0);
+    let start = std::time::Instant::now();
     for case in 0..cases {
         let bytes = mutate(&seeds[numbers.below(seeds.len())], words, &mut numbers);
         let begun = std::time::Instant::now();
@@ -53,8 +54,9 @@ pub(crate) fn fuzz(
             assert!(failures.len() < 5, "{name}: {failures:#?}");
         }
     }
+    let seconds = start.elapsed().as_secs();
     println!(
-        "{name}: {cases} files tried, {read_well} of them were still read, the slowest took {slowest} ms"
+        "{name}: {cases} files tried in {seconds} s, {read_well} of them were still read, the slowest took {slowest} ms"
     );
     assert!(failures.is_empty(), "{name}: {failures:#?}");
 }

@@ -118,7 +118,7 @@ fn configurations_of_classifiers() {
     let words = ["\"id2label\":{\"0\":\"a\"}", "gelu_new", "bert", "absolute"];
     fuzz(
         "bert-config.json",
-        (400, 140_000),
+        (400, 160_000),
         &[Tiny::classifier().config.to_string().into_bytes()],
         &words,
         |bytes| {
@@ -143,7 +143,7 @@ fn configurations_of_decoders() {
     let dir = tempfile::tempdir().unwrap();
     let words =
         ["\"rope_parameters\":{\"rope_type\":\"default\"}", "yarn", "silu", "phi3", "\"eos_token_id\":[2,3]"];
-    fuzz("decoder-config.json", (400, 140_000), &seeds, &words, |bytes| {
+    fuzz("decoder-config.json", (400, 160_000), &seeds, &words, |bytes| {
         std::fs::write(dir.path().join("config.json"), bytes).unwrap();
         refusal(Family::of(dir.path())).or(refusal(DecoderConfig::load(dir.path())))
     });

@@ -91,14 +91,15 @@ fn environment(source: String) -> Result<Environment<'static>, minijinja::Error>
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
     });
     environment.add_filter("tojson", to_json);
-    // A template is data of others: it may not run for ever.
+    // A template is data of others: it may not run for ever, nor make texts that no memory holds.
     environment.set_fuel(Some(FUEL));
     environment.add_template_owned(NAME, source)?;
     Ok(environment)
 }
 
-/// The instructions that a template may run for one conversation; published ones need some thousands.
-const FUEL: u64 = 20_000_000;
+/// The instructions that a template may run for one conversation, for which the texts that it makes pay as well;
+/// published ones need some thousands.
+const FUEL: u64 = 1_000_000;
 
 /// As Python's `json.dumps(value, ensure_ascii=False)` writes it: a space after each comma and colon, nothing escaped
 /// for HTML.

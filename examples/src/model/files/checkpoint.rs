@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 
+use grades_lora::own_file;
 use memmap2::{Mmap, MmapOptions};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -74,6 +75,7 @@ impl Checkpoint {
                             "\"{file}\" is outside the model directory; expected a plain file name"
                         ))
                     })?;
+                    own_file(dir, &file).map_err(|reason| error(format!("names \"{file}\": {reason}")))?;
                     if !shard.exists() {
                         return Err(error(format!("names \"{file}\" for \"{name}\", which does not exist")));
                     }
