@@ -169,8 +169,8 @@ impl Resumed {
 
     /// The folder, without what killed processes left in it.
     pub(super) fn into_folder(self) -> Result<RunFolder> {
-        let checkpoints = self.folder.file(FOLDER);
-        for folder in [self.folder.path(), &checkpoints] {
+        let inner = [FOLDER, "model", "adapter"].map(|name| self.folder.file(name));
+        for folder in inner.iter().map(PathBuf::as_path).chain([self.folder.path()]) {
             if folder.exists() {
                 sweep(folder).context("removing what was left over")?;
             }

@@ -96,7 +96,10 @@ fn what_killed_processes_left_is_removed() {
     std::fs::create_dir(folder.path("runs/run/checkpoints/.step-00000005.1-new.tmp")).unwrap();
     folder.write("runs/run/checkpoints/.step-00000005.1-new.tmp/parameters.safetensors", "half");
     folder.write("runs/run/.summary.json.1-0.tmp", "half");
+    std::fs::create_dir(folder.path("runs/run/model")).unwrap();
+    folder.write("runs/run/model/.model.safetensors.1-0.tmp", "half");
     resumed(&folder, "run");
+    assert_eq!(folder.names("runs/run/model"), folder.names("runs/whole/model"));
     assert_eq!(folder.names("runs/run"), folder.names("runs/whole"));
     assert_eq!(checkpoints(&folder, "run"), checkpoints(&folder, "whole"));
 }

@@ -34,7 +34,15 @@ pub(crate) fn fuzz(
         let bytes = mutate(&seeds[numbers.below(seeds.len())], words, &mut numbers);
         let begun = std::time::Instant::now();
         let done = catch_unwind(AssertUnwindSafe(|| read(&bytes)));
-        slowest = begun.elapsed().as_millis().max(slowest);
+        let lasted = begun.elapsed().as_millis();
+        if lasted > slowest.max(2000) {
+            std::fs::write(
+                PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-slowest")),
+                &bytes,
+            )
+            .unwrap();
+        }
+        slowest = lasted.max(slowest);
         let reason = match done {
             Ok(None) => {
                 read_well += 1;
