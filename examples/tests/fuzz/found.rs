@@ -1,11 +1,21 @@
 //! What fuzzing has found, each as a test of its own.
 
 use grades_examples::data::sequence::{ChatTemplate, Message, Vocabulary};
+use serde_json::json;
 
 #[test]
-fn a_tokenizer_whose_decoder_is_no_json_is_refused() {
+fn tokenizers_that_the_library_panics_on_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tokenizer.json");
+    let unknown = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": null, "decoder": null, "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"},
+        "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}],
+            "pair": [], "special_tokens": {}}
+    });
+    std::fs::write(&path, unknown.to_string()).unwrap();
+    let encoded = Vocabulary::load(&path, 40).and_then(|vocabulary| vocabulary.encode("a", true));
+    assert!(encoded.unwrap_err().to_string().contains("tokenizer"));
     for text in [
         "{\"decoder\":{\"type\":\"ByteLevel\"",
         "{\"decoder\":{\"type\" \"ByteLevel\"}}",
@@ -22,7 +32,12 @@ fn a_tokenizer_whose_decoder_is_no_json_is_refused() {
 fn a_template_cannot_ask_for_gigabytes() {
     let dir = tempfile::tempdir().unwrap();
     let messages = [Message { role: "user".to_owned(), content: "ask".to_owned() }];
-    for text in ["{{ '%999999999d'|format(1) }}", "{{ 'a'|indent(width=999999999, first=true) }}"] {
+    for text in [
+        "{{ '%999999999d'|format(1) }}",
+        "{{ 'a'|indent(width=999999999, first=true) }}",
+        // This one went on for minutes.
+        "{{ [1] * 1000000000000 }}",
+    ] {
         std::fs::write(dir.path().join("chat_template.jinja"), text).unwrap();
         let error = ChatTemplate::load(dir.path()).unwrap().unwrap().render(&messages, true).unwrap_err();
         assert!(error.to_string().contains("the chat template fails"), "{error}");

@@ -23,7 +23,7 @@ use crate::{Error, Result};
 /// ```
 pub fn generator_state(device: Device) -> Result<Vec<u8>> {
     let state = ffi::generator_state(number(device)?)?;
-    let bytes = state.f_view(-1).and_then(|state| Vec::<u8>::try_from(state));
+    let bytes = state.f_view(-1).and_then(Vec::<u8>::try_from);
     bytes.map_err(|error| Error::torch("reading the state of random numbers", &error))
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::error::{Error, Result};
-use crate::data::tokenizer_file::parse;
+use crate::data::tokenizer_file::{guarded, parse};
 
 /// A tokenizer from Hugging Face's `tokenizer.json`, without truncation and padding.
 #[derive(Debug)]
@@ -33,10 +33,7 @@ impl Vocabulary {
     ///
     /// [`Error::File`] when the tokenizer fails or gives an id that the model does not have.
     pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>> {
-        let encoding = self
-            .inner
-            .encode_fast(text, special)
-            .map_err(|error| Error::file(&self.path, format!("the tokenizer failed: {error}")))?;
+        let encoding = guarded(&self.path, "the tokenizer failed", || self.inner.encode_fast(text, special))?;
         let ids = encoding.get_ids().to_vec();
         if let Some(id) = ids.iter().find(|&&id| i64::from(id) >= self.size) {
             let token = self.inner.id_to_token(*id).unwrap_or_default();
@@ -56,8 +53,6 @@ impl Vocabulary {
     ///
     /// [`Error::File`] when the tokenizer fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|error| Error::file(&self.path, format!("the tokenizer cannot decode: {error}")))
+        guarded(&self.path, "the tokenizer cannot decode", || self.inner.decode(ids, true))
     }
 }
