@@ -6,10 +6,13 @@ use super::comparison::{Comparison, RowResult};
 use super::statistics::Paired;
 use crate::config::Metric;
 
+/// What a row has in a column.
+type Cell = dyn Fn(&RowResult) -> Option<String>;
+
 /// A column: its heading, and what a row has in it.
 struct Column {
     heading: String,
-    cell: Box<dyn Fn(&RowResult) -> Option<String>>,
+    cell: Box<Cell>,
 }
 
 /// The tables of a comparison, to be pasted into a README: the rows, and their differences to the baseline.

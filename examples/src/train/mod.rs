@@ -28,7 +28,7 @@ mod summary;
 mod task;
 mod validating;
 
-pub use checkpoint::newest_checkpoint;
+pub use checkpoint::{Newest, newest_checkpoint};
 pub use early_stopping::{Patience, Verdict};
 pub use evals::EvalRecord;
 pub use evaluate::{Evaluation, evaluate};

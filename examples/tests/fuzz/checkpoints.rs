@@ -7,7 +7,7 @@ use grades::optim::AdamConfig;
 use grades::{FreezingConfig, FreezingOptimizer};
 use grades_examples::config::{Document, RunConfig};
 use grades_examples::model::{BertClassifier, LoadOptions};
-use grades_examples::train::{Interrupt, Resume, newest_checkpoint, resume, train};
+use grades_examples::train::{Interrupt, Newest, Resume, newest_checkpoint, resume, train};
 use safetensors::SafeTensors;
 
 use crate::driver::{fuzz, refusal};
@@ -89,8 +89,8 @@ fn states_of_runs() {
     let read = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
         match newest_checkpoint(&run) {
-            Ok((Some((2, _)), _)) => None,
-            Ok((_, warnings)) => Some(warnings.join("\n")),
+            Ok(Newest { checkpoint: Some((2, _)), .. }) => None,
+            Ok(Newest { warnings, .. }) => Some(warnings.join("\n")),
             Err(error) => Some(error.to_string()),
         }
     };

@@ -47,15 +47,23 @@ pub(crate) fn newest(run: &Path) -> Result<(Option<Found>, Vec<String>)> {
     Ok((None, warnings))
 }
 
-/// The newest whole checkpoint of the run in a folder, by its step and its own folder, and a warning for each newer one
-/// that is damaged.
+/// What a look for checkpoints has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newest {
+    /// The newest whole checkpoint: its step and its folder.
+    pub checkpoint: Option<(u64, PathBuf)>,
+    /// A warning for each newer one that is damaged.
+    pub warnings: Vec<String>,
+}
+
+/// Looks for the newest whole checkpoint of the run in a folder.
 ///
 /// # Errors
 ///
 /// When the folder cannot be read, or a checkpoint is of a newer version.
-pub fn newest_checkpoint(run: &Path) -> Result<(Option<(u64, PathBuf)>, Vec<String>)> {
+pub fn newest_checkpoint(run: &Path) -> Result<Newest> {
     let (found, warnings) = newest(run)?;
-    Ok((found.map(|found| (found.state.step, found.path)), warnings))
+    Ok(Newest { checkpoint: found.map(|found| (found.state.step, found.path)), warnings })
 }
 
 fn read(run: &Path, path: &Path, step: u64) -> Result<RunState, Unfit> {

@@ -14,8 +14,8 @@ mod write;
 mod writer;
 
 pub(super) use copy::Copied;
-pub use find::newest_checkpoint;
 pub(super) use find::{Found, newest};
+pub use find::{Newest, newest_checkpoint};
 pub(super) use inputs::inputs;
 pub(super) use state::{Counters, RunState, Stopping};
 pub(super) use writer::Writer;
