@@ -54,7 +54,7 @@ fn optimizers() {
         std::fs::write(&path, bytes).unwrap();
         refusal(optimizer.load(&path))
     };
-    fuzz("optimizer.safetensors", (60, 20_000), &[whole.clone()], &WORDS, &mut load);
+    fuzz("optimizer.safetensors", (60, 20_000), std::slice::from_ref(&whole), &WORDS, &mut load);
     // The checksum keeps most damage from being looked at; a file that was made on purpose has a right one.
     let (_, metadata) = SafeTensors::read_metadata(&whole).unwrap();
     let text = metadata.metadata().as_ref().unwrap()["state"].clone();
@@ -94,7 +94,7 @@ fn states_of_runs() {
             Err(error) => Some(error.to_string()),
         }
     };
-    fuzz("run.toml", (100, 30_000), &[whole.clone()], &WORDS, read);
+    fuzz("run.toml", (100, 30_000), std::slice::from_ref(&whole), &WORDS, read);
     let text = String::from_utf8(whole.clone()).unwrap();
     let body = text.split_once('\n').unwrap().1.as_bytes().to_vec();
     fuzz("run.toml-sealed", (100, 30_000), &[body], &WORDS, |bytes| {
@@ -118,7 +118,7 @@ fn runs_that_go_on() {
     let body = text.split_once('\n').unwrap().1.as_bytes().to_vec();
     let outside = names(dir.path());
     let mut turn = 0;
-    fuzz("resume", (16, 2_000), &[body.clone()], &WORDS, |bytes| {
+    fuzz("resume", (16, 2_000), std::slice::from_ref(&body), &WORDS, |bytes| {
         let sealed =
             |body: &[u8]| [format!("# checksum {:08x}\n", crc32fast::hash(body)).as_bytes(), body].concat();
         std::fs::create_dir_all(&checkpoint).unwrap();

@@ -31,7 +31,7 @@ fn spoil(
     mut load: impl FnMut() -> Option<String>,
 ) {
     let whole = std::fs::read(path).unwrap();
-    fuzz(name, counts, &[whole.clone()], words, |bytes| {
+    fuzz(name, counts, std::slice::from_ref(&whole), words, |bytes| {
         std::fs::write(path, bytes).unwrap();
         load()
     });
