@@ -1,7 +1,10 @@
 //! What fuzzing has found, each as a test of its own.
 
 use grades_examples::data::sequence::{ChatTemplate, Message, Vocabulary};
+use grades_examples::model::BertConfig;
 use serde_json::json;
+
+use crate::tiny::Tiny;
 
 #[test]
 fn tokenizers_that_the_library_panics_on_are_refused() {
@@ -42,4 +45,14 @@ fn a_template_cannot_ask_for_gigabytes() {
         let error = ChatTemplate::load(dir.path()).unwrap().unwrap().render(&messages, true).unwrap_err();
         assert!(error.to_string().contains("the chat template fails"), "{error}");
     }
+}
+
+/// The process was aborted: a million blocks were made before the files were looked at.
+#[test]
+fn a_classifier_cannot_ask_for_a_million_blocks() {
+    let mut tiny = Tiny::classifier();
+    tiny.config["num_hidden_layers"] = json!(1_000_000);
+    tiny.write_config();
+    let error = BertConfig::load(tiny.path()).unwrap_err().to_string();
+    assert!(error.contains("\"num_hidden_layers\": expected at most 4096, found 1000000"), "{error}");
 }

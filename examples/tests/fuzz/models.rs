@@ -38,6 +38,11 @@ fn spoil(
     std::fs::write(path, whole).unwrap();
 }
 
+/// A width that no file has is refused by libtorch, which gets no memory for it: an error like any other.
+fn without_memory(refusal: Option<String>) -> Option<String> {
+    refusal.map(|message| if message.starts_with("libtorch says") { "no memory".to_owned() } else { message })
+}
+
 #[test]
 fn weights_of_classifiers() {
     let tiny = Tiny::classifier();
@@ -49,7 +54,7 @@ fn weights_of_classifiers() {
         (40, 15_000),
         &tiny.file("config.json"),
         &["\"num_hidden_layers\":1000000"],
-        load,
+        || without_memory(load()),
     );
 }
 
@@ -64,7 +69,7 @@ fn weights_of_decoders() {
         (40, 15_000),
         &tiny.file("config.json"),
         &["\"num_hidden_layers\":1000000"],
-        load,
+        || without_memory(load()),
     );
 }
 
