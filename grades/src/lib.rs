@@ -27,7 +27,7 @@ pub use component::{
 pub use config::{Cooldown, FreezingConfig};
 pub use error::{Error, Problem, Problems, Result};
 #[cfg(feature = "torch")]
-pub use freezing::{FreezingOptimizer, Memory};
+pub use freezing::{FreezingOptimizer, Memory, SavedState};
 pub use observe::{FreezeLog, StatisticsLog, StepObserver};
 pub use policy::{
     Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder, PolicyConfig,

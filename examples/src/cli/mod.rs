@@ -24,7 +24,8 @@ use clap::{Parser, Subcommand};
     name = "finetune",
     version,
     about,
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (what was trained is saved)."
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 ended by the guard against bad \
+                  numbers, 130 interrupted by a signal (3 and 130 leave a checkpoint)."
 )]
 struct Arguments {
     #[command(subcommand)]

@@ -53,6 +53,13 @@ impl TensorBoard {
         Self { shared: Rc::new(RefCell::new(shared)) }
     }
 
+    /// The same, for a run that has trained for so many seconds before.
+    #[must_use]
+    pub fn after(self, seconds: f64) -> Self {
+        self.shared.borrow_mut().seconds = seconds;
+        self
+    }
+
     /// Adds a line of `steps.jsonl`.
     pub fn step(&self, record: &StepRecord) {
         let mut shared = self.shared.borrow_mut();
