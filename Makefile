@@ -11,7 +11,7 @@ CARGO := env -u LIBTORCH -u LIBTORCH_USE_PYTORCH cargo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-interop finetune base test lint doc bench clean
+.PHONY: help setup setup-interop finetune base test torture lint doc bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,11 @@ base: setup ## the small decoder of examples/base: its data, its tokenizer, and 
 test: setup-interop ## set up, then run all tests
 	$(CARGO) test -p grades -p grades-policies --no-default-features
 	$(CARGO) test --workspace
+
+# The long forms: over 200 kills, over a million damaged files, memory over 10,000 steps; an hour or so on 2 cores.
+torture: setup ## the long forms of the tests that kill, damage and wait
+	GRADES_TORTURE=1 $(CARGO) test -p grades-examples --test durable -- --nocapture kills:: memory::
+	GRADES_TORTURE=1 RAYON_NUM_THREADS=1 $(CARGO) test -p grades-examples --test fuzz -- --nocapture
 
 # `-D warnings` goes to clippy after `--`, where only our crates see it. In RUSTFLAGS it would push out the
 # rpath of .cargo/config.toml and rebuild every dependency.

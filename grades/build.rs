@@ -18,13 +18,14 @@ mod kernels {
     use std::env;
     use std::path::{Path, PathBuf};
 
-    const SOURCES: [&str; 9] = [
+    const SOURCES: [&str; 10] = [
         "csrc/adam.cpp",
         "csrc/averages.cpp",
         "csrc/fused.cpp",
         "csrc/gradients.cpp",
         "csrc/info.cpp",
         "csrc/norms.cpp",
+        "csrc/random.cpp",
         "csrc/sgd.cpp",
         "csrc/sums.cpp",
         "csrc/update.cpp",

@@ -47,6 +47,8 @@ write_cargo_config "$libtorch"
 if [ "${1:-}" = --interop ]; then
     if [ -f "$STAMPS/requirements.txt" ]; then
         install requirements-interop.txt
+        [ -n "${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null ||
+            say "note: there is no chromium (Debian: apt-get install chromium), so no test opens the reports"
     else
         say "note: LIBTORCH or LIBTORCH_USE_PYTORCH is set, so .venv has no torch for the tests that compare with Python"
     fi

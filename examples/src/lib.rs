@@ -7,4 +7,6 @@ pub mod data;
 pub mod flops;
 pub mod fsx;
 pub mod model;
+pub mod report;
+pub mod tensorboard;
 pub mod train;

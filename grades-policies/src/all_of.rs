@@ -2,7 +2,7 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig,
+    Cause, Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig,
     PolicyPlugin, PolicyState, Result, StatisticSet, submit,
 };
 
@@ -66,6 +66,10 @@ impl FreezePolicy for AllOf {
 
     fn default_cooldown(&self) -> Cooldown {
         self.children.default_cooldown()
+    }
+
+    fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
+        self.children.compares(observation).into_iter().next()
     }
 
     fn state(&self) -> PolicyState {

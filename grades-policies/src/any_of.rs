@@ -2,7 +2,7 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig,
+    Cause, Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig,
     PolicyPlugin, PolicyState, Result, StatisticSet, submit,
 };
 
@@ -63,6 +63,12 @@ impl FreezePolicy for AnyOf {
 
     fn default_cooldown(&self) -> Cooldown {
         self.children.default_cooldown()
+    }
+
+    fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
+        let causes = self.children.compares(observation);
+        let first = causes.first().copied();
+        causes.into_iter().find(|cause| cause.value <= cause.threshold).or(first)
     }
 
     fn state(&self) -> PolicyState {

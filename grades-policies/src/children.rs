@@ -2,8 +2,8 @@
 
 use grades::config::Section;
 use grades::{
-    Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyState, Result,
-    StatisticSet,
+    Cause, Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyState,
+    Result, StatisticSet,
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,11 @@ impl Children {
     /// All answers, in order.
     pub(crate) fn decide(&mut self, observation: &Observation<'_>) -> Vec<Decision> {
         self.policies.iter_mut().map(|policy| policy.decide(observation)).collect()
+    }
+
+    /// What those that have something to compare compare, in order.
+    pub(crate) fn compares(&self, observation: &Observation<'_>) -> Vec<Cause> {
+        self.policies.iter().filter_map(|policy| policy.compares(observation)).collect()
     }
 
     pub(crate) fn thaws(&self) -> bool {

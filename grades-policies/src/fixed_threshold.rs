@@ -2,8 +2,8 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, Statistic, StatisticSet,
-    submit,
+    Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, Statistic,
+    StatisticSet, submit,
 };
 
 /// Freezes a component the first time its statistic is below τ.
@@ -49,6 +49,11 @@ impl FreezePolicy for FixedThreshold {
             Some(value) => Decision::freeze_below(self.name(), self.metric, value, self.tau),
             None => Decision::Keep,
         }
+    }
+
+    fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
+        let value = observation.value(self.metric)?;
+        Some(Cause { policy: Self::NAME, measure: self.metric.into(), value, threshold: self.tau })
     }
 }
 

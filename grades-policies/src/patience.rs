@@ -2,7 +2,7 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig,
+    Cause, Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig,
     PolicyPlugin, PolicyState, Result, StatisticSet, submit,
 };
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,10 @@ impl FreezePolicy for Patience {
 
     fn default_cooldown(&self) -> Cooldown {
         self.policy.default_cooldown()
+    }
+
+    fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
+        self.policy.compares(observation)
     }
 
     fn state(&self) -> PolicyState {

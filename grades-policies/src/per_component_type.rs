@@ -2,8 +2,9 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Component, ComponentKind, ComponentPattern, Cooldown, Decision, Error, FreezePolicy, FrozenObservation,
-    Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result, StatisticSet, submit,
+    Cause, Component, ComponentKind, ComponentPattern, Cooldown, Decision, Error, FreezePolicy,
+    FrozenObservation, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result,
+    StatisticSet, submit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -173,6 +174,10 @@ impl FreezePolicy for PerComponentType {
             .iter()
             .map(|(_, policy)| policy.default_cooldown())
             .fold(Cooldown::default(), Cooldown::longer)
+    }
+
+    fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
+        self.policy.as_ref()?.compares(observation)
     }
 
     fn state(&self) -> PolicyState {

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use grades::config::{Key, Section};
 use grades::{
-    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result,
-    Statistic, StatisticSet, submit,
+    Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
+    Result, Statistic, StatisticSet, submit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +92,16 @@ impl FreezePolicy for Plateau {
             return Decision::Keep;
         }
         Decision::freeze_at_or_below(Self::NAME, Statistic::GradMeanAbs, mean.exp(), threshold)
+    }
+
+    fn compares(&self, _: &Observation<'_>) -> Option<Cause> {
+        let History { logs, peak, .. } = &self.history;
+        if (logs.len() as u64) < self.window {
+            return None;
+        }
+        let value = (logs.iter().sum::<f64>() / logs.len() as f64).exp();
+        let threshold = self.rho * *peak;
+        Some(Cause { policy: Self::NAME, measure: Statistic::GradMeanAbs.into(), value, threshold })
     }
 
     fn state(&self) -> PolicyState {

@@ -61,19 +61,21 @@ impl FreezePolicy for Quota {
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
+        match self.compares(observation) {
+            Some(cause) if cause.value < cause.threshold => Decision::Freeze(cause),
+            _ => Decision::Keep,
+        }
+    }
+
+    fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
         let finite = observation.value(Statistic::GradMeanAbs).is_some_and(f64::is_finite);
-        let Some(rank) = observation.rank().filter(|_| finite) else { return Decision::Keep };
+        let rank = observation.rank().filter(|_| finite)?;
         let population = observation.population();
         let share = self.max_share * (1.0 - (1.0 - observation.progress()).powi(3));
         // Rounding must not take the last component of a full share away.
         let allowed = (share * population.total() as f64 + 1e-9).floor();
         let left = allowed - population.decided() as f64;
-        if (rank as f64) < left {
-            let measure = Measure::Rank;
-            Decision::Freeze(Cause { policy: Self::NAME, measure, value: rank as f64, threshold: left })
-        } else {
-            Decision::Keep
-        }
+        Some(Cause { policy: Self::NAME, measure: Measure::Rank, value: rank as f64, threshold: left })
     }
 
     fn state(&self) -> PolicyState {

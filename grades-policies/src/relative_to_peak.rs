@@ -2,8 +2,8 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result,
-    Statistic, StatisticSet, submit,
+    Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
+    Result, Statistic, StatisticSet, submit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +66,12 @@ impl FreezePolicy for RelativeToPeak {
             return Decision::Keep;
         }
         Decision::freeze_at_or_below(Self::NAME, Statistic::GradMeanAbs, mean, threshold)
+    }
+
+    fn compares(&self, _: &Observation<'_>) -> Option<Cause> {
+        let value = self.history.average.ready(self.window)?;
+        let threshold = self.rho * self.history.peak;
+        Some(Cause { policy: Self::NAME, measure: Statistic::GradMeanAbs.into(), value, threshold })
     }
 
     fn state(&self) -> PolicyState {

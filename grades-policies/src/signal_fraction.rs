@@ -2,8 +2,8 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Cooldown, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
-    Result, Statistic, StatisticSet, submit,
+    Cause, Cooldown, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
+    PolicyState, Result, Statistic, StatisticSet, submit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,12 @@ impl FreezePolicy for SignalFraction {
 
     fn default_cooldown(&self) -> Cooldown {
         Cooldown::Share { share: 1.0 }
+    }
+
+    fn compares(&self, _: &Observation<'_>) -> Option<Cause> {
+        let value = self.history.average.ready(self.window)?;
+        let measure = Statistic::SignalFraction.into();
+        Some(Cause { policy: Self::NAME, measure, value, threshold: self.floor })
     }
 
     fn state(&self) -> PolicyState {

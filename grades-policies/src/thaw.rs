@@ -129,6 +129,10 @@ impl FreezePolicy for Thaw {
         self.policy.default_cooldown()
     }
 
+    fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
+        self.policy.compares(observation)
+    }
+
     fn state(&self) -> PolicyState {
         PolicyState::of(&State { timer: self.history.clone(), policy: self.policy.state() })
     }

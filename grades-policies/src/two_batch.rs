@@ -2,8 +2,8 @@
 
 use grades::config::{Key, Section};
 use grades::{
-    Cooldown, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
-    Result, Statistic, StatisticSet, submit,
+    Cause, Cooldown, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
+    PolicyState, Result, Statistic, StatisticSet, submit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,16 @@ struct History {
     seen: Hits,
 }
 
+impl History {
+    /// The share of signal in the power, by the averages, once they are ready.
+    fn share(&self, window: u64) -> Option<f64> {
+        let (signal, noise) = self.signal.ready(window).zip(self.noise.ready(window))?;
+        // An estimate of the signal below 0 is a signal too small to be seen; no power at all tells nothing.
+        let (signal, noise) = (signal.max(0.0), noise.max(0.0));
+        (signal + noise != 0.0).then(|| signal / (signal + noise))
+    }
+}
+
 impl TwoBatchNoise {
     /// Freezes when φ over `window` checks is at or below `floor` at `hits` checks in a row.
     pub fn new(floor: f64, window: u64, hits: u64) -> Self {
@@ -64,14 +74,7 @@ impl FreezePolicy for TwoBatchNoise {
         let history = &mut self.history;
         history.signal.push(signal, self.window);
         history.noise.push(noise, self.window);
-        let ready = history.signal.ready(self.window).zip(history.noise.ready(self.window));
-        let Some((signal, noise)) = ready else { return Decision::Keep };
-        // An estimate of the signal below 0 is a signal too small to be seen; no power at all tells nothing.
-        let (signal, noise) = (signal.max(0.0), noise.max(0.0));
-        if signal + noise == 0.0 {
-            return Decision::Keep;
-        }
-        let share = signal / (signal + noise);
+        let Some(share) = history.share(self.window) else { return Decision::Keep };
         if !history.seen.count(share <= self.floor, self.hits) {
             return Decision::Keep;
         }
@@ -80,6 +83,12 @@ impl FreezePolicy for TwoBatchNoise {
 
     fn default_cooldown(&self) -> Cooldown {
         Cooldown::Share { share: 1.0 }
+    }
+
+    fn compares(&self, _: &Observation<'_>) -> Option<Cause> {
+        let value = self.history.share(self.window)?;
+        let measure = Statistic::TwoBatchSignal.into();
+        Some(Cause { policy: Self::NAME, measure, value, threshold: self.floor })
     }
 
     fn state(&self) -> PolicyState {

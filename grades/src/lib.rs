@@ -27,8 +27,8 @@ pub use component::{
 pub use config::{Cooldown, FreezingConfig};
 pub use error::{Error, Problem, Problems, Result};
 #[cfg(feature = "torch")]
-pub use freezing::{FreezingOptimizer, Memory};
-pub use observe::{FreezeLog, StepObserver};
+pub use freezing::{FreezingOptimizer, Memory, SavedState};
+pub use observe::{FreezeLog, StatisticsLog, StepObserver};
 pub use policy::{
     Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder, PolicyConfig,
     PolicyPlugin, PolicyRegistry, PolicyState, Population,

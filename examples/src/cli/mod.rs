@@ -4,10 +4,12 @@ mod compare;
 mod convert;
 mod doctor;
 mod generate;
+mod inspect;
 mod logits;
 mod merge;
 mod monitoring;
 mod policies;
+mod report;
 mod train;
 
 use std::io::{IsTerminal, Write};
@@ -22,7 +24,8 @@ use clap::{Parser, Subcommand};
     name = "finetune",
     version,
     about,
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (what was trained is saved)."
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 ended by the guard against bad \
+                  numbers, 130 interrupted by a signal (3 and 130 leave a checkpoint)."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -37,6 +40,10 @@ enum Command {
     Compare(compare::Arguments),
     /// Measure by how much watching gradients lengthens a step, and print it as JSON
     Monitoring(monitoring::Arguments),
+    /// Show when each component of a run froze, why, and what that saved; works while it still goes on
+    Inspect(inspect::Arguments),
+    /// Write a page, or pictures, of a run, of several, or of a comparison
+    Report(report::Arguments),
     /// List the freeze policies that are linked, with their keys
     Policies,
     /// Write the logits that a model directory, with or without an adapter, gives for token ids
@@ -73,6 +80,8 @@ pub fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Monitoring(arguments) => monitoring::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Policies => policies::run(),
         Command::Logits(arguments) => logits::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

@@ -1,15 +1,15 @@
 //! `finetune train`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use toml::Value;
 
 use crate::config::{Document, RunConfig};
-use crate::train::{Interrupt, train};
+use crate::train::{BadNumbers, Interrupt, Resume, RunFolder, resume, train};
 
 /// The options: short forms of the most used keys, and `--set` for all others.
 #[derive(Debug, Args)]
@@ -35,6 +35,12 @@ pub(super) struct Arguments {
     /// The folder of all runs (output.folder)
     #[arg(long, value_name = "DIR")]
     output: Option<String>,
+    /// Write no report.html (output.report)
+    #[arg(long)]
+    no_report: bool,
+    /// Write event files for TensorBoard (output.tensorboard)
+    #[arg(long)]
+    tensorboard: bool,
     /// Passes over the training examples (training.epochs)
     #[arg(long)]
     epochs: Option<String>,
@@ -83,6 +89,20 @@ pub(super) struct Arguments {
     /// Merge adapters that froze into their base (lora.merge_frozen); implies --lora
     #[arg(long, conflicts_with = "no_lora")]
     merge_frozen: bool,
+    /// Write a checkpoint every so many steps (checkpoint.every)
+    #[arg(long, value_name = "STEPS")]
+    save_every: Option<String>,
+    /// Keep so many of the newest checkpoints (checkpoint.keep)
+    #[arg(long, value_name = "COUNT")]
+    keep: Option<String>,
+    /// Go on with a run from its newest whole checkpoint. With a folder, with that run, whose configuration is taken
+    /// unless --config gives one; without, with the run that the configuration and --name mean, which begins if there is
+    /// none yet
+    #[arg(long, value_name = "RUN", num_args = 0..=1)]
+    resume: Option<Option<PathBuf>>,
+    /// Resume although the configuration, the data or the model has changed
+    #[arg(long, requires = "resume")]
+    allow_changes: bool,
     /// End the run when the loss on the examples for evaluation no longer falls, and keep the best weights
     #[arg(long)]
     early_stopping: bool,
@@ -97,9 +117,16 @@ pub(super) struct Arguments {
 impl Arguments {
     /// The file's document with the options put in; `--set` comes last.
     fn document(&self) -> Result<Document> {
-        let mut document = match &self.config {
-            Some(path) => Document::read(path)?,
-            None => Document::default(),
+        let mut document = match (&self.config, self.resumed_folder()) {
+            (Some(path), _) => Document::read(path)?,
+            (None, Some(run)) => {
+                let path = run.join("config.toml");
+                if !path.exists() {
+                    bail!("{} is no run's folder: it has no config.toml", run.display());
+                }
+                Document::read(&path)?
+            }
+            (None, None) => Document::default(),
         };
         let texts = [
             ("model.path", &self.model),
@@ -124,12 +151,21 @@ impl Arguments {
             ("data.max_tokens", &self.max_tokens),
             ("training.eval_every", &self.eval_every),
             ("training.seed", &self.seed),
+            ("checkpoint.every", &self.save_every),
+            ("checkpoint.keep", &self.keep),
             ("lora.r", &self.lora_rank),
             ("lora.lora_alpha", &self.lora_alpha),
         ];
         for (key, value) in values {
             if let Some(value) = value {
                 document.set(&format!("{key}={value}"))?;
+            }
+        }
+        for (key, given, value) in
+            [("output.report", self.no_report, false), ("output.tensorboard", self.tensorboard, true)]
+        {
+            if given {
+                document.put(key, value)?;
             }
         }
         if self.merge_frozen {
@@ -156,6 +192,27 @@ impl Arguments {
         Ok(document)
     }
 
+    /// The folder that was given to `--resume`.
+    fn resumed_folder(&self) -> Option<&Path> {
+        self.resume.as_ref()?.as_deref()
+    }
+
+    /// The folder of the run to go on with, if there is one.
+    fn run_to_resume(&self, config: &RunConfig) -> Result<Option<PathBuf>> {
+        if self.resume.is_none() {
+            return Ok(None);
+        }
+        if let Some(run) = self.resumed_folder() {
+            return Ok(Some(run.to_owned()));
+        }
+        let output = &config.output;
+        let run = match &output.name {
+            Some(name) => Some(output.folder.join(name)).filter(|run| run.exists()),
+            None => RunFolder::last_numbered(&output.folder, &self.default_name()),
+        };
+        Ok(run)
+    }
+
     /// What the run is called when nothing else says so.
     fn default_name(&self) -> String {
         let stem = self.config.as_deref().and_then(|path| path.file_stem());
@@ -168,7 +225,29 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         super::end_with_stdin();
     }
     let config = RunConfig::read(arguments.document()?.table())?;
-    let outcome = train(&config, &arguments.default_name(), &Interrupt::listen()?)?;
+    let outcome = match arguments.run_to_resume(&config)? {
+        Some(folder) => {
+            let how = Resume { folder: &folder, allow_changes: arguments.allow_changes };
+            match resume(&config, &how, &Interrupt::listen()?) {
+                Ok(Some(outcome)) => Ok(outcome),
+                Ok(None) => {
+                    let folder = folder.display();
+                    let _ =
+                        writeln!(std::io::stderr(), "the run {folder} has ended: there is nothing to resume");
+                    return Ok(ExitCode::SUCCESS);
+                }
+                Err(error) => Err(error),
+            }
+        }
+        None => train(&config, &arguments.default_name(), &Interrupt::listen()?),
+    };
+    let outcome = match outcome {
+        Err(error) if error.is::<BadNumbers>() => {
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            return Ok(ExitCode::from(BadNumbers::EXIT_CODE));
+        }
+        outcome => outcome?,
+    };
     // The run is done and saved, whether or not anybody still reads.
     let _ = write!(std::io::stdout(), "{}", outcome.summary);
     for warning in &outcome.warnings {

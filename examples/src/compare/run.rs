@@ -17,6 +17,7 @@ use super::rows::Row;
 use super::statistics::mean;
 use super::table::markdown;
 use crate::config::Document;
+use crate::report::write_comparison_report;
 use crate::train::{Interrupt, Progress, duration};
 
 /// What is compared, and where.
@@ -49,7 +50,7 @@ pub struct Outcome {
     pub interrupted: bool,
 }
 
-/// Makes all runs that are not there yet, and writes `compare.json` and `compare.md`.
+/// Makes all runs that are not there yet, and writes `compare.json`, `compare.md` and `report.html`.
 ///
 /// A run that fails is told and left out; the others go on. What an earlier start finished is not made again.
 ///
@@ -74,6 +75,7 @@ pub fn compare(options: &Options, interrupt: &Interrupt) -> Result<Outcome> {
     comparison.failures = work.failures;
     work.folder.write("compare.json", &(serde_json::to_string_pretty(&comparison)? + "\n"))?;
     work.folder.write("compare.md", &markdown(&comparison))?;
+    write_comparison_report(&options.folder)?;
     Ok(Outcome { comparison, interrupted })
 }
 

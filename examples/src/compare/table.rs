@@ -6,13 +6,14 @@ use super::comparison::{Comparison, RowResult};
 use super::statistics::Paired;
 use crate::config::Metric;
 
+/// What a row has in a column.
+type Cell = Box<dyn Fn(&RowResult) -> Option<String>>;
+
 /// A column: its heading, and what a row has in it.
 struct Column {
     heading: String,
-    cell: Box<Cell>,
+    cell: Cell,
 }
-
-type Cell = dyn Fn(&RowResult) -> Option<String>;
 
 /// The tables of a comparison, to be pasted into a README: the rows, and their differences to the baseline.
 pub fn markdown(comparison: &Comparison) -> String {

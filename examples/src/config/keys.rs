@@ -11,6 +11,8 @@ pub(super) const ROOT: &[Key] = &[
     Key::new("training", "how long and in what batches"),
     Key::new("optimizer", "which optimizer, and its hyperparameters"),
     Key::new("schedule", "the learning rate over the steps"),
+    Key::new("checkpoint", "when the state of the run is written, for --resume"),
+    Key::new("guard", "what happens when numbers cease to be any"),
     Key::new("freezing", "what freezes when; without it nothing does"),
     Key::new("lora", "adapters to train instead of the model; without it all of the model trains"),
     Key::new("early_stopping", "when evaluations end the run; without it they do not"),
@@ -34,6 +36,8 @@ pub(super) const LORA: &[Key] = &{
 pub(super) const OUTPUT: &[Key] = &[
     Key::new("folder", "the folder of all runs (runs)"),
     Key::new("name", "the run's folder in it; must not exist yet (the configuration's name, numbered)"),
+    Key::new("report", "write report.html into the run's folder (true)"),
+    Key::new("tensorboard", "write event files for TensorBoard into the run's folder (false)"),
 ];
 
 pub(super) const MODEL: &[Key] = &[
@@ -118,4 +122,15 @@ pub(super) const SCHEDULE: &[Key] = &[
         "linear, cosine, constant or until-frozen (until-frozen if components cool, else linear)",
     ),
     Key::new("warmup", "share of the steps over which the rate rises from 0 (0.06)"),
+];
+
+pub(super) const CHECKPOINT: &[Key] = &[
+    Key::new("every", "steps from one checkpoint to the next; 0: only when the run is ended early (0)"),
+    Key::new("keep", "how many of the newest are kept (2)"),
+];
+
+pub(super) const GUARD: &[Key] = &[
+    Key::new("max_bad_steps", "so many steps in a row without finite loss and gradients end the run (10)"),
+    Key::new("spike_factor", "report a loss above its running mean times this; 0 reports none (10.0)"),
+    Key::new("check_gradients", "take the norm of the gradients even if clip_norm = 0 (false)"),
 ];

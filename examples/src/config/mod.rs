@@ -9,6 +9,7 @@ mod keys;
 mod lora;
 mod read;
 mod run;
+mod safety;
 mod values;
 
 pub use compare::CompareConfig;
@@ -21,4 +22,5 @@ pub use run::{
     DataConfig, ModelConfig, OptimizerConfig, OptimizerName, OutputConfig, RunConfig, ScheduleConfig,
     ScheduleName, SequenceKeys, TrainingConfig,
 };
+pub use safety::{CheckpointConfig, GuardConfig};
 pub use values::{DeviceChoice, KindChoice};

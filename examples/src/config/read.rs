@@ -23,7 +23,9 @@ pub(super) fn read_output(section: &mut Section<'_>) -> Option<OutputConfig> {
     if let Some(name) = name.as_ref().filter(|name| !plain(name)) {
         section.problem("name", format!("\"{name}\" is not the name of a folder"));
     }
-    Some(OutputConfig { folder: folder?, name })
+    let report = section.flag_or("report", true);
+    let tensorboard = section.flag_or("tensorboard", false);
+    Some(OutputConfig { folder: folder?, name, report: report?, tensorboard: tensorboard? })
 }
 
 pub(super) fn read_model(section: &mut Section<'_>) -> Option<ModelConfig> {

@@ -15,6 +15,7 @@ use super::interval::Interval;
 use super::keys;
 use super::lora::{self, LoraRun};
 use super::read::{read_data, read_model, read_optimizer, read_output, read_schedule, read_training};
+use super::safety::{CheckpointConfig, GuardConfig};
 use super::values::{DeviceChoice, KindChoice, unknown};
 use crate::data::sequence::{KeyNames, TooLong, Turns};
 use crate::data::{Column, Format, Header, Source};
@@ -36,6 +37,10 @@ pub struct RunConfig {
     pub optimizer: OptimizerConfig,
     /// The learning rate over the steps.
     pub schedule: ScheduleConfig,
+    /// When the state of the run is written.
+    pub checkpoint: CheckpointConfig,
+    /// What happens when numbers cease to be any.
+    pub guard: GuardConfig,
     /// The table of what freezes when, with the settings in force.
     #[serde(rename = "freezing", skip_serializing_if = "Option::is_none")]
     freezing_table: Option<Table>,
@@ -64,6 +69,10 @@ pub struct OutputConfig {
     /// The run's folder in it, when the user chose one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Whether the run's folder gets a `report.html`.
+    pub report: bool,
+    /// Whether it gets event files for TensorBoard.
+    pub tensorboard: bool,
 }
 
 /// Which model is fine-tuned.
@@ -279,13 +288,23 @@ impl RunConfig {
             }
             None => &empty,
         };
-        let tables = ["output", "model", "data", "evaluation", "training", "optimizer", "schedule"]
-            .map(|key| (key, table(key)));
+        let names = [
+            "output",
+            "model",
+            "data",
+            "evaluation",
+            "training",
+            "optimizer",
+            "schedule",
+            "checkpoint",
+            "guard",
+        ];
+        let tables = names.map(|key| (key, table(key)));
         let freezing_table = document.get("freezing").map(|_| table("freezing"));
         let lora_table = document.get("lora").map(|_| table("lora"));
         let stopping_table = document.get("early_stopping").map(|_| table("early_stopping"));
         let compare = table("compare");
-        let [output, model, data, evaluation, training, optimizer, schedule] = tables;
+        let [output, model, data, evaluation, training, optimizer, schedule, checkpoint, guard] = tables;
         let output = read_output(&mut Section::new(output.0, output.1, keys::OUTPUT, &mut problems));
         let model = read_model(&mut Section::new(model.0, model.1, keys::MODEL, &mut problems));
         let data = read_data(&mut Section::new(data.0, data.1, keys::DATA, &mut problems));
@@ -323,7 +342,11 @@ impl RunConfig {
         let default = if cools { ScheduleName::UntilFrozen } else { ScheduleName::Linear };
         let mut schedule = Section::new(schedule.0, schedule.1, keys::SCHEDULE, &mut problems);
         let schedule = read_schedule(&mut schedule, default);
-        match (output, model, data, evaluation, training, optimizer, schedule) {
+        let mut checkpoint = Section::new(checkpoint.0, checkpoint.1, keys::CHECKPOINT, &mut problems);
+        let checkpoint = CheckpointConfig::read(&mut checkpoint);
+        let guard = GuardConfig::read(&mut Section::new(guard.0, guard.1, keys::GUARD, &mut problems));
+        let kept = checkpoint.zip(guard);
+        match (output, model, data, evaluation, training, optimizer, schedule, kept) {
             (
                 Some(output),
                 Some(model),
@@ -332,6 +355,7 @@ impl RunConfig {
                 Some(training),
                 Some(optimizer),
                 Some(schedule),
+                Some((checkpoint, guard)),
             ) => {
                 let given = freezing_table.zip(freezing.as_ref()).filter(|_| problems.is_empty());
                 let freezing_table = given.map(|(given, freezing)| resolved(given, freezing)).transpose()?;
@@ -345,6 +369,8 @@ impl RunConfig {
                     training,
                     optimizer,
                     schedule,
+                    checkpoint,
+                    guard,
                     freezing_table,
                     freezing,
                     lora_table,

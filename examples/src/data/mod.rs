@@ -16,6 +16,7 @@ mod read;
 pub mod sequence;
 mod table;
 mod tokenizer;
+mod tokenizer_file;
 mod tsv;
 
 pub use column::{Column, Format, Header};

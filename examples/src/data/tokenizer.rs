@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tokenizers::{PostProcessor, TruncationParams};
 
 use super::error::{Error, Result};
+use super::tokenizer_file;
 
 /// What the model can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +49,7 @@ impl Tokenizer {
             )));
         }
         let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(|error| Error::file(path, format!("is no tokenizer: {error}")))?;
+        let mut inner = tokenizer_file::parse(path, &bytes)?;
         let special = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
         if limits.max_tokens <= special {
             return Err(Error::Input(format!(
@@ -96,10 +96,9 @@ impl Tokenizer {
 
     /// The tokens of many sentences, in their order; the work is spread over the cores.
     pub(super) fn encode_batch(&self, texts: Vec<&str>) -> Result<Vec<Result<Tokens>>> {
-        let encodings = self
-            .inner
-            .encode_batch_fast(texts, true)
-            .map_err(|error| Error::file(&self.path, format!("the tokenizer failed: {error}")))?;
+        let encodings = tokenizer_file::guarded(&self.path, "the tokenizer failed", || {
+            self.inner.encode_batch_fast(texts, true)
+        })?;
         let tokens = encodings.into_iter().map(|encoding| {
             let ids = encoding.get_ids().to_vec();
             if let Some(id) = ids.iter().find(|&&id| !in_vocabulary(id, self.limits)) {

@@ -31,6 +31,13 @@ impl FlopMeter {
         Self { now: all.clone(), all, total: 0, without_freezing: 0 }
     }
 
+    /// Goes on with what another meter of the same products had added up: its total, and that without freezing.
+    #[must_use]
+    pub fn resumed(mut self, total: u128, without_freezing: u128) -> Self {
+        (self.total, self.without_freezing) = (total, without_freezing);
+        self
+    }
+
     /// What the products are from now on: something was frozen, thawed or merged.
     pub fn change(&mut self, now: Products) {
         self.now = now;

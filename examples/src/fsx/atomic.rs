@@ -137,7 +137,7 @@ impl Drop for Temporary {
 }
 
 /// A rename is only durable once the folder itself reached the disk.
-fn sync_folder(file: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(file: &Path) -> io::Result<()> {
     let folder = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -149,7 +149,7 @@ fn sync_folder(file: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn with_path(error: io::Error, path: &Path) -> io::Error {
+pub(super) fn with_path(error: io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 

@@ -2,8 +2,10 @@
 //!
 //! A file is written under a temporary name in the destination's own folder, flushed to the disk and only
 //! then renamed over the destination. Several files that belong together are all written first and
-//! renamed afterwards with [`commit_all`], so that a full disk leaves the whole old set in place.
+//! renamed afterwards with [`commit_all`], so that a full disk leaves the whole old set in place. A folder of files is made in the same way, as an [`AtomicFolder`].
 
 mod atomic;
+mod folder;
 
 pub use atomic::{AtomicFile, Staged, commit_all, write_atomic};
+pub use folder::{AtomicFolder, remove_whole, sweep};

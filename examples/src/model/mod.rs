@@ -17,3 +17,4 @@ pub use activation::Activation;
 pub use bert::{BertClassifier, BertConfig, LABELS_FILE, LoadOptions, LoadReport, load_adapted};
 pub use error::{Error, Result};
 pub use family::Family;
+pub(crate) use files::{read_file, write_file};

@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use tch::Tensor;
 
+use crate::tensorboard::TensorBoard;
+
 /// One optimizer step, as a line of `steps.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StepRecord {
@@ -31,6 +33,13 @@ pub struct StepRecord {
     pub cooling: usize,
     /// Components frozen after it.
     pub frozen: usize,
+    /// The resident size of the process after it, in bytes; null where the system does not tell.
+    pub memory_bytes: Option<u64>,
+    /// Bytes of parameters, gradients and optimizer state after it.
+    pub training_bytes: u64,
+    /// Why no update was applied: `loss` or `gradients` is not finite; absent where one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<&'static str>,
 }
 
 /// Collects steps whose losses are still on the device, and writes them in lots.
@@ -42,16 +51,38 @@ pub(super) struct StepLog<W> {
     waiting: Vec<StepRecord>,
     losses: Vec<Tensor>,
     lot: usize,
-    /// The mean loss of the last lot.
+    /// The mean of the finite losses of the last lot that had any.
     last_loss: Option<f64>,
+    /// The losses that were fetched since they were last asked for.
+    fetched: Vec<Fetched>,
     failed: Option<anyhow::Error>,
+    tensorboard: Option<TensorBoard>,
+}
+
+/// A step whose loss is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fetched {
+    pub(super) step: u64,
+    pub(super) loss: f64,
+    pub(super) skipped: bool,
 }
 
 impl<W: Write> StepLog<W> {
-    /// A log that fetches the losses of `lot` steps together.
-    pub(super) fn new(writer: W, lot: usize) -> Self {
-        let (waiting, losses) = (Vec::new(), Vec::new());
-        Self { writer, waiting, losses, lot, last_loss: None, failed: None }
+    /// A log that fetches the losses of `lot` steps together; `last_loss` is that of the run so far.
+    pub(super) fn new(writer: W, lot: usize, last_loss: Option<f64>) -> Self {
+        let (waiting, losses, fetched) = (Vec::new(), Vec::new(), Vec::new());
+        Self { writer, waiting, losses, lot, last_loss, fetched, failed: None, tensorboard: None }
+    }
+
+    /// The same, which tells each step to TensorBoard too.
+    pub(super) fn with_tensorboard(mut self, tensorboard: Option<TensorBoard>) -> Self {
+        self.tensorboard = tensorboard;
+        self
+    }
+
+    /// The losses that were fetched since the last call.
+    pub(super) fn take_fetched(&mut self) -> Vec<Fetched> {
+        std::mem::take(&mut self.fetched)
     }
 
     /// Adds a step; `loss` is a scalar on any device, and replaces the record's.
@@ -66,7 +97,7 @@ impl<W: Write> StepLog<W> {
         if self.waiting.len() < self.lot { Ok(()) } else { self.fetch() }
     }
 
-    /// The mean loss of the last lot; `None` before the first.
+    /// The mean of the finite losses of the last lot that had any; `None` before the first.
     pub(super) fn last_loss(&self) -> Option<f64> {
         self.last_loss
     }
@@ -84,9 +115,16 @@ impl<W: Write> StepLog<W> {
             Tensor::f_stack(&self.losses, 0)?.f_to_kind(tch::Kind::Double)?.f_to(tch::Device::Cpu)?;
         let losses = Vec::<f64>::try_from(losses)?;
         self.losses.clear();
-        self.last_loss = Some(losses.iter().sum::<f64>() / losses.len() as f64);
+        let finite: Vec<f64> = losses.iter().copied().filter(|loss| loss.is_finite()).collect();
+        if !finite.is_empty() {
+            self.last_loss = Some(finite.iter().sum::<f64>() / finite.len() as f64);
+        }
         for (mut record, loss) in self.waiting.drain(..).zip(losses) {
             record.loss = loss;
+            if let Some(tensorboard) = &self.tensorboard {
+                tensorboard.step(&record);
+            }
+            self.fetched.push(Fetched { step: record.step, loss, skipped: record.skipped.is_some() });
             if self.failed.is_none() {
                 self.failed = write_line(&mut self.writer, &record).err();
             }

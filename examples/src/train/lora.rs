@@ -49,6 +49,14 @@ impl LoraTraining {
         format!("adapters in {layers} layers: {trained} numbers train, the model has {base}")
     }
 
+    /// Merges again what was merged when the run was saved.
+    pub(super) fn after_load(&mut self, task: &mut dyn Task) -> grades_lora::Result<()> {
+        match self.merge_frozen {
+            Some(merge) => merge.apply(task.layers_mut().0).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Merges what froze at this step, where the run asks for it; says what was merged.
     pub(super) fn after_step(
         &mut self,

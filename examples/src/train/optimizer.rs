@@ -1,7 +1,7 @@
 //! The optimizer that a configuration names.
 
 use grades::Result;
-use grades::optim::{AdamConfig, InnerOptimizer, SgdConfig};
+use grades::optim::{AdamConfig, SgdConfig, StatefulOptimizer};
 use tch::nn::VarStore;
 
 use crate::config::{OptimizerConfig, OptimizerName};
@@ -11,7 +11,7 @@ use crate::config::{OptimizerConfig, OptimizerName};
 /// # Errors
 ///
 /// [`grades::Error::Config`] for hyperparameters out of range, [`grades::Error::Torch`] when libtorch refuses.
-pub fn build_optimizer(config: &OptimizerConfig, vs: &VarStore) -> Result<Box<dyn InnerOptimizer>> {
+pub fn build_optimizer(config: &OptimizerConfig, vs: &VarStore) -> Result<Box<dyn StatefulOptimizer>> {
     let adam = |kind: AdamConfig| {
         kind.beta1(config.beta1).beta2(config.beta2).eps(config.eps).wd(config.weight_decay)
     };

@@ -4,31 +4,37 @@ use std::io::BufWriter;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use grades::{FreezeEvent, FreezeLog, FreezingConfig, FreezingOptimizer, StepReport};
+use grades::{FreezeEvent, FreezingConfig, FreezingOptimizer, StepReport};
 use tch::{Device, Kind, Tensor};
 
 use super::batches::Batches;
+use super::checkpoint::{EVALS, STEPS, inputs};
 use super::classifier::Classifier;
 use super::cpu::cpu_seconds;
 use super::decoder::DecoderTask;
 use super::early_stopping::EarlyStopping;
-use super::evals::{EvalLog, EvalRecord};
-use super::evaluate::Evaluation;
+use super::evals::EvalLog;
 use super::fit::fit;
 use super::folder::RunFolder;
+use super::guard::Guard;
 use super::interrupt::Interrupt;
+use super::keeping::Keeping;
 use super::log::{StepLog, StepRecord};
 use super::lora::LoraTraining;
-use super::memory::peak_memory;
+use super::memory::{peak_memory, resident_memory};
 use super::never::Never;
+use super::observing::observed;
 use super::optimizer::build_optimizer;
 use super::progress::{Progress, Standing};
+use super::resume::{Built, Resume, Resumed};
 use super::schedule::LearningRate;
 use super::summary::Summary;
 use super::task::{Micro, Optimizer, Part, Task};
 use crate::config::{Metric, RunConfig};
 use crate::flops::FlopMeter;
 use crate::model::Family;
+use crate::report::write_run_report;
+use crate::tensorboard::TensorBoard;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -45,9 +51,35 @@ pub struct Outcome {
 ///
 /// # Errors
 ///
-/// When a file is missing or wrong, the folder exists, a configuration does not fit the model or the data, or the
-/// loss ceases to be a number. What was written by then stays.
+/// When a file is missing or wrong, the folder exists, a configuration does not fit the model or the data; a
+/// [`BadNumbers`](super::BadNumbers) when the loss or the gradients cease to be numbers. What was written by then stays.
 pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Outcome> {
+    run(config, Begin::New(name), interrupt)
+}
+
+/// Goes on with a run from its newest whole checkpoint, or from its beginning where there is none; the result is that of
+/// a run without a break. `None` when the run has ended.
+///
+/// # Errors
+///
+/// As [`train`]; also when the folder is no run's, another process is at it, the configuration or what it reads differs
+/// in something that would change the result, or a checkpoint is of a newer version.
+pub fn resume(config: &RunConfig, how: &Resume<'_>, interrupt: &Interrupt) -> Result<Option<Outcome>> {
+    let mut fitted = config.clone();
+    fit(&mut fitted, Family::of(&config.model.path)?)?;
+    match Resumed::open(&fitted, how)? {
+        Some(resumed) => run(config, Begin::Again(Box::new(resumed)), interrupt).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Where a run begins.
+enum Begin<'a> {
+    New(&'a str),
+    Again(Box<Resumed>),
+}
+
+fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Outcome> {
     let start = Instant::now();
     let seed = config.training.seed;
     // torch takes its seed as a signed number; the bits are what counts.
@@ -69,8 +101,8 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     let rate = LearningRate::new(&config.schedule, config.optimizer.lr, planned);
 
     let base = config.model.path.display().to_string();
-    let begin = |lora| LoraTraining::begin(lora, task.as_mut(), &base);
-    let lora = config.lora.as_ref().map(begin).transpose()?;
+    let adapt = |lora| LoraTraining::begin(lora, task.as_mut(), &base);
+    let mut lora = config.lora.as_ref().map(adapt).transpose()?;
     if let Some(stopping) = &config.early_stopping
         && stopping.metric == Metric::Accuracy
         && !task.has_accuracy()
@@ -79,21 +111,37 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
             "early_stopping.metric = \"accuracy\": evaluations of these examples give none; choose \"loss\""
         );
     }
-    let stopping = config.early_stopping.map(|stopping| EarlyStopping::new(stopping, task.store()));
+    let mut stopping = config.early_stopping.map(|stopping| EarlyStopping::new(stopping, task.store()));
     let freezing = config.freezing.clone().unwrap_or_else(|| FreezingConfig::with_policy(Never));
     let optimizer = build_optimizer(&config.optimizer, task.store())?;
     let optimizer = FreezingOptimizer::new(optimizer, task.store(), &freezing, planned)?;
 
-    // Nothing is written before all that can be wrong with the input has been found.
-    let folder = match &config.output.name {
-        Some(name) => RunFolder::create(&config.output.folder, name)?,
-        None => RunFolder::create_numbered(&config.output.folder, name)?,
+    let text = toml::to_string_pretty(config).context("writing the configuration")?;
+    let inputs = inputs(config)?;
+    let mut optimizer = optimizer;
+    // Before anything is frozen again.
+    let all = task.products();
+    let (earlier, notes) = match &begin {
+        Begin::New(_) => (None, Vec::new()),
+        Begin::Again(resumed) => {
+            let built = Built { task: task.as_mut(), lora: lora.as_mut(), optimizer: &mut optimizer };
+            resumed.restore(built, stopping.as_mut(), &inputs)?
+        }
     };
-    folder.write("config.toml", &toml::to_string_pretty(config).context("writing the configuration")?)?;
-    let freezes = folder.file("freezes.jsonl").display().to_string();
-    let optimizer = optimizer.with_observer(FreezeLog::new(freezes, folder.create_file("freezes.jsonl")?));
-    let steps = BufWriter::new(folder.create_file("steps.jsonl")?);
-    let evals = BufWriter::new(folder.create_file("evals.jsonl")?);
+
+    // Nothing is written before all that can be wrong with the input has been found.
+    let folder = match begin {
+        Begin::New(name) => match &config.output.name {
+            Some(name) => RunFolder::create(&config.output.folder, name)?,
+            None => RunFolder::create_numbered(&config.output.folder, name)?,
+        },
+        Begin::Again(resumed) => resumed.into_folder()?,
+    };
+    folder.write("config.toml", &text)?;
+    let keeping = Keeping::new(&folder, config, text, inputs, earlier)?;
+    let (optimizer, tensorboard) = observed(optimizer, &folder, &keeping, config.output.tensorboard)?;
+    let steps = BufWriter::new(keeping.log(STEPS)?);
+    let evals = BufWriter::new(keeping.log(EVALS)?);
     let components = optimizer.components().len();
     let progress = Progress::new(planned, components);
     progress.line(&format!(
@@ -107,13 +155,13 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     if config.freezing.is_none() {
         progress.line("nothing freezes: there is no [freezing] table (--freezing adds the automatic policy)");
     }
-    for note in task.notes() {
+    for note in task.notes().into_iter().chain(notes) {
         progress.line(&note);
     }
 
     let mut run = Run {
         config,
-        flops: FlopMeter::new(task.products()),
+        flops: keeping.earlier().flop_meter(all, task.products()),
         task,
         lora,
         optimizer,
@@ -121,27 +169,30 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
         stopping,
         evals: EvalLog::new(evals),
         begun: Instant::now(),
-        log: StepLog::new(steps, if device == Device::Cpu { 1 } else { 10 }),
+        log: StepLog::new(steps, if device == Device::Cpu { 1 } else { 10 }, keeping.earlier().last_loss)
+            .with_tensorboard(tensorboard.clone()),
+        tensorboard,
         progress,
         planned,
-        seconds: Duration::ZERO,
-        examples: 0,
-        tokens: 0,
-        eval_seconds: 0.0,
-        validation_seconds: 0.0,
-        validations: 0,
-        cpu_seconds: Some(0.0),
+        seconds: Duration::from_nanos(keeping.earlier().nanoseconds),
+        examples: keeping.earlier().examples,
+        tokens: keeping.earlier().tokens,
+        eval_seconds: keeping.earlier().eval_seconds,
+        validation_seconds: keeping.earlier().validation_seconds,
+        validations: keeping.earlier().validations,
+        cpu_seconds: (keeping.earlier().resumes == 0).then_some(0.0),
         freezes: Vec::new(),
+        guard: Guard::new(config.guard, keeping.guard()),
+        keeping,
     };
     let ended = run.steps(&batches, interrupt)?;
-    run.log.fetch()?;
-    run.finite_loss()?;
-    if ended != "interrupted" {
+    run.end(ended)?;
+    if ended != INTERRUPTED {
         run.restore_best()?;
     }
     run.progress.finish();
     // The weights of the best evaluation are kept as they were evaluated.
-    if ended != "interrupted" && !run.config.early_stopping.is_some_and(|stopping| stopping.restore_best) {
+    if ended != INTERRUPTED && !run.config.early_stopping.is_some_and(|stopping| stopping.restore_best) {
         run.optimizer.put_averages()?;
     }
 
@@ -159,57 +210,75 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
     let mut summary = run.summary(ended, start, &folder);
     summary.take_eval(evaluation);
     summary.take_test(tested);
-    summary.wall_seconds = start.elapsed().as_secs_f64();
+    summary.wall_seconds = run.keeping.wall_seconds();
     folder.write("summary.json", &(serde_json::to_string_pretty(&summary)? + "\n"))?;
-    Ok(Outcome { summary, warnings: run.warnings() })
+    let mut warnings = run.warnings();
+    if config.output.report
+        && let Err(error) = write_run_report(folder.path())
+    {
+        warnings.push(format!("there is no report.html: {error:#}"));
+    }
+    Ok(Outcome { summary, warnings })
 }
 
+/// How a run ends that a signal or the guard ends.
+pub(super) const INTERRUPTED: &str = "interrupted";
+pub(super) const BAD_NUMBERS: &str = "bad-numbers";
+
 /// A run under way.
-struct Run<'a> {
-    config: &'a RunConfig,
-    task: Box<dyn Task>,
+pub(super) struct Run<'a> {
+    pub(super) config: &'a RunConfig,
+    pub(super) task: Box<dyn Task>,
     /// The adapters, when not all of the model trains.
-    lora: Option<LoraTraining>,
-    optimizer: Optimizer,
+    pub(super) lora: Option<LoraTraining>,
+    pub(super) optimizer: Optimizer,
     rate: LearningRate,
-    stopping: Option<EarlyStopping>,
-    flops: FlopMeter,
-    evals: EvalLog<BufWriter<std::fs::File>>,
-    /// When the first step began.
-    begun: Instant,
-    log: StepLog<BufWriter<std::fs::File>>,
-    progress: Progress,
+    pub(super) stopping: Option<EarlyStopping>,
+    pub(super) flops: FlopMeter,
+    pub(super) evals: EvalLog<BufWriter<std::fs::File>>,
+    /// When the first step began, or the first one after a break.
+    pub(super) begun: Instant,
+    pub(super) log: StepLog<BufWriter<std::fs::File>>,
+    pub(super) tensorboard: Option<TensorBoard>,
+    pub(super) progress: Progress,
     planned: u64,
     /// Time in steps.
-    seconds: Duration,
+    pub(super) seconds: Duration,
     /// Examples in steps.
-    examples: usize,
+    pub(super) examples: u64,
     /// Tokens in steps.
-    tokens: usize,
-    eval_seconds: f64,
+    pub(super) tokens: u64,
+    pub(super) eval_seconds: f64,
     /// Those between steps alone, and how many they were.
-    validation_seconds: f64,
-    validations: u64,
+    pub(super) validation_seconds: f64,
+    pub(super) validations: u64,
     /// Time of processors in steps.
     cpu_seconds: Option<f64>,
-    freezes: Vec<FreezeEvent>,
+    /// Those since the run was last begun or resumed.
+    pub(super) freezes: Vec<FreezeEvent>,
+    pub(super) guard: Guard,
+    pub(super) keeping: Keeping,
 }
 
 impl Run<'_> {
     /// All steps, until one of the ends is reached; returns which.
     fn steps(&mut self, batches: &Batches<'_>, interrupt: &Interrupt) -> Result<&'static str> {
-        let planned = usize::try_from(self.planned).unwrap_or(usize::MAX);
+        let done = self.optimizer.steps();
         let every = self.config.training.eval_every.steps(batches.epoch());
+        let left = usize::try_from(self.planned.saturating_sub(done)).unwrap_or(usize::MAX);
         self.begun = Instant::now();
-        for (epoch, step_batches) in batches.iter().take(planned) {
+        for (epoch, step_batches) in batches.after(done).take(left) {
             let report = self.step(epoch, &step_batches)?;
+            if self.guard.gives_up() {
+                return Ok(BAD_NUMBERS);
+            }
             if report.should_stop {
                 self.validate_last()?;
                 return Ok(if report.frozen == report.total { "all-frozen" } else { "enough-frozen" });
             }
             if interrupt.is_asked() {
                 self.progress.line("interrupted: saving what is trained so far");
-                return Ok("interrupted");
+                return Ok(INTERRUPTED);
             }
             // What the last step leads to is evaluated after the run.
             let due =
@@ -217,62 +286,10 @@ impl Run<'_> {
             if due && self.validate()? {
                 return Ok("early-stopped");
             }
+            self.keep(report.step)?;
         }
         self.validate_last()?;
         Ok("all-steps")
-    }
-
-    /// An evaluation between steps; whether the run is to end with it.
-    fn validate(&mut self) -> Result<bool> {
-        let start = Instant::now();
-        let Some(evaluation) = self.evaluate(Part::Eval)? else { return Ok(false) };
-        let step = self.optimizer.steps();
-        let verdict = self.stopping.as_mut().map(|stopping| stopping.take(step, &evaluation)).transpose()?;
-        // Keeping the best weights is part of what it costs.
-        let seconds = start.elapsed().as_secs_f64();
-        self.validation_seconds += seconds;
-        self.eval_seconds += seconds - evaluation.seconds;
-        self.validations += 1;
-        self.tell_evaluation(Some(evaluation), false, verdict.map(|verdict| verdict.is_best));
-        self.progress.line(&format!("step {step}: eval {}", evaluation.text()));
-        Ok(verdict.is_some_and(|verdict| verdict.stop))
-    }
-
-    /// With early stopping, lets the last weights be the best ones, too, with the averages of what still cools.
-    fn validate_last(&mut self) -> Result<()> {
-        let step = self.optimizer.steps();
-        if self.stopping.as_ref().is_some_and(|stopping| !stopping.has_seen(step)) {
-            self.optimizer.put_averages()?;
-            self.validate()?;
-        }
-        Ok(())
-    }
-
-    /// With early stopping, ends the run with the weights of its best evaluation.
-    fn restore_best(&mut self) -> Result<()> {
-        let Some(stopping) = &mut self.stopping else { return Ok(()) };
-        if let Some(step) = stopping.restore()? {
-            if let Some(lora) = &self.lora {
-                lora.unmerge(self.task.as_mut())?;
-            }
-            self.progress.line(&format!("the weights of step {step}, the best evaluation, are put back"));
-        }
-        Ok(())
-    }
-
-    /// A line of `evals.jsonl`.
-    fn tell_evaluation(&mut self, evaluation: Option<Evaluation>, is_final: bool, best: Option<bool>) {
-        let Some(evaluation) = evaluation else { return };
-        self.evals.push(&EvalRecord {
-            step: self.optimizer.steps(),
-            is_final,
-            best,
-            train_seconds: self.seconds.as_secs_f64(),
-            validation_seconds: self.validation_seconds,
-            wall_seconds: self.begun.elapsed().as_secs_f64(),
-            flops: self.flops.total(),
-            evaluation,
-        });
     }
 
     /// One optimizer step over one or several batches.
@@ -292,42 +309,37 @@ impl Run<'_> {
             losses.push(loss);
             tokens += read;
         }
-        if self.config.training.clip_norm > 0.0 {
-            self.optimizer.clip_grad_norm(self.config.training.clip_norm)?;
-        }
-        let report = self.optimizer.step()?;
-        if let Some(lora) = &mut self.lora {
-            self.progress.merged(step, &lora.after_step(self.task.as_mut(), &report)?);
-        }
+        let loss = Tensor::f_stack(&losses, 0)?.f_sum(Kind::Float)?;
+        let (grad_norm, skipped) = self.look(&loss)?;
+        let report = if skipped.is_none() { self.optimizer.step()? } else { self.optimizer.skip()? };
         let flops = batches.iter().map(|batch| self.flops.step(self.task.shape(batch))).sum();
-        if !report.events.is_empty() {
-            self.flops.change(self.task.products());
-        }
         self.seconds += start.elapsed();
         let worked = cpu_seconds().zip(cpu).map(|(now, before)| now - before);
         self.cpu_seconds = self.cpu_seconds.zip(worked).map(|(before, worked)| before + worked);
-        self.examples += examples;
-        self.tokens += tokens;
-        self.freezes.extend(report.events.iter().filter(|event| event.is_freeze()).cloned());
+        self.take_events(&report)?;
+        self.examples += examples as u64;
+        self.tokens += tokens as u64;
 
         let seconds = self.seconds.as_secs_f64();
-        let loss = Tensor::f_stack(&losses, 0)?.f_sum(Kind::Float)?;
         let record = StepRecord {
             step,
             epoch,
             loss: f64::NAN,
             learning_rate,
-            grad_norm: report.grad_norm,
+            grad_norm,
             examples,
             tokens,
             flops,
             seconds,
             cooling: report.cooling,
             frozen: report.frozen,
+            memory_bytes: resident_memory(),
+            training_bytes: self.optimizer.memory().total(),
+            skipped,
         };
         self.log.push(record, loss)?;
-        let loss = self.finite_loss()?;
-        self.progress.freezes(&report.events);
+        self.watch();
+        let loss = self.log.last_loss();
         let examples_per_second = self.examples as f64 / seconds;
         let StepReport { frozen, cooling, .. } = report;
         self.progress.show(&Standing {
@@ -342,23 +354,6 @@ impl Run<'_> {
         Ok(report)
     }
 
-    /// The last loss that is known, if it is a number: nothing good comes of training on after one that is not.
-    fn finite_loss(&self) -> Result<Option<f64>> {
-        match self.log.last_loss() {
-            Some(loss) if !loss.is_finite() => {
-                let step = self.optimizer.steps();
-                bail!("the loss is {loss} at step {step}; try a lower optimizer.lr or training.clip_norm")
-            }
-            loss => Ok(loss),
-        }
-    }
-
-    fn evaluate(&mut self, part: Part) -> Result<Option<Evaluation>> {
-        let evaluation = self.task.evaluate(part, self.config.training.eval_batch_size)?;
-        self.eval_seconds += evaluation.map_or(0.0, |evaluation| evaluation.seconds);
-        Ok(evaluation)
-    }
-
     fn summary(&self, ended: &'static str, start: Instant, folder: &RunFolder) -> Summary {
         let train_seconds = self.seconds.as_secs_f64();
         Summary {
@@ -368,12 +363,15 @@ impl Run<'_> {
             train_cpu_seconds: self.cpu_seconds,
             steps: self.optimizer.steps(),
             planned_steps: self.planned,
-            examples: self.examples,
+            examples: usize::try_from(self.examples).unwrap_or(usize::MAX),
             examples_per_second: self.examples as f64 / train_seconds.max(f64::MIN_POSITIVE),
             components_frozen: self.optimizer.tracker().frozen(),
             components_total: self.optimizer.tracker().total(),
-            first_freeze: self.freezes.first().map(|event| event.step),
-            last_freeze: self.freezes.last().map(|event| event.step),
+            bad_steps: self.guard.state().bad,
+            loss_spikes: self.guard.state().spikes,
+            resumes: self.keeping.earlier().resumes,
+            first_freeze: self.counters().first_freeze,
+            last_freeze: self.counters().last_freeze,
             final_train_loss: self.log.last_loss(),
             truncated: self.task.truncated(),
             skipped: self.task.skipped(),
@@ -411,7 +409,10 @@ impl Run<'_> {
     fn warnings(&mut self) -> Vec<String> {
         let observers = self.optimizer.take_observer_errors();
         let steps = self.log.finish().err();
+        let events = self.tensorboard.as_ref().and_then(TensorBoard::take_error);
+        let events = events.map(|error| format!("the files for TensorBoard are incomplete: {error}"));
         let logs = steps.into_iter().chain(self.evals.take_error()).map(|error| format!("{error:#}"));
-        observers.iter().map(ToString::to_string).chain(logs).collect()
+        let observers = observers.iter().map(ToString::to_string);
+        observers.chain(logs).chain(events).chain(self.bad_end()).collect()
     }
 }

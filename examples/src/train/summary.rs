@@ -17,10 +17,17 @@ pub struct Summary {
     pub wall_seconds: f64,
     /// Seconds in training steps, freezing included, evaluations left out.
     pub train_seconds: f64,
-    /// Seconds that processors worked in them, all threads together; null where the system does not tell.
+    /// Seconds that processors worked in them, all threads together; null where the system does not tell, or the run was
+    /// resumed.
     pub train_cpu_seconds: Option<f64>,
-    /// Optimizer steps that were run.
+    /// Optimizer steps that were run, skipped ones included.
     pub steps: u64,
+    /// Those whose loss or gradients were not finite; no update was applied where that was seen in time.
+    pub bad_steps: u64,
+    /// Losses far above their running mean (`guard.spike_factor`).
+    pub loss_spikes: u64,
+    /// How often the run was resumed.
+    pub resumes: u64,
     /// Optimizer steps that were planned.
     pub planned_steps: u64,
     /// Training examples that were seen, each as often as it was.
@@ -161,8 +168,14 @@ impl fmt::Display for Summary {
             ("device", self.device.clone()),
             ("results", self.folder.display().to_string()),
         ];
+        let counted =
+            [("bad steps", self.bad_steps), ("loss spikes", self.loss_spikes), ("resumed", self.resumes)];
+        let counted = counted
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(name, count)| (name, count.to_string()));
         let speed = self.tokens_per_second.map(|speed| ("tokens a second", format!("{speed:.0}")));
-        for (name, value) in rows.into_iter().chain(speed) {
+        for (name, value) in rows.into_iter().chain(counted).chain(speed) {
             writeln!(f, "{name:<27} {value}")?;
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use grades::FreezingOptimizer;
-use grades::optim::InnerOptimizer;
+use grades::optim::StatefulOptimizer;
 use grades_lora::LinearLayers;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
@@ -14,7 +14,7 @@ use crate::data::Sampler;
 use crate::flops::{BatchShape, Products};
 
 /// The optimizer of a run.
-pub(super) type Optimizer = FreezingOptimizer<Box<dyn InnerOptimizer>>;
+pub(super) type Optimizer = FreezingOptimizer<Box<dyn StatefulOptimizer>>;
 
 /// The examples that a run measures itself by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

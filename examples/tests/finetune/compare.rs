@@ -237,7 +237,8 @@ fn a_comparison_that_was_killed_goes_on() {
 #[test]
 fn a_row_that_fails_does_not_keep_the_others() {
     let folder = folder();
-    folder.write("broken.toml", "[optimizer]\nlr = 1e30\n[schedule]\nwarmup = 0\n");
+    folder
+        .write("broken.toml", "[optimizer]\nlr = 1e30\n[schedule]\nwarmup = 0\n[guard]\nmax_bad_steps = 3\n");
     let arguments = ["--seeds", "0", "--rows", "full-third,full", "--with", "broken.toml"];
     let ran = compare(&folder, &arguments);
     assert_eq!(ran.code, Some(1), "{ran:?}");
@@ -250,7 +251,7 @@ fn a_row_that_fails_does_not_keep_the_others() {
     assert_eq!((failures.len(), &failures[0]["row"], &failures[0]["seed"]), (1, &json!("broken"), &json!(0)));
     let reason = failures[0]["reason"].as_str().unwrap();
     assert!(
-        reason.starts_with("exit status: 1; error: the loss is ") && reason.contains("at step 2"),
+        reason.starts_with("exit status: 3; error: the last 3 steps, up to step 4, had a loss"),
         "{reason}"
     );
     assert_eq!(row(&result, "broken")["runs"], json!([]));
@@ -260,7 +261,7 @@ fn a_row_that_fails_does_not_keep_the_others() {
     );
     assert!(ran.stdout.contains("| broken (0 of 1 runs) | – |"), "{}", ran.stdout);
     assert!(
-        ran.stdout.contains("Missing: `broken` with seed 0: exit status: 1; error: the loss is"),
+        ran.stdout.contains("Missing: `broken` with seed 0: exit status: 3; error: the last 3 steps"),
         "{}",
         ran.stdout
     );

@@ -22,7 +22,7 @@ fn a_model_that_does_not_fit_leaves_no_half_of_it() {
     assert!(folder.names("runs/base/model").is_empty(), "{:?}", folder.names("runs/base/model"));
     assert_eq!(
         folder.names("runs/base"),
-        ["config.toml", "evals.jsonl", "freezes.jsonl", "model", "steps.jsonl"]
+        ["config.toml", "evals.jsonl", "freezes.jsonl", "model", "statistics.jsonl", "steps.jsonl"]
     );
     assert_eq!(folder.lines("runs/base/steps.jsonl").len(), 2);
     assert_eq!(folder.lines("runs/base/freezes.jsonl").len(), 12);
@@ -31,8 +31,10 @@ fn a_model_that_does_not_fit_leaves_no_half_of_it() {
 #[test]
 fn logs_that_do_not_fit_are_told_of_and_the_model_is_saved() {
     let folder = Folder::new();
-    let ran = limited(&folder, 16, &["--epochs", "60"]);
+    let ran = limited(&folder, 16, &["--epochs", "60", "--no-report"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
+    let first = "warning: writing runs/base/statistics.jsonl: File too large (os error 27)\n";
+    assert!(ran.stderr.contains(first), "{}", ran.stderr);
     let expected = "warning: steps.jsonl is incomplete: File too large (os error 27)\n";
     assert!(ran.stderr.ends_with(expected), "{}", ran.stderr);
     let summary = folder.json("runs/base/summary.json");

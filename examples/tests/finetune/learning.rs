@@ -97,17 +97,22 @@ fn the_last_step_of_an_epoch_may_be_smaller() {
 #[test]
 fn a_loss_that_is_no_number_ends_the_run() {
     let folder = Folder::new();
-    let ran = folder.train(&["--lr", "1e30", "--set", "schedule.warmup=0"]);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let sets = ["--set", "schedule.warmup=0", "--set", "guard.max_bad_steps=3"];
+    let ran = folder.train(&[&["--lr", "1e30"], &sets[..]].concat());
+    assert_eq!(ran.code, Some(3), "{ran:?}");
     let error = ran.error();
     assert!(
-        error.starts_with("the loss is ") && error.contains(" at step 2; try a lower optimizer.lr"),
+        error.starts_with("the last 3 steps, up to step 4, had a loss")
+            && error.contains("try a lower optimizer.lr"),
         "{error}"
     );
     assert_eq!(ran.stdout, "");
     // What is known stays, the broken model is not saved.
     let steps = folder.lines("runs/base/steps.jsonl");
-    assert_eq!(steps.len(), 2);
+    assert_eq!(steps.len(), 4);
     assert!(steps[0]["loss"].is_f64() && steps[1]["loss"].is_null(), "{steps:?}");
-    assert_eq!(folder.names("runs/base"), ["config.toml", "evals.jsonl", "freezes.jsonl", "steps.jsonl"]);
+    assert_eq!(
+        folder.names("runs/base"),
+        ["checkpoints", "config.toml", "evals.jsonl", "freezes.jsonl", "statistics.jsonl", "steps.jsonl"]
+    );
 }

@@ -32,7 +32,11 @@ fn a_run_writes_an_adapter_that_logits_and_merge_take() {
     folder.trained(&LORA);
     let mut names = folder.names("runs/base");
     names.retain(|name| !name.ends_with(".jsonl"));
-    assert_eq!(names, ["adapter", "config.toml", "summary.json"], "no model: the base is where it was");
+    assert_eq!(
+        names,
+        ["adapter", "config.toml", "report.html", "summary.json"],
+        "no model: the base is where it was"
+    );
     assert_eq!(
         folder.names("runs/base/adapter"),
         ["adapter_config.json", "adapter_model.safetensors", "labels.json"]

@@ -37,6 +37,8 @@ fn every_option_sets_its_key() {
         ("--eval-every", "1", "training.eval_every"),
         ("--seed", "11", "training.seed"),
         ("--device", "cpu", "model.device"),
+        ("--save-every", "2", "checkpoint.every"),
+        ("--keep", "3", "checkpoint.keep"),
         ("--lora-rank", "3", "lora.r"),
         ("--lora-alpha", "6.0", "lora.lora_alpha"),
     ];
@@ -56,8 +58,9 @@ fn every_option_sets_its_key() {
 
     let help = folder.finetune(&["train", "--help"]).stdout;
     let listed = help.lines().filter(|line| line.trim_start().starts_with("--")).count();
-    // --config, --freezing, --no-freezing, --lora, --no-lora, --merge-frozen, --early-stopping and --set are tested elsewhere.
-    assert_eq!(listed, options.len() + 8, "{help}");
+    // --config, --no-report, --tensorboard, --freezing, --no-freezing, --lora, --no-lora, --merge-frozen, --early-stopping, --set,
+    // --resume and --allow-changes are tested elsewhere.
+    assert_eq!(listed, options.len() + 12, "{help}");
 }
 
 #[test]

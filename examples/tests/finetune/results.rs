@@ -28,7 +28,16 @@ fn a_run_leaves_all_its_files() {
     let folder = Folder::new();
     folder.write("test.tsv", "good film\tyes\nbad film\tno\n");
     let ran = folder.trained(&["--test", "test.tsv"]);
-    let files = ["config.toml", "evals.jsonl", "freezes.jsonl", "model", "steps.jsonl", "summary.json"];
+    let files = [
+        "config.toml",
+        "evals.jsonl",
+        "freezes.jsonl",
+        "model",
+        "report.html",
+        "statistics.jsonl",
+        "steps.jsonl",
+        "summary.json",
+    ];
     assert_eq!(folder.names("runs/base"), files);
     assert_eq!(
         folder.names("runs/base/model"),
@@ -75,6 +84,8 @@ fn steps_jsonl_has_a_line_for_each_step() {
         "seconds",
         "cooling",
         "frozen",
+        "memory_bytes",
+        "training_bytes",
     ]);
     for step in &steps {
         assert_eq!(keys(step), expected);
@@ -86,6 +97,12 @@ fn steps_jsonl_has_a_line_for_each_step() {
     assert!(column(&steps, "loss").iter().all(|loss| loss.is_finite() && *loss > 0.0));
     assert!(column(&steps, "grad_norm").iter().all(|norm| norm.is_finite() && *norm > 0.0));
     assert!(column(&steps, "seconds").is_sorted(), "time goes on");
+    assert!(column(&steps, "memory_bytes").iter().all(|bytes| *bytes > 1e6));
+    let training = column(&steps, "training_bytes");
+    assert!(
+        training.iter().all(|bytes| *bytes == training[0] && *bytes > 0.0),
+        "nothing froze: {training:?}"
+    );
 }
 
 #[test]
@@ -100,6 +117,9 @@ fn summary_json_has_all_numbers() {
         "train_cpu_seconds",
         "steps",
         "planned_steps",
+        "bad_steps",
+        "loss_spikes",
+        "resumes",
         "examples",
         "examples_per_second",
         "flops",
@@ -226,7 +246,9 @@ fn a_seed_gives_the_same_run_again() {
     };
     let without_seconds = |name: &str| -> Vec<Value> {
         let mut lines = folder.lines(&format!("runs/{name}/steps.jsonl"));
-        lines.iter_mut().for_each(|line| line["seconds"] = Value::Null);
+        for line in &mut lines {
+            (line["seconds"], line["memory_bytes"]) = (Value::Null, Value::Null);
+        }
         lines
     };
     run("a", "1");
@@ -235,7 +257,7 @@ fn a_seed_gives_the_same_run_again() {
     let frozen = folder.json("runs/a/summary.json")["components_frozen"].as_u64().unwrap();
     assert!(0 < frozen && frozen < 12, "{frozen} frozen, so that the comparison says little");
     assert_eq!(without_seconds("a"), without_seconds("b"));
-    for file in ["freezes.jsonl", "model/model.safetensors", "model/config.json"] {
+    for file in ["freezes.jsonl", "statistics.jsonl", "model/model.safetensors", "model/config.json"] {
         let read = |name: &str| folder.bytes(&format!("runs/{name}/{file}"));
         assert_eq!(read("a"), read("b"), "{file}");
     }

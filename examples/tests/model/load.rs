@@ -281,6 +281,32 @@ fn an_index_that_is_wrong_is_refused() {
     }
 }
 
+#[test]
+fn a_link_that_an_index_names_is_followed_within_the_folder_alone() {
+    let outside = tempfile::tempdir().unwrap();
+    for (leads_out, expected) in [(false, None), (true, Some("it is a link that leads out of the folder"))] {
+        let tiny = Tiny::classifier();
+        tiny.write_config();
+        shard(
+            &tiny,
+            |name| if name.contains("pooler") { "model-1.safetensors" } else { "model-2.safetensors" },
+        );
+        let target = if leads_out { outside.path().join("x") } else { tiny.file("x") };
+        std::fs::rename(tiny.file("model-1.safetensors"), &target).unwrap();
+        std::os::unix::fs::symlink(&target, tiny.file("model-1.safetensors")).unwrap();
+        match expected {
+            None => drop(grades_examples::model::BertClassifier::load(tiny.path(), own()).unwrap()),
+            Some(expected) => {
+                let error = tiny.error(own());
+                assert!(
+                    error.contains("names \"model-1.safetensors\": ") && error.contains(expected),
+                    "{error}"
+                );
+            }
+        }
+    }
+}
+
 /// Replaces model.safetensors by the files that `place` names, with an index.
 fn shard(tiny: &Tiny, place: fn(&str) -> &'static str) {
     let _ = std::fs::remove_file(tiny.file("model.safetensors"));

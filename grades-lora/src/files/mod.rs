@@ -1,9 +1,11 @@
 //! The files of an adapter: PEFT's.
 
 mod names;
+mod own;
 mod read;
 mod write;
 
+pub use own::own_file;
 pub(crate) use read::{Expected, read_weights};
 pub(crate) use write::write;
 

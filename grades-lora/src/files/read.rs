@@ -1,14 +1,14 @@
 //! Reading an adapter's files.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 
 use super::names::{self, PREFIX};
-use super::{CONFIG_FILE, WEIGHTS_FILE};
+use super::{CONFIG_FILE, WEIGHTS_FILE, own_file};
 use crate::config::read_peft;
 use crate::error::shortened;
 use crate::{Error, LoraConfig, Result};
@@ -33,7 +33,7 @@ impl LoraConfig {
     /// [`Error::Io`] and [`Error::File`] for a file that cannot be read or makes no sense, [`Error::Unsupported`] for what
     /// is not implemented, by key and value.
     pub fn from_adapter(dir: &Path) -> Result<Self> {
-        let path = dir.join(CONFIG_FILE);
+        let path = own(dir, CONFIG_FILE)?;
         let text = std::fs::read_to_string(&path).map_err(|source| Error::io("read", &path, source))?;
         read_peft(&path, &text)
     }
@@ -48,7 +48,7 @@ pub(crate) fn read_weights(
     expected: &BTreeMap<String, Expected>,
     bases: &BTreeMap<String, Tensor>,
 ) -> Result<BTreeMap<String, Tensor>> {
-    let path = dir.join(WEIGHTS_FILE);
+    let path = own(dir, WEIGHTS_FILE)?;
     if !path.exists() && dir.join("adapter_model.bin").exists() {
         return Err(Error::file(
             &path,
@@ -111,6 +111,11 @@ pub(crate) fn read_weights(
         return Err(Error::file(&path, message));
     }
     Ok(tensors)
+}
+
+/// A file of the folder; one that is a link to somewhere else is refused.
+fn own(dir: &Path, name: &str) -> Result<PathBuf> {
+    own_file(dir, name).map_err(|source| Error::io("read", &dir.join(name), source))
 }
 
 /// Refuses an adapter that was made on other weights than the model has.

@@ -243,3 +243,19 @@ fn a_folder_that_cannot_be_written_is_named() {
     let error = adapters.save(dir.path(), "other").unwrap_err().to_string();
     assert!(error.contains("there are: default"), "{error}");
 }
+
+#[test]
+fn links_that_lead_out_of_the_folder_are_refused() {
+    for name in [CONFIG_FILE, WEIGHTS_FILE] {
+        let (dir, outside) = (save(&lora()), tempfile::tempdir().unwrap());
+        std::fs::rename(dir.path().join(name), outside.path().join("x")).unwrap();
+        std::os::unix::fs::symlink(outside.path().join("x"), dir.path().join(name)).unwrap();
+        let mut net = Net::new();
+        let loaded = Adapters::new().load(&mut net.layers, &net.vs, dir.path(), LoadOptions::default());
+        let error = loaded.unwrap_err().to_string();
+        assert!(
+            error.contains(name) && error.contains("it is a link that leads out of the folder"),
+            "{error}"
+        );
+    }
+}

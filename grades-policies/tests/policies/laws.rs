@@ -65,6 +65,11 @@ proptest! {
     }
 
     #[test]
+    fn what_a_freeze_compared_is_what_it_says_that_it_compares(run in runs()) {
+        for_all_examples(|fresh| says_what_it_compared(fresh, &run))?;
+    }
+
+    #[test]
     fn what_it_reads_does_not_change(run in runs()) {
         for_all_examples(|fresh| {
             let mut asked = fresh();
@@ -200,7 +205,8 @@ fn skips_what_is_not_finite(fresh: Fresh<'_>, run: &Run) -> Law {
         if check.is_finite() {
             prop_assert_eq!(run.ask(&mut *without, index), decision, "check {}", index);
         } else {
-            prop_assert_eq!(decision, Answer::NONE, "check {}", index);
+            // What it would compare is not asked then.
+            prop_assert_eq!(Answer { compares: None, ..decision }, Answer::NONE, "check {}", index);
         }
     }
     Ok(())
@@ -215,6 +221,25 @@ fn is_deterministic(fresh: Fresh<'_>, run: &Run) -> Law {
         scope.spawn(move || run.ask_all(&mut *moved, all)).join().unwrap()
     });
     prop_assert_eq!(elsewhere, decisions, "in another thread");
+    Ok(())
+}
+
+/// `any-of` has several to choose from, and may show another that is as low.
+fn says_what_it_compared(fresh: Fresh<'_>, run: &Run) -> Law {
+    let mut policy = fresh();
+    for index in 0..run.checks.len() {
+        let answer = run.ask(&mut *policy, index);
+        if let Decision::Freeze(cause) = answer.decision {
+            let Some(compared) = answer.compares else {
+                return Err(TestCaseError::fail(format!("check {index} compares nothing, and freezes")));
+            };
+            if policy.name() == "any-of" {
+                prop_assert!(compared.value <= compared.threshold, "check {}: {:?}", index, compared);
+            } else {
+                prop_assert_eq!(compared, cause, "check {}", index);
+            }
+        }
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Made-up runs: what a policy may be asked, in any order.
 
 use grades::{
-    Component, ComponentKind, ComponentSample, Decision, FreezePolicy, FrozenObservation, Observation,
+    Cause, Component, ComponentKind, ComponentSample, Decision, FreezePolicy, FrozenObservation, Observation,
     Population, Statistic, StatisticSet,
 };
 use proptest::prelude::*;
@@ -33,11 +33,13 @@ pub(crate) struct Check {
 pub(crate) struct Answer {
     pub(crate) score: Option<f64>,
     pub(crate) decision: Decision,
+    /// What it then says that it compares.
+    pub(crate) compares: Option<Cause>,
 }
 
 impl Answer {
     /// That of a policy to which the check is nothing.
-    pub(crate) const NONE: Answer = Answer { score: None, decision: Decision::Keep };
+    pub(crate) const NONE: Answer = Answer { score: None, decision: Decision::Keep, compares: None };
 }
 
 impl Check {
@@ -77,7 +79,11 @@ impl Run {
             .among(Population::new(&samples, 0));
         let score = policy.score(&observation);
         let rank = score.filter(|score| score.is_finite()).map(|_| check.rank);
-        Answer { score, decision: policy.decide(&observation.ranked(rank)) }
+        let observation = observation.ranked(rank);
+        let decision = policy.decide(&observation);
+        // What is not finite equals nothing, not even itself.
+        let finite = |cause: &Cause| cause.value.is_finite() && cause.threshold.is_finite();
+        Answer { score, decision, compares: policy.compares(&observation).filter(finite) }
     }
 
     /// The policy's answer at this check.

@@ -14,7 +14,8 @@ use crate::{Error, Result};
 const FORMAT: &str = "grades-optimizer";
 
 /// A tensor's bytes on the host.
-struct Bytes {
+#[derive(Debug)]
+pub(crate) struct Bytes {
     kind: Kind,
     shape: Vec<usize>,
     bytes: Vec<u8>,
@@ -73,22 +74,28 @@ fn checksum<'a>(text: &str, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) 
     format!("{:08x}", hasher.finalize())
 }
 
+/// Copies tensors to the host, sorted by name.
+pub(crate) fn copy(tensors: Vec<(String, Tensor)>) -> Result<Vec<(String, Bytes)>> {
+    let copied = tensors.into_iter().map(|(name, tensor)| {
+        let bytes = bytes(&name, &tensor)?;
+        Ok((name, bytes))
+    });
+    let mut held = copied.collect::<Result<Vec<_>>>()?;
+    held.sort_by(|one, other| one.0.cmp(&other.0));
+    Ok(held)
+}
+
 /// Writes a file under a temporary name beside `path`, brings it to the disk, and renames it.
-pub(crate) fn write(path: &Path, version: u32, text: &str, tensors: &[(String, Tensor)]) -> Result<()> {
+pub(crate) fn write(path: &Path, version: u32, text: &str, held: &[(String, Bytes)]) -> Result<()> {
     let doing = || format!("writing {}", path.display());
-    let mut held = tensors
-        .iter()
-        .map(|(name, tensor)| Ok((name.as_str(), bytes(name, tensor)?)))
-        .collect::<Result<Vec<_>>>()?;
-    held.sort_by(|one, other| one.0.cmp(other.0));
-    let checksum = checksum(text, held.iter().map(|(name, held)| (*name, held.bytes.as_slice())));
+    let checksum = checksum(text, held.iter().map(|(name, held)| (name.as_str(), held.bytes.as_slice())));
     let metadata = HashMap::from([
         ("format".to_owned(), FORMAT.to_owned()),
         ("version".to_owned(), version.to_string()),
         ("checksum".to_owned(), checksum),
         ("state".to_owned(), text.to_owned()),
     ]);
-    let views = held.iter().map(|(name, held)| (*name, held));
+    let views = held.iter().map(|(name, held)| (name.as_str(), held));
     let whole = safetensors::serialize(views, Some(metadata))
         .map_err(|error| damaged(path, &format!("it cannot be written as safetensors: {error}")))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -6,5 +6,5 @@
 mod file;
 mod header;
 
-pub(crate) use file::{read, write};
+pub(crate) use file::{Bytes, copy, read, write};
 pub(crate) use header::{FORMAT_VERSION, Header, ParameterHeader};

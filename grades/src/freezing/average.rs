@@ -73,8 +73,8 @@ impl Averages {
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Takes the weights after the update of this step into the means of what cools.
     ///
-    /// A parameter of no component is averaged with weights: the share of the components that cool or are frozen by
-    /// then, of its transformer block, or of all where it is in none.
+    /// The k-th value since the decision has the weight k. A parameter of no component has the mean of these weights over
+    /// the components of its transformer block, or over all where it is in none.
     pub(super) fn average(&mut self) -> Result<()> {
         let begun = self.tracker.cooling() + self.tracker.frozen() > 0;
         if !self.tracker.averages() || !begun || self.tracker.should_stop() {
@@ -82,12 +82,14 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         }
         let mut values = Vec::new();
         for index in (0..self.tracker.total()).filter(|index| self.tracker.is_cooling(*index)) {
-            values.extend(self.ids_of(index).map(|id| (id, 1.0)));
+            let weight = self.tracker.steps_since_decision(index, self.steps) as f64;
+            values.extend(self.ids_of(index).map(|id| (id, weight)));
         }
-        let mut shares = BTreeMap::new();
+        let mut weights = BTreeMap::new();
         for (id, layer) in self.followers.iter().filter(|(id, _)| !self.followers.is_closed(*id)) {
-            let share = *shares.entry(*layer).or_insert_with(|| self.tracker.share_past_decision(*layer));
-            values.extend(Some((*id, share)).filter(|(_, share)| *share > 0.0));
+            let mean = || self.tracker.mean_steps_since_decision(*layer, self.steps);
+            let weight = *weights.entry(*layer).or_insert_with(mean);
+            values.extend(Some((*id, weight)).filter(|(_, weight)| *weight > 0.0));
         }
         let tensor = |(id, weight)| Some((id, self.parameters.get(id)?.tensor(), weight));
         let values: Vec<_> = values.into_iter().filter_map(tensor).collect();

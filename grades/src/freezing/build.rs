@@ -93,6 +93,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     #[must_use]
     pub fn with_observer(mut self, observer: impl StepObserver + 'static) -> Self {
         self.observers.push(Box::new(observer));
+        self.tracker.note_comparisons(true);
         self
     }
 }

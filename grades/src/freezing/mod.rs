@@ -15,8 +15,10 @@ mod micro;
 mod reading;
 mod save;
 mod settings;
+mod skip;
 
 pub use memory::Memory;
+pub use save::SavedState;
 
 use std::fmt;
 

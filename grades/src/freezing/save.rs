@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use super::FreezingOptimizer;
 use super::average::Mean;
-use crate::checkpoint::{self, FORMAT_VERSION, Header, ParameterHeader};
+use crate::checkpoint::{self, Bytes, FORMAT_VERSION, Header, ParameterHeader};
 use crate::optim::{OptimizerState, ParameterState, StatefulOptimizer};
 use crate::parameters::ParamId;
 use crate::torch::averages;
@@ -15,6 +15,24 @@ use crate::{Error, Result};
 
 /// Where the file has the tensors of the optimizer, the copies of gradients and weights, and the means of weights.
 const PREFIXES: [&str; 4] = ["optimizer/", "gradient/", "weight/", "average/"];
+
+/// A copy of a wrapper's state on the host, as [`FreezingOptimizer::saved_state`] makes it.
+#[derive(Debug)]
+pub struct SavedState {
+    text: String,
+    tensors: Vec<(String, Bytes)>,
+}
+
+impl SavedState {
+    /// Writes the file that [`FreezingOptimizer::load`] reads, whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when it cannot be written; what was there before stays.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        checkpoint::write(path, FORMAT_VERSION, &self.text, &self.tensors)
+    }
+}
 
 impl<O: StatefulOptimizer> FreezingOptimizer<O> {
     /// Writes all that the next step depends on, but the parameters themselves and torch's random numbers, to a file.
@@ -59,6 +77,17 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
     ///
     /// [`Error::Io`] when the file cannot be written; what was there before stays. [`Error::Torch`] when libtorch refuses.
     pub fn save(&mut self, path: &Path) -> Result<()> {
+        self.saved_state()?.write(path)
+    }
+
+    /// Copies to the host what [`save`](Self::save) writes, so that another thread can write it while the run goes on.
+    ///
+    /// Calls [`settle`](Self::settle) first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Torch`] when libtorch refuses.
+    pub fn saved_state(&mut self) -> Result<SavedState> {
         self.settle()?;
         let state = self.inner.save_state();
         let held: BTreeSet<ParamId> = self.held.iter().copied().collect();
@@ -104,8 +133,11 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
             closed_blocks: self.followers.closed().collect(),
             micro_batches_seen: self.instruments.micro.seen,
         };
-        let text = toml::to_string(&header).map_err(|error| refused(path, error.to_string()))?;
-        checkpoint::write(path, FORMAT_VERSION, &text, &tensors)
+        let text = toml::to_string(&header).map_err(|error| Error::State {
+            what: "the optimizer".to_owned(),
+            reason: format!("it cannot be written as TOML: {error}"),
+        })?;
+        Ok(SavedState { text, tensors: checkpoint::copy(tensors)? })
     }
 
     /// Takes back what [`save`](Self::save) wrote. On an error nothing is changed.
@@ -160,17 +192,6 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
         (self.held, self.active) = (held, active);
         self.hold_frozen()?;
         self.inner.zero_grad()
-    }
-
-    /// Reads what the last step left on devices, and tells the observers of it.
-    fn settle(&mut self) -> Result<()> {
-        self.catch_up()?;
-        if self.caught_up.is_some() {
-            let mut report = self.report(self.steps);
-            self.tell_caught_up(&mut report);
-            self.observe(&report);
-        }
-        Ok(())
     }
 
     fn check_parameters(&self, path: &Path, header: &Header) -> Result<()> {

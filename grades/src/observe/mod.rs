@@ -1,8 +1,10 @@
 //! Observers: they see what each step did, and cannot change it.
 
 mod freeze_log;
+mod statistics_log;
 
 pub use freeze_log::FreezeLog;
+pub use statistics_log::StatisticsLog;
 
 use crate::{Result, StepReport};
 

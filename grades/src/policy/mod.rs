@@ -72,6 +72,17 @@ pub trait FreezePolicy: DynClone + Debug + Send {
         Cooldown::default()
     }
 
+    /// What it compares with what at this observation, frozen or not: for logs and pictures.
+    ///
+    /// It is asked after [`decide`](Self::decide) with the same observation, and only where somebody observes the run.
+    /// `None` when there is nothing to compare yet, such as before an average is ready. Where `decide` freezes, this is
+    /// its [`Cause`]. The default is the first statistic that it reads, with a threshold that is not a number.
+    fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
+        let statistic = self.statistics().iter().next()?;
+        let value = observation.value(statistic)?;
+        Some(Cause { policy: self.name(), measure: statistic.into(), value, threshold: f64::NAN })
+    }
+
     /// All that `decide` has learnt so far, as plain data. Empty for a policy without history.
     fn state(&self) -> PolicyState {
         PolicyState::default()

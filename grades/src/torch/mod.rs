@@ -1,13 +1,15 @@
 //! What libtorch can do and tch does not bind: gradients that become undefined, sums over many gradients at
-//! once, the optimizer kernels, and facts about the library that is loaded.
+//! once, the optimizer kernels, the state of random numbers, and facts about the library that is loaded.
 
 pub(crate) mod averages;
 mod ffi;
 pub mod gradients;
 mod info;
+mod random;
 pub(crate) mod update;
 
 pub use info::{FusedKernel, TorchInfo, host_syncs, torch_info};
+pub use random::{generator_state, set_generator_state};
 
 pub(crate) use ffi::{Norms, empty_cache};
 

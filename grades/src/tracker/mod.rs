@@ -11,7 +11,7 @@ pub use report::StepReport;
 pub use state::TrackerState;
 
 use crate::config::{Cooling, FreezingConfig, Schedule};
-use crate::policy::{Decision, FrozenObservation, Observation, Population};
+use crate::policy::{Cause, Decision, FrozenObservation, Observation, Population};
 use crate::{Component, ComponentMap, GradientSnapshot, Result, StatisticSet};
 use track::{Phase, Track};
 
@@ -54,6 +54,7 @@ pub struct FreezeTracker {
     thaws: bool,
     frozen: usize,
     cooling: usize,
+    notes_comparisons: bool,
 }
 
 /// What a check found.
@@ -63,6 +64,9 @@ pub struct Check {
     pub events: Vec<FreezeEvent>,
     /// The components whose statistics were not finite, as positions; they were skipped.
     pub non_finite: Vec<usize>,
+    /// What the policy of each active component compared with what, in the order of the components; empty unless
+    /// [`FreezeTracker::note_comparisons`] asked for it.
+    pub compared: Vec<Option<Cause>>,
 }
 
 impl FreezeTracker {
@@ -77,7 +81,12 @@ impl FreezeTracker {
         let statistics = prototype.statistics();
         let thaws = prototype.thaws();
         let tracks = vec![Track::new(prototype); map.components().len()];
-        Ok(Self { map, schedule, tracks, statistics, thaws, frozen: 0, cooling: 0 })
+        Ok(Self { map, schedule, tracks, statistics, thaws, frozen: 0, cooling: 0, notes_comparisons: false })
+    }
+
+    /// Whether checks also tell what each policy compared with what, for observers; off unless asked for.
+    pub fn note_comparisons(&mut self, note: bool) {
+        self.notes_comparisons = note;
     }
 
     /// Whether the statistics of this optimizer step (counted from 1) are to be checked.
@@ -107,12 +116,16 @@ impl FreezeTracker {
                 .among(population)
         };
         let components = self.map.components();
+        if self.notes_comparisons {
+            check.compared.resize(components.len(), None);
+        }
         let ranks = ranks::ranks(self.tracks.iter_mut().zip(components).zip(snapshot.samples()).map(
             |((track, component), sample)| {
                 let sample = sample.as_ref().filter(|sample| track.is_active() && sample.is_finite())?;
                 track.policy.score(&observe(component, sample))
             },
         ));
+        let mut longest = 0;
         for (index, track) in self.tracks.iter_mut().enumerate() {
             let (component, sample) =
                 (&components[index], snapshot.samples().get(index).and_then(Option::as_ref));
@@ -121,7 +134,11 @@ impl FreezeTracker {
                 (Phase::Active, Some(sample)) if !sample.is_finite() => check.non_finite.push(index),
                 (Phase::Active, Some(sample)) => {
                     track.samples += 1;
-                    let decision = track.policy.decide(&observe(component, sample).ranked(ranks[index]));
+                    let observation = observe(component, sample).ranked(ranks[index]);
+                    let decision = track.policy.decide(&observation);
+                    if let Some(compared) = check.compared.get_mut(index) {
+                        *compared = track.policy.compares(&observation);
+                    }
                     let cause = match decision {
                         Decision::Freeze(cause) if grace_over && track.samples > 1 => cause,
                         _ => match self.schedule.deadline(step, track.since).filter(|_| grace_over) {
@@ -131,11 +148,12 @@ impl FreezeTracker {
                     };
                     let steps = self.schedule.cooling_steps(step, track.since);
                     if steps == 0 {
-                        track.phase = Phase::Frozen { at: step };
+                        (track.phase, track.decided) = (Phase::Frozen { at: step }, step);
                         self.frozen += 1;
                         check.events.push(event(EventKind::Freeze, cause));
                     } else {
-                        track.phase = Phase::Cooling { from: step, steps, cause };
+                        (track.phase, track.decided) = (Phase::Cooling { from: step, steps, cause }, step);
+                        longest = longest.max(steps);
                         self.cooling += 1;
                         check.events.push(event(EventKind::Cool, cause));
                     }
@@ -155,7 +173,21 @@ impl FreezeTracker {
                 (Phase::Active | Phase::Cooling { .. } | Phase::Frozen { .. }, _) => {}
             }
         }
+        self.lengthen(longest);
         check
+    }
+
+    /// Where components cool by averaging, lets those that cool do so for as long as one that was decided just now: as
+    /// long as others are on their way, the optimum of each moves.
+    fn lengthen(&mut self, longest: u64) {
+        if longest == 0 || !self.averages() {
+            return;
+        }
+        for track in &mut self.tracks {
+            if let Phase::Cooling { from, steps, .. } = &mut track.phase {
+                *steps = longest.min(self.schedule.total_steps.saturating_sub(*from)).max(*steps);
+            }
+        }
     }
 
     /// Freezes the components that have cooled down with the update of this optimizer step.
@@ -214,21 +246,23 @@ impl FreezeTracker {
         }
     }
 
-    /// The share of the components of one transformer block, or of all, that cool or are frozen: the weight with which
-    /// parameters that belong to no component are averaged.
-    pub fn share_past_decision(&self, layer: Option<u32>) -> f64 {
+    /// The steps since the freeze of the component at this position was decided, 0 while it is active: the weight that its
+    /// values after this step have in a mean.
+    pub fn steps_since_decision(&self, component: usize, step: u64) -> u64 {
+        self.tracks.get(component).map_or(0, |track| track.steps_since_decision(step))
+    }
+
+    /// The mean of that over the components of one transformer block, or over all of them: the weight for parameters that
+    /// belong to no component.
+    pub fn mean_steps_since_decision(&self, layer: Option<u32>, step: u64) -> f64 {
         let inside = |component: &Component| layer.is_none() || component.layer == layer;
-        let (mut count, mut past) = (0u32, 0u32);
-        for (_, track) in
-            self.components().iter().zip(&self.tracks).filter(|(component, _)| inside(component))
-        {
-            count += 1;
-            past += u32::from(!track.is_active());
-        }
+        let inside = self.components().iter().zip(&self.tracks).filter(|(component, _)| inside(component));
+        let (count, sum) = inside
+            .fold((0u32, 0), |(count, sum), (_, track)| (count + 1, sum + track.steps_since_decision(step)));
         match (count, layer) {
             // A block without a component of its own follows all.
-            (0, Some(_)) => self.share_past_decision(None),
-            (count, _) => f64::from(past) / f64::from(count.max(1)),
+            (0, Some(_)) => self.mean_steps_since_decision(None, step),
+            (count, _) => sum as f64 / f64::from(count.max(1)),
         }
     }
 

@@ -3,11 +3,11 @@
 use super::FreezeEvent;
 #[cfg(feature = "torch")]
 use super::{Check, FreezeTracker};
-use crate::GradientSnapshot;
+use crate::{Cause, GradientSnapshot};
 
 /// What one call of `step` did.
 ///
-/// Where statistics are read at the next step, `grad_norm`, `snapshot` and `non_finite` are those of the step before, and
+/// Where statistics are read at the next step, `grad_norm`, `snapshot`, `compared` and `non_finite` are those of the step before, and
 /// so are the events that a policy decided; the snapshot and each event name their step.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -24,6 +24,9 @@ pub struct StepReport {
     pub grad_norm: Option<f64>,
     /// The statistics, when this step was checked.
     pub snapshot: Option<GradientSnapshot>,
+    /// What the policy of each component compared with what, in the order of the components, when this step was
+    /// checked; `None` for one that is not asked, being frozen or cooling, or that has nothing to compare yet.
+    pub compared: Vec<Option<Cause>>,
     /// What happened to components: what began to cool, froze or was thawed.
     pub events: Vec<FreezeEvent>,
     /// The names of the components whose statistics were not finite.
@@ -48,6 +51,7 @@ impl StepReport {
             learning_rate: None,
             grad_norm: None,
             snapshot: None,
+            compared: Vec::new(),
             events: Vec::new(),
             non_finite: Vec::new(),
             cooling: 0,
@@ -70,6 +74,7 @@ impl StepReport {
     pub(crate) fn take_check(&mut self, check: Check, snapshot: GradientSnapshot, tracker: &FreezeTracker) {
         let name = |index: &usize| tracker.components()[*index].name.clone();
         self.non_finite = check.non_finite.iter().map(name).collect();
+        self.compared = check.compared;
         self.events.extend(check.events);
         self.snapshot = Some(snapshot);
         self.take_counts(tracker);

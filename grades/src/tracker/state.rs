@@ -52,6 +52,8 @@ struct ComponentState {
     name: String,
     samples: u64,
     since: u64,
+    #[serde(default)]
+    decided: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     frozen_at: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,8 +85,9 @@ impl FreezeTracker {
                     (None, Some(CoolingState { from, steps, policy, measure, value, threshold }))
                 }
             };
-            let (samples, since, policy) = (track.samples, track.since, track.policy.state());
-            ComponentState { name: component.name.clone(), samples, since, frozen_at, cooling, policy }
+            let (samples, since, decided) = (track.samples, track.since, track.decided);
+            let (name, policy) = (component.name.clone(), track.policy.state());
+            ComponentState { name, samples, since, decided, frozen_at, cooling, policy }
         };
         let policy = self.tracks.first().map_or("", |track| track.policy.name());
         TrackerState {
@@ -126,6 +129,7 @@ impl FreezeTracker {
             track.policy.restore(&saved.policy)?;
             track.samples = saved.samples;
             track.since = saved.since;
+            track.decided = saved.decided;
             track.phase = match (&saved.cooling, saved.frozen_at) {
                 (None, None) => Phase::Active,
                 (None, Some(at)) => Phase::Frozen { at },

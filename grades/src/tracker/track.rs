@@ -11,6 +11,8 @@ pub(super) struct Track {
     /// The step after which it began to train: 0, or that of its last thaw.
     pub(super) since: u64,
     pub(super) phase: Phase,
+    /// The step at which its freeze was decided last.
+    pub(super) decided: u64,
 }
 
 /// Where a component stands.
@@ -26,11 +28,16 @@ pub(super) enum Phase {
 
 impl Track {
     pub(super) fn new(policy: Box<dyn FreezePolicy>) -> Self {
-        Self { policy, samples: 0, since: 0, phase: Phase::Active }
+        Self { policy, samples: 0, since: 0, phase: Phase::Active, decided: 0 }
     }
 
     pub(super) fn is_active(&self) -> bool {
         self.phase == Phase::Active
+    }
+
+    /// The steps since its freeze was decided; 0 while it is active.
+    pub(super) fn steps_since_decision(&self, step: u64) -> u64 {
+        if self.is_active() { 0 } else { step.saturating_sub(self.decided) }
     }
 
     /// The factor on the learning rate for the update of this step.

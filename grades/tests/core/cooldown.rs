@@ -16,6 +16,10 @@ fn decaying(steps: u64) -> FreezingConfig {
     FreezingConfig::with_policy(Below::new(1.0)).cooldown(Cooldown::Steps(steps)).cooling(Cooling::Decay)
 }
 
+fn averaging(cooldown: Cooldown) -> FreezingConfig {
+    FreezingConfig::with_policy(Below::new(1.0)).cooldown(cooldown).cooling(Cooling::Average)
+}
+
 fn share(share: f64) -> Cooldown {
     Cooldown::Share { share }
 }
@@ -199,27 +203,50 @@ fn the_mean_factor_is_that_of_the_components_of_a_block_or_of_all() {
 }
 
 #[test]
-fn the_share_past_decision_is_that_of_the_components_of_a_block_or_of_all() {
+fn the_mean_of_the_steps_since_decisions_is_that_of_a_block_or_of_all() {
     let names = ["layers.0.self_attn.q_proj", "layers.0.self_attn.k_proj", "layers.1.self_attn.q_proj"];
     let parameters = names.map(|name| ParameterInfo::new(format!("model.{name}.weight"), [2, 2]));
     let map = ComponentMap::new(&parameters, &ComponentConfig::default()).unwrap();
-    let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(Cooldown::Steps(3));
-    let mut tracker = FreezeTracker::new(map, &config, 100).unwrap();
-    let shares = |tracker: &FreezeTracker| {
-        [Some(0), Some(1), Some(9), None].map(|layer| tracker.share_past_decision(layer))
+    let mut tracker = FreezeTracker::new(map, &averaging(Cooldown::Steps(3)), 100).unwrap();
+    let means = |tracker: &FreezeTracker, at| {
+        [Some(0), Some(1), Some(9), None].map(|layer| tracker.mean_steps_since_decision(layer, at))
     };
-    assert_eq!(shares(&tracker), [0.0; 4]);
+    assert_eq!(means(&tracker, 1), [0.0; 4]);
     // One cools from step 2 on and is frozen at 5; averaging leaves all learning rates alone until then.
-    for at in 1..=6 {
+    for at in 1..=8 {
         step(&mut tracker, &snapshot(at, &[0.5, 5.0, 5.0]));
-        let past = if at >= 2 { [0.5, 0.0, 1.0 / 3.0, 1.0 / 3.0] } else { [0.0; 4] };
-        assert_eq!(shares(&tracker), past);
+        let since = at.saturating_sub(2) as f64;
+        let expected = [since / 2.0, 0.0, since / 3.0, since / 3.0];
+        assert_eq!(means(&tracker, at), expected, "a block without components follows all");
+        assert_eq!(
+            (tracker.steps_since_decision(0, at) as f64, tracker.steps_since_decision(1, at)),
+            (since, 0)
+        );
         assert_eq!(tracker.is_cooling(0), (2..5).contains(&at));
-        let factor = if at < 5 { 1.0 } else { 0.0 };
-        assert_eq!(tracker.learning_rate_factor(0, at + 1), factor);
+        assert_eq!(tracker.learning_rate_factor(0, at + 1), if at < 5 { 1.0 } else { 0.0 });
     }
-    (7..=99).for_each(|at| drop(step(&mut tracker, &snapshot(at, &[0.5, 0.5, 0.5]))));
-    assert_eq!(shares(&tracker), [1.0; 4]);
+}
+
+#[test]
+fn what_cools_by_averaging_does_so_as_long_as_what_is_decided_meanwhile() {
+    // Each component is quiet from its own step on: (cooldown, total steps, steps, averaging, decaying)
+    let cases = [
+        (share(1.0), 100, vec![10, 15], "10C0 15C1 25F0 30F1", "10C0 15C1 20F0 30F1"),
+        (share(1.0), 100, vec![15, 10], "10C1 15C0 25F1 30F0", "10C1 15C0 20F1 30F0"),
+        (share(1.0), 100, vec![10, 25], "10C0 20F0 25C1 50F1", "10C0 20F0 25C1 50F1"), // it was frozen by then
+        (share(1.0), 100, vec![10, 12, 14], "10C0 12C1 14C2 24F0 26F1 28F2", "10C0 12C1 14C2 20F0 24F1 28F2"),
+        (share(0.5), 100, vec![20, 26], "20C0 26C1 33F0 39F1", "20C0 26C1 30F0 39F1"),
+        (share(1.0), 24, vec![8, 12], "8C0 12C1 20F0 24F1", "8C0 12C1 16F0 24F1"),
+        (Cooldown::Steps(6), 100, vec![10, 15], "10C0 15C1 16F0 21F1", "10C0 15C1 16F0 21F1"),
+    ];
+    for (cooldown, total, first, averaged, decayed) in cases {
+        let values = |step: u64| first.iter().map(|first| if step < *first { 5.0 } else { 0.5 }).collect();
+        for (cooling, expected) in [(Cooling::Average, averaged), (Cooling::Decay, decayed)] {
+            let config = averaging(cooldown).cooling(cooling);
+            let found = run(&mut tracker(first.len(), &config, total), values);
+            assert_eq!(found, expected, "{cooldown:?}, {first:?}, {cooling}");
+        }
+    }
 }
 
 #[test]
@@ -313,15 +340,16 @@ fn a_component_that_never_converges_cools_at_the_deadline() {
 fn with_a_cooldown_every_component_is_frozen_at_the_end_of_the_run() {
     let cooldowns = [Cooldown::Steps(1), Cooldown::Steps(7), share(0.3), share(1.0), share(2.5)];
     for total_steps in 1..=30 {
-        for cooldown in cooldowns {
+        for (cooldown, cooling) in
+            cooldowns.into_iter().flat_map(|one| Cooling::ALL.map(|cooling| (one, cooling)))
+        {
             for check_every in 1..=total_steps.min(8) {
                 // One never converges, one does at once, one late, one has gradients that are not finite.
                 let values = |step: u64| {
                     let late = if step * 4 > total_steps * 3 { 0.5 } else { 5.0 };
                     vec![5.0, 0.5, late, if step * 2 > total_steps { 5.0 } else { NAN }]
                 };
-                let config =
-                    FreezingConfig::with_policy(Below::new(1.0)).cooldown(cooldown).check_every(check_every);
+                let config = averaging(cooldown).cooling(cooling).check_every(check_every);
                 let mut tracker = tracker(4, &config, total_steps);
                 let events = run(&mut tracker, values);
                 let message = format!("{cooldown:?} of {total_steps}, every {check_every}: {events}");

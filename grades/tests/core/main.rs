@@ -18,5 +18,6 @@ mod no_components;
 mod policies;
 mod ranks;
 mod statistic;
+mod statistics_log;
 mod thawing;
 mod tracker;

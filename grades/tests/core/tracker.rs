@@ -188,7 +188,7 @@ fn a_freeze_says_what_decided() {
         parameters: 6,
         index: 1,
     };
-    assert_eq!(check, Check { events: vec![expected], non_finite: vec![] });
+    assert_eq!(check, Check { events: vec![expected], non_finite: vec![], ..Check::default() });
     assert_eq!((tracker.frozen(), tracker.frozen_at(0), tracker.frozen_at(1)), (1, None, Some(2)));
 }
 
@@ -207,7 +207,7 @@ fn samples_that_are_not_finite_are_skipped_and_reported() {
     let mut tracker = tracker(4, &FreezingConfig::with_policy(recorder.clone()), 20);
     for step in 1..=6 {
         let check = tracker.check(&snapshot(step, &[NAN, INF, -INF, 5.0]));
-        assert_eq!(check, Check { events: vec![], non_finite: vec![0, 1, 2] });
+        assert_eq!(check, Check { events: vec![], non_finite: vec![0, 1, 2], ..Check::default() });
         assert_eq!(recorder.take().len(), 1, "only the finite one is asked about");
     }
     // Six of them were no first sample.
@@ -227,7 +227,7 @@ fn one_statistic_that_is_not_finite_is_enough_to_skip() {
     let mut tracker = tracker(1, &FreezingConfig::with_policy(Below::new(1.0)), 10);
     for step in 1..=3 {
         let check = tracker.check(&GradientSnapshot::new(step, vec![Some(sample)]));
-        assert_eq!(check, Check { events: vec![], non_finite: vec![0] });
+        assert_eq!(check, Check { events: vec![], non_finite: vec![0], ..Check::default() });
     }
 }
 
@@ -365,4 +365,31 @@ fn samples_are_the_statistics_of_a_gradient() {
         assert!(!ComponentSample::from_gradient(&[0.0, value]).is_finite(), "{value}");
     }
     assert!(ComponentSample::from_gradient(&[]).is_finite());
+}
+
+#[test]
+fn what_is_compared_is_told_to_those_who_ask() {
+    let config = FreezingConfig::with_policy(Below::new(1.0));
+    let mut quiet = tracker(3, &config, 10);
+    let mut told = quiet.clone();
+    told.note_comparisons(true);
+    let steps = [[2.0, 0.5, NAN], [2.0, 0.5, 3.0], [2.0, 0.5, 3.0]];
+    let expected = [
+        [Some(2.0), Some(0.5), None], // one that is not finite is not asked
+        [Some(2.0), Some(0.5), Some(3.0)],
+        [Some(2.0), None, Some(3.0)], // the second froze at step 2
+    ];
+    for (step, (values, expected)) in (1..).zip(steps.iter().zip(expected)) {
+        let check = told.check(&snapshot(step, values));
+        let compared: Vec<Option<f64>> =
+            check.compared.iter().map(|cause| cause.map(|cause| cause.value)).collect();
+        assert_eq!(compared, expected, "step {step}");
+        // A policy that does not say more is known by the first statistic that it reads, without a threshold.
+        for cause in check.compared.iter().flatten() {
+            assert_eq!((cause.policy, cause.measure), ("below", Statistic::GradL1.into()));
+            assert!(cause.threshold.is_nan());
+        }
+        let silent = quiet.check(&snapshot(step, values));
+        assert_eq!(silent, Check { compared: Vec::new(), ..check }, "nothing else differs");
+    }
 }

@@ -24,4 +24,5 @@ mod followers;
 mod groups;
 mod late;
 mod observers;
+mod skip;
 mod unused;

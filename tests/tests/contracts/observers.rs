@@ -91,3 +91,30 @@ fn an_observer_that_fails_is_left_out_and_the_training_goes_on() {
     assert_eq!((calls, errors.len()), ((4, 4), 0));
     assert_eq!(bits, same);
 }
+
+#[test]
+fn an_observer_sees_what_policies_compare_early_and_late() {
+    for late in [false, true] {
+        let model = TinyBert::new(Spec::default());
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&seen);
+        let config = FreezingConfig::with_policy(FreezeAt::new([("self.query", 2)]));
+        let mut optimizer =
+            FreezingOptimizer::new(optimizers::fused_adamw(&model.vs), &model.vs, &config, 20)
+                .unwrap()
+                .with_late_reading(late)
+                .with_observer(move |report: &StepReport| {
+                    if let Some(snapshot) = &report.snapshot {
+                        let asked = report.compared.iter().flatten().count();
+                        keep.lock().unwrap().push((snapshot.step(), report.compared.len(), asked));
+                    }
+                    Ok(())
+                });
+        for batch in 1..=4 {
+            optimizer.backward_step(&model.loss(batch)).unwrap();
+        }
+        // Two blocks of six; their queries freeze at step 2. Read late, the last step's are told by no report.
+        let all = [(1, 12, 12), (2, 12, 12), (3, 12, 10), (4, 12, 10)];
+        assert_eq!(*seen.lock().unwrap(), all[..if late { 3 } else { 4 }], "late: {late}");
+    }
+}

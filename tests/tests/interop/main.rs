@@ -8,7 +8,9 @@
     reason = "clippy allows them in test functions, but not in the functions that those share"
 )]
 
+mod browser;
 mod decoder;
+mod event_files;
 mod flops;
 mod lora;
 mod minilm;

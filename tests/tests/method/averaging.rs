@@ -44,8 +44,9 @@ fn mean(values: &[Vec<f64>], weights: impl IntoIterator<Item = (u64, f64)>) -> V
     sum.into_iter().map(|sum| sum / total).collect()
 }
 
-fn evenly(from: u64, steps: u64) -> impl Iterator<Item = (u64, f64)> {
-    (from + 1..=from + steps).map(|step| (step, 1.0))
+/// The steps of a cooldown, the k-th with the weight k.
+fn growing(from: u64, steps: u64) -> impl Iterator<Item = (u64, f64)> {
+    (1..=steps).map(move |k| (from + k, k as f64))
 }
 
 /// The twin is a bare optimizer: until the first freeze, averaging changes no bit.
@@ -82,7 +83,7 @@ fn a_component_and_its_followers_freeze_at_the_means_of_their_weights<O: InnerOp
             let averaged = name.contains("layer.0") && (component || closes)
                 || closes && name.starts_with("embeddings.");
             if averaged {
-                let expected = mean(values, evenly(from, cooldown));
+                let expected = mean(values, growing(from, cooldown));
                 assert_close(&doubles(model.variable(name)), &expected, Kind::Float, name);
             } else {
                 assert!(bits(model.variable(name)) == bits(twin.variable(name)), "{name}");
@@ -136,7 +137,7 @@ proptest! {
 
     /// Whatever is decided when, and for how long it cools.
     #[test]
-    fn what_is_in_no_block_is_averaged_by_the_share_that_is_decided(
+    fn what_is_in_no_block_is_averaged_with_the_mean_weight_of_the_components(
         single in 2u64..9,
         pair in 2u64..9,
         cooldown in 1u64..8,
@@ -150,10 +151,10 @@ proptest! {
             let report = optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap();
             prop_assert_eq!(report.should_stop, step == last);
         }
-        assert_close(&rig.values(&[SINGLE]), &mean(&paths.single, evenly(single, cooldown)), kind, "single");
-        assert_close(&rig.values(&PAIR), &mean(&paths.pair, evenly(pair, cooldown)), kind, "pair");
-        let decided = |step: u64| (f64::from(u8::from(step > single)) + f64::from(u8::from(step > pair))) / 2.0;
-        let weights = (1..=last).map(|step| (step, decided(step))).filter(|(_, weight)| *weight > 0.0);
+        assert_close(&rig.values(&[SINGLE]), &mean(&paths.single, growing(single, cooldown)), kind, "single");
+        assert_close(&rig.values(&PAIR), &mean(&paths.pair, growing(pair, cooldown)), kind, "pair");
+        let since = |step: u64| (step.saturating_sub(single) + step.saturating_sub(pair)) as f64 / 2.0;
+        let weights = (1..=last).map(|step| (step, since(step))).filter(|(_, weight)| *weight > 0.0);
         assert_close(&rig.values(&[OUTSIDE]), &mean(&paths.outside, weights), kind, "outside");
     }
 }
@@ -165,8 +166,8 @@ fn tchs_own_optimizers_can_cool_by_averaging() {
         let rig = Rig::new();
         let mut optimizer = rig.wrap(make(&rig.vs), &config(2, 3, 3));
         (1..=6).for_each(|step| drop(optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap()));
-        assert_close(&rig.values(&[SINGLE]), &mean(&paths.single, evenly(2, 3)), Kind::Float, "single");
-        assert_close(&rig.values(&PAIR), &mean(&paths.pair, evenly(3, 3)), Kind::Float, "pair");
+        assert_close(&rig.values(&[SINGLE]), &mean(&paths.single, growing(2, 3)), Kind::Float, "single");
+        assert_close(&rig.values(&PAIR), &mean(&paths.pair, growing(3, 3)), Kind::Float, "pair");
     }
 }
 
@@ -178,9 +179,9 @@ fn a_run_that_ends_early_can_put_the_means_so_far_in_place() {
     (1..=6).for_each(|step| drop(optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap()));
     assert_eq!(rig.values(&[SINGLE]), paths.single[5], "until then nothing moves");
     optimizer.put_averages().unwrap();
-    assert_close(&rig.values(&[SINGLE]), &mean(&paths.single, evenly(2, 4)), Kind::Float, "single");
-    assert_close(&rig.values(&PAIR), &mean(&paths.pair, evenly(4, 2)), Kind::Float, "pair");
-    let weights = [(3, 0.5), (4, 0.5), (5, 1.0), (6, 1.0)];
+    assert_close(&rig.values(&[SINGLE]), &mean(&paths.single, growing(2, 4)), Kind::Float, "single");
+    assert_close(&rig.values(&PAIR), &mean(&paths.pair, growing(4, 2)), Kind::Float, "pair");
+    let weights = [(3, 0.5), (4, 1.0), (5, 2.0), (6, 3.0)];
     assert_close(&rig.values(&[OUTSIDE]), &mean(&paths.outside, weights), Kind::Float, "outside");
     assert_eq!(optimizer.memory().averages, 0);
 }
@@ -194,8 +195,8 @@ fn once_enough_is_frozen_all_means_are_put_in_place() {
         .map(|step| optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap().should_stop)
         .collect();
     assert_eq!(stops, [false, false, false, false, false, true]);
-    assert_close(&rig.values(&[SINGLE]), &mean(&paths.single, evenly(2, 4)), Kind::Float, "single");
-    assert_close(&rig.values(&PAIR), &mean(&paths.pair, evenly(4, 2)), Kind::Float, "pair");
+    assert_close(&rig.values(&[SINGLE]), &mean(&paths.single, growing(2, 4)), Kind::Float, "single");
+    assert_close(&rig.values(&PAIR), &mean(&paths.pair, growing(4, 2)), Kind::Float, "pair");
 }
 
 #[test]
@@ -238,7 +239,8 @@ fn a_thawed_component_is_averaged_anew() {
         twin.loss(&twin.gradients(step)).backward();
         bare.step().unwrap();
     }
-    let outside: Vec<f64> = seen[8].iter().zip(twin.values(&[OUTSIDE])).map(|(a, b)| (a + b) / 2.0).collect();
+    let last = twin.values(&[OUTSIDE]);
+    let outside: Vec<f64> = seen[8].iter().zip(last).map(|(one, two)| (one + 2.0 * two) / 3.0).collect();
     assert_close(&seen[9], &outside, Kind::Float, "outside");
 }
 

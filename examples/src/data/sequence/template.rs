@@ -74,7 +74,10 @@ impl ChatTemplate {
         let tokens: BTreeMap<&str, &str> =
             self.tokens.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
         let merged = minijinja::value::merge_maps([given, Value::from(Serde(tokens))]);
-        let rendered = self.environment.get_template(NAME).and_then(|template| template.render(merged));
+        let mut text = Limited(Vec::new());
+        let template = self.environment.get_template(NAME);
+        let rendered = template.and_then(|template| template.render_captured_to(merged, &mut text).map(drop));
+        let rendered = rendered.map(|()| String::from_utf8_lossy(&text.0).into_owned());
         rendered.map_err(|error| {
             let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
             let line = error.line().map_or_else(String::new, |line| format!(" in line {line}"));
@@ -91,14 +94,35 @@ fn environment(source: String) -> Result<Environment<'static>, minijinja::Error>
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
     });
     environment.add_filter("tojson", to_json);
-    // A template is data of others: it may not run for ever.
+    // A template is data of others: it may not run for ever, nor make texts that no memory holds.
     environment.set_fuel(Some(FUEL));
     environment.add_template_owned(NAME, source)?;
     Ok(environment)
 }
 
-/// The instructions that a template may run for one conversation; published ones need some thousands.
-const FUEL: u64 = 20_000_000;
+/// The instructions that a template may run for one conversation, for which the texts that it makes pay as well;
+/// published ones need some thousands.
+const FUEL: u64 = 1_000_000;
+
+/// The longest conversation, in bytes.
+const LONGEST: usize = 32 << 20;
+
+/// Ends a template that writes on and on: what prints a long list pays for it only afterwards.
+struct Limited(Vec<u8>);
+
+impl std::io::Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST {
+            return Err(std::io::Error::other("its text is too long"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 /// As Python's `json.dumps(value, ensure_ascii=False)` writes it: a space after each comma and colon, nothing escaped
 /// for HTML.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::error::{Error, Result};
+use crate::data::tokenizer_file::{guarded, parse};
 
 /// A tokenizer from Hugging Face's `tokenizer.json`, without truncation and padding.
 #[derive(Debug)]
@@ -20,8 +21,7 @@ impl Vocabulary {
     /// [`Error::File`] when the file cannot be read as a tokenizer, [`Error::Io`] when it cannot be read.
     pub fn load(path: &Path, size: i64) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(|error| Error::file(path, format!("is no tokenizer: {error}")))?;
+        let mut inner = parse(path, &bytes)?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| Error::file(path, format!("cannot be used: {error}")))?;
         Ok(Self { inner, path: path.to_path_buf(), size })
@@ -33,10 +33,7 @@ impl Vocabulary {
     ///
     /// [`Error::File`] when the tokenizer fails or gives an id that the model does not have.
     pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>> {
-        let encoding = self
-            .inner
-            .encode_fast(text, special)
-            .map_err(|error| Error::file(&self.path, format!("the tokenizer failed: {error}")))?;
+        let encoding = guarded(&self.path, "the tokenizer failed", || self.inner.encode_fast(text, special))?;
         let ids = encoding.get_ids().to_vec();
         if let Some(id) = ids.iter().find(|&&id| i64::from(id) >= self.size) {
             let token = self.inner.id_to_token(*id).unwrap_or_default();
@@ -56,8 +53,6 @@ impl Vocabulary {
     ///
     /// [`Error::File`] when the tokenizer fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|error| Error::file(&self.path, format!("the tokenizer cannot decode: {error}")))
+        guarded(&self.path, "the tokenizer cannot decode", || self.inner.decode(ids, true))
     }
 }

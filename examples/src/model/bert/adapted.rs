@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use grades_lora::{Adapters, LoraConfig, WEIGHTS_FILE};
+use grades_lora::{Adapters, LoraConfig, WEIGHTS_FILE, own_file};
 use safetensors::SafeTensors;
 
 use super::classifier::{BertClassifier, LoadOptions, LoadReport};
@@ -56,6 +56,7 @@ fn head_rows(adapter: &Path) -> Result<Option<usize>> {
 
 fn read_labels(adapter: &Path) -> Result<Option<Vec<String>>> {
     let path = adapter.join(LABELS_FILE);
+    own_file(adapter, LABELS_FILE).map_err(|source| Error::io("read", &path, source))?;
     match std::fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|source| Error::Json { path, source }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -47,6 +47,9 @@ pub struct BertConfig {
     pub(super) path: PathBuf,
 }
 
+/// More blocks than any model has: variables are made for each before the files are looked at.
+const MOST_LAYERS: usize = 4096;
+
 impl BertConfig {
     /// Reads `config.json` of the model directory `dir`.
     ///
@@ -90,7 +93,11 @@ impl BertConfig {
             vocab_size,
             hidden_size,
             num_hidden_layers: usize::try_from(layers)
-                .map_err(|_| keys.error("num_hidden_layers", format!("{layers} is too large")))?,
+                .ok()
+                .filter(|layers| *layers <= MOST_LAYERS)
+                .ok_or_else(|| {
+                    keys.error("num_hidden_layers", format!("expected at most {MOST_LAYERS}, found {layers}"))
+                })?,
             num_attention_heads,
             intermediate_size: keys.size("intermediate_size", None)?,
             hidden_act,

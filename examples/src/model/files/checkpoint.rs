@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 
+use grades_lora::own_file;
 use memmap2::{Mmap, MmapOptions};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -31,9 +32,7 @@ impl Checkpoint {
     pub(in crate::model) fn open(dir: &Path) -> Result<Self> {
         let single = dir.join(SINGLE);
         if single.exists() {
-            let file = Opened::open(single.clone())?;
-            let tensors = file.metadata.offset_keys().into_iter().map(|name| (name, 0)).collect();
-            return Ok(Self { path: single, files: vec![file], tensors });
+            return Self::open_file(single);
         }
         let index = dir.join(INDEX);
         if index.exists() {
@@ -46,6 +45,13 @@ impl Checkpoint {
             ""
         };
         Err(Error::NoWeights { dir: dir.to_path_buf(), hint })
+    }
+
+    /// Opens one file.
+    pub(super) fn open_file(path: PathBuf) -> Result<Self> {
+        let file = Opened::open(path.clone())?;
+        let tensors = file.metadata.offset_keys().into_iter().map(|name| (name, 0)).collect();
+        Ok(Self { path, files: vec![file], tensors })
     }
 
     fn open_sharded(dir: &Path, path: PathBuf) -> Result<Self> {
@@ -69,6 +75,7 @@ impl Checkpoint {
                             "\"{file}\" is outside the model directory; expected a plain file name"
                         ))
                     })?;
+                    own_file(dir, &file).map_err(|reason| error(format!("names \"{file}\": {reason}")))?;
                     if !shard.exists() {
                         return Err(error(format!("names \"{file}\" for \"{name}\", which does not exist")));
                     }
@@ -116,6 +123,19 @@ impl Checkpoint {
         }
         let (path, name, found) = (file.path.clone(), name.to_owned(), info.shape.clone());
         Err(Error::Shape { path, name, expected: shape.to_vec(), found })
+    }
+
+    /// Checks that a tensor has this kind.
+    pub(super) fn check_kind(&self, name: &str, kind: Kind) -> Result<()> {
+        match self.find(name) {
+            Some((file, info)) if kind_of(info.dtype) != Some(kind) => {
+                let (path, found) = (file.path.display(), info.dtype);
+                Err(Error::Input(format!(
+                    "{path}: tensor \"{name}\" is stored as {found:?}, the model has {kind:?}"
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Copies a tensor into `target`, converting it to the target's kind and device.

@@ -5,6 +5,7 @@ mod companions;
 mod keys;
 mod kind;
 mod random;
+mod tensors;
 mod variables;
 mod write;
 
@@ -13,5 +14,6 @@ pub(super) use companions::Companions;
 pub(super) use keys::Keys;
 pub(super) use kind::{dtype_name, lowest};
 pub(super) use random::draw_normal;
+pub(crate) use tensors::{read_file, write_file};
 pub(super) use variables::variable;
 pub(super) use write::{Entry, save_directory};

@@ -34,6 +34,10 @@ impl Entry {
         Self { name, parts }
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     fn bytes(&self) -> Result<u64> {
         let mut sum = 0;
         for part in &self.parts {
@@ -135,7 +139,7 @@ fn stage(dir: &Path, name: &str, write: impl FnOnce(&mut AtomicFile) -> Result<(
 }
 
 /// The safetensors format: the header's length, the header, the tensors one after the other.
-fn write_tensors(file: &mut AtomicFile, entries: &[Entry]) -> Result<()> {
+pub(super) fn write_tensors(file: &mut AtomicFile, entries: &[Entry]) -> Result<()> {
     let mut offset = 0;
     let mut infos = Vec::with_capacity(entries.len());
     for entry in entries {

@@ -3,10 +3,12 @@
 mod patience;
 mod weights;
 
+pub(super) use patience::PatienceState;
 pub use patience::{Patience, Verdict};
 pub(super) use weights::BestWeights;
 
 use anyhow::Result;
+use tch::Tensor;
 use tch::nn::VarStore;
 
 use super::evaluate::Evaluation;
@@ -45,6 +47,29 @@ impl EarlyStopping {
             best.keep()?;
         }
         Ok(verdict)
+    }
+
+    /// What it has seen, the step of the last evaluation, and the best weights that are kept.
+    pub(super) fn saved(&self) -> (PatienceState, u64, Vec<(String, Tensor)>) {
+        let copies = self.best.as_ref().map(BestWeights::copies).unwrap_or_default();
+        (self.patience.state(), self.last, copies)
+    }
+
+    /// Goes on from what was saved; the tensors that come back are to be filled with the best weights, if there are any.
+    pub(super) fn restored_from(
+        &mut self,
+        state: &PatienceState,
+        last: u64,
+    ) -> Result<Vec<(String, Tensor)>> {
+        self.patience.restore(state);
+        self.last = last;
+        match &mut self.best {
+            Some(best) if self.patience.best_step().is_some() => {
+                best.make_room()?;
+                Ok(best.copies())
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Whether the weights after this step were evaluated.

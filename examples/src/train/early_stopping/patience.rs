@@ -1,5 +1,7 @@
 //! How long a run goes on without getting better.
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::EarlyStoppingConfig;
 
 /// Counts evaluations in a row that are no better than those before.
@@ -23,6 +25,19 @@ pub struct Patience {
     /// What must be beaten by `min_delta`: the last value that did so itself.
     reference: Option<f64>,
     /// Evaluations since then.
+    waited: u64,
+}
+
+/// What a [`Patience`] has seen, to be written in a checkpoint.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::train) struct PatienceState {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    best_step: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    best: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reference: Option<f64>,
     waited: u64,
 }
 
@@ -58,6 +73,18 @@ impl Patience {
             self.waited += 1;
         }
         Verdict { is_best, stop: self.waited >= self.config.patience }
+    }
+
+    /// What it has seen.
+    pub(in crate::train) fn state(&self) -> PatienceState {
+        let (best_step, best) = self.best.unzip();
+        PatienceState { best_step, best, reference: self.reference, waited: self.waited }
+    }
+
+    /// Goes on from what one with the same configuration had seen.
+    pub(in crate::train) fn restore(&mut self, state: &PatienceState) {
+        self.best = state.best_step.zip(state.best);
+        (self.reference, self.waited) = (state.reference, state.waited);
     }
 
     /// The step of the best evaluation; `None` before there is one.

@@ -6,9 +6,11 @@
 #![allow(unsafe_code)]
 
 mod norms;
+mod random;
 mod update;
 
 pub(crate) use norms::Norms;
+pub(crate) use random::{generator_state, set_generator_state};
 pub(crate) use update::{AdamCall, Route, SgdCall, StepSum, Updated, adam, sgd};
 
 use std::borrow::Borrow;

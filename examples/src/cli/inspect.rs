@@ -1,0 +1,43 @@
+//! `finetune inspect`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::report::{RunData, View, inspection_json, inspection_text};
+
+/// The options.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The folder of a run
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+    /// The characters in a line (those of the terminal, or of COLUMNS; else 100)
+    #[arg(long, value_name = "CHARACTERS", value_parser = clap::value_parser!(u16).range(20..))]
+    width: Option<u16>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let run = RunData::read(&arguments.run)?;
+    let view = View::new(&run);
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&inspection_json(&view))? + "\n"
+    } else {
+        inspection_text(&view, arguments.width.unwrap_or_else(width).into())
+    };
+    // Whoever reads may have had enough (`finetune inspect … | head`).
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn width() -> u16 {
+    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let seen = terminal_size::terminal_size().map(|(width, _)| width.0);
+    told.or(seen).unwrap_or(100).max(20)
+}

@@ -1,0 +1,26 @@
+//! The library of tokenizers on files that may make no sense.
+
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use super::error::{Error, Result};
+
+/// Parses `tokenizer.json`.
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<tokenizers::Tokenizer> {
+    guarded(path, "is no tokenizer", || tokenizers::Tokenizer::from_bytes(bytes))
+}
+
+/// Calls the library, which panics on some files (tokenizers 0.23: decoders that are no JSON, templates with unknown
+/// tokens): that is an error of the file like any other.
+pub(super) fn guarded<T, E: Display>(
+    path: &Path,
+    what: &str,
+    call: impl FnOnce() -> std::result::Result<T, E>,
+) -> Result<T> {
+    // Nothing that the call may have left half done is looked at again.
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(done) => done.map_err(|error| Error::file(path, format!("{what}: {error}"))),
+        Err(_) => Err(Error::file(path, format!("{what}: it makes no sense to the library that reads it"))),
+    }
+}

@@ -1,0 +1,206 @@
+//! A run's page.
+
+use anyhow::Result;
+use toml::{Table, Value};
+
+use super::{Key, Page, Row, render};
+use crate::report::pictures::Figure;
+use crate::report::read::RunData;
+use crate::report::svg::{Unit, bytes, count, long_seconds, percent, plain};
+use crate::report::view::View;
+
+/// The page of one run.
+pub(crate) fn run_page(run: &RunData, figures: &[Figure]) -> Result<String> {
+    let view = View::new(run);
+    let config = run.table();
+    let text = |table: &str, key: &str| -> Option<String> {
+        let value = config.get(table)?.get(key)?;
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    };
+    let file = |path: Option<String>| path.map(|path| path.rsplit('/').next().unwrap_or_default().to_owned());
+    let model = file(text("model", "path")).unwrap_or_else(|| "a model".to_owned());
+    let data = file(text("data", "train")).unwrap_or_else(|| "its data".to_owned());
+    let way = if config.contains_key("lora") { "LoRA adapters of " } else { "" };
+    let page = Page {
+        title: format!("{} – finetune", run.name),
+        over: "Training run",
+        heading: run.name.clone(),
+        sentence: format!("Trained {way}{model} on {data}: {}", outcome(&view)),
+        keys: keys(&view),
+        roles: if figures.iter().any(|figure| figure.name == "heat-map") {
+            view.roles.clone()
+        } else {
+            Vec::new()
+        },
+        roles_name: "Kind",
+        layers: blocks(&view),
+        notes: notes(&view, &config),
+        table_title: "Configuration",
+        columns: vec!["key".to_owned(), "value".to_owned()],
+        rows: settings(&config),
+        config: run.config.clone(),
+        command: String::new(),
+    };
+    render(&page, figures)
+}
+
+/// How it ended, in one sentence.
+pub(crate) fn outcome(view: &View<'_>) -> String {
+    let run = view.run;
+    let (steps, planned) = (run.last_step(), run.planned_steps());
+    let total = run.components_total();
+    let frozen = view.frozen();
+    let whole = match run.text("ended") {
+        Some("all-frozen") if steps == planned => {
+            format!("all {total} components froze, the last ones as the {planned} planned steps ended")
+        }
+        Some("all-frozen") => {
+            format!("all {total} components froze, so it ended after {steps} of {planned} steps")
+        }
+        Some("enough-frozen") => {
+            format!(
+                "enough components froze ({frozen} of {total}), so it ended after {steps} of {planned} steps"
+            )
+        }
+        Some("all-steps") if frozen > 0 => {
+            format!("it ran all {steps} steps; {frozen} of {total} components froze")
+        }
+        Some("all-steps") => format!("it ran all {steps} steps; nothing froze"),
+        Some("early-stopped") => {
+            format!("validation early stopping ended it after {steps} of {planned} steps")
+        }
+        Some("interrupted") => format!(
+            "it was interrupted after {steps} of {planned} steps, {frozen} of {total} components frozen"
+        ),
+        Some(other) => format!("it ended after {steps} of {planned} steps ({})", other.replace('-', " ")),
+        None => format!("it has not ended; {steps} steps so far, {frozen} of {total} components frozen"),
+    };
+    let reached = ["eval", "test"].iter().find_map(|part| {
+        let name = if *part == "eval" { "on the evaluation data" } else { "on the test data" };
+        let accuracy = run
+            .number(&format!("{part}_accuracy"))
+            .map(|value| format!("accuracy {} {name}", percent(value)));
+        accuracy.or_else(|| {
+            run.number(&format!("{part}_loss")).map(|value| format!("loss {} {name}", plain(value)))
+        })
+    });
+    match reached {
+        Some(reached) => format!("{whole}, with {reached}."),
+        None => format!("{whole}."),
+    }
+}
+
+fn keys(view: &View<'_>) -> Vec<Key> {
+    let run = view.run;
+    let mut keys = Vec::new();
+    let mut add = |name, value: Option<String>, note: String| {
+        if let Some(value) = value {
+            keys.push(Key { name, value, note });
+        }
+    };
+    let steps = run.last_step();
+    let planned = run.planned_steps();
+    add("steps", Some(count(steps as f64)), format!("of {} planned", count(planned as f64)));
+    if run.components_total() > 0 {
+        let share = view.frozen() as f64 / run.components_total() as f64;
+        let range = view
+            .freeze_range()
+            .map_or_else(|| "none".to_owned(), |(first, last)| format!("steps {first} to {last}"));
+        add("frozen", Some(percent(share)), range);
+    }
+    for (name, part) in [("eval accuracy", "eval"), ("test accuracy", "test")] {
+        let loss = run
+            .number(&format!("{part}_loss"))
+            .map_or_else(String::new, |loss| format!("loss {}", plain(loss)));
+        add(name, run.number(&format!("{part}_accuracy")).map(percent), loss);
+    }
+    if run.number("eval_accuracy").is_none() {
+        add("eval loss", run.number("eval_loss").map(plain), String::new());
+    }
+    let train = run.number("train_seconds").or(run.steps.last().map(|line| line.seconds));
+    let wall = run
+        .number("wall_seconds")
+        .map_or_else(String::new, |wall| format!("{} wall time", long_seconds(wall)));
+    add("training time", train.map(long_seconds), wall);
+    let savings = view.savings();
+    if view.frozen() > 0 {
+        add("updates not made", savings.updates.map(percent), "of all planned".to_owned());
+    }
+    let peak = run.number("peak_memory_bytes");
+    add("peak memory", peak.map(bytes), "of the process".to_owned());
+    if let Some(flops) = run.number("flops") {
+        let without = run.number("flops_without_freezing").filter(|without| *without > flops);
+        let note = without.map_or_else(String::new, |without| {
+            format!("{} less by freezing", percent(1.0 - flops / without))
+        });
+        add("FLOPs", Some(Unit::Plain.text(flops)), note);
+    }
+    keys
+}
+
+fn blocks(view: &View<'_>) -> Vec<String> {
+    let mut blocks: Vec<String> = view.layers.iter().map(u32::to_string).collect();
+    if view.fates.iter().any(|fate| fate.component.layer.is_none()) {
+        blocks.push("–".to_owned());
+    }
+    if blocks.len() > 1 { blocks } else { Vec::new() }
+}
+
+/// What a reader should know before looking at the pictures.
+fn notes(view: &View<'_>, config: &Table) -> Vec<String> {
+    let run = view.run;
+    let mut notes = Vec::new();
+    if run.summary.is_none() {
+        notes.push(
+            "There is no summary.json: the run goes on, or was cut short. This shows what it left so far."
+                .to_owned(),
+        );
+    }
+    if run.steps.is_empty() {
+        notes.push("No step has been logged, so there is nothing to draw.".to_owned());
+    } else if !config.contains_key("freezing") {
+        notes.push("The run has no [freezing] table, so nothing was watched and nothing froze.".to_owned());
+    } else if run.panels.is_empty() {
+        notes.push(
+            "No statistics were logged: either no check came, or an older version wrote this run.".to_owned(),
+        );
+    } else if run.events.is_empty() {
+        notes.push(
+            "No component froze. The statistics below show how far each was from its threshold.".to_owned(),
+        );
+    }
+    let bad = run.steps.iter().filter(|line| line.loss.is_none()).count();
+    if bad > 0 {
+        notes.push(format!("{bad} of {} losses were not finite.", run.steps.len()));
+    }
+    notes
+}
+
+/// The configuration as rows of key and value.
+fn settings(table: &Table) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) => {
+                rows.push(Row { cells: vec![format!("[{key}]"), String::new()], strong: true });
+                flatten("", inner, &mut rows);
+            }
+            other => rows.push(Row { cells: vec![key.clone(), plain_value(other)], strong: false }),
+        }
+    }
+    rows
+}
+
+fn flatten(prefix: &str, table: &Table, rows: &mut Vec<Row>) {
+    for (key, value) in table {
+        let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            Value::Table(inner) if !inner.is_empty() => flatten(&name, inner, rows),
+            other => rows.push(Row { cells: vec![name, plain_value(other)], strong: false }),
+        }
+    }
+}
+
+fn plain_value(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,225 @@
+//! Block × kind: the step at which each component froze.
+
+use super::Figure;
+use crate::report::svg::{Picture, Size, attribute, coordinate, count, escape};
+use crate::report::view::{Fate, View};
+
+/// The picture.
+pub(crate) fn heat_map(view: &View<'_>) -> Figure {
+    let caption = match view.freeze_range() {
+        Some((first, last)) => format!(
+            "The step at which each component froze, from {first} (strong) to {last} (faint); hatched: never. {} of {} froze.",
+            view.frozen(),
+            view.run.components_total()
+        ),
+        None => "No component froze.".to_owned(),
+    };
+    Figure::draw("heat-map", "When each matrix froze", caption, Vec::new(), |size| picture(view, size))
+}
+
+/// A row or a column of the map.
+struct Line {
+    label: String,
+    attribute: String,
+}
+
+fn picture(view: &View<'_>, size: Size) -> Picture {
+    let mut blocks: Vec<Option<u32>> = view.layers.iter().copied().map(Some).collect();
+    if view.fates.iter().any(|fate| fate.component.layer.is_none()) {
+        blocks.push(None);
+    }
+    let of_blocks: Vec<Line> = blocks
+        .iter()
+        .map(|block| Line { label: View::block(*block), attribute: attribute("data-l", View::block(*block)) })
+        .collect();
+    let of_roles: Vec<Line> = view
+        .roles
+        .iter()
+        .enumerate()
+        .map(|(role, name)| Line { label: name.clone(), attribute: attribute("data-k", role) })
+        .collect();
+    // Blocks go across where there is room for all of them, and down on a phone.
+    let across = size == Size::Wide;
+    let (columns, rows) = if across { (&of_blocks, &of_roles) } else { (&of_roles, &of_blocks) };
+    let longest = rows.iter().map(|row| super::legend::width_of(&shortened(&row.label))).fold(0.0, f64::max);
+    let left = (longest + 14.0).max(size.of(62.0, 34.0));
+    let width = ((size.width() - left - 14.0) / columns.len().max(1) as f64).min(size.of(84.0, 56.0));
+    let height: f64 = size.of(30.0, if rows.len() > 16 { 20.0 } else { 26.0 });
+    let slanted =
+        !across && columns.iter().any(|column| super::legend::width_of(&column.label) > width + 4.0);
+    let top = if slanted {
+        28.0 + 0.88
+            * columns
+                .iter()
+                .map(|column| super::legend::width_of(&shortened(&column.label)))
+                .fold(0.0, f64::max)
+    } else {
+        36.0
+    };
+    let bottom = top + height * rows.len() as f64;
+    let what = format!(
+        "{} blocks by {} kinds; {} components froze.",
+        view.layers.len(),
+        view.roles.len(),
+        view.frozen()
+    );
+    let mut picture =
+        Picture::new("heat-map", size, bottom + 62.0, "The step at which each component froze", what);
+    let hatch = format!("{}-never", picture.id());
+    picture.raw(format_args!(
+        r#"<defs><pattern id="{hatch}" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="nev" width="6" height="6"/><line class="hat" x1="0" y1="0" x2="0" y2="6"/></pattern></defs>"#
+    ));
+    picture.text(
+        "sm mu",
+        (size.of(8.0, 4.0), 14.0),
+        if across { "kind ↓   block →" } else { "block ↓   kind →" },
+    );
+    for (index, column) in columns.iter().enumerate() {
+        let x = left + width * (index as f64 + 0.5);
+        let y = top - 7.0;
+        if slanted {
+            let [x, y] = [x + 4.0, y].map(coordinate);
+            picture.raw(format_args!(
+                r#"<text class="sm"{} transform="translate({x} {y}) rotate(-90)">{}</text>"#,
+                column.attribute,
+                escape(&shortened(&column.label))
+            ));
+        } else {
+            picture.text("sm mid", (x, y), &column.label);
+        }
+    }
+    for (index, row) in rows.iter().enumerate() {
+        let y = top + height * (index as f64 + 0.5) + 4.0;
+        picture.text("sm end", (left - 8.0, y), &shortened(&row.label));
+    }
+    for (across_index, column) in columns.iter().enumerate() {
+        for (down_index, row) in rows.iter().enumerate() {
+            let (block, role) = if across { (across_index, down_index) } else { (down_index, across_index) };
+            let here: Vec<&Fate<'_>> = view
+                .fates
+                .iter()
+                .filter(|fate| fate.component.layer == blocks[block] && fate.role == role)
+                .collect();
+            if here.is_empty() {
+                continue;
+            }
+            let at = (left + width * across_index as f64, top + height * down_index as f64);
+            cell(
+                &mut picture,
+                view,
+                &here,
+                (at, (width, height)),
+                (&hatch, &format!("{}{}", column.attribute, row.attribute)),
+            );
+        }
+    }
+    ramp(&mut picture, view, (left, bottom + 16.0), &hatch);
+    picture
+}
+
+/// One cell: its colour, the step, and the whole story as its title.
+fn cell(
+    picture: &mut Picture,
+    view: &View<'_>,
+    here: &[&Fate<'_>],
+    place: ((f64, f64), (f64, f64)),
+    how: (&str, &str),
+) {
+    let ((x, y), (width, height)) = place;
+    let (hatch, whose) = how;
+    let all_frozen = here.iter().all(|fate| fate.frozen.is_some());
+    let step =
+        here.iter().filter_map(|fate| fate.frozen.map(|event| event.step)).max().filter(|_| all_frozen);
+    let stories: Vec<String> = here.iter().map(|fate| story(fate)).collect();
+    let title = stories.join("; ");
+    picture.raw(format_args!(
+        r#"<g class="one" role="img"{whose}{}{}><title>{}</title>"#,
+        attribute("data-tip", &title),
+        attribute("aria-label", &title),
+        escape(&title)
+    ));
+    let (class, fill, words, ink) = match step {
+        Some(step) => {
+            let level = level(view, step);
+            (
+                format!("cell h{level}"),
+                String::new(),
+                step.to_string(),
+                if level < 5 { "pale" } else { "deep" },
+            )
+        }
+        None => {
+            let cools = here.iter().any(|fate| fate.cooled.is_some() && fate.frozen.is_none());
+            let words = if cools { "cools" } else { "" };
+            ("cell".to_owned(), format!(" style=\"fill:url(#{hatch})\""), words.to_owned(), "pale")
+        }
+    };
+    picture.rect(&class, (x, y), (width, height), &fill);
+    let small = width < 34.0 || words.len() > 4;
+    if !words.is_empty() && width >= 6.0 * words.len() as f64 {
+        let class = format!("{} mid {ink}", if small { "xs" } else { "sm" });
+        picture.text(&class, (x + width / 2.0, y + height / 2.0 + 4.0), &words);
+    }
+    picture.raw("</g>");
+}
+
+fn story(fate: &Fate<'_>) -> String {
+    let name = &fate.component.name;
+    let thawed = if fate.thaws > 0 { format!(", thawed {} times before", fate.thaws) } else { String::new() };
+    match (fate.cooled, fate.frozen) {
+        (Some(cooled), Some(frozen)) => {
+            format!(
+                "{name}: decided at step {}, froze at step {} by {}{thawed}",
+                cooled.step, frozen.step, frozen.policy
+            )
+        }
+        (None, Some(frozen)) => format!("{name}: froze at step {} by {}{thawed}", frozen.step, frozen.policy),
+        (Some(cooled), None) => format!("{name}: cools since step {}{thawed}", cooled.step),
+        (None, None) => format!("{name}: never frozen{thawed}"),
+    }
+}
+
+/// 8 for the first freeze, 0 for the last.
+fn level(view: &View<'_>, step: u64) -> usize {
+    match view.freeze_range() {
+        Some((first, last)) if last > first => {
+            (8.0 * (1.0 - (step - first) as f64 / (last - first) as f64)).round() as usize
+        }
+        _ => 6,
+    }
+}
+
+/// What the colours mean.
+fn ramp(picture: &mut Picture, view: &View<'_>, (left, top): (f64, f64), hatch: &str) {
+    let mut x = left;
+    if let Some((first, last)) = view.freeze_range() {
+        let words = count(first as f64);
+        picture.text("sm mu", (x, top + 11.0), &words);
+        x += super::legend::width_of(&words) + 8.0;
+        let levels: Vec<usize> = if last > first { (0..9).rev().collect() } else { vec![6] };
+        for level in levels {
+            picture.rect(&format!("h{level}"), (x, top), (14.0, 14.0), "");
+            x += 14.0;
+        }
+        if last > first {
+            picture.text("sm mu", (x + 6.0, top + 11.0), &count(last as f64));
+            x += super::legend::width_of(&count(last as f64)) + 6.0;
+        }
+        x += 14.0;
+    }
+    if view.frozen() < view.fates.len() {
+        picture.rect("cell", (x, top - 1.0), (18.0, 16.0), &format!(" style=\"fill:url(#{hatch})\""));
+        picture.text("sm mu", (x + 24.0, top + 11.0), "not frozen");
+    }
+    picture.text("sm mu", (left, top + 34.0), "step of the freeze");
+}
+
+/// At most 18 characters; the end tells more than the beginning.
+fn shortened(label: &str) -> String {
+    let characters: Vec<char> = label.chars().collect();
+    if characters.len() <= 18 {
+        label.to_owned()
+    } else {
+        format!("…{}", characters[characters.len() - 17..].iter().collect::<String>())
+    }
+}

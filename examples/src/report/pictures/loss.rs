@@ -1,0 +1,151 @@
+//! Loss and learning rate, with freezes marked.
+
+use serde_json::{Value, json};
+
+use super::{Figure, short};
+use crate::report::svg::{
+    Axis, Bucket, Picture, Plot, Rectangle, Scale, Size, Unit, attribute, buckets, coordinate, escape,
+};
+use crate::report::view::View;
+
+/// The picture.
+pub(crate) fn loss(view: &View<'_>) -> Figure {
+    let points = |of: &dyn Fn(&crate::report::read::StepLine) -> Option<f64>| {
+        view.run.steps.iter().map(|line| (line.step as f64, of(line).unwrap_or(f64::NAN))).collect::<Vec<_>>()
+    };
+    let losses = buckets(&points(&|line| line.loss), 480);
+    let rates = buckets(&points(&|line| line.learning_rate), 480);
+    let several = view.run.steps.len() > losses.len();
+    let mut caption = "The training loss before each update".to_owned();
+    if several {
+        caption += &format!(
+            ", as means over {} steps with the range beside them",
+            view.run.steps.len().div_ceil(480)
+        );
+    }
+    caption += &format!(
+        "; the learning rate of those that train{}.",
+        if view.run.events.is_empty() { "" } else { "; below the loss a mark for each freeze" }
+    );
+    if !view.run.evaluations.is_empty() {
+        caption += " Diamonds are evaluations.";
+    }
+    let unknown = view.run.steps.iter().filter(|line| line.loss.is_none()).count();
+    if unknown > 0 {
+        caption += &format!(" {unknown} losses were not finite.");
+    }
+    let chart = json!({
+        "mode": "all", "x": losses.iter().map(|bucket| bucket.x).collect::<Vec<_>>(),
+        "series": [
+            {"n": "loss", "unit": "plain", "y": means(&losses)},
+            {"n": "learning rate", "unit": "plain", "y": means(&rates)},
+        ],
+    });
+    let draw = |size| picture(view, &losses, &rates, several, size);
+    Figure::draw("loss", "Loss and learning rate", caption, vec![("loss".to_owned(), chart)], draw)
+}
+
+pub(super) fn means(buckets: &[Bucket]) -> Vec<Value> {
+    buckets.iter().map(|bucket| short(bucket.mean)).collect()
+}
+
+fn picture(view: &View<'_>, losses: &[Bucket], rates: &[Bucket], several: bool, size: Size) -> Picture {
+    let last = view.run.last_step().max(1) as f64;
+    let across = Axis::new(Scale::exact(0.0, last), Unit::Count, "step");
+    let at = Rectangle::usual(size, 28.0, size.of(250.0, 210.0));
+    let rug = if view.run.events.is_empty() { 0.0 } else { 34.0 };
+    let below = Rectangle::usual(size, at.bottom() + rug + 40.0, 90.0);
+    let what = format!(
+        "{} steps; the last loss is {}.",
+        view.run.steps.len(),
+        Unit::Plain.text(losses.last().map_or(f64::NAN, |bucket| bucket.mean))
+    );
+    let mut picture =
+        Picture::new("loss", size, below.bottom() + 42.0, "Loss and learning rate over the steps", what);
+
+    let evaluated = view.run.evaluations.iter().filter_map(|line| line.loss);
+    let values =
+        losses.iter().flat_map(|bucket| [bucket.low, bucket.high]).chain(evaluated).collect::<Vec<f64>>();
+    let up = Axis::new(Scale::sensible(values.iter().copied()), Unit::Plain, "loss");
+    let plot = Plot::new(&mut picture, size, at, (&across, &up), rug == 0.0);
+    if several {
+        let band: Vec<_> = losses.iter().map(|bucket| (bucket.x, bucket.low, bucket.high)).collect();
+        picture.raw(format_args!(r#"<path class="band f0" d="{}"/>"#, plot.area(&band)));
+    }
+    let line = losses.iter().map(|bucket| (bucket.x, bucket.mean));
+    let path = plot.path(line);
+    picture.raw(format_args!(
+        r#"<path class="s k0 {}" d="{path}"/>"#,
+        if losses.len() > 100 { "thin" } else { "" }
+    ));
+    if losses.len() > 30 {
+        let smooth = smoothed(losses);
+        picture.raw(format_args!(r#"<path class="s ink" d="{}"/>"#, plot.path(smooth.into_iter())));
+    }
+    plot.touchable(&mut picture, "loss");
+    for line in &view.run.evaluations {
+        let Some(value) = line.loss else { continue };
+        let (x, y) = plot.place(line.step as f64, value);
+        let words = match line.accuracy {
+            Some(accuracy) => format!(
+                "step {}: evaluated, loss {}, accuracy {accuracy:.4}",
+                line.step,
+                Unit::Plain.text(value)
+            ),
+            None => format!("step {}: evaluated, loss {}", line.step, Unit::Plain.text(value)),
+        };
+        let [x, y] = [x, y].map(coordinate);
+        picture.raw(format_args!(
+            r#"<path class="dot f1" d="M{x} {y}m-5 0l5 -5l5 5l-5 5z"{}><title>{}</title></path>"#,
+            attribute("data-tip", &words),
+            escape(&words)
+        ));
+    }
+    if rug > 0.0 {
+        freezes(&mut picture, view, &plot, (at.left, at.bottom() + 10.0));
+    }
+
+    let up =
+        Axis::new(Scale::linear(rates.iter().map(|bucket| bucket.high), true), Unit::Plain, "learning rate");
+    let plot = Plot::new(&mut picture, size, below, (&across, &up), true);
+    let path = plot.path(rates.iter().map(|bucket| (bucket.x, bucket.mean)));
+    picture.raw(format_args!(r#"<path class="s k2" d="{path}"/>"#));
+    plot.touchable(&mut picture, "loss");
+    picture
+}
+
+/// A mark for each freeze, in the colour of its kind.
+fn freezes(picture: &mut Picture, view: &View<'_>, plot: &Plot, (left, top): (f64, f64)) {
+    for fate in &view.fates {
+        let Some(event) = fate.frozen else { continue };
+        let x = coordinate(plot.x.place(event.step as f64));
+        let words = format!("{} froze at step {}", event.component, event.step);
+        picture.raw(format_args!(
+            r#"<path class="tick k{} one" d="M{x} {}v12"{}{}{}><title>{}</title></path>"#,
+            fate.role % 8,
+            coordinate(top),
+            attribute("data-k", fate.role),
+            attribute("data-l", View::block(fate.component.layer)),
+            attribute("data-tip", &words),
+            escape(&words)
+        ));
+    }
+    let place = format!("freezes: {} of {}", view.frozen(), view.run.components_total());
+    picture.text("sm mu", (left, top + 26.0), &place);
+}
+
+/// A moving average over a twentieth of the points, to see the trend through the noise.
+fn smoothed(buckets: &[Bucket]) -> Vec<(f64, f64)> {
+    let gain = (20.0 / buckets.len() as f64).min(0.5);
+    let (mut sum, mut weight) = (0.0, 0.0);
+    buckets
+        .iter()
+        .map(|bucket| {
+            if bucket.mean.is_finite() {
+                sum += gain * (bucket.mean - sum);
+                weight += gain * (1.0 - weight);
+            }
+            (bucket.x, if bucket.mean.is_finite() { sum / weight } else { f64::NAN })
+        })
+        .collect()
+}

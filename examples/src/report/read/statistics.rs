@@ -1,0 +1,145 @@
+//! `statistics.jsonl`.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use serde::Deserialize;
+
+use super::jsonl;
+use super::run::ComponentInfo;
+
+/// One statistic of all components over the checks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatisticPanel {
+    /// What was measured.
+    pub statistic: String,
+    /// The policies that compared it, sorted.
+    pub policies: Vec<String>,
+    /// The steps of the checks.
+    pub steps: Vec<u64>,
+    /// A series for each component that was ever measured.
+    pub series: Vec<StatisticSeries>,
+}
+
+/// One component's values; NaN where it was not measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatisticSeries {
+    /// The component's position.
+    pub component: usize,
+    /// As many as there are checks.
+    pub values: Vec<f64>,
+    /// What the values were compared with.
+    pub thresholds: Vec<f64>,
+}
+
+impl StatisticPanel {
+    /// The one threshold that all were compared with, if there is one.
+    pub fn common_threshold(&self) -> Option<f64> {
+        let mut all = self.series.iter().flat_map(|series| {
+            series.thresholds.iter().zip(&series.values).filter(|(_, value)| value.is_finite())
+        });
+        let first = *all.next()?.0;
+        (first.is_finite() && all.all(|(threshold, _)| *threshold == first)).then_some(first)
+    }
+
+    /// Drops the checks from a step on.
+    fn forget_from(&mut self, step: u64) {
+        let at = self.steps.partition_point(|known| *known < step);
+        self.steps.truncate(at);
+        for series in &mut self.series {
+            series.values.truncate(at);
+            series.thresholds.truncate(at);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Head { components: Vec<ComponentInfo> },
+    Check { step: u64, policy: String, statistic: String, threshold: Threshold, values: Vec<Option<f64>> },
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Threshold {
+    One(Option<f64>),
+    Each(Vec<Option<f64>>),
+}
+
+/// The components and what was measured of them; nothing when there is no such file.
+pub(super) fn read(path: &Path) -> Result<(Vec<ComponentInfo>, Vec<StatisticPanel>)> {
+    let mut components: Vec<ComponentInfo> = Vec::new();
+    let mut panels: Vec<StatisticPanel> = Vec::new();
+    let mut last = 0;
+    for (index, line) in jsonl::read::<Line>(path)?.into_iter().enumerate() {
+        let (step, policy, statistic, threshold, values) = match line {
+            Line::Head { components: named } if components.is_empty() => {
+                components = named;
+                continue;
+            }
+            // A run that was resumed in another process.
+            Line::Head { .. } => continue,
+            Line::Check { step, policy, statistic, threshold, values } => {
+                (step, policy, statistic, threshold, values)
+            }
+        };
+        if values.len() != components.len() {
+            bail!(
+                "{}:{}: {} values for {} components",
+                path.display(),
+                index + 1,
+                values.len(),
+                components.len()
+            );
+        }
+        // What a resumed run measures again takes the place of what was measured before.
+        if step < last {
+            panels.iter_mut().for_each(|panel| panel.forget_from(step));
+        }
+        last = step;
+        let place = panels.iter().position(|panel| panel.statistic == statistic).unwrap_or_else(|| {
+            let (policies, steps, series) = (Vec::new(), Vec::new(), Vec::new());
+            panels.push(StatisticPanel { statistic, policies, steps, series });
+            panels.len() - 1
+        });
+        let panel = &mut panels[place];
+        if !panel.policies.contains(&policy) {
+            panel.policies.push(policy);
+            panel.policies.sort();
+        }
+        let at = panel.steps.partition_point(|known| *known < step);
+        if panel.steps.get(at) != Some(&step) {
+            panel.steps.push(step);
+        }
+        for (component, value) in values.iter().enumerate() {
+            let Some(value) = value else { continue };
+            // Series are in the order of the components.
+            let place = match panel.series.binary_search_by_key(&component, |series| series.component) {
+                Ok(place) => place,
+                Err(place) => {
+                    let (values, thresholds) = (Vec::new(), Vec::new());
+                    panel.series.insert(place, StatisticSeries { component, values, thresholds });
+                    place
+                }
+            };
+            let series = &mut panel.series[place];
+            let threshold = match &threshold {
+                Threshold::One(one) => *one,
+                Threshold::Each(each) => each.get(component).copied().flatten(),
+            };
+            series.values.resize(at, f64::NAN);
+            series.thresholds.resize(at, f64::NAN);
+            series.values.push(*value);
+            series.thresholds.push(threshold.unwrap_or(f64::NAN));
+        }
+    }
+    for panel in &mut panels {
+        let checks = panel.steps.len();
+        for series in &mut panel.series {
+            series.values.resize(checks, f64::NAN);
+            series.thresholds.resize(checks, f64::NAN);
+        }
+    }
+    Ok((components, panels))
+}

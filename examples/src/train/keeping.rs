@@ -1,0 +1,198 @@
+//! What a run does so that nothing is lost.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use grades::torch::generator_state;
+use tch::Device;
+
+use super::checkpoint::{Copied, Counters, FOLDER, LOGS, RunState, Stopping, Writer};
+use super::folder::RunFolder;
+use super::guard::{BadNumbers, GuardState};
+use super::recipe::{BAD_NUMBERS, INTERRUPTED, Run};
+use super::resume::Earlier;
+use crate::config::RunConfig;
+
+/// What checkpoints are made of besides the model and the optimizer.
+pub(super) struct Keeping {
+    writer: Writer,
+    config: String,
+    inputs: BTreeMap<String, String>,
+    /// Those of [`LOGS`].
+    logs: Vec<File>,
+    start: Instant,
+    /// What the run had added up when it was resumed.
+    earlier: RunState,
+}
+
+impl Keeping {
+    /// Makes the logs, or cuts them to what the checkpoint has counted.
+    pub(super) fn new(
+        folder: &RunFolder,
+        config: &RunConfig,
+        text: String,
+        inputs: BTreeMap<String, String>,
+        earlier: Option<Earlier>,
+    ) -> Result<Self> {
+        let (state, last) = match earlier {
+            Some(earlier) => (earlier.state, earlier.checkpoint),
+            None => (RunState::new(0, text.clone(), inputs.clone()), None),
+        };
+        let logs = LOGS.iter().map(|name| folder.continue_file(name, state.log(name)));
+        let logs = logs.collect::<Result<_>>()?;
+        let writer = Writer::new(folder.file(FOLDER), config.checkpoint.keep, last);
+        Ok(Self { writer, config: text, inputs, logs, start: Instant::now(), earlier: state })
+    }
+
+    /// Another handle to a log.
+    pub(super) fn log(&self, name: &str) -> Result<File> {
+        let place = LOGS.iter().position(|log| *log == name);
+        let log =
+            place.and_then(|place| self.logs.get(place)).with_context(|| format!("{name} is no log"))?;
+        log.try_clone().with_context(|| format!("copying the handle of {name}"))
+    }
+
+    /// What the run had added up when it was resumed.
+    pub(super) fn earlier(&self) -> &Counters {
+        &self.earlier.counters
+    }
+
+    /// What the guard had seen by then.
+    pub(super) fn guard(&self) -> GuardState {
+        self.earlier.guard.clone()
+    }
+
+    /// Seconds since the run began, breaks left out.
+    pub(super) fn wall_seconds(&self) -> f64 {
+        self.earlier.counters.wall_seconds + self.start.elapsed().as_secs_f64()
+    }
+}
+
+impl Run<'_> {
+    /// Begins a checkpoint where one is due, and tells of one that failed.
+    pub(super) fn keep(&mut self, step: u64) -> Result<()> {
+        let every = self.config.checkpoint.every;
+        if every > 0 && step.is_multiple_of(every) {
+            self.checkpoint()?;
+        }
+        if let Some(warning) = self.keeping.writer.poll() {
+            self.warn(&warning);
+        }
+        Ok(())
+    }
+
+    /// Copies the state and begins to write it, once the checkpoint before is written.
+    fn checkpoint(&mut self) -> Result<()> {
+        if let Some(report) = self.optimizer.settle()? {
+            self.take_events(&report)?;
+        }
+        self.log.fetch()?;
+        self.watch();
+        let mut state =
+            RunState::new(self.optimizer.steps(), self.keeping.config.clone(), self.keeping.inputs.clone());
+        state.counters = self.counters();
+        state.guard = self.guard.state().clone();
+        for (name, log) in LOGS.iter().zip(&self.keeping.logs) {
+            let length = log.metadata().with_context(|| format!("looking at {name}"))?.len();
+            state.logs.insert((*name).to_owned(), length);
+        }
+        let mut best = Vec::new();
+        if let Some(stopping) = &self.stopping {
+            let (patience, last, copies) = stopping.saved();
+            state.stopping = Some(Stopping { last, patience });
+            best = copies;
+        }
+        for (name, device) in generators(self.task.device()) {
+            state.put_generator(name, &generator_state(device)?);
+        }
+        let optimizer = self.optimizer.saved_state()?;
+        let copied = Copied::new(state, optimizer, self.optimizer.parameters(), best, &self.keeping.logs)?;
+        if let Some(warning) = self.keeping.writer.start(copied) {
+            self.warn(&warning);
+        }
+        Ok(())
+    }
+
+    /// The last losses, and a checkpoint where the run ends before its time.
+    ///
+    /// # Errors
+    ///
+    /// A [`BadNumbers`] when that is why it ends.
+    pub(super) fn end(&mut self, ended: &str) -> Result<()> {
+        self.log.fetch()?;
+        self.watch();
+        if [INTERRUPTED, BAD_NUMBERS].contains(&ended) {
+            self.checkpoint()?;
+        }
+        if let Some(warning) = self.keeping.writer.wait() {
+            self.warn(&warning);
+        }
+        if ended != BAD_NUMBERS {
+            return Ok(());
+        }
+        self.progress.finish();
+        let kept = match self.keeping.writer.last() {
+            Some(last) => format!("The newest whole checkpoint is {}", last.display()),
+            None => "There is no whole checkpoint".to_owned(),
+        };
+        Err(BadNumbers { count: self.guard.state().in_a_row, step: self.optimizer.steps(), kept }.into())
+    }
+
+    /// Has the guard look at the losses that are known by now.
+    pub(super) fn watch(&mut self) {
+        for fetched in self.log.take_fetched() {
+            if let Some(line) = self.guard.watch(fetched.step, fetched.loss, fetched.skipped) {
+                self.progress.line(&line);
+            }
+        }
+    }
+
+    /// A warning for a run whose last steps were bad.
+    pub(super) fn bad_end(&self) -> Option<String> {
+        let count = self.guard.state().in_a_row;
+        let text = || format!("the last {count} steps had a loss or gradients that are not finite");
+        (count > 0).then(text)
+    }
+
+    /// What has added up by now.
+    pub(super) fn counters(&self) -> Counters {
+        let earlier = self.keeping.earlier();
+        let steps = || self.freezes.iter().map(|event| event.step);
+        let mut counters = Counters {
+            nanoseconds: u64::try_from(self.seconds.as_nanos()).unwrap_or(u64::MAX),
+            wall_seconds: self.keeping.wall_seconds(),
+            loop_seconds: self.loop_seconds(),
+            eval_seconds: self.eval_seconds,
+            validation_seconds: self.validation_seconds,
+            validations: self.validations,
+            examples: self.examples,
+            tokens: self.tokens,
+            first_freeze: earlier.first_freeze.or(steps().next()),
+            last_freeze: steps().next_back().or(earlier.last_freeze),
+            last_loss: self.log.last_loss(),
+            resumes: earlier.resumes,
+            ..Counters::default()
+        };
+        counters.take_flops(&self.flops);
+        counters
+    }
+
+    /// Seconds since the first step began, breaks left out.
+    pub(super) fn loop_seconds(&self) -> f64 {
+        self.keeping.earlier().loop_seconds + self.begun.elapsed().as_secs_f64()
+    }
+
+    fn warn(&self, warning: &str) {
+        for line in warning.lines() {
+            self.progress.line(&format!("warning: {line}"));
+        }
+    }
+}
+
+/// The generators of random numbers that a run on a device draws from, by the names that checkpoints have for them.
+pub(super) fn generators(device: Device) -> impl Iterator<Item = (&'static str, Device)> {
+    let on_device = if device.is_cuda() { Some(("cuda", device)) } else { None };
+    std::iter::once(("cpu", Device::Cpu)).chain(on_device)
+}

@@ -1,0 +1,89 @@
+//! SIGINT and SIGTERM: the step in hand ends and a checkpoint is written.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use crate::broken::{Result, checkpoints, resumed};
+use crate::support::{Folder, PROGRAM};
+
+/// A run that lasts for a second or so.
+const LONG: [&str; 4] = ["--epochs", "80", "--set", "training.eval_every=0"];
+
+struct Running {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Running {
+    fn start(folder: &Folder, arguments: &[&str]) -> Self {
+        let mut command = folder.command(PROGRAM, &[&["train", "--config", "base.toml"], arguments].concat());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut running = Self { child, stderr };
+        let mut line = String::new();
+        while !line.starts_with("step 1/") {
+            line.clear();
+            assert!(running.stderr.read_line(&mut line).unwrap() > 0, "the run ended before its first step");
+        }
+        running
+    }
+
+    fn send(&self, signal: &str) {
+        assert!(
+            Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success()
+        );
+    }
+
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut shown = String::new();
+        self.stderr.read_to_string(&mut shown).unwrap();
+        (self.child.wait().unwrap().code(), shown)
+    }
+}
+
+#[test]
+fn a_run_that_a_signal_ended_goes_on_as_if_there_had_been_none() {
+    let folder = Folder::new();
+    folder.trained(&[&LONG[..], &["--name", "whole"]].concat());
+    let whole = Result::of(&folder, "whole");
+    for signal in ["-INT", "-TERM"] {
+        let name = signal.trim_start_matches('-').to_lowercase();
+        let running = Running::start(&folder, &[&LONG[..], &["--name", &name]].concat());
+        running.send(signal);
+        let (code, shown) = running.end();
+        assert_eq!(code, Some(130), "{shown}");
+        let summary = folder.json(&format!("runs/{name}/summary.json"));
+        let steps = summary["steps"].as_u64().unwrap();
+        assert_eq!((&summary["ended"], checkpoints(&folder, &name)), (&"interrupted".into(), vec![steps]));
+        assert!(steps < 240, "the run has ended by itself");
+        resumed(&folder, &name);
+        Result::of(&folder, &name).assert_same(&whole, signal);
+    }
+}
+
+#[test]
+fn a_second_signal_damages_nothing() {
+    let folder = Folder::new();
+    let arguments = [&LONG[..], &["--save-every", "1"]].concat();
+    folder.trained(&[&arguments[..], &["--name", "whole"]].concat());
+    let running = Running::start(&folder, &[&arguments[..], &["--name", "run"]].concat());
+    for _ in 0..2 {
+        running.send("-TERM");
+    }
+    let (code, shown) = running.end();
+    assert_eq!(code, Some(130), "{shown}");
+    resumed(&folder, "run");
+    Result::of(&folder, "run").assert_same(&Result::of(&folder, "whole"), "two signals");
+}
+
+#[test]
+fn a_run_that_another_process_is_at_is_left_alone() {
+    let folder = Folder::new();
+    let running = Running::start(&folder, &["--epochs", "1000000", "--name", "run"]);
+    let ran = folder.finetune(&["train", "--resume", "runs/run"]);
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.error(), "another process is at the run runs/run; it must end first");
+    running.send("-INT");
+    assert_eq!(running.end().0, Some(130));
+    assert_eq!(folder.json("runs/run/summary.json")["steps"], folder.lines("runs/run/steps.jsonl").len());
+}

@@ -1,0 +1,157 @@
+//! `statistics.jsonl`: what the policies compared, check by check.
+
+use std::fmt;
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::StepObserver;
+use crate::{Cause, Component, ComponentKind, Error, Measure, Result, StepReport};
+
+/// Writes what the policy of every component compared with what, one JSON line a check.
+///
+/// The first line names the components; the numbers of the others are in its order, `null` for a component that was
+/// not asked (it is frozen, or cools) or whose policy has nothing to compare yet:
+///
+/// ```text
+/// {"components":[{"name":"layer.0.query","kind":"query","layer":0,"parameters":4096}, …]}
+/// {"step":21,"policy":"signal-fraction","statistic":"signal-fraction","threshold":0.005,"values":[0.0413, …]}
+/// ```
+///
+/// `threshold` is one number where all have the same, else a list; `null` where a policy names none. Where components
+/// have different policies or statistics, a check has a line for each. Numbers have six significant digits.
+///
+/// ```
+/// use grades::{Component, ComponentKind, StatisticsLog, StepObserver, StepReport};
+///
+/// let components = [Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 64)];
+/// let mut log = StatisticsLog::start("statistics.jsonl", Vec::new(), &components)?;
+/// log.on_step(&StepReport::new(1, 100, 1))?; // nothing was compared: no line
+/// assert_eq!(log.into_inner().iter().filter(|byte| **byte == b'\n').count(), 1);
+/// # Ok::<(), grades::Error>(())
+/// ```
+pub struct StatisticsLog<W> {
+    name: String,
+    writer: W,
+}
+
+#[derive(Serialize)]
+struct Head<'a> {
+    components: Vec<Named<'a>>,
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    name: &'a str,
+    kind: ComponentKind,
+    layer: Option<u32>,
+    parameters: u64,
+}
+
+impl<'a> Named<'a> {
+    fn of(component: &'a Component) -> Self {
+        let Component { name, kind, layer, elements, .. } = component;
+        Self { name, kind: *kind, layer: *layer, parameters: *elements }
+    }
+}
+
+#[derive(Serialize)]
+struct Line {
+    step: u64,
+    policy: &'static str,
+    statistic: Measure,
+    threshold: Threshold,
+    values: Vec<Option<f64>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Threshold {
+    One(Option<f64>),
+    Each(Vec<Option<f64>>),
+}
+
+impl<W: Write> StatisticsLog<W> {
+    /// A log that calls its file `name` when it cannot be written, and begins it with the components.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the first line cannot be written.
+    pub fn start(name: impl Into<String>, writer: W, components: &[Component]) -> Result<Self> {
+        let mut log = Self::resume(name, writer);
+        let components = components.iter().map(Named::of).collect();
+        log.write(&Head { components })?;
+        log.flush()?;
+        Ok(log)
+    }
+
+    /// A log that goes on in a file that [`start`](Self::start) began for the same components.
+    pub fn resume(name: impl Into<String>, writer: W) -> Self {
+        Self { name: name.into(), writer }
+    }
+
+    /// The writer.
+    pub fn into_inner(self) -> W {
+        self.writer
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> Result<()> {
+        let mut bytes = serde_json::to_vec(line).map_err(|error| self.failed(error.into()))?;
+        bytes.push(b'\n');
+        self.writer.write_all(&bytes).map_err(|source| self.failed(source))
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.writer.flush().map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: std::io::Error) -> Error {
+        Error::Io { doing: format!("writing {}", self.name), source }
+    }
+}
+
+impl<W> fmt::Debug for StatisticsLog<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatisticsLog").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<W: Write> StepObserver for StatisticsLog<W> {
+    fn on_step(&mut self, report: &StepReport) -> Result<()> {
+        // The first of each pair of a policy and what it looks at, in the order of the components.
+        let mut groups: Vec<&Cause> = Vec::new();
+        for cause in report.compared.iter().flatten() {
+            if !groups.iter().any(|first| is_alike(first, cause)) {
+                groups.push(cause);
+            }
+        }
+        let step = report.snapshot.as_ref().map_or(report.step, |snapshot| snapshot.step());
+        for first in &groups {
+            let alike =
+                |cause: &Option<Cause>| cause.as_ref().filter(|cause| is_alike(first, cause)).copied();
+            let causes: Vec<Option<Cause>> = report.compared.iter().map(alike).collect();
+            let one =
+                causes.iter().flatten().all(|cause| cause.threshold.to_bits() == first.threshold.to_bits());
+            let threshold = match one {
+                true => Threshold::One(number(first.threshold)),
+                false => Threshold::Each(
+                    causes.iter().map(|cause| cause.and_then(|cause| number(cause.threshold))).collect(),
+                ),
+            };
+            let values = causes.iter().map(|cause| cause.and_then(|cause| number(cause.value))).collect();
+            let (policy, statistic) = (first.policy, first.measure);
+            self.write(&Line { step, policy, statistic, threshold, values })?;
+        }
+        // A run that is killed leaves whole lines.
+        if groups.is_empty() { Ok(()) } else { self.flush() }
+    }
+}
+
+fn is_alike(one: &Cause, other: &Cause) -> bool {
+    one.policy == other.policy && one.measure == other.measure
+}
+
+/// Six significant digits of a finite number: beyond them there is noise, and twice as many bytes.
+fn number(value: f64) -> Option<f64> {
+    if value.is_finite() { format!("{value:.5e}").parse().ok() } else { None }
+}
