@@ -113,13 +113,6 @@ fn a_loss_that_is_no_number_ends_the_run() {
     assert!(steps[0]["loss"].is_f64() && steps[1]["loss"].is_null(), "{steps:?}");
     assert_eq!(
         folder.names("runs/base"),
-        [
-            "checkpoints",
-            "config.toml",
-            "evals.jsonl",
-            "freezes.jsonl",
-            "statistics.jsonl",
-            "steps.jsonl"
-        ]
+        ["checkpoints", "config.toml", "evals.jsonl", "freezes.jsonl", "statistics.jsonl", "steps.jsonl"]
     );
 }
