@@ -29,6 +29,7 @@ fn record(step: u64) -> StepRecord {
         seconds: 0.25 * step as f64,
         cooling: 1,
         frozen: 0,
+        skipped: None,
         memory_bytes: Some(1 << 30),
         training_bytes: 1 << 20,
     }
