@@ -163,6 +163,7 @@ impl Run<'_> {
         let mut counters = Counters {
             nanoseconds: u64::try_from(self.seconds.as_nanos()).unwrap_or(u64::MAX),
             wall_seconds: self.keeping.wall_seconds(),
+            cpu_seconds: self.cpu_seconds,
             loop_seconds: self.loop_seconds(),
             eval_seconds: self.eval_seconds,
             validation_seconds: self.validation_seconds,

@@ -180,7 +180,7 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
         eval_seconds: keeping.earlier().eval_seconds,
         validation_seconds: keeping.earlier().validation_seconds,
         validations: keeping.earlier().validations,
-        cpu_seconds: (keeping.earlier().resumes == 0).then_some(0.0),
+        cpu_seconds: if keeping.earlier().resumes == 0 { Some(0.0) } else { keeping.earlier().cpu_seconds },
         freezes: Vec::new(),
         guard: Guard::new(config.guard, keeping.guard()),
         keeping,
@@ -253,7 +253,7 @@ pub(super) struct Run<'a> {
     pub(super) validation_seconds: f64,
     pub(super) validations: u64,
     /// Time of processors in steps.
-    cpu_seconds: Option<f64>,
+    pub(super) cpu_seconds: Option<f64>,
     /// Those since the run was last begun or resumed.
     pub(super) freezes: Vec<FreezeEvent>,
     pub(super) guard: Guard,

@@ -17,8 +17,7 @@ pub struct Summary {
     pub wall_seconds: f64,
     /// Seconds in training steps, freezing included, evaluations left out.
     pub train_seconds: f64,
-    /// Seconds that processors worked in them, all threads together; null where the system does not tell, or the run was
-    /// resumed.
+    /// Seconds that processors worked in them, all threads together; null where the system does not tell.
     pub train_cpu_seconds: Option<f64>,
     /// Optimizer steps that were run, skipped ones included.
     pub steps: u64,

@@ -46,6 +46,9 @@ pub(crate) struct Counters {
     pub(crate) nanoseconds: u64,
     /// Seconds since the run began, breaks left out.
     pub(crate) wall_seconds: f64,
+    /// Seconds of processors in steps; absent where the system did not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cpu_seconds: Option<f64>,
     /// Seconds since the first step began, breaks left out.
     pub(crate) loop_seconds: f64,
     /// Seconds in evaluations, and in those between steps, and how many these were.
