@@ -116,8 +116,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         self.averages.forget(&ids);
     }
 
-    /// Puts the means of all that cools in place now, for a run that ends before it is frozen; what cools goes on doing so
-    /// from there.
+    /// Puts the means of all that cools in place now, for a run that ends before it is frozen.
     ///
     /// Not needed where all components froze, or `stop_at` was reached: then it was done. Does nothing unless components
     /// cool by averaging ([`Cooling::Average`](crate::config::Cooling::Average)).
