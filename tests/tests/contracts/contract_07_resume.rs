@@ -224,7 +224,7 @@ fn refused(make: Make, config: &str, file: &Path) -> String {
 fn what_differs_is_named_and_nothing_is_changed() {
     let (_folder, file, _) = saved();
     let same = config(CONFIGS[0], SETTINGS[1]);
-    let cases: [(&str, Make, String); 7] = [
+    let cases: [(&str, Make, String); 8] = [
         ("it is that of \"adamw\", the optimizer is \"adam\"", OPTIMIZERS[1].1, same.clone()),
         ("it is that of \"adamw\", the optimizer is \"sgd\"", OPTIMIZERS[2].1, same.clone()),
         (
@@ -250,7 +250,12 @@ fn what_differs_is_named_and_nothing_is_changed() {
         (
             "policy was signal-fraction when it was saved and is quota",
             OPTIMIZERS[0].1,
-            config(CONFIGS[1], "cooldown = 4"),
+            config(CONFIGS[1], SETTINGS[1]),
+        ),
+        (
+            "cooling was decay when it was saved and is average",
+            OPTIMIZERS[0].1,
+            same.replace("decay", "average"),
         ),
     ];
     for (expected, make, config) in cases {
