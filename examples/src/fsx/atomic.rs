@@ -6,6 +6,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// What the name of everything temporary ends with, files and folders; it begins with a dot.
+pub(super) const SUFFIX: &str = ".tmp";
+
 /// A file being written under a temporary name beside its destination; dropping it removes the temporary file.
 #[derive(Debug)]
 pub struct AtomicFile {
@@ -29,7 +32,7 @@ impl AtomicFile {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
             let mut temporary = OsString::from(".");
             temporary.push(name);
-            temporary.push(format!(".{}-{number}.tmp", std::process::id()));
+            temporary.push(format!(".{}-{number}{SUFFIX}", std::process::id()));
             let path = destination.with_file_name(temporary);
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(file) => {
@@ -154,10 +157,11 @@ pub(super) fn with_path(error: io::Error, path: &Path) -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn names(dir: &Path) -> Vec<OsString> {
+    /// What a folder holds, sorted.
+    pub(in crate::fsx) fn names(dir: &Path) -> Vec<OsString> {
         let mut names: Vec<OsString> =
             std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();

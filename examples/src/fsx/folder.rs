@@ -5,10 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::atomic::{sync_folder, with_path};
-
-/// What the name of every temporary folder ends with; it begins with a dot.
-const SUFFIX: &str = ".tmp";
+use super::atomic::{SUFFIX, sync_folder, with_path};
 
 /// A folder being filled under a temporary name beside its destination; dropping it removes the temporary folder.
 #[derive(Debug)]
@@ -119,14 +116,8 @@ fn beside(destination: &Path, what: &str) -> io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::atomic::tests::names;
     use super::*;
-
-    fn names(dir: &Path) -> Vec<OsString> {
-        let mut names: Vec<OsString> =
-            std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        names
-    }
 
     #[test]
     fn a_folder_appears_when_it_is_whole_and_takes_the_place_of_an_old_one() {

@@ -22,19 +22,21 @@ pub(super) struct Keeping {
     inputs: BTreeMap<String, String>,
     /// Those of [`LOGS`].
     logs: Vec<File>,
+    /// When this process began with the run.
     start: Instant,
     /// What the run had added up when it was resumed.
     earlier: RunState,
 }
 
 impl Keeping {
-    /// Makes the logs, or cuts them to what the checkpoint has counted.
+    /// Makes the logs, or cuts them to what the checkpoint has counted; `start` is when this process began with the run.
     pub(super) fn new(
         folder: &RunFolder,
         config: &RunConfig,
         text: String,
         inputs: BTreeMap<String, String>,
         earlier: Option<Earlier>,
+        start: Instant,
     ) -> Result<Self> {
         let (state, last) = match earlier {
             Some(earlier) => (earlier.state, earlier.checkpoint),
@@ -43,7 +45,7 @@ impl Keeping {
         let logs = LOGS.iter().map(|name| folder.continue_file(name, state.log(name)));
         let logs = logs.collect::<Result<_>>()?;
         let writer = Writer::new(folder.file(FOLDER), config.checkpoint.keep, last);
-        Ok(Self { writer, config: text, inputs, logs, start: Instant::now(), earlier: state })
+        Ok(Self { writer, config: text, inputs, logs, start, earlier: state })
     }
 
     /// Another handle to a log.

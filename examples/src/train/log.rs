@@ -29,7 +29,7 @@ pub struct StepRecord {
     pub flops: u128,
     /// Seconds since training began, evaluations left out.
     pub seconds: f64,
-    /// Components whose learning rate falls after it.
+    /// Components that cool after it.
     pub cooling: usize,
     /// Components frozen after it.
     pub frozen: usize,

@@ -21,7 +21,7 @@ use super::interrupt::Interrupt;
 use super::keeping::Keeping;
 use super::log::{StepLog, StepRecord};
 use super::lora::LoraTraining;
-use super::memory::{peak_memory, resident_memory};
+use super::memory::resident_memory;
 use super::never::Never;
 use super::observing::observed;
 use super::optimizer::build_optimizer;
@@ -138,7 +138,7 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
         Begin::Again(resumed) => resumed.into_folder()?,
     };
     folder.write("config.toml", &text)?;
-    let keeping = Keeping::new(&folder, config, text, inputs, earlier)?;
+    let keeping = Keeping::new(&folder, config, text, inputs, earlier, start)?;
     let (optimizer, tensorboard) = observed(optimizer, &folder, &keeping, config.output.tensorboard)?;
     let steps = BufWriter::new(keeping.log(STEPS)?);
     let evals = BufWriter::new(keeping.log(EVALS)?);
@@ -207,10 +207,9 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
     let evaluation = run.evaluate(Part::Eval)?;
     run.tell_evaluation(evaluation, true, None);
     let tested = run.evaluate(Part::Test)?;
-    let mut summary = run.summary(ended, start, &folder);
+    let mut summary = run.summary(ended, &folder);
     summary.take_eval(evaluation);
     summary.take_test(tested);
-    summary.wall_seconds = run.keeping.wall_seconds();
     folder.write("summary.json", &(serde_json::to_string_pretty(&summary)? + "\n"))?;
     let mut warnings = run.warnings();
     if config.output.report
@@ -241,7 +240,7 @@ pub(super) struct Run<'a> {
     pub(super) log: StepLog<BufWriter<std::fs::File>>,
     pub(super) tensorboard: Option<TensorBoard>,
     pub(super) progress: Progress,
-    planned: u64,
+    pub(super) planned: u64,
     /// Time in steps.
     pub(super) seconds: Duration,
     /// Examples in steps.
@@ -352,67 +351,5 @@ impl Run<'_> {
             seconds,
         });
         Ok(report)
-    }
-
-    fn summary(&self, ended: &'static str, start: Instant, folder: &RunFolder) -> Summary {
-        let train_seconds = self.seconds.as_secs_f64();
-        Summary {
-            ended,
-            wall_seconds: start.elapsed().as_secs_f64(),
-            train_seconds,
-            train_cpu_seconds: self.cpu_seconds,
-            steps: self.optimizer.steps(),
-            planned_steps: self.planned,
-            examples: usize::try_from(self.examples).unwrap_or(usize::MAX),
-            examples_per_second: self.examples as f64 / train_seconds.max(f64::MIN_POSITIVE),
-            components_frozen: self.optimizer.tracker().frozen(),
-            components_total: self.optimizer.tracker().total(),
-            bad_steps: self.guard.state().bad,
-            loss_spikes: self.guard.state().spikes,
-            resumes: self.keeping.earlier().resumes,
-            first_freeze: self.counters().first_freeze,
-            last_freeze: self.counters().last_freeze,
-            final_train_loss: self.log.last_loss(),
-            truncated: self.task.truncated(),
-            skipped: self.task.skipped(),
-            tokens_per_second: self
-                .task
-                .skipped()
-                .map(|_| self.tokens as f64 / train_seconds.max(f64::MIN_POSITIVE)),
-            eval_loss: None,
-            eval_accuracy: None,
-            eval_accuracy_per_byte: None,
-            eval_perplexity: None,
-            eval_exact_match: None,
-            test_loss: None,
-            test_accuracy: None,
-            test_accuracy_per_byte: None,
-            test_perplexity: None,
-            test_exact_match: None,
-            eval_text: None,
-            test_text: None,
-            eval_seconds: self.eval_seconds,
-            validation_seconds: self.validation_seconds,
-            validations: self.validations,
-            best_step: self.stopping.as_ref().and_then(EarlyStopping::best_step),
-            restored_step: self.stopping.as_ref().and_then(EarlyStopping::restored),
-            flops: self.flops.total(),
-            flops_without_freezing: self.flops.without_freezing(),
-            peak_memory_bytes: peak_memory(),
-            optimizer_state_bytes: self.optimizer.memory().optimizer_state,
-            device: format!("{:?}", self.task.device()).to_lowercase(),
-            folder: folder.path().to_path_buf(),
-        }
-    }
-
-    /// What went wrong without ending the run.
-    fn warnings(&mut self) -> Vec<String> {
-        let observers = self.optimizer.take_observer_errors();
-        let steps = self.log.finish().err();
-        let events = self.tensorboard.as_ref().and_then(TensorBoard::take_error);
-        let events = events.map(|error| format!("the files for TensorBoard are incomplete: {error}"));
-        let logs = steps.into_iter().chain(self.evals.take_error()).map(|error| format!("{error:#}"));
-        let observers = observers.iter().map(ToString::to_string);
-        observers.chain(logs).chain(events).chain(self.bad_end()).collect()
     }
 }

@@ -5,15 +5,20 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::early_stopping::EarlyStopping;
 use super::evaluate::Evaluation;
+use super::folder::RunFolder;
+use super::memory::peak_memory;
 use super::progress::duration;
+use super::recipe::Run;
+use crate::tensorboard::TensorBoard;
 
 /// What a run did and reached.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// Why it ended: `all-frozen`, `enough-frozen` (the share `stop_at`), `early-stopped`, `all-steps` or `interrupted`.
     pub ended: &'static str,
-    /// Wall seconds from the start to the saved model.
+    /// Wall seconds from the start to the end, loading and evaluations included, breaks of a resumed run left out.
     pub wall_seconds: f64,
     /// Seconds in training steps, freezing included, evaluations left out.
     pub train_seconds: f64,
@@ -137,6 +142,71 @@ impl Summary {
         let saved =
             if saved > 0.0 { format!(", {:.1} % less by freezing", 100.0 * saved) } else { String::new() };
         format!("{:.3e}{saved}", self.flops as f64)
+    }
+}
+
+impl Run<'_> {
+    /// What the run did so far, but for its results on examples.
+    pub(super) fn summary(&self, ended: &'static str, folder: &RunFolder) -> Summary {
+        let train_seconds = self.seconds.as_secs_f64();
+        Summary {
+            ended,
+            wall_seconds: self.keeping.wall_seconds(),
+            train_seconds,
+            train_cpu_seconds: self.cpu_seconds,
+            steps: self.optimizer.steps(),
+            planned_steps: self.planned,
+            examples: usize::try_from(self.examples).unwrap_or(usize::MAX),
+            examples_per_second: self.examples as f64 / train_seconds.max(f64::MIN_POSITIVE),
+            components_frozen: self.optimizer.tracker().frozen(),
+            components_total: self.optimizer.tracker().total(),
+            bad_steps: self.guard.state().bad,
+            loss_spikes: self.guard.state().spikes,
+            resumes: self.keeping.earlier().resumes,
+            first_freeze: self.counters().first_freeze,
+            last_freeze: self.counters().last_freeze,
+            final_train_loss: self.log.last_loss(),
+            truncated: self.task.truncated(),
+            skipped: self.task.skipped(),
+            tokens_per_second: self
+                .task
+                .skipped()
+                .map(|_| self.tokens as f64 / train_seconds.max(f64::MIN_POSITIVE)),
+            eval_loss: None,
+            eval_accuracy: None,
+            eval_accuracy_per_byte: None,
+            eval_perplexity: None,
+            eval_exact_match: None,
+            test_loss: None,
+            test_accuracy: None,
+            test_accuracy_per_byte: None,
+            test_perplexity: None,
+            test_exact_match: None,
+            eval_text: None,
+            test_text: None,
+            eval_seconds: self.eval_seconds,
+            validation_seconds: self.validation_seconds,
+            validations: self.validations,
+            best_step: self.stopping.as_ref().and_then(EarlyStopping::best_step),
+            restored_step: self.stopping.as_ref().and_then(EarlyStopping::restored),
+            flops: self.flops.total(),
+            flops_without_freezing: self.flops.without_freezing(),
+            peak_memory_bytes: peak_memory(),
+            optimizer_state_bytes: self.optimizer.memory().optimizer_state,
+            device: format!("{:?}", self.task.device()).to_lowercase(),
+            folder: folder.path().to_path_buf(),
+        }
+    }
+
+    /// What went wrong without ending the run.
+    pub(super) fn warnings(&mut self) -> Vec<String> {
+        let observers = self.optimizer.take_observer_errors();
+        let steps = self.log.finish().err();
+        let events = self.tensorboard.as_ref().and_then(TensorBoard::take_error);
+        let events = events.map(|error| format!("the files for TensorBoard are incomplete: {error}"));
+        let logs = steps.into_iter().chain(self.evals.take_error()).map(|error| format!("{error:#}"));
+        let observers = observers.iter().map(ToString::to_string);
+        observers.chain(logs).chain(events).chain(self.bad_end()).collect()
     }
 }
 

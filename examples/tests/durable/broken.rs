@@ -89,6 +89,7 @@ impl Result {
         }
         assert_eq!(self.steps.len(), other.steps.len(), "{what}: lines of steps.jsonl");
         assert_eq!(self.freezes, other.freezes, "{what}: freezes.jsonl");
+        assert_eq!(self.statistics, other.statistics, "{what}: statistics.jsonl");
         assert_eq!(self.evals, other.evals, "{what}: evals.jsonl");
         assert_eq!(self.summary, other.summary, "{what}: summary.json");
         let differ: Vec<&String> = self

@@ -3,11 +3,10 @@
 use serde::Serialize;
 use toml::Value;
 
-/// How long a component's learning rate takes to fall to zero before it freezes.
+/// How long a component cools before it freezes; [`Cooling`](super::Cooling) says how.
 ///
-/// A component whose gradient is all noise walks at random around its optimum; what still helps is a falling
-/// learning rate, which averages the noise away. So it cools first: over C steps its learning rate falls in a
-/// straight line, and then it freezes. 0 freezes at once, as the paper does.
+/// A component whose gradient is all noise walks at random around its optimum; what still helps is to take the noise out
+/// of its weights. So it cools first, over C steps, and then it freezes. 0 freezes at once, as the paper does.
 ///
 /// As TOML: `cooldown = 80`, or `cooldown = { share = 1.0 }` for as many steps as went before the decision.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -1,6 +1,7 @@
 //! Cooling by averaging: means of weights, and putting them in place.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use tch::Tensor;
 
@@ -27,25 +28,20 @@ pub(super) struct Mean {
 impl Averages {
     /// Takes in the values of parameters, each with its weight.
     fn take(&mut self, values: &[(ParamId, &Tensor, f64)]) -> Result<()> {
-        let mut shares = Vec::with_capacity(values.len());
         for (id, tensor, weight) in values {
-            match self.means.get_mut(id) {
-                Some(mean) => {
-                    mean.weight += weight;
-                    shares.push(weight / mean.weight);
-                }
-                None => {
-                    let mean = Mean { tensor: averages::begin(tensor)?, weight: *weight };
-                    self.means.insert(*id, mean);
-                    shares.push(0.0);
-                }
-            }
+            let mean = match self.means.entry(*id) {
+                Entry::Occupied(mean) => mean.into_mut(),
+                Entry::Vacant(place) => place.insert(Mean { tensor: averages::begin(tensor)?, weight: 0.0 }),
+            };
+            mean.weight += weight;
         }
-        let moving = || values.iter().zip(&shares).filter(|(_, share)| **share > 0.0);
-        let means: Vec<&Tensor> =
-            moving().filter_map(|((id, ..), _)| self.means.get(id)).map(|mean| &mean.tensor).collect();
-        let tensors: Vec<&Tensor> = moving().map(|((_, tensor, _), _)| *tensor).collect();
-        let shares: Vec<f64> = moving().map(|(_, share)| *share).collect();
+        let (mut means, mut tensors, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, tensor, weight) in values {
+            let Some(mean) = self.means.get(id) else { continue };
+            means.push(&mean.tensor);
+            tensors.push(*tensor);
+            shares.push(weight / mean.weight);
+        }
         averages::move_towards(&means, &tensors, &shares)
     }
 
@@ -59,8 +55,10 @@ impl Averages {
         self.means = means;
     }
 
-    pub(super) fn forget(&mut self, ids: &[ParamId]) {
-        self.means.retain(|id, _| !ids.contains(id));
+    fn forget(&mut self, ids: &[ParamId]) {
+        for id in ids {
+            self.means.remove(id);
+        }
     }
 
     /// Bytes of the means.

@@ -7,14 +7,8 @@ use crate::{Error, Result};
 
 /// A mean that starts at a tensor: a copy that shares nothing with it, in f32 where its kind is narrower.
 pub(crate) fn begin(tensor: &Tensor) -> Result<Tensor> {
-    let kind = kind_of_mean(tensor);
-    let _no_grad = tch::no_grad_guard();
-    let copied = || {
-        let mut mean = tensor.f_detach()?.f_empty_like()?.f_to_kind(kind)?;
-        mean.f_copy_(tensor)?;
-        Ok(mean)
-    };
-    copied().map_err(|error: tch::TchError| Error::torch("starting a mean of weights", &error))
+    let copied = tensor.f_detach().and_then(|values| values.f_to_dtype(kind_of_mean(tensor), false, true));
+    copied.map_err(|error| Error::torch("starting a mean of weights", &error))
 }
 
 /// The kind of a tensor's mean.

@@ -10,7 +10,7 @@ use crate::{Component, ComponentKind};
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum EventKind {
-    /// It was decided that it has converged; its learning rate falls from the next step on.
+    /// It was decided that it has converged; it cools from the next step on.
     Cool,
     /// It froze; no update after this step moves it.
     Freeze,

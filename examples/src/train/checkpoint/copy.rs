@@ -44,9 +44,5 @@ impl Copied {
 
 /// A copy on the host that shares nothing with the tensor.
 fn copied(tensor: &Tensor) -> Result<Tensor, tch::TchError> {
-    let _no_grad = tch::no_grad_guard();
-    let host = tensor.f_detach()?.f_to_device(Device::Cpu)?;
-    let mut copy = host.f_empty_like()?;
-    copy.f_copy_(&host)?;
-    Ok(copy)
+    tensor.f_detach()?.f_to_device_(Device::Cpu, tensor.f_kind()?, false, true)
 }
