@@ -14,7 +14,7 @@ use crate::common::{self, Average, Hits};
 /// With |G|² and tr(Σ) ÷ B estimated at each step from the first micro-batch and the whole step (see
 /// [`TwoBatch`](grades::TwoBatch)), each averaged over `window` checks on its own, φ = |G|² ÷ (|G|² + tr(Σ) ÷ B);
 /// it freezes when φ ≤ `floor` at `hits` checks in a row (after McCandlish et al., arXiv 1812.06162). It works with
-/// any optimizer (tch's own with `cooling = "average"`, the default), and needs gradient accumulation over at least two micro-batches.
+/// any optimizer (tch's own with `cooling = "average"`), and needs gradient accumulation over at least two micro-batches.
 ///
 /// ```
 /// use grades_policies::TwoBatchNoise;

@@ -19,20 +19,20 @@ use crate::config::unknown_name;
 /// ```
 /// use grades::config::Cooling;
 ///
-/// assert_eq!("decay".parse::<Cooling>()?, Cooling::Decay);
-/// assert_eq!(Cooling::default().to_string(), "average");
+/// assert_eq!("average".parse::<Cooling>()?, Cooling::Average);
+/// assert_eq!(Cooling::default().to_string(), "decay");
 /// # Ok::<(), grades::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cooling {
     /// Its learning rate falls in a straight line; the inner optimizer must have learning rates of components.
+    #[default]
     Decay,
     /// Its learning rate stays, and it freezes at the weighted mean of its weights after each of the cooldown's updates.
     /// It cools for at least as long as any component that is decided meanwhile: as long as others are on their way, the
     /// optimum of each moves. The mean is a copy of the weights, in f32 where they are narrower, for as long as the
     /// component cools. Any optimizer can.
-    #[default]
     Average,
 }
 

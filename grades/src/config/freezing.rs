@@ -19,7 +19,7 @@ use crate::{
 /// check_every = 1      # optimizer steps from one check to the next
 /// stop_at = 1.0        # share of the components whose freezing ends the training
 /// cooldown = 0         # steps, or { share = 1.0 }, from a decision to the freeze; default: the policy's
-/// cooling = "average"  # it freezes at the mean of its weights meanwhile, or "decay": its learning rate falls
+/// cooling = "decay"    # meanwhile its learning rate falls, or "average": it freezes at the mean of its weights
 /// followers = "with-block" # biases, norms and embeddings are frozen with their block, or "keep": never
 /// empty_cache = 0.1    # on CUDA, share of the memory that freezes give back before the device gets it
 ///
@@ -105,7 +105,7 @@ impl FreezingConfig {
         ),
         Key::new(
             "cooling",
-            "average: it freezes at the mean of its weights while it cooled; or decay: its learning rate falls (average)",
+            "while it cools: decay (its learning rate falls) or average (it freezes at the mean of its weights) (decay)",
         ),
         Key::new(
             "followers",

@@ -26,8 +26,8 @@ fn sgd(momentum: f64) -> impl Fn(&VarStore) -> Box<dyn InnerOptimizer> {
 
 #[test]
 fn a_falling_learning_rate_under_tchs_optimizer_is_refused_and_all_ways_out_are_named() {
-    let averaging = Rig::config(Told::reading([Statistic::GradL1])).cooldown(Cooldown::Steps(10));
-    let config = averaging.clone().cooling(Cooling::Decay);
+    let config = Rig::config(Told::reading([Statistic::GradL1])).cooldown(Cooldown::Steps(10));
+    let averaging = config.clone().cooling(Cooling::Average);
     assert_eq!(refusal(tchs, &averaging), None, "means of weights need no learning rates");
     assert_eq!(
         refusal(tchs, &config).unwrap(),

@@ -247,8 +247,7 @@ fn a_thawed_component_is_averaged_anew() {
 #[test]
 fn a_key_chooses_how_it_cools() {
     let policy = "[freezing.policy]\nname = 'fixed-threshold'\ntau = 1.0\n";
-    for (key, expected) in
-        [("", "average"), ("cooling = 'decay'", "decay"), ("cooling = 'average'", "average")]
+    for (key, expected) in [("", "decay"), ("cooling = 'decay'", "decay"), ("cooling = 'average'", "average")]
     {
         let config = FreezingConfig::from_toml(&format!("[freezing]\n{key}\n{policy}")).unwrap();
         assert_eq!(config.settings().unwrap()["cooling"].as_str(), Some(expected));
