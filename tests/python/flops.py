@@ -1,11 +1,12 @@
-"""Counts the FLOPs of training steps with PyTorch's FlopCounterMode.
+"""Counts the FLOPs of training steps and of answers with PyTorch's FlopCounterMode.
 
 usage: flops.py QUESTION.json ANSWER.json
 
 QUESTION is a list of cases: "model" is a directory, "class" a class of transformers, "rows" and "length" the shape of
 the batch, "frozen" a list of strings (a parameter is frozen when its name has one of them), "lora" null or a
-configuration for PEFT, "checkpointing" whether blocks are computed twice. ANSWER has for each the FLOPs of the forward
-and of the backward pass.
+configuration for PEFT, "checkpointing" whether blocks are computed twice, "answers" how many tokens are generated
+instead of training, or 0. ANSWER has for each the FLOPs of the forward and of the backward pass; of answers those of
+all passes are "forward".
 
 Attention is eager, so that its products are seen: PyTorch counts nothing for the fused kernel of the CPU. The rotation of
 a decoder, which transformers makes by a product of outer dimensions 1 and which we make by multiplying, is left out.
@@ -18,6 +19,11 @@ import torch
 import transformers
 from torch.utils.checkpoint import set_checkpoint_early_stop
 from torch.utils.flop_counter import FlopCounterMode
+
+
+def rotation(counter):
+    modules = counter.get_flop_counts().items()
+    return sum(sum(counts.values()) for module, counts in modules if module.endswith("rotary_emb"))
 
 
 def measure(case):
@@ -41,18 +47,20 @@ def measure(case):
     else:
         labels = ids.clone()
     counter = FlopCounterMode(display=False)
+    tokens = case["answers"]
+    if tokens:
+        model.eval()
+        with counter:
+            mask = torch.ones_like(ids)
+            model.generate(ids, attention_mask=mask, do_sample=False, min_new_tokens=tokens, max_new_tokens=tokens)
+        return {"forward": counter.get_total_flops() - rotation(counter), "backward": 0}
     # Without it a recomputation ends before products whose results nobody asks for.
     with set_checkpoint_early_stop(False), counter:
         loss = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss
         forward = counter.get_total_flops()
         if loss.requires_grad:
             loss.backward()
-    rotation = sum(
-        sum(counts.values())
-        for module, counts in counter.get_flop_counts().items()
-        if module.endswith("rotary_emb")
-    )
-    return {"forward": forward - rotation, "backward": counter.get_total_flops() - forward}
+    return {"forward": forward - rotation(counter), "backward": counter.get_total_flops() - forward}
 
 
 def main():

@@ -92,12 +92,12 @@ pub struct Savings {
     pub train_cpu_seconds: Option<f64>,
     /// Seconds with all that a user pays for.
     pub cost_seconds: Option<f64>,
-    /// FLOPs.
-    pub flops: Option<f64>,
+    /// FLOPs with all that a user pays for.
+    pub cost_flops: Option<f64>,
 }
 
 /// What is compared seed by seed.
-const PAIRED: [&str; 10] = [
+const PAIRED: [&str; 11] = [
     "eval_accuracy",
     "eval_loss",
     "test_accuracy",
@@ -107,6 +107,7 @@ const PAIRED: [&str; 10] = [
     "train_cpu_seconds",
     "cost_seconds",
     "flops",
+    "cost_flops",
     "peak_memory_bytes",
 ];
 
@@ -153,7 +154,7 @@ impl Comparison {
                     train_seconds: ratio(runs, baseline, "train_seconds"),
                     train_cpu_seconds: ratio(runs, baseline, "train_cpu_seconds"),
                     cost_seconds: ratio(runs, baseline, "cost_seconds"),
-                    flops: ratio(runs, baseline, "flops"),
+                    cost_flops: ratio(runs, baseline, "cost_flops"),
                 },
                 monitoring: monitoring.get(&row.name).copied(),
             }

@@ -33,7 +33,7 @@ pub struct EvalPoint {
     pub step: f64,
     /// What whoever trains in this way has paid by then, in seconds.
     pub seconds: f64,
-    /// The FLOPs before it.
+    /// The FLOPs before it, of evaluations too where the run ends by them.
     pub flops: f64,
     /// The loss.
     pub loss: f64,
@@ -42,7 +42,7 @@ pub struct EvalPoint {
 }
 
 /// The names in `summary.json` that are taken over as they are.
-const TAKEN: [&str; 21] = [
+const TAKEN: [&str; 22] = [
     "steps",
     "planned_steps",
     "examples",
@@ -52,6 +52,7 @@ const TAKEN: [&str; 21] = [
     "eval_seconds",
     "wall_seconds",
     "flops",
+    "validation_flops",
     "peak_memory_bytes",
     "components_frozen",
     "components_total",
@@ -99,6 +100,8 @@ impl RunRecord {
         let needed = if validates { number("validation_seconds") } else { Some(0.0) };
         let cost = number("wall_seconds").zip(number("eval_seconds")).zip(needed);
         numbers.set("cost_seconds", cost.map(|((wall, eval), needed)| wall - eval + needed));
+        let validation = if validates { number("validation_flops") } else { Some(0.0) };
+        numbers.set("cost_flops", number("flops").zip(validation).map(|(steps, needed)| steps + needed));
         let per_step = number("train_seconds").zip(number("steps").filter(|steps| *steps > 0.0));
         numbers.set("seconds_per_step", per_step.map(|(seconds, steps)| seconds / steps));
         let evals = read_evals(&dir.join("evals.jsonl"), validates)?;
@@ -125,11 +128,12 @@ fn read_evals(path: &Path, validates: bool) -> Result<Vec<EvalPoint>> {
     let point = |line: &str| -> Result<EvalPoint> {
         let line: Value = serde_json::from_str(line)?;
         let number = |name: &str| line.get(name).and_then(Value::as_f64);
-        let needed = if validates { number("validation_seconds").unwrap_or(0.0) } else { 0.0 };
+        let needed = |name: &str| if validates { number(name).unwrap_or(0.0) } else { 0.0 };
         Ok(EvalPoint {
             step: number("step").context("a line without \"step\"")?,
-            seconds: number("train_seconds").context("a line without \"train_seconds\"")? + needed,
-            flops: number("flops").unwrap_or(f64::NAN),
+            seconds: number("train_seconds").context("a line without \"train_seconds\"")?
+                + needed("validation_seconds"),
+            flops: number("flops").unwrap_or(f64::NAN) + needed("validation_flops"),
             loss: number("loss").unwrap_or(f64::NAN),
             accuracy: number("accuracy"),
         })

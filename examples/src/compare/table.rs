@@ -21,7 +21,7 @@ pub fn markdown(comparison: &Comparison) -> String {
     let seeds: Vec<String> = comparison.seeds.iter().map(ToString::to_string).collect();
     let _ = write!(
         text,
-        "\nMean ± sample standard deviation over seeds {}. Time is what one would pay for such a run: its wall time without \
+        "\nMean ± sample standard deviation over seeds {}. Time and FLOPs are what one would pay for such a run: without \
          evaluations that only the comparison needs; early stopping pays for its own.",
         seeds.join(", ")
     );
@@ -91,7 +91,7 @@ fn table(comparison: &Comparison, columns: &[Column]) -> String {
 
 /// The columns of the first table; measures that no row has are left out.
 fn columns(comparison: &Comparison) -> Vec<Column> {
-    let largest = comparison.rows.iter().filter_map(|row| row.mean.get("flops")).fold(0.0, f64::max);
+    let largest = comparison.rows.iter().filter_map(|row| row.mean.get("cost_flops")).fold(0.0, f64::max);
     let (unit, scale) = unit(largest);
     let mut columns = vec![
         number("steps", "steps", 1.0, 0),
@@ -105,8 +105,8 @@ fn columns(comparison: &Comparison) -> Vec<Column> {
         share("CPU ÷ full", |row| row.savings.train_cpu_seconds),
         share("a step ÷ full", |row| row.savings.seconds_per_step),
         share("steps ÷ full", |row| row.savings.steps),
-        number(unit, "flops", scale, 1),
-        share("÷ full", |row| row.savings.flops),
+        number(unit, "cost_flops", scale, 1),
+        share("÷ full", |row| row.savings.cost_flops),
         number("peak memory, MiB", "peak_memory_bytes", f64::from(1 << 20), 0),
     ];
     for (heading, name) in MEASURES {

@@ -2,7 +2,8 @@
 
 use super::products::{BatchShape, Products};
 
-/// Adds up the FLOPs of a run's steps, and what they would have been if nothing had been frozen.
+/// Adds up the FLOPs of a run's steps, what they would have been if nothing had been frozen, and those of evaluations
+/// between steps.
 ///
 /// ```
 /// use grades_examples::flops::{BatchShape, FlopMeter, Products, Rows};
@@ -11,7 +12,7 @@ use super::products::{BatchShape, Products};
 /// all.add(Rows::Tokens, 10, true, true);
 /// frozen.add(Rows::Tokens, 10, true, false);
 /// let mut meter = FlopMeter::new(all);
-/// let batch = BatchShape { sequences: 1, length: 1, targets: 0 };
+/// let batch = BatchShape::new(1, 1, 0);
 /// assert_eq!(meter.step(batch), 60);
 /// meter.change(frozen);
 /// assert_eq!(meter.step(batch), 40);
@@ -23,18 +24,20 @@ pub struct FlopMeter {
     now: Products,
     total: u128,
     without_freezing: u128,
+    validation: u128,
 }
 
 impl FlopMeter {
     /// A meter of a run that begins with these products, nothing being frozen yet.
     pub fn new(all: Products) -> Self {
-        Self { now: all.clone(), all, total: 0, without_freezing: 0 }
+        Self { now: all.clone(), all, total: 0, without_freezing: 0, validation: 0 }
     }
 
-    /// Goes on with what another meter of the same products had added up: its total, and that without freezing.
+    /// Goes on with what another meter of the same products had added up: its total, that without freezing, and that of
+    /// evaluations.
     #[must_use]
-    pub fn resumed(mut self, total: u128, without_freezing: u128) -> Self {
-        (self.total, self.without_freezing) = (total, without_freezing);
+    pub fn resumed(mut self, total: u128, without_freezing: u128, validation: u128) -> Self {
+        (self.total, self.without_freezing, self.validation) = (total, without_freezing, validation);
         self
     }
 
@@ -51,7 +54,12 @@ impl FlopMeter {
         flops
     }
 
-    /// The FLOPs so far.
+    /// Adds an evaluation between steps.
+    pub fn validate(&mut self, flops: u128) {
+        self.validation += flops;
+    }
+
+    /// The FLOPs of steps so far.
     pub fn total(&self) -> u128 {
         self.total
     }
@@ -59,5 +67,10 @@ impl FlopMeter {
     /// What the same steps would have taken if nothing had been frozen.
     pub fn without_freezing(&self) -> u128 {
         self.without_freezing
+    }
+
+    /// The FLOPs of evaluations between steps.
+    pub fn validation(&self) -> u128 {
+        self.validation
     }
 }

@@ -9,7 +9,7 @@ pub enum Rows {
     Sequences,
     /// For each token, padding included.
     Tokens,
-    /// For each pair of tokens of one row, padding included.
+    /// For each pair of a token and one that it may see: all of its row, padding included.
     Pairs,
     /// For each token that is predicted.
     Targets,
@@ -32,18 +32,30 @@ impl Rows {
 /// The sizes of a batch that its operations depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BatchShape {
-    /// Rows.
-    pub sequences: u64,
-    /// The length of each row, padding included.
-    pub length: u64,
-    /// Tokens that are predicted from their hidden states; a classifier has none.
-    pub targets: u64,
+    rows: u64,
+    /// Tokens of a row that go through the model.
+    length: u64,
+    /// Tokens of a row that each of them sees.
+    seen: u64,
+    targets: u64,
 }
 
 impl BatchShape {
+    /// A batch of so many rows of one length, padding included; `targets` are the tokens that are predicted from their
+    /// hidden states, of which a classifier has none.
+    pub fn new(rows: usize, length: usize, targets: usize) -> Self {
+        Self::cached(rows, length, 0, targets)
+    }
+
+    /// The same after `before` tokens of each row whose keys and values are kept.
+    pub fn cached(rows: usize, length: usize, before: usize, targets: usize) -> Self {
+        let [rows, length, before, targets] = [rows, length, before, targets].map(|size| size as u64);
+        Self { rows, length, seen: before + length, targets }
+    }
+
     fn counts(self) -> [u128; Rows::COUNT] {
-        let (rows, length) = (u128::from(self.sequences), u128::from(self.length));
-        [1, rows, rows * length, rows * length * length, u128::from(self.targets)]
+        let [rows, length, seen, targets] = [self.rows, self.length, self.seen, self.targets].map(u128::from);
+        [1, rows, rows * length, rows * length * seen, targets]
     }
 }
 
@@ -56,7 +68,7 @@ impl BatchShape {
 /// // Two layers of 8 inputs and 4 outputs, then of 4 and 2; the first is frozen, and its input needs no gradient.
 /// let hidden = products.add(Rows::Tokens, 8 * 4, false, false);
 /// products.add(Rows::Tokens, 4 * 2, hidden, true);
-/// let batch = BatchShape { sequences: 3, length: 5, targets: 0 };
+/// let batch = BatchShape::new(3, 5, 0);
 /// assert_eq!(products.forward(batch), 2 * 15 * (32 + 8));
 /// assert_eq!(products.backward(batch), 2 * 15 * 8); // the gradient of the second layer's weight alone
 /// ```

@@ -133,8 +133,7 @@ impl Task for Classifier {
 
     fn shape(&self, batch: &[usize]) -> BatchShape {
         let lengths = batch.iter().filter_map(|&index| self.training.tokens(index)).map(<[u32]>::len);
-        let length = lengths.max().unwrap_or(0) as u64;
-        BatchShape { sequences: batch.len() as u64, length, targets: 0 }
+        BatchShape::new(batch.len(), lengths.max().unwrap_or(0), 0)
     }
 
     fn products(&self) -> Products {

@@ -225,8 +225,8 @@ impl Task for DecoderTask {
     fn shape(&self, batch: &[usize]) -> BatchShape {
         let tokens = |index: &usize| self.training.list.get(*index).map_or(0, |sequence| sequence.ids.len());
         let rows = batch.iter().filter_map(|&row| self.rows.get(row));
-        let length = rows.map(|row| row.iter().map(tokens).sum::<usize>()).max().unwrap_or(0) as u64;
-        BatchShape { sequences: batch.len() as u64, length, targets: self.weight(batch) as u64 }
+        let length = rows.map(|row| row.iter().map(tokens).sum::<usize>()).max().unwrap_or(0);
+        BatchShape::new(batch.len(), length, self.weight(batch))
     }
 
     fn products(&self) -> Products {

@@ -25,6 +25,8 @@ pub struct EvalRecord {
     pub wall_seconds: f64,
     /// The FLOPs of the steps before it.
     pub flops: u128,
+    /// The FLOPs of evaluations during training, with this one unless it is the final one.
+    pub validation_flops: u128,
     /// What it found.
     #[serde(flatten)]
     pub evaluation: Evaluation,

@@ -5,6 +5,7 @@ use serde::Serialize;
 use tch::{Kind, Reduction, Tensor};
 
 use crate::data::{Dataset, Sampler};
+use crate::flops::BatchShape;
 use crate::model::BertClassifier;
 
 /// What an evaluation found.
@@ -22,6 +23,9 @@ pub struct Evaluation {
     pub exact_match: Option<f64>,
     /// How many examples there were.
     pub examples: usize,
+    /// Floating-point operations, counted from the shapes.
+    #[serde(rename = "eval_flops")]
+    pub flops: u128,
     /// Wall seconds.
     pub seconds: f64,
 }
@@ -59,8 +63,11 @@ pub fn evaluate(
     let _no_grad = tch::no_grad_guard();
     let mut loss = Tensor::f_zeros([], (Kind::Double, model.device()))?;
     let mut right = Tensor::f_zeros([], (Kind::Int64, model.device()))?;
+    let (products, mut flops) = (model.products(), 0);
     for indices in sampler.evaluation_order(batch_size) {
         let batch = dataset.collate(&indices, model.device())?;
+        let length = batch.ids.size().get(1).and_then(|length| usize::try_from(*length).ok()).unwrap_or(0);
+        flops += products.forward(BatchShape::new(indices.len(), length, 0));
         let logits = model.forward(&batch.ids, &batch.mask, false)?.f_to_kind(Kind::Float)?;
         let sum = logits.f_cross_entropy_loss(&batch.labels, None::<&Tensor>, Reduction::Sum, -100, 0.0)?;
         loss = loss.f_add(&sum)?;
@@ -76,6 +83,7 @@ pub fn evaluate(
         accuracy_per_byte: None,
         exact_match: None,
         examples,
+        flops,
         seconds: start.elapsed().as_secs_f64(),
     })
 }

@@ -5,6 +5,7 @@ use tch::{Device, Kind};
 
 use super::evaluate::Evaluation;
 use crate::data::sequence::{Sequence, Sequences, Vocabulary, collate};
+use crate::flops::{BatchShape, Products};
 use crate::model::decoder::{Decoder, Generation};
 
 /// What is measured besides the loss.
@@ -34,7 +35,8 @@ pub fn evaluate_decoder(
 ) -> Result<Evaluation> {
     let start = std::time::Instant::now();
     let all: Vec<&Sequence> = sequences.list.iter().collect();
-    let losses = sums(model, &all, batch_size)?;
+    let mut work = Work { products: model.products(false), flops: 0 };
+    let losses = sums(model, &all, batch_size, &mut work)?;
     let count: usize = all.iter().map(|sequence| sequence.target_count()).sum();
     let loss = losses.iter().sum::<f64>() / count.max(1) as f64;
     let mut evaluation = Evaluation {
@@ -44,23 +46,38 @@ pub fn evaluate_decoder(
         accuracy_per_byte: None,
         exact_match: None,
         examples: sequences.len(),
+        flops: 0,
         seconds: 0.0,
     };
     if !sequences.questions.is_empty() {
-        let (plain, per_byte) = multiple_choice(model, sequences, batch_size)?;
+        let (plain, per_byte) = multiple_choice(model, sequences, batch_size, &mut work)?;
         evaluation.accuracy = Some(plain);
         evaluation.accuracy_per_byte = Some(per_byte);
     }
     if options.exact_match && sequences.answers {
-        evaluation.exact_match =
-            Some(exact_match(model, &all, vocabulary, batch_size, options.max_new_tokens)?);
+        let options =
+            Generation { max_new_tokens: options.max_new_tokens, stop: model.stop_ids(), batch_size };
+        evaluation.exact_match = Some(exact_match(model, &all, vocabulary, &options, &mut work)?);
     }
+    evaluation.flops = work.flops;
     evaluation.seconds = start.elapsed().as_secs_f64();
     Ok(evaluation)
 }
 
+/// The operations of an evaluation.
+struct Work {
+    products: Products,
+    flops: u128,
+}
+
+impl Work {
+    fn add(&mut self, shape: BatchShape) {
+        self.flops += self.products.forward(shape);
+    }
+}
+
 /// The sum of the losses of each sequence.
-fn sums(model: &Decoder, sequences: &[&Sequence], batch_size: usize) -> Result<Vec<f64>> {
+fn sums(model: &Decoder, sequences: &[&Sequence], batch_size: usize, work: &mut Work) -> Result<Vec<f64>> {
     let mut order: Vec<usize> = (0..sequences.len()).collect();
     // Longest first: if the memory does not suffice, the first batch shows it.
     order.sort_by_key(|&index| {
@@ -72,6 +89,9 @@ fn sums(model: &Decoder, sequences: &[&Sequence], batch_size: usize) -> Result<V
             indices.iter().filter_map(|&index| sequences.get(index).copied()).collect();
         let rows: Vec<Vec<&Sequence>> = batch.iter().map(|&sequence| vec![sequence]).collect();
         let collated = collate(&rows, model.device())?;
+        let length = batch.iter().map(|sequence| sequence.ids.len()).max().unwrap_or(0);
+        let targets = batch.iter().map(|sequence| sequence.target_count()).sum();
+        work.add(BatchShape::new(batch.len(), length, targets));
         let losses = model.losses(&collated.tokens, &collated.targets)?;
         let losses = Vec::<f64>::try_from(losses.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?)?;
         let mut rest = losses.as_slice();
@@ -87,13 +107,18 @@ fn sums(model: &Decoder, sequences: &[&Sequence], batch_size: usize) -> Result<V
 }
 
 /// The shares of questions whose right choice is the most likely, plainly and per byte.
-fn multiple_choice(model: &Decoder, sequences: &Sequences, batch_size: usize) -> Result<(f64, f64)> {
+fn multiple_choice(
+    model: &Decoder,
+    sequences: &Sequences,
+    batch_size: usize,
+    work: &mut Work,
+) -> Result<(f64, f64)> {
     let choices: Vec<&Sequence> = sequences
         .questions
         .iter()
         .flat_map(|question| question.choices.iter().map(|choice| &choice.sequence))
         .collect();
-    let losses = sums(model, &choices, batch_size)?;
+    let losses = sums(model, &choices, batch_size, work)?;
     let mut losses = losses.as_slice();
     let (mut plain, mut per_byte) = (0usize, 0usize);
     for question in &sequences.questions {
@@ -116,16 +141,16 @@ fn exact_match(
     model: &Decoder,
     sequences: &[&Sequence],
     vocabulary: &Vocabulary,
-    batch_size: usize,
-    max_new_tokens: usize,
+    options: &Generation,
+    work: &mut Work,
 ) -> Result<f64> {
     let prompts: Vec<Vec<i64>> = sequences
         .iter()
         .map(|sequence| split(sequence).0.iter().map(|&id| i64::from(id)).collect())
         .collect();
-    let options = Generation { max_new_tokens, stop: model.stop_ids(), batch_size };
     let mut right = 0usize;
-    for (sequence, answer) in sequences.iter().zip(model.generate(&prompts, &options)?) {
+    let answers = model.generate_observed(&prompts, options, &mut |shape| work.add(shape))?;
+    for (sequence, answer) in sequences.iter().zip(answers) {
         let answer: Vec<u32> = answer.into_iter().filter_map(|id| u32::try_from(id).ok()).collect();
         let (answer, expected) = (vocabulary.decode(&answer)?, vocabulary.decode(split(sequence).1)?);
         right += usize::from(answer.trim() == expected.trim());

@@ -98,6 +98,8 @@ pub struct Summary {
     pub flops: u128,
     /// What the same steps would have taken if nothing had been frozen.
     pub flops_without_freezing: u128,
+    /// Floating-point operations of the evaluations during training.
+    pub validation_flops: u128,
     /// The largest resident size of the process, in bytes.
     pub peak_memory_bytes: Option<u64>,
     /// Bytes of optimizer state at the end.
@@ -191,6 +193,7 @@ impl Run<'_> {
             restored_step: self.stopping.as_ref().and_then(EarlyStopping::restored),
             flops: self.flops.total(),
             flops_without_freezing: self.flops.without_freezing(),
+            validation_flops: self.flops.validation(),
             peak_memory_bytes: peak_memory(),
             optimizer_state_bytes: self.optimizer.memory().optimizer_state,
             device: format!("{:?}", self.task.device()).to_lowercase(),

@@ -21,6 +21,7 @@ impl Run<'_> {
         self.validation_seconds += seconds;
         self.eval_seconds += seconds - evaluation.seconds;
         self.validations += 1;
+        self.flops.validate(evaluation.flops);
         self.tell_evaluation(Some(evaluation), false, verdict.map(|verdict| verdict.is_best));
         self.progress.line(&format!("step {step}: eval {}", evaluation.text()));
         Ok(verdict.is_some_and(|verdict| verdict.stop))
@@ -64,6 +65,7 @@ impl Run<'_> {
             validation_seconds: self.validation_seconds,
             wall_seconds: self.loop_seconds(),
             flops: self.flops.total(),
+            validation_flops: self.flops.validation(),
             evaluation,
         });
     }

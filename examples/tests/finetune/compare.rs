@@ -106,6 +106,9 @@ fn rows_are_run_with_every_seed_and_put_together() {
             let cost = number("wall_seconds") - number("eval_seconds") + validation;
             assert!((number("cost_seconds") - cost).abs() < 1e-9, "{name}");
             assert!(number("cost_seconds") >= number("train_seconds"), "{name}");
+            assert!(number("validation_flops") > 0.0, "{name}");
+            let validation = if name == "full-es" { number("validation_flops") } else { 0.0 };
+            assert_eq!(number("cost_flops"), number("flops") + validation, "{name}");
         }
         let of = |key: &str| [0, 1].map(|at| runs[at][key].as_f64().unwrap());
         for key in ["steps", "eval_loss", "train_seconds", "flops"] {

@@ -208,6 +208,13 @@ fn evaluations_come_ten_times_an_epoch_and_change_nothing() {
     let seconds = |key: &str| summary[key].as_f64().unwrap();
     assert!(seconds("validation_seconds") > 0.0 && seconds("eval_seconds") > seconds("validation_seconds"));
     assert!(seconds("wall_seconds") > seconds("eval_seconds") + seconds("train_seconds"));
+    // Six evaluations between steps, of the same sentences, and the final one.
+    let lines = evals(&folder, "watched");
+    let each = lines[0]["eval_flops"].as_f64().unwrap();
+    assert!(each > 0.0 && lines.iter().all(|line| line["eval_flops"] == each));
+    let sums: Vec<f64> = lines.iter().map(|line| line["validation_flops"].as_f64().unwrap() / each).collect();
+    assert_eq!(sums, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 6.0]);
+    assert_eq!(seconds("validation_flops"), 6.0 * each);
     let config = folder.toml("runs/watched/config.toml");
     assert_eq!(config["training"]["eval_every"].as_float(), Some(0.1));
     assert_eq!(config["early_stopping"]["metric"].as_str(), Some("loss"));

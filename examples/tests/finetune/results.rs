@@ -124,6 +124,7 @@ fn summary_json_has_all_numbers() {
         "examples_per_second",
         "flops",
         "flops_without_freezing",
+        "validation_flops",
         "components_frozen",
         "components_total",
         "first_freeze",
@@ -152,7 +153,8 @@ fn summary_json_has_all_numbers() {
     let steps = folder.lines("runs/base/steps.jsonl");
     assert_eq!(number("flops"), steps.iter().map(|step| step["flops"].as_f64().unwrap()).sum::<f64>());
     assert_eq!(number("flops"), number("flops_without_freezing"), "nothing froze");
-    assert_eq!((number("validations"), number("validation_seconds")), (0.0, 0.0));
+    let validation = ["validations", "validation_seconds", "validation_flops"].map(number);
+    assert_eq!(validation, [0.0; 3]);
     assert!(number("train_cpu_seconds") >= 0.0);
     assert_eq!(
         summary["final_train_loss"],

@@ -41,7 +41,7 @@ fn row(name: &str, label: &str, runs: Vec<RunRecord>) -> RowResult {
             train_seconds: None,
             train_cpu_seconds: None,
             cost_seconds: None,
-            flops: None,
+            cost_flops: None,
         },
         monitoring: None,
     }
@@ -54,7 +54,7 @@ fn a_table_has_a_line_for_each_row_and_what_it_means_below() {
     full.mean = numbers(&[
         ("steps", 651.0),
         ("cost_seconds", 212.4),
-        ("flops", 2.5e15),
+        ("cost_flops", 2.5e15),
         ("peak_memory_bytes", 2e9),
         ("eval_accuracy", 0.885),
         ("seconds_to_target", 99.5),
@@ -62,7 +62,7 @@ fn a_table_has_a_line_for_each_row_and_what_it_means_below() {
     full.spread = numbers(&[
         ("steps", 0.0),
         ("cost_seconds", 3.6),
-        ("flops", 0.0),
+        ("cost_flops", 0.0),
         ("peak_memory_bytes", 1e7),
         ("eval_accuracy", 0.0071),
         ("seconds_to_target", 2.0),
@@ -73,19 +73,19 @@ fn a_table_has_a_line_for_each_row_and_what_it_means_below() {
         train_seconds: Some(1.0),
         train_cpu_seconds: Some(1.0),
         cost_seconds: Some(1.0),
-        flops: Some(1.0),
+        cost_flops: Some(1.0),
     };
     full.reached_target = 2;
     let mut grades = row("full-grades", "full + GradES", runs());
-    grades.mean = numbers(&[("steps", 300.0), ("cost_seconds", 88.0), ("flops", 1.2e15)]);
-    grades.spread = numbers(&[("steps", 10.0), ("cost_seconds", 4.0), ("flops", 1e14)]);
+    grades.mean = numbers(&[("steps", 300.0), ("cost_seconds", 88.0), ("cost_flops", 1.2e15)]);
+    grades.spread = numbers(&[("steps", 10.0), ("cost_seconds", 4.0), ("cost_flops", 1e14)]);
     grades.savings = Savings {
         seconds_per_step: Some(0.873),
         steps: Some(0.461),
         train_seconds: Some(0.4),
         train_cpu_seconds: None,
         cost_seconds: Some(0.414),
-        flops: Some(0.48),
+        cost_flops: Some(0.48),
     };
     grades.reached_target = 1;
     grades.paired.insert("eval_accuracy", Paired { mean: -0.0041, standard_error: Some(0.0012), n: 2 });

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tch::{Kind, Tensor};
 
 use super::Decoder;
+use crate::flops::BatchShape;
 use crate::model::error::{Error, Result};
 
 /// How far an answer goes.
@@ -42,6 +43,20 @@ impl Decoder {
     /// [`Error::Input`] for an empty prompt, a prompt that leaves no room, or an id beyond the vocabulary;
     /// [`Error::Torch`] when libtorch refuses.
     pub fn generate(&self, prompts: &[Vec<i64>], options: &Generation) -> Result<Vec<Vec<i64>>> {
+        self.generate_observed(prompts, options, &mut |_| ())
+    }
+
+    /// The same, and shows the sizes of each pass through the model before it, such as to count its operations.
+    ///
+    /// # Errors
+    ///
+    /// As [`generate`](Self::generate).
+    pub fn generate_observed(
+        &self,
+        prompts: &[Vec<i64>],
+        options: &Generation,
+        pass: &mut dyn FnMut(BatchShape),
+    ) -> Result<Vec<Vec<i64>>> {
         let longest = usize::try_from(self.max_positions()).unwrap_or(usize::MAX);
         let mut lengths: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (index, prompt) in prompts.iter().enumerate() {
@@ -67,9 +82,8 @@ impl Decoder {
             for indices in indices.chunks(options.batch_size.max(1)) {
                 let rows: Vec<&[i64]> =
                     indices.iter().filter_map(|&index| prompts.get(index).map(Vec::as_slice)).collect();
-                for (&index, answer) in
-                    indices.iter().zip(self.answers(&rows, length, room, &options.stop)?)
-                {
+                let found = self.answers(&rows, (length, room), &options.stop, pass)?;
+                for (&index, answer) in indices.iter().zip(found) {
                     if let Some(slot) = answers.get_mut(index) {
                         *slot = answer;
                     }
@@ -79,8 +93,14 @@ impl Decoder {
         Ok(answers)
     }
 
-    /// The answers to prompts of one length.
-    fn answers(&self, prompts: &[&[i64]], length: usize, room: usize, stop: &[i64]) -> Result<Vec<Vec<i64>>> {
+    /// The answers to prompts of one length, with room for so many tokens.
+    fn answers(
+        &self,
+        prompts: &[&[i64]],
+        (length, room): (usize, usize),
+        stop: &[i64],
+        pass: &mut dyn FnMut(BatchShape),
+    ) -> Result<Vec<Vec<i64>>> {
         let width = i64::try_from(length).map_err(|_| Error::Input("a prompt too long".into()))?;
         let mut ids =
             Tensor::f_from_slice(&prompts.concat())?.f_view([-1, width])?.f_to_device(self.device())?;
@@ -88,7 +108,11 @@ impl Decoder {
         let mut answers = vec![Vec::new(); prompts.len()];
         // The rows of the batch that are still answering.
         let mut active: Vec<usize> = (0..prompts.len()).collect();
-        for _ in 0..room {
+        for step in 0..room {
+            pass(match step {
+                0 => BatchShape::new(active.len(), length, active.len()),
+                _ => BatchShape::cached(active.len(), 1, length + step - 1, active.len()),
+            });
             let next = self.forward_cached(&ids, &mut cache)?.f_to_kind(Kind::Float)?.f_argmax(-1, false)?;
             let tokens = Vec::<i64>::try_from(next.f_to_device(tch::Device::Cpu)?)?;
             let mut kept = Vec::new();

@@ -79,7 +79,7 @@ fn columns(comparison: &Comparison) -> Vec<Column> {
         Column { name: "monitoring", of: |run| run.monitor_seconds, unit: long_seconds },
         Column { name: "time to target", of: |run| run.seconds_to_target, unit: long_seconds },
         Column { name: "steps", of: |run| run.steps, unit: count },
-        Column { name: "FLOPs", of: |run| run.flops, unit: plain },
+        Column { name: "FLOPs", of: Measured::operations, unit: plain },
         Column { name: "FLOPs saved", of: |run| run.flops_saved, unit: plain },
         Column { name: "peak memory", of: |run| run.peak_memory_bytes, unit: bytes },
     ];
@@ -147,7 +147,7 @@ fn keys(comparison: &Comparison) -> Vec<Key> {
     add("best test accuracy", extreme(|run| run.test_accuracy, true), percent);
     add("least time", extreme(Measured::time, false), long_seconds);
     add("soonest at the target", extreme(|run| run.seconds_to_target, false), long_seconds);
-    add("fewest FLOPs", extreme(|run| run.flops, false), |value| Unit::Plain.text(value));
+    add("fewest FLOPs", extreme(Measured::operations, false), |value| Unit::Plain.text(value));
     add("least memory", extreme(|run| run.peak_memory_bytes, false), |value| Unit::Bytes.text(value));
     keys
 }

@@ -110,8 +110,10 @@ pub struct Measured {
     pub wall_seconds: Option<f64>,
     /// Seconds that whoever trains so has to spend: evaluations that only show how a run goes are left out.
     pub cost_seconds: Option<f64>,
-    /// Floating-point operations.
+    /// Floating-point operations in training.
     pub flops: Option<f64>,
+    /// Those that whoever trains so has to spend, as with [`cost_seconds`](Self::cost_seconds).
+    pub cost_flops: Option<f64>,
     /// Floating-point operations that freezing removed.
     pub flops_saved: Option<f64>,
     /// The largest resident size.
@@ -145,6 +147,11 @@ impl Measured {
     /// The time that counts: what has to be spent, where that is known apart, else all of it.
     pub fn time(&self) -> Option<f64> {
         self.cost_seconds.or(self.wall_seconds)
+    }
+
+    /// The operations that count, likewise.
+    pub fn operations(&self) -> Option<f64> {
+        self.cost_flops.or(self.flops)
     }
 }
 
@@ -218,6 +225,7 @@ impl Comparison {
                     wall_seconds: get("wall_seconds"),
                     cost_seconds: get("cost_seconds"),
                     flops: get("flops"),
+                    cost_flops: get("cost_flops"),
                     flops_saved: get("flops_saved")
                         .or_else(|| Some(get("flops_without_freezing")? - get("flops")?)),
                     peak_memory_bytes: get("peak_memory_bytes"),

@@ -10,7 +10,9 @@ use crate::train::early_stopping::PatienceState;
 use crate::train::guard::GuardState;
 
 /// The version of the format that this program writes, and the newest that it reads.
-const VERSION: u32 = 1;
+///
+/// 2 added `counters.validation_flops`.
+const VERSION: u32 = 2;
 
 /// What the first line begins with; the checksum of all that follows comes behind it.
 const FIRST: &str = "# checksum ";
@@ -60,6 +62,8 @@ pub(crate) struct Counters {
     /// As text: they may be more than TOML has integers for.
     pub(crate) flops: String,
     pub(crate) flops_without_freezing: String,
+    #[serde(default)]
+    pub(crate) validation_flops: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first_freeze: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,13 +79,15 @@ impl Counters {
     pub(crate) fn take_flops(&mut self, meter: &FlopMeter) {
         self.flops = meter.total().to_string();
         self.flops_without_freezing = meter.without_freezing().to_string();
+        self.validation_flops = meter.validation().to_string();
     }
 
     /// A meter that goes on: of a run that began with `all` products and now has `now`.
     pub(crate) fn flop_meter(&self, all: Products, now: Products) -> FlopMeter {
         let number = |text: &str| text.parse().unwrap_or(0);
-        let mut meter =
-            FlopMeter::new(all).resumed(number(&self.flops), number(&self.flops_without_freezing));
+        let [steps, without, validation] =
+            [&self.flops, &self.flops_without_freezing, &self.validation_flops].map(|text| number(text));
+        let mut meter = FlopMeter::new(all).resumed(steps, without, validation);
         meter.change(now);
         meter
     }
@@ -211,8 +217,8 @@ mod tests {
     #[test]
     fn a_newer_version_is_told_from_damage() {
         let mut newer = state();
-        newer.version = 2;
-        assert_eq!(RunState::from_text(&newer.to_text().unwrap()), Err(Unfit::Newer(2)));
+        newer.version = 3;
+        assert_eq!(RunState::from_text(&newer.to_text().unwrap()), Err(Unfit::Newer(3)));
         newer.version = 0;
         assert!(matches!(RunState::from_text(&newer.to_text().unwrap()), Err(Unfit::Damaged(_))));
     }
