@@ -11,7 +11,7 @@ CARGO := env -u LIBTORCH -u LIBTORCH_USE_PYTORCH cargo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-interop finetune base test torture lint doc bench clean
+.PHONY: help setup setup-interop finetune base test torture sanitize lint doc bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -42,9 +42,20 @@ test: setup-interop ## set up, then run all tests
 	$(CARGO) test --workspace
 
 # The long forms: over 200 kills, over a million damaged files, memory over 10,000 steps; an hour or so on 2 cores.
-torture: setup ## the long forms of the tests that kill, damage and wait
+torture: setup ## the long forms of the tests that kill, damage and wait; our C++ under sanitizers
+	@$(MAKE) --no-print-directory sanitize
 	GRADES_TORTURE=1 $(CARGO) test -p grades-examples --test durable -- --nocapture kills:: memory::
 	GRADES_TORTURE=1 RAYON_NUM_THREADS=1 $(CARGO) test -p grades-examples --test fuzz -- --nocapture
+
+# Our C++, and no other, is compiled with checks; it has a target directory of its own, so that nothing else is built
+# anew for it. The leak check is part of `address`, which itself takes more and more memory. For GCC: clang's library
+# has another name.
+sanitize: export GRADES_SANITIZE := address,undefined
+sanitize: export CARGO_TARGET_DIR := target/sanitized
+sanitize: export PROPTEST_CASES := 64
+sanitize: setup ## the tests that run our C++, under AddressSanitizer, LeakSanitizer and UBSan
+	$(CARGO) --config "target.'cfg(all())'.runner = ['env', 'LD_PRELOAD=$$($${CXX:-c++} -print-file-name=libasan.so)']" \
+		test -p grades -p grades-tests -p grades-examples --test optim --test method --test durable -- --skip memory::
 
 # `-D warnings` goes to clippy after `--`, where only our crates see it. In RUSTFLAGS it would push out the
 # rpath of .cargo/config.toml and rebuild every dependency.

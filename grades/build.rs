@@ -59,6 +59,9 @@ mod kernels {
             build.flag("-fopenmp");
             println!("cargo:rustc-link-lib=gomp");
         }
+        if let Some(checks) = variable("GRADES_SANITIZE") {
+            sanitize(&mut build, &checks);
+        }
         build.try_compile("grades_torch").map_err(|error| {
             format!("the libtorch kernels of grades do not compile against {}: {error}", lib.display())
         })?;
@@ -71,6 +74,18 @@ mod kernels {
         }
         println!("cargo:libtorch_lib={}", lib.display());
         Ok(())
+    }
+
+    /// For the project's own tests (`make torture`): lets our C++, and no other, end the program where one of
+    /// `checks` fails, such as `address,undefined`. Programs then need the compiler's `libasan` loaded first.
+    fn sanitize(build: &mut cc::Build, checks: &str) {
+        build.flag(format!("-fsanitize={checks}")).flag("-fno-sanitize-recover=all");
+        build.flag("-fno-omit-frame-pointer").flag("-g1");
+        for (check, library) in [("address", "asan"), ("undefined", "ubsan")] {
+            if checks.split(',').any(|name| name == check) {
+                println!("cargo:rustc-link-lib=dylib={library}");
+            }
+        }
     }
 
     /// The include directories that go with the library directory, or those of `LIBTORCH_INCLUDE`.

@@ -1,5 +1,6 @@
 //! Models, data and the parts of the `finetune` program.
 
+mod causes;
 pub mod cli;
 pub mod compare;
 pub mod config;

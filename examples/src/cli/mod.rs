@@ -18,6 +18,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::causes::with_causes;
+
 /// Fine-tunes transformers on libtorch and freezes each weight matrix once it has converged.
 #[derive(Debug, Parser)]
 #[command(
@@ -94,16 +96,4 @@ pub fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "error: {}", with_causes(&error));
         ExitCode::FAILURE
     })
-}
-
-/// An error and its causes, without those that the text before already has.
-fn with_causes(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text += ": ";
-            text += &cause;
-        }
-    }
-    text
 }

@@ -41,6 +41,9 @@ pub(super) struct Arguments {
     /// Write event files for TensorBoard (output.tensorboard)
     #[arg(long)]
     tensorboard: bool,
+    /// Tell nothing but warnings while the run goes on (output.quiet)
+    #[arg(long, short)]
+    quiet: bool,
     /// Passes over the training examples (training.epochs)
     #[arg(long)]
     epochs: Option<String>,
@@ -161,9 +164,11 @@ impl Arguments {
                 document.set(&format!("{key}={value}"))?;
             }
         }
-        for (key, given, value) in
-            [("output.report", self.no_report, false), ("output.tensorboard", self.tensorboard, true)]
-        {
+        for (key, given, value) in [
+            ("output.report", self.no_report, false),
+            ("output.tensorboard", self.tensorboard, true),
+            ("output.quiet", self.quiet, true),
+        ] {
             if given {
                 document.put(key, value)?;
             }

@@ -38,6 +38,7 @@ pub(super) const OUTPUT: &[Key] = &[
     Key::new("name", "the run's folder in it; must not exist yet (the configuration's name, numbered)"),
     Key::new("report", "write report.html into the run's folder (true)"),
     Key::new("tensorboard", "write event files for TensorBoard into the run's folder (false)"),
+    Key::new("quiet", "tell nothing but warnings while the run goes on (false)"),
 ];
 
 pub(super) const MODEL: &[Key] = &[

@@ -25,7 +25,8 @@ pub(super) fn read_output(section: &mut Section<'_>) -> Option<OutputConfig> {
     }
     let report = section.flag_or("report", true);
     let tensorboard = section.flag_or("tensorboard", false);
-    Some(OutputConfig { folder: folder?, name, report: report?, tensorboard: tensorboard? })
+    let quiet = section.flag_or("quiet", false);
+    Some(OutputConfig { folder: folder?, name, report: report?, tensorboard: tensorboard?, quiet: quiet? })
 }
 
 pub(super) fn read_model(section: &mut Section<'_>) -> Option<ModelConfig> {

@@ -73,6 +73,8 @@ pub struct OutputConfig {
     pub report: bool,
     /// Whether it gets event files for TensorBoard.
     pub tensorboard: bool,
+    /// Whether nothing but warnings is told while the run goes on.
+    pub quiet: bool,
 }
 
 /// Which model is fine-tuned.

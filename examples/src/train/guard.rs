@@ -49,7 +49,7 @@ impl Guard {
         self.config.check_gradients
     }
 
-    /// Takes note of a step's loss, and whether the step was skipped; a line if the loss is out of line.
+    /// Takes note of a step's loss, and whether the step was skipped; a warning if the loss is out of line.
     pub(super) fn watch(&mut self, step: u64, loss: f64, skipped: bool) -> Option<String> {
         if skipped || !loss.is_finite() {
             self.state.bad += 1;
@@ -70,7 +70,7 @@ impl Guard {
         }
         self.state.spikes += 1;
         Some(format!(
-            "warning: the loss of step {step} is {loss:.4}, {:.1} times its running mean of {mean:.4}",
+            "the loss of step {step} is {loss:.4}, {:.1} times its running mean of {mean:.4}",
             loss / mean
         ))
     }

@@ -145,8 +145,8 @@ impl Run<'_> {
     /// Has the guard look at the losses that are known by now.
     pub(super) fn watch(&mut self) {
         for fetched in self.log.take_fetched() {
-            if let Some(line) = self.guard.watch(fetched.step, fetched.loss, fetched.skipped) {
-                self.progress.line(&line);
+            if let Some(warning) = self.guard.watch(fetched.step, fetched.loss, fetched.skipped) {
+                self.warn(&warning);
             }
         }
     }
@@ -189,7 +189,7 @@ impl Run<'_> {
 
     fn warn(&self, warning: &str) {
         for line in warning.lines() {
-            self.progress.line(&format!("warning: {line}"));
+            self.progress.always(&format!("warning: {line}"));
         }
     }
 }

@@ -18,6 +18,7 @@ pub struct Progress {
 enum View {
     Bar(ProgressBar),
     Lines { last: Option<Instant> },
+    Nothing,
 }
 
 /// What there is to show after a step.
@@ -53,8 +54,16 @@ impl Progress {
         Self { total, components, view }
     }
 
+    /// Shows nothing but what is [always](Self::always) told.
+    pub(super) fn none() -> Self {
+        Self { total: 0, components: 0, view: View::Nothing }
+    }
+
     /// Shows how things stand; plain lines come every few seconds.
     pub(super) fn show(&mut self, standing: &Standing) {
+        if matches!(self.view, View::Nothing) {
+            return;
+        }
         let left = standing.seconds / standing.step.max(1) as f64 * (self.total - standing.step) as f64;
         let cooling =
             if standing.cooling > 0 { format!(" (cooling {})", standing.cooling) } else { String::new() };
@@ -78,6 +87,7 @@ impl Progress {
                     tell(&format!("step {}/{}  {text}", standing.step, self.total));
                 }
             }
+            View::Nothing => {}
         }
     }
 
@@ -110,6 +120,15 @@ impl Progress {
         match &self.view {
             View::Bar(bar) => bar.suspend(|| tell(text)),
             View::Lines { .. } => tell(text),
+            View::Nothing => {}
+        }
+    }
+
+    /// Prints a line of its own, also where nothing else is shown.
+    pub(super) fn always(&self, text: &str) {
+        match &self.view {
+            View::Nothing => tell(text),
+            _ => self.line(text),
         }
     }
 

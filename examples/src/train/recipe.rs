@@ -30,6 +30,7 @@ use super::resume::{Built, Resume, Resumed};
 use super::schedule::LearningRate;
 use super::summary::Summary;
 use super::task::{Micro, Optimizer, Part, Task};
+use crate::causes::with_causes;
 use crate::config::{Metric, RunConfig};
 use crate::flops::FlopMeter;
 use crate::model::Family;
@@ -143,7 +144,7 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
     let steps = BufWriter::new(keeping.log(STEPS)?);
     let evals = BufWriter::new(keeping.log(EVALS)?);
     let components = optimizer.components().len();
-    let progress = Progress::new(planned, components);
+    let progress = if config.output.quiet { Progress::none() } else { Progress::new(planned, components) };
     progress.line(&format!(
         "{}, {planned} steps, {components} components on {device:?}; results in {}",
         task.description(),
@@ -215,7 +216,7 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
     if config.output.report
         && let Err(error) = write_run_report(folder.path())
     {
-        warnings.push(format!("there is no report.html: {error:#}"));
+        warnings.push(format!("there is no report.html: {}", with_causes(&error)));
     }
     Ok(Outcome { summary, warnings })
 }
@@ -276,7 +277,7 @@ impl Run<'_> {
                 return Ok(if report.frozen == report.total { "all-frozen" } else { "enough-frozen" });
             }
             if interrupt.is_asked() {
-                self.progress.line("interrupted: saving what is trained so far");
+                self.progress.always("interrupted: saving what is trained so far");
                 return Ok(INTERRUPTED);
             }
             // What the last step leads to is evaluated after the run.

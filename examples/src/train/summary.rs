@@ -11,6 +11,7 @@ use super::folder::RunFolder;
 use super::memory::peak_memory;
 use super::progress::duration;
 use super::recipe::Run;
+use crate::causes::with_causes;
 use crate::tensorboard::TensorBoard;
 
 /// What a run did and reached.
@@ -207,7 +208,7 @@ impl Run<'_> {
         let steps = self.log.finish().err();
         let events = self.tensorboard.as_ref().and_then(TensorBoard::take_error);
         let events = events.map(|error| format!("the files for TensorBoard are incomplete: {error}"));
-        let logs = steps.into_iter().chain(self.evals.take_error()).map(|error| format!("{error:#}"));
+        let logs = steps.into_iter().chain(self.evals.take_error()).map(|error| with_causes(&error));
         let observers = observers.iter().map(ToString::to_string);
         observers.chain(logs).chain(events).chain(self.bad_end()).collect()
     }

@@ -202,7 +202,7 @@ fn tensors_of_another_model_are_named() {
     let error = spoil("intermediate_size", json!(20));
     assert!(
         error.ends_with(
-            "tensor \"model.layers.0.mlp.down_proj.weight\" has shape [16, 24], config.json asks for [16, 20]"
+            "tensor \"model.layers.0.mlp.up_proj.weight\" has shape [24, 16], config.json asks for [20, 16]"
         ),
         "{error}"
     );

@@ -78,12 +78,12 @@ fn a_newer_version_is_refused_by_name() {
     broken_off(&folder, "whole", 4, "run");
     let path = format!("{}/run.toml", checkpoint("run", 4));
     let text = folder.text(&path);
-    let body = text.split_once('\n').unwrap().1.replacen("version = 1", "version = 7", 1);
+    let body = text.split_once('\n').unwrap().1.replacen("version = 2", "version = 7", 1);
     folder.write(&path, format!("# checksum {:08x}\n{body}", crc32fast::hash(body.as_bytes())));
     let ran = folder.finetune(&["train", "--resume", "runs/run"]);
     assert_eq!(ran.code, Some(1));
     assert!(
-        ran.error().contains("step-00000004 has version 7; this program reads up to version 1"),
+        ran.error().contains("step-00000004 has version 7; this program reads up to version 2"),
         "{}",
         ran.error()
     );

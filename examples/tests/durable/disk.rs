@@ -1,6 +1,8 @@
 //! Disks that are full, folders that cannot be written or are gone while a checkpoint is written.
 
-use std::process::Stdio;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 
 use crate::broken::{Result, broken_off, checkpoint, checkpoints, resumed};
 use crate::support::{Folder, PROGRAM, Ran};
@@ -47,10 +49,10 @@ fn a_full_disk_costs_the_checkpoint_and_nothing_else() {
 }
 
 /// Runs with a checkpoint at every step and does something to its folder once there is one.
-fn meanwhile(folder: &Folder, action: impl Fn(&Folder)) -> Ran {
+fn meanwhile(folder: &Folder, program: &[&str], action: impl Fn(&Folder)) -> Ran {
     let arguments =
         ["train", "--config", "base.toml", "--name", "run", "--save-every", "1", "--epochs", "60"];
-    let mut command = folder.command(PROGRAM, &arguments);
+    let mut command = folder.command(program[0], &[&program[1..], &arguments].concat());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     while !folder.path(&checkpoint("run", 1)).exists() && !folder.path(&checkpoint("run", 2)).exists() {
         std::thread::sleep(std::time::Duration::from_millis(1));
@@ -64,7 +66,7 @@ fn meanwhile(folder: &Folder, action: impl Fn(&Folder)) -> Ran {
 #[test]
 fn checkpoints_that_are_gone_are_written_again() {
     let folder = Folder::new();
-    let ran = meanwhile(&folder, |folder| {
+    let ran = meanwhile(&folder, &[PROGRAM], |folder| {
         std::fs::rename(folder.path("runs/run/checkpoints"), folder.path("elsewhere")).unwrap();
     });
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -77,7 +79,7 @@ fn checkpoints_that_are_gone_are_written_again() {
 #[test]
 fn a_run_folder_that_is_gone_is_told_of_and_the_model_is_saved() {
     let folder = Folder::new();
-    let ran = meanwhile(&folder, |folder| {
+    let ran = meanwhile(&folder, &[PROGRAM], |folder| {
         std::fs::rename(folder.path("runs/run"), folder.path("runs/moved")).unwrap();
     });
     assert!(ran.stderr.contains("warning: the checkpoint runs/run/checkpoints/step-"), "{}", ran.stderr);
@@ -93,17 +95,62 @@ fn a_run_folder_that_is_gone_is_told_of_and_the_model_is_saved() {
     );
 }
 
+/// The program as someone whom the permissions of a folder keep out, as they do not keep out root.
+fn without_privileges() -> Vec<&'static str> {
+    let probe = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(probe.path(), Permissions::from_mode(0o555)).unwrap();
+    match std::fs::write(probe.path().join("file"), "") {
+        Ok(()) => vec!["setpriv", "--bounding-set=-dac_override,-dac_read_search", PROGRAM],
+        Err(_) => vec![PROGRAM],
+    }
+}
+
 #[test]
 fn a_folder_that_may_not_be_written_is_told_of() {
     let folder = Folder::new();
-    let ran = meanwhile(&folder, |folder| {
-        // A file in its place keeps root out as well, whom permissions do not.
+    let ran = meanwhile(&folder, &without_privileges(), |folder| {
         let path = folder.path("runs/run/checkpoints");
-        std::fs::rename(&path, folder.path("elsewhere")).unwrap();
-        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(path, Permissions::from_mode(0o555)).unwrap();
     });
     assert!(ran.stderr.contains("warning: the checkpoint runs/run/checkpoints/step-"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("Not a directory"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("Permission denied"), "{}", ran.stderr);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(folder.path("runs/run/model/model.safetensors").exists());
+    // What was whole before is whole still.
+    let kept = checkpoints(&folder, "run");
+    assert!(!kept.is_empty() && kept.iter().all(|step| *step < 180), "{kept:?}");
+    std::fs::set_permissions(folder.path("runs/run/checkpoints"), Permissions::from_mode(0o755)).unwrap();
+    let model = folder.bytes("runs/run/model/model.safetensors");
+    std::fs::remove_file(folder.path("runs/run/summary.json")).unwrap();
+    resumed(&folder, "run");
+    assert_eq!(folder.bytes("runs/run/model/model.safetensors"), model);
+}
+
+/// A file system that is really full, in a name space of our own; a machine that gives none tests the limit above alone.
+#[test]
+fn a_full_file_system_loses_nothing() {
+    let can = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
+    if !can.is_ok_and(|can| can.status.success()) {
+        eprintln!("skipped: this machine lets nobody mount a small file system");
+        return;
+    }
+    let folder = Folder::new();
+    folder.trained(&["--name", "whole", "--save-every", "2", "--keep", "9"]);
+    let script = r#"mkdir small && mount -t tmpfs -o "size=$1" tmpfs small || exit 99
+"$0" train --config base.toml --output small --name run --save-every 2 --keep 9 --no-report --quiet
+echo "code $?" >&2
+ls small/run/checkpoints >&2
+mount -o remount,size=64m small || exit 98
+test -e small/run/summary.json || "$0" train --resume small/run --quiet || exit 97
+cp -r small/run runs/"#;
+    // Room for one checkpoint and the model, for the model, and for the logs alone.
+    for (size, ends) in [("100k", "code 0\nstep-00000002\n"), ("52k", "code 0\n"), ("24k", "code 1\n")] {
+        let ran = Ran::of(&mut folder.command("unshare", &["-rm", "bash", "-c", script, PROGRAM, size]));
+        assert_eq!(ran.code, Some(0), "{size}: {ran:?}");
+        assert!(ran.stderr.contains("No space left on device"), "{size}: {}", ran.stderr);
+        assert!(ran.stderr.contains(ends), "{size}: {}", ran.stderr);
+        Result::of(&folder, "run").assert_same(&Result::of(&folder, "whole"), size);
+        std::fs::remove_dir_all(folder.path("runs/run")).unwrap();
+        std::fs::remove_dir(folder.path("small")).unwrap();
+    }
 }

@@ -86,6 +86,54 @@ fn too_many_in_a_row_end_the_run_with_a_checkpoint() {
     assert!(ran.error().contains("up to step 8"), "{}", ran.error());
 }
 
+/// A base whose hidden states are all zero: the loss is that of the classifier's bias, and every norm multiplies the
+/// gradient that comes to it by 1 ÷ √ε, until it is infinite.
+fn exploding() -> Folder {
+    let mut tiny = Tiny::base();
+    tiny.config["layer_norm_eps"] = serde_json::json!(1e-37);
+    for (name, (_, values)) in &mut tiny.tensors {
+        if name.contains("embeddings.weight") || name.ends_with(".bias") {
+            values.fill(0.0);
+        }
+    }
+    Folder::with(&tiny)
+}
+
+#[test]
+fn gradients_that_are_not_finite_are_skipped_whatever_the_loss() {
+    let folder = exploding();
+    for (name, more) in [
+        ("clipped", ["training.clip_norm=1", "guard.check_gradients=false"]),
+        ("checked", ["training.clip_norm=0", "guard.check_gradients=true"]),
+    ] {
+        let set = ["guard.max_bad_steps=99", more[0], more[1]].map(|key| ["--set", key]).concat();
+        let ran = folder.train(&[&["--name", name], &set[..]].concat());
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let steps = folder.lines(&format!("runs/{name}/steps.jsonl"));
+        assert_eq!(steps.len(), 6);
+        for step in &steps {
+            assert!(step["skipped"] == "gradients" && step["loss"].is_f64(), "{step}");
+        }
+        assert_eq!(folder.json(&format!("runs/{name}/summary.json"))["bad_steps"], 6, "{name}");
+        // Nothing was applied: what the files had is as it was.
+        let [before, after] = ["model", &format!("runs/{name}/model")].map(|dir| {
+            let bytes = folder.bytes(&format!("{dir}/model.safetensors"));
+            let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            let layers = file.tensors().into_iter().filter(|(name, _)| name.contains("encoder.layer."));
+            layers
+                .map(|(name, tensor)| (name.replace("bert.", ""), tensor.data().to_vec()))
+                .collect::<std::collections::BTreeMap<_, _>>()
+        });
+        assert_eq!(before.len(), 32);
+        assert!(before == after, "{name}: a weight was changed");
+    }
+    // Where nothing looks, the weights are lost; that is seen at the next loss.
+    let set = ["guard.max_bad_steps=99", "training.clip_norm=0"].map(|key| ["--set", key]).concat();
+    folder.train(&[&["--name", "unseen"], &set[..]].concat());
+    let steps = folder.lines("runs/unseen/steps.jsonl");
+    assert!(steps[0].get("skipped").is_none() && steps[1]["skipped"] == "loss", "{steps:?}");
+}
+
 #[test]
 fn weights_that_are_no_numbers_do_not_take_the_place_of_a_checkpoint() {
     let folder = Folder::new();

@@ -64,6 +64,18 @@ fn every_option_sets_its_key() {
 }
 
 #[test]
+fn a_quiet_run_tells_nothing_but_warnings() {
+    let folder = Folder::new();
+    let ran = folder.trained(&["--quiet"]);
+    assert_eq!(ran.stderr, "");
+    assert!(ran.stdout.contains("training time"), "{}", ran.stdout);
+    let spikes = ["--epochs", "60", "--lr", "0.3", "--set", "guard.spike_factor=1.2", "--batch-size", "2"];
+    let ran = folder.trained(&[&spikes[..], &["-q", "--name", "spikes"]].concat());
+    assert!(!ran.stderr.is_empty(), "there was nothing to warn of");
+    assert!(ran.stderr.lines().all(|line| line.starts_with("warning: ")), "{}", ran.stderr);
+}
+
+#[test]
 fn freezing_adds_the_automatic_policy_and_its_settings_are_written() {
     let folder = Folder::new();
     // The base file names a policy of its own, which stays.

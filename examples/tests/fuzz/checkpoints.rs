@@ -14,7 +14,7 @@ use crate::driver::{fuzz, refusal};
 use crate::tiny::Tiny;
 
 const WORDS: [&str; 6] =
-    ["version = 2", "steps = ", "[[parameters]]", "held = true", "frozen_at = 1", "[counters]"];
+    ["version = 3", "steps = ", "[[parameters]]", "held = true", "frozen_at = 1", "[counters]"];
 
 /// A file of the optimizer whose text is this, with a checksum that is right.
 fn sealed(whole: &[u8], text: &str) -> Vec<u8> {
@@ -69,7 +69,7 @@ fn run(dir: &Path) -> RunConfig {
     tiny.write_to(&dir.join("model"));
     std::fs::write(dir.join("train.tsv"), "very good\tyes\nbad film\tno\n".repeat(4)).unwrap();
     let text = format!(
-        "[output]\nfolder = '{0}/runs'\nname = 'run'\n[model]\npath = '{0}/model'\n[data]\ntrain = '{0}/train.tsv'\n\
+        "[output]\nfolder = '{0}/runs'\nname = 'run'\nquiet = true\n[model]\npath = '{0}/model'\n[data]\ntrain = '{0}/train.tsv'\n\
          max_tokens = 12\n[training]\nepochs = 1\nbatch_size = 2\n[checkpoint]\nevery = 2\n[freezing]\n",
         dir.display()
     );

@@ -1,10 +1,12 @@
 //! What fuzzing has found, each as a test of its own.
 
 use grades_examples::data::sequence::{ChatTemplate, Message, Vocabulary};
-use grades_examples::model::BertConfig;
+use grades_examples::model::decoder::{Decoder, LoadOptions as DecoderOptions};
+use grades_examples::model::{BertClassifier, BertConfig, LoadOptions};
 use serde_json::json;
 
 use crate::tiny::Tiny;
+use crate::tiny_decoder::TinyDecoder;
 
 #[test]
 fn tokenizers_that_the_library_panics_on_are_refused() {
@@ -55,4 +57,45 @@ fn a_classifier_cannot_ask_for_a_million_blocks() {
     tiny.write_config();
     let error = BertConfig::load(tiny.path()).unwrap_err().to_string();
     assert!(error.contains("\"num_hidden_layers\": expected at most 4096, found 1000000"), "{error}");
+}
+
+/// libtorch was asked for a table of 300 GB, where the machine's allocator might have promised it.
+#[test]
+fn sizes_are_checked_against_the_files_before_anything_is_made() {
+    for (key, size) in [
+        ("vocab_size", 1 << 30),
+        ("hidden_size", 1 << 20),
+        ("intermediate_size", 1 << 30),
+        ("max_position_embeddings", 1 << 30),
+        ("type_vocab_size", 1 << 30),
+        ("num_hidden_layers", 4096),
+    ] {
+        let mut tiny = Tiny::classifier();
+        tiny.write_to(tiny.path());
+        tiny.config[key] = json!(size);
+        tiny.write_config();
+        let error = BertClassifier::load(tiny.path(), LoadOptions::default()).unwrap_err().to_string();
+        let blocks = error.contains("lacks 65504 of the model's tensors: \"bert.encoder.layer.2.");
+        assert!(error.contains(&size.to_string()) || blocks, "{key}: {error}");
+    }
+    for make in [TinyDecoder::new, TinyDecoder::phi3] {
+        for (key, size) in [
+            ("vocab_size", 1 << 30),
+            ("hidden_size", 1 << 20),
+            ("intermediate_size", 1 << 29),
+            ("head_dim", 1 << 26),
+            ("num_hidden_layers", 4096),
+        ] {
+            let tiny = make(json!({}));
+            tiny.complete();
+            let path = tiny.file("config.json");
+            let mut config: serde_json::Value =
+                serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            config[key] = json!(size);
+            std::fs::write(&path, config.to_string()).unwrap();
+            let error = Decoder::load(tiny.path(), DecoderOptions::default()).unwrap_err().to_string();
+            let blocks = error.contains("of the model's tensors: \"model.layers.2.");
+            assert!(error.contains("config.json asks for") || blocks, "{key}: {error}");
+        }
+    }
 }

@@ -74,10 +74,11 @@ impl ChatTemplate {
         let tokens: BTreeMap<&str, &str> =
             self.tokens.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
         let merged = minijinja::value::merge_maps([given, Value::from(Serde(tokens))]);
-        let mut text = Limited(Vec::new());
+        let mut limited = Limited::default();
         let template = self.environment.get_template(NAME);
-        let rendered = template.and_then(|template| template.render_captured_to(merged, &mut text).map(drop));
-        let rendered = rendered.map(|()| String::from_utf8_lossy(&text.0).into_owned());
+        let rendered =
+            template.and_then(|template| template.render_captured_to(merged, &mut limited).map(drop));
+        let rendered = rendered.map(|()| String::from_utf8_lossy(&limited.text).into_owned());
         rendered.map_err(|error| {
             let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
             let line = error.line().map_or_else(String::new, |line| format!(" in line {line}"));
@@ -107,15 +108,21 @@ const FUEL: u64 = 1_000_000;
 /// The longest conversation, in bytes.
 const LONGEST: usize = 32 << 20;
 
-/// Ends a template that writes on and on: what prints a long list pays for it only afterwards.
-struct Limited(Vec<u8>);
+/// Ends a template that writes on and on: what prints a long list pays for it only afterwards, if at all.
+#[derive(Default)]
+struct Limited {
+    text: Vec<u8>,
+    pieces: u64,
+}
 
 impl std::io::Write for Limited {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.0.len() + bytes.len() > LONGEST {
+        // What an instruction writes is one piece, but for lists and maps, of whose elements each is one or more.
+        self.pieces += 1;
+        if self.text.len() + bytes.len() > LONGEST || self.pieces > FUEL {
             return Err(std::io::Error::other("its text is too long"));
         }
-        self.0.extend_from_slice(bytes);
+        self.text.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

@@ -85,6 +85,7 @@ impl BertClassifier {
         }
         let config = BertConfig::load(dir)?;
         let checkpoint = Checkpoint::open(dir)?;
+        checkpoint.check_sizes("bert.", &config.sizes())?;
         let rows = checkpoint.shape("classifier.weight").and_then(|shape| shape.first().copied());
         let labels = choose_labels(&config, labels, rows.filter(|_| !new_head))?;
         let count = i64::try_from(labels.len())

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::model::activation::Activation;
 use crate::model::error::Result;
-use crate::model::files::Keys;
+use crate::model::files::{Keys, Sizes};
 
 /// The configuration of a BERT model, as Hugging Face writes it.
 #[derive(Debug, Clone)]
@@ -113,6 +113,18 @@ impl BertConfig {
             raw,
             path,
         })
+    }
+
+    /// What the files have to have, below `bert`.
+    pub(super) fn sizes(&self) -> Sizes {
+        let tensors = [
+            ("embeddings.word_embeddings", self.vocab_size),
+            ("embeddings.position_embeddings", self.max_position_embeddings),
+            ("embeddings.token_type_embeddings", self.type_vocab_size),
+            ("encoder.layer.0.intermediate.dense", self.intermediate_size),
+        ];
+        let tensors = tensors.map(|(name, rows)| (format!("{name}.weight"), [rows, self.hidden_size]));
+        Sizes { tensors: tensors.into(), blocks: "encoder.layer", count: self.num_hidden_layers }
     }
 
     /// The object to save for a classifier with these labels, whose weights are stored as `dtype`.

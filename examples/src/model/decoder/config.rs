@@ -8,7 +8,7 @@ use super::architecture::Architecture;
 use super::rope::RopeConfig;
 use crate::model::activation::Activation;
 use crate::model::error::Result;
-use crate::model::files::Keys;
+use crate::model::files::{Keys, Sizes};
 
 /// The configuration of a decoder, as Hugging Face writes it.
 #[derive(Debug, Clone)]
@@ -152,6 +152,23 @@ impl DecoderConfig {
             eos_token_ids: ids(&keys, "eos_token_id")?,
             raw,
         })
+    }
+
+    /// What the files have to have, below `model`.
+    pub(super) fn sizes(&self) -> Sizes {
+        let [queries, pairs] =
+            [self.num_attention_heads, self.num_key_value_heads].map(|heads| heads * self.head_dim);
+        let inner = self.intermediate_size;
+        let blocks = match self.architecture {
+            Architecture::Phi3 => {
+                vec![("self_attn.qkv_proj", queries + 2 * pairs), ("mlp.gate_up_proj", 2 * inner)]
+            }
+            _ => vec![("self_attn.q_proj", queries), ("self_attn.k_proj", pairs), ("mlp.up_proj", inner)],
+        };
+        let blocks = blocks.into_iter().map(|(name, rows)| (format!("layers.0.{name}.weight"), rows));
+        let tensors = [("embed_tokens.weight".to_owned(), self.vocab_size)].into_iter().chain(blocks);
+        let tensors = tensors.map(|(name, rows)| (name, [rows, self.hidden_size])).collect();
+        Sizes { tensors, blocks: "layers", count: self.num_hidden_layers }
     }
 
     /// The object to save for weights that are stored as `dtype`.

@@ -67,6 +67,7 @@ impl Decoder {
     pub fn load(dir: &Path, options: LoadOptions) -> Result<(Self, LoadReport)> {
         let config = DecoderConfig::load(dir)?;
         let checkpoint = Checkpoint::open(dir)?;
+        checkpoint.check_sizes("model.", &config.sizes())?;
         let model = Self::new(dir, config, options)?;
         let fused = fused_matrices(&model.config);
         let ignored = model.fill(&checkpoint, &fused)?;

@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow};
 use super::copy::Copied;
 use super::name_of;
 use super::write::write;
+use crate::causes::with_causes;
 
 /// Writes one checkpoint at a time beside the training.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ impl Writer {
             Some(last) => format!("the last whole one is {}", last.display()),
             None => "there is no earlier one".to_owned(),
         };
-        format!("the checkpoint {} is not written; {last}: {error:#}", path.display())
+        format!("the checkpoint {} is not written; {last}: {}", path.display(), with_causes(error))
     }
 }
 
