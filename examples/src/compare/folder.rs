@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use toml::{Table, Value};
 
-use crate::fsx::write_atomic;
+use crate::fsx::{Lock, fingerprint, write_atomic};
 
 /// What marks a folder as a comparison's: the checksums of what all runs read.
 const INPUTS: &str = "inputs.json";
@@ -16,12 +16,14 @@ const INPUTS: &str = "inputs.json";
 /// The folder of a comparison.
 pub(super) struct ComparisonFolder {
     path: PathBuf,
+    /// Held for as long as the comparison goes on: another one would remove the runs of this one.
+    _lock: Option<Lock>,
 }
 
 impl ComparisonFolder {
     /// Makes the folder, or opens one that an earlier start made with the same files.
     pub(super) fn open(path: PathBuf, inputs: &BTreeMap<String, String>) -> Result<Self> {
-        let folder = Self { path };
+        let mut folder = Self { path, _lock: None };
         let marker = folder.file(INPUTS);
         match fs::read(&marker) {
             Ok(text) => {
@@ -52,6 +54,10 @@ impl ComparisonFolder {
             }
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", marker.display())),
         }
+        let opened = || format!("cannot open the folder {}", folder.path.display());
+        folder._lock = Some(Lock::take(&folder.path).with_context(opened)?.ok_or_else(|| {
+            anyhow!("another process is at the comparison in {}; it must end first", folder.path.display())
+        })?);
         Ok(folder)
     }
 
@@ -152,21 +158,4 @@ pub(super) fn inputs(base: &Table) -> Result<BTreeMap<String, String>> {
         sums.insert(name, sum);
     }
     Ok(sums)
-}
-
-/// The checksum of a file, or where it is large that of its length and its ends.
-fn fingerprint(path: &Path) -> std::io::Result<String> {
-    const END: u64 = 8 << 20;
-    let mut file = fs::File::open(path)?;
-    let length = file.metadata()?.len();
-    let mut hasher = crc32fast::Hasher::new();
-    let mut bytes = Vec::new();
-    if length > 2 * END {
-        hasher.update(&length.to_le_bytes());
-        (&mut file).take(END).read_to_end(&mut bytes)?;
-        file.seek(SeekFrom::Start(length - END))?;
-    }
-    file.read_to_end(&mut bytes)?;
-    hasher.update(&bytes);
-    Ok(format!("{:08x}", hasher.finalize()))
 }

@@ -16,6 +16,7 @@ use super::record::RunRecord;
 use super::rows::Row;
 use super::statistics::mean;
 use super::table::markdown;
+use crate::causes::with_causes;
 use crate::config::Document;
 use crate::report::write_comparison_report;
 use crate::train::{Interrupt, Progress, duration};
@@ -58,7 +59,10 @@ pub struct Outcome {
 ///
 /// When the folder is another comparison's, an earlier start had another configuration, or nothing can be written.
 pub fn compare(options: &Options, interrupt: &Interrupt) -> Result<Outcome> {
-    let folder = ComparisonFolder::open(options.folder.clone(), &inputs(&options.base)?)?;
+    let mut inputs = inputs(&options.base)?;
+    // Times with one number of threads say nothing about those with another.
+    inputs.insert("the number of threads".to_owned(), tch::get_num_threads().to_string());
+    let folder = ComparisonFolder::open(options.folder.clone(), &inputs)?;
     let mut work = Work { options, folder, done: BTreeMap::new(), failures: Vec::new() };
     let plan = work.plan()?;
     let interrupted = work.make(&plan, interrupt)?;
@@ -116,7 +120,7 @@ impl Work<'_> {
         for run in &plan {
             // A folder without its configuration beside it is not of an earlier start.
             if self.folder.config(&run.name).exists()
-                && let Some(record) = self.read(run)?
+                && let Ok(Some(record)) = self.read(run)
             {
                 self.done.insert((run.row, run.seed), record);
             }
@@ -167,14 +171,16 @@ impl Work<'_> {
                 },
             )?;
             let Ended::Exited(status) = ended else { return Ok(true) };
-            match self.read(run)? {
-                Some(record) => {
+            match self.read(run).transpose() {
+                Some(Ok(record)) => {
                     progress.line(&format!("  {}", told(&record, start.elapsed().as_secs_f64())));
                     self.done.insert((run.row, run.seed), record);
                 }
-                None => {
+                failed => {
                     let said = last_line(&log).unwrap_or_else(|| "it said nothing".to_owned());
-                    let reason = format!("{status}; {said}");
+                    let damage =
+                        failed.and_then(Result::err).map(|error| format!("; {}", with_causes(&error)));
+                    let reason = format!("{status}; {said}{}", damage.unwrap_or_default());
                     progress.line(&format!("  failed, {reason} (all it said is in {})", log.display()));
                     let row = self.options.rows.get(run.row).map(|row| row.name.clone()).unwrap_or_default();
                     let seed = self.options.seeds.get(run.seed).copied().unwrap_or_default();

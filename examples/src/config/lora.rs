@@ -31,6 +31,13 @@ pub(super) fn read_lora(section: &mut Section<'_>) -> LoraRun {
     LoraRun { config, merge_frozen, default_modules }
 }
 
+/// Brings the modules that are saved whole up to date in a resolved table.
+pub(super) fn put_modules(table: &mut Table, lora: &LoraRun) {
+    if let Some(modules) = lora.config.to_table().remove("modules_to_save") {
+        table.insert("modules_to_save".to_owned(), modules);
+    }
+}
+
 /// The table with every key spelt out, as `merge_frozen` was given.
 pub(super) fn resolved(given: &Table, lora: &LoraRun) -> Table {
     let mut table = lora.config.to_table();

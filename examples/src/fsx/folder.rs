@@ -47,7 +47,8 @@ impl AtomicFolder {
     /// The system's error, with the destination in its text.
     pub fn commit(mut self) -> io::Result<()> {
         let named = |error| with_path(error, &self.destination);
-        File::open(&self.temporary).and_then(|folder| folder.sync_all()).map_err(named)?;
+        // Some file systems refuse to sync a folder; its files are on the disk by now.
+        let _ = File::open(&self.temporary).and_then(|folder| folder.sync_all());
         let old = self.destination.symlink_metadata().is_ok();
         let aside = beside(&self.destination, "old")?;
         if old {

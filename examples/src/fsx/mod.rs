@@ -5,7 +5,11 @@
 //! renamed afterwards with [`commit_all`], so that a full disk leaves the whole old set in place. A folder of files is made in the same way, as an [`AtomicFolder`].
 
 mod atomic;
+mod fingerprint;
 mod folder;
+mod lock;
 
 pub use atomic::{AtomicFile, Staged, commit_all, write_atomic};
+pub use fingerprint::fingerprint;
 pub use folder::{AtomicFolder, remove_whole, sweep};
+pub use lock::Lock;

@@ -44,6 +44,8 @@ impl EventFile {
             io::Error::new(error.kind(), format!("{}: {error}", path.display()))
         };
         fs::create_dir_all(folder).map_err(|error| named(error, folder))?;
+        // What an earlier process wrote from this step on is not to be shown.
+        let goes_on = fs::read_dir(folder).map_err(|error| named(error, folder))?.next().is_some();
         let seconds = now().floor();
         // TensorBoard takes the files in the order of their names.
         let mut number = 0u64;
@@ -57,7 +59,7 @@ impl EventFile {
         };
         let mut file = Self { path, writer: BufWriter::new(file) };
         file.event(0, What::FileVersion("brain.Event:2".to_owned()))?;
-        if first_step > 1 {
+        if first_step > 1 || goes_on {
             file.event(first_step, What::SessionLog(SessionLog { status: START }))?;
         }
         file.flush()?;

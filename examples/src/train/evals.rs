@@ -2,9 +2,12 @@
 
 use std::io::Write;
 
+use anyhow::Result;
 use serde::Serialize;
 
 use super::evaluate::Evaluation;
+use super::lines::LineFile;
+use super::log::write_line;
 
 /// An evaluation, as a line of `evals.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,32 +35,17 @@ pub struct EvalRecord {
     pub evaluation: Evaluation,
 }
 
-/// Writes the lines; one that cannot be written ends no run.
+/// Writes the lines.
 #[derive(Debug)]
-pub(super) struct EvalLog<W> {
-    writer: W,
-    failed: Option<anyhow::Error>,
-}
+pub(super) struct EvalLog(LineFile);
 
-impl<W: Write> EvalLog<W> {
-    pub(super) fn new(writer: W) -> Self {
-        Self { writer, failed: None }
+impl EvalLog {
+    pub(super) fn new(file: LineFile) -> Self {
+        Self(file)
     }
 
-    pub(super) fn push(&mut self, record: &EvalRecord) {
-        let mut write = || -> anyhow::Result<()> {
-            let mut line = serde_json::to_vec(record)?;
-            line.push(b'\n');
-            self.writer.write_all(&line)?;
-            Ok(self.writer.flush()?)
-        };
-        if self.failed.is_none() {
-            self.failed = write().err();
-        }
-    }
-
-    /// The first failure to write.
-    pub(super) fn take_error(&mut self) -> Option<anyhow::Error> {
-        self.failed.take().map(|error| error.context("evals.jsonl is incomplete"))
+    pub(super) fn push(&mut self, record: &EvalRecord) -> Result<()> {
+        write_line(&mut self.0, record)?;
+        Ok(self.0.flush()?)
     }
 }

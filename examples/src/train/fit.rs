@@ -38,8 +38,8 @@ pub(super) fn fit(config: &mut RunConfig, family: Family) -> Result<usize> {
                     problems.push(key, "is for decoders; the model is a classifier (model_type bert)");
                 }
             }
-            if let Some(lora) = config.lora.as_mut().filter(|lora| lora.default_modules) {
-                lora.config.modules_to_save = vec!["classifier".to_owned()];
+            if config.lora.as_ref().is_some_and(|lora| lora.default_modules) {
+                config.save_modules(vec!["classifier".to_owned()]);
             }
             let longest = BertConfig::load(&config.model.path)?.max_position_embeddings;
             CLASSIFIER_TOKENS.min(usize::try_from(longest).unwrap_or(CLASSIFIER_TOKENS))

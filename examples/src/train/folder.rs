@@ -5,10 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 
-use crate::fsx::write_atomic;
+use crate::fsx::{Lock, write_atomic};
 
 /// The folder of one run, made anew; an existing one is written into only to resume its run.
 ///
@@ -16,8 +14,7 @@ use crate::fsx::write_atomic;
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// Holds the lock.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// All that a run writes into its folder.
@@ -93,14 +90,11 @@ impl RunFolder {
     }
 
     fn lock(path: PathBuf) -> Result<Self> {
-        let opened =
-            File::open(&path).with_context(|| format!("cannot open the run folder {}", path.display()))?;
-        match flock(&opened, FlockOperation::NonBlockingLockExclusive) {
-            Err(error) if error == Errno::WOULDBLOCK => {
-                bail!("another process is at the run {}; it must end first", path.display())
-            }
-            // Some file systems know no locks; the user then has to see to it.
-            _ => Ok(Self { path, _lock: opened }),
+        let lock =
+            Lock::take(&path).with_context(|| format!("cannot open the run folder {}", path.display()))?;
+        match lock {
+            None => bail!("another process is at the run {}; it must end first", path.display()),
+            Some(lock) => Ok(Self { path, _lock: lock }),
         }
     }
 

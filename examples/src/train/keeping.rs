@@ -1,16 +1,16 @@
 //! What a run does so that nothing is lost.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use grades::torch::generator_state;
 use tch::Device;
 
 use super::checkpoint::{Copied, Counters, FOLDER, LOGS, RunState, Stopping, Writer};
 use super::folder::RunFolder;
 use super::guard::{BadNumbers, GuardState};
+use super::lines::LineFile;
 use super::recipe::{BAD_NUMBERS, INTERRUPTED, Run};
 use super::resume::Earlier;
 use crate::config::RunConfig;
@@ -21,7 +21,7 @@ pub(super) struct Keeping {
     config: String,
     inputs: BTreeMap<String, String>,
     /// Those of [`LOGS`].
-    logs: Vec<File>,
+    logs: Vec<LineFile>,
     /// When this process began with the run.
     start: Instant,
     /// What the run had added up when it was resumed.
@@ -42,18 +42,24 @@ impl Keeping {
             Some(earlier) => (earlier.state, earlier.checkpoint),
             None => (RunState::new(0, text.clone(), inputs.clone()), None),
         };
-        let logs = LOGS.iter().map(|name| folder.continue_file(name, state.log(name)));
+        let log = |name: &&str| folder.continue_file(name, state.log(name)).map(LineFile::new);
+        let logs = LOGS.iter().map(log);
         let logs = logs.collect::<Result<_>>()?;
         let writer = Writer::new(folder.file(FOLDER), config.checkpoint.keep, last);
         Ok(Self { writer, config: text, inputs, logs, start, earlier: state })
     }
 
-    /// Another handle to a log.
-    pub(super) fn log(&self, name: &str) -> Result<File> {
+    /// A log.
+    pub(super) fn log(&self, name: &str) -> Result<LineFile> {
         let place = LOGS.iter().position(|log| *log == name);
-        let log =
-            place.and_then(|place| self.logs.get(place)).with_context(|| format!("{name} is no log"))?;
-        log.try_clone().with_context(|| format!("copying the handle of {name}"))
+        place.and_then(|place| self.logs.get(place)).cloned().with_context(|| format!("{name} is no log"))
+    }
+
+    /// The logs that lack something, with the reason.
+    pub(super) fn incomplete(&self) -> Vec<String> {
+        let logs = LOGS.iter().zip(&self.logs);
+        let failed = logs.filter_map(|(name, log)| Some((name, log.failure()?)));
+        failed.map(|(name, reason)| format!("{name} is incomplete: {reason}")).collect()
     }
 
     /// What the run had added up when it was resumed.
@@ -82,6 +88,10 @@ impl Run<'_> {
         if let Some(warning) = self.keeping.writer.poll() {
             self.warn(&warning);
         }
+        let logs = LOGS.iter().zip(&self.keeping.logs);
+        for (name, reason) in logs.filter_map(|(name, log)| Some((name, log.news()?))) {
+            self.warn(&format!("{name} cannot be written: {reason}; its lines wait"));
+        }
         Ok(())
     }
 
@@ -97,8 +107,17 @@ impl Run<'_> {
         state.counters = self.counters();
         state.guard = self.guard.state().clone();
         for (name, log) in LOGS.iter().zip(&self.keeping.logs) {
-            let length = log.metadata().with_context(|| format!("looking at {name}"))?.len();
-            state.logs.insert((*name).to_owned(), length);
+            match log.length() {
+                Ok(length) => state.logs.insert((*name).to_owned(), length),
+                // A run that went on from such a checkpoint would lack these lines.
+                Err(reason) => {
+                    let reason = anyhow!("{name} cannot be written: {reason}");
+                    let warnings =
+                        [self.keeping.writer.wait(), Some(self.keeping.writer.refuse(state.step, &reason))];
+                    warnings.into_iter().flatten().for_each(|warning| self.warn(&warning));
+                    return Ok(());
+                }
+            };
         }
         let mut best = Vec::new();
         if let Some(stopping) = &self.stopping {
@@ -110,7 +129,9 @@ impl Run<'_> {
             state.put_generator(name, &generator_state(device)?);
         }
         let optimizer = self.optimizer.saved_state()?;
-        let copied = Copied::new(state, optimizer, self.optimizer.parameters(), best, &self.keeping.logs)?;
+        let handles = self.keeping.logs.iter().map(LineFile::handle);
+        let handles = handles.collect::<std::io::Result<_>>().context("copying a handle")?;
+        let copied = Copied::new(state, optimizer, self.optimizer.parameters(), best, handles)?;
         if let Some(warning) = self.keeping.writer.start(copied) {
             self.warn(&warning);
         }
@@ -170,6 +191,7 @@ impl Run<'_> {
             eval_seconds: self.eval_seconds,
             validation_seconds: self.validation_seconds,
             validations: self.validations,
+            evaluation_due: self.evaluation_due,
             examples: self.examples,
             tokens: self.tokens,
             first_freeze: earlier.first_freeze.or(steps().next()),

@@ -2,10 +2,11 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 use tch::Tensor;
 
+use super::lines::LineFile;
 use crate::tensorboard::TensorBoard;
 
 /// One optimizer step, as a line of `steps.jsonl`.
@@ -46,8 +47,8 @@ pub struct StepRecord {
 ///
 /// Asking a GPU for a number waits for all that it has to do, so the losses of a lot are fetched together.
 #[derive(Debug)]
-pub(super) struct StepLog<W> {
-    writer: W,
+pub(super) struct StepLog {
+    writer: LineFile,
     waiting: Vec<StepRecord>,
     losses: Vec<Tensor>,
     lot: usize,
@@ -55,7 +56,6 @@ pub(super) struct StepLog<W> {
     last_loss: Option<f64>,
     /// The losses that were fetched since they were last asked for.
     fetched: Vec<Fetched>,
-    failed: Option<anyhow::Error>,
     tensorboard: Option<TensorBoard>,
 }
 
@@ -67,11 +67,11 @@ pub(super) struct Fetched {
     pub(super) skipped: bool,
 }
 
-impl<W: Write> StepLog<W> {
+impl StepLog {
     /// A log that fetches the losses of `lot` steps together; `last_loss` is that of the run so far.
-    pub(super) fn new(writer: W, lot: usize, last_loss: Option<f64>) -> Self {
+    pub(super) fn new(writer: LineFile, lot: usize, last_loss: Option<f64>) -> Self {
         let (waiting, losses, fetched) = (Vec::new(), Vec::new(), Vec::new());
-        Self { writer, waiting, losses, lot, last_loss, fetched, failed: None, tensorboard: None }
+        Self { writer, waiting, losses, lot, last_loss, fetched, tensorboard: None }
     }
 
     /// The same, which tells each step to TensorBoard too.
@@ -89,8 +89,7 @@ impl<W: Write> StepLog<W> {
     ///
     /// # Errors
     ///
-    /// When the losses cannot be fetched. A line that cannot be written is no error here: the training goes on,
-    /// and [`finish`](Self::finish) tells.
+    /// When the losses cannot be fetched.
     pub(super) fn push(&mut self, record: StepRecord, loss: Tensor) -> Result<()> {
         self.waiting.push(record);
         self.losses.push(loss);
@@ -125,29 +124,15 @@ impl<W: Write> StepLog<W> {
                 tensorboard.step(&record);
             }
             self.fetched.push(Fetched { step: record.step, loss, skipped: record.skipped.is_some() });
-            if self.failed.is_none() {
-                self.failed = write_line(&mut self.writer, &record).err();
-            }
+            write_line(&mut self.writer, &record)?;
         }
         // A run that is killed leaves whole lines.
-        if self.failed.is_none() {
-            self.failed = self.writer.flush().err().map(Into::into);
-        }
-        Ok(())
-    }
-
-    /// Writes what is waiting, and tells whether any line could not be written.
-    ///
-    /// # Errors
-    ///
-    /// The first failure to write.
-    pub(super) fn finish(&mut self) -> Result<()> {
-        self.fetch()?;
-        self.failed.take().map_or(Ok(()), |error| Err(error).context("steps.jsonl is incomplete"))
+        Ok(self.writer.flush()?)
     }
 }
 
-fn write_line(writer: &mut impl Write, record: &StepRecord) -> Result<()> {
+/// Adds a line.
+pub(super) fn write_line(writer: &mut impl Write, record: &impl Serialize) -> Result<()> {
     let mut line = serde_json::to_vec(record)?;
     line.push(b'\n');
     writer.write_all(&line)?;

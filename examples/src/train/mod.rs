@@ -14,6 +14,7 @@ mod folder;
 mod guard;
 mod interrupt;
 mod keeping;
+mod lines;
 mod log;
 mod looking;
 mod lora;

@@ -1,8 +1,6 @@
 //! Who is told of each step: the logs of freezes and statistics, and TensorBoard.
 
-use std::io::BufWriter;
-
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use grades::{FreezeLog, StatisticsLog};
 
 use super::checkpoint::{FREEZES, STATISTICS};
@@ -20,9 +18,9 @@ pub(super) fn observed(
 ) -> Result<(Optimizer, Option<TensorBoard>)> {
     let name = |log: &str| folder.file(log).display().to_string();
     let freezes = FreezeLog::new(name(FREEZES), keeping.log(FREEZES)?);
-    let file = keeping.log(STATISTICS)?;
-    let begun = file.metadata().context("looking at the log of statistics")?.len() > 0;
-    let writer = BufWriter::new(file);
+    let writer = keeping.log(STATISTICS)?;
+    let length = writer.length().map_err(|reason| anyhow!("looking at the log of statistics: {reason}"))?;
+    let begun = length > 0;
     let statistics = match begun {
         true => StatisticsLog::resume(name(STATISTICS), writer),
         false => StatisticsLog::start(name(STATISTICS), writer, optimizer.components())?,

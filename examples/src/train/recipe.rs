@@ -1,6 +1,5 @@
 //! The recipe itself, top to bottom.
 
-use std::io::BufWriter;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -125,7 +124,12 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
     let (earlier, notes) = match &begin {
         Begin::New(_) => (None, Vec::new()),
         Begin::Again(resumed) => {
-            let built = Built { task: task.as_mut(), lora: lora.as_mut(), optimizer: &mut optimizer };
+            let built = Built {
+                task: task.as_mut(),
+                lora: lora.as_mut(),
+                optimizer: &mut optimizer,
+                hyperparameters: &config.optimizer,
+            };
             resumed.restore(built, stopping.as_mut(), &inputs)?
         }
     };
@@ -141,8 +145,7 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
     folder.write("config.toml", &text)?;
     let keeping = Keeping::new(&folder, config, text, inputs, earlier, start)?;
     let (optimizer, tensorboard) = observed(optimizer, &folder, &keeping, config.output.tensorboard)?;
-    let steps = BufWriter::new(keeping.log(STEPS)?);
-    let evals = BufWriter::new(keeping.log(EVALS)?);
+    let (steps, evals) = (keeping.log(STEPS)?, keeping.log(EVALS)?);
     let components = optimizer.components().len();
     let progress = if config.output.quiet { Progress::none() } else { Progress::new(planned, components) };
     progress.line(&format!(
@@ -181,6 +184,7 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
         eval_seconds: keeping.earlier().eval_seconds,
         validation_seconds: keeping.earlier().validation_seconds,
         validations: keeping.earlier().validations,
+        evaluation_due: false,
         cpu_seconds: if keeping.earlier().resumes == 0 { Some(0.0) } else { keeping.earlier().cpu_seconds },
         freezes: Vec::new(),
         guard: Guard::new(config.guard, keeping.guard()),
@@ -206,7 +210,7 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
         }
     }
     let evaluation = run.evaluate(Part::Eval)?;
-    run.tell_evaluation(evaluation, true, None);
+    run.tell_evaluation(evaluation, true, None)?;
     let tested = run.evaluate(Part::Test)?;
     let mut summary = run.summary(ended, &folder);
     summary.take_eval(evaluation);
@@ -235,10 +239,10 @@ pub(super) struct Run<'a> {
     rate: LearningRate,
     pub(super) stopping: Option<EarlyStopping>,
     pub(super) flops: FlopMeter,
-    pub(super) evals: EvalLog<BufWriter<std::fs::File>>,
+    pub(super) evals: EvalLog,
     /// When the first step began, or the first one after a break.
     pub(super) begun: Instant,
-    pub(super) log: StepLog<BufWriter<std::fs::File>>,
+    pub(super) log: StepLog,
     pub(super) tensorboard: Option<TensorBoard>,
     pub(super) progress: Progress,
     pub(super) planned: u64,
@@ -252,6 +256,8 @@ pub(super) struct Run<'a> {
     /// Those between steps alone, and how many they were.
     pub(super) validation_seconds: f64,
     pub(super) validations: u64,
+    /// Whether the run ends before one that is due.
+    pub(super) evaluation_due: bool,
     /// Time of processors in steps.
     pub(super) cpu_seconds: Option<f64>,
     /// Those since the run was last begun or resumed.
@@ -267,9 +273,17 @@ impl Run<'_> {
         let every = self.config.training.eval_every.steps(batches.epoch());
         let left = usize::try_from(self.planned.saturating_sub(done)).unwrap_or(usize::MAX);
         self.begun = Instant::now();
+        let planned = self.planned;
+        // What the last step leads to is evaluated after the run.
+        let due = |step: u64| every.is_some_and(|every| step.is_multiple_of(every)) && step < planned;
+        // A run that was ended right after a step goes on with the evaluation that was due then.
+        if self.keeping.earlier().evaluation_due && self.validate()? {
+            return Ok("early-stopped");
+        }
         for (epoch, step_batches) in batches.after(done).take(left) {
             let report = self.step(epoch, &step_batches)?;
             if self.guard.gives_up() {
+                self.evaluation_due = due(report.step);
                 return Ok(BAD_NUMBERS);
             }
             if report.should_stop {
@@ -278,12 +292,10 @@ impl Run<'_> {
             }
             if interrupt.is_asked() {
                 self.progress.always("interrupted: saving what is trained so far");
+                self.evaluation_due = due(report.step);
                 return Ok(INTERRUPTED);
             }
-            // What the last step leads to is evaluated after the run.
-            let due =
-                every.is_some_and(|every| report.step.is_multiple_of(every)) && report.step < self.planned;
-            if due && self.validate()? {
+            if due(report.step) && self.validate()? {
                 return Ok("early-stopped");
             }
             self.keep(report.step)?;

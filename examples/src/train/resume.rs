@@ -14,7 +14,7 @@ use super::folder::RunFolder;
 use super::keeping::generators;
 use super::lora::LoraTraining;
 use super::task::{Optimizer, Task};
-use crate::config::{Document, RunConfig};
+use crate::config::{Document, OptimizerConfig, OptimizerName, RunConfig};
 use crate::fsx::sweep;
 use crate::model::{Family, read_file};
 
@@ -57,6 +57,8 @@ pub(super) struct Built<'a> {
     pub(super) task: &'a mut dyn Task,
     pub(super) lora: Option<&'a mut LoraTraining>,
     pub(super) optimizer: &'a mut Optimizer,
+    /// What the optimizer was built by.
+    pub(super) hyperparameters: &'a OptimizerConfig,
 }
 
 /// What a run had when it was broken off.
@@ -101,6 +103,15 @@ impl Resumed {
         if has_ended(&folder) {
             return Ok(None);
         }
+        // Beginning anew would cut the logs, and take what may still be made whole.
+        if found.is_none() && !warnings.is_empty() {
+            bail!(
+                "no checkpoint of {} is whole:\n  {}\nput back what is missing, or remove {} to begin anew",
+                path.display(),
+                warnings.join("\n  "),
+                folder.file(FOLDER).display()
+            );
+        }
         Ok(Some(Self { folder, found, warnings, allow_changes: how.allow_changes }))
     }
 
@@ -111,7 +122,7 @@ impl Resumed {
         stopping: Option<&mut EarlyStopping>,
         inputs: &BTreeMap<String, String>,
     ) -> Result<(Option<Earlier>, Vec<String>)> {
-        let Built { task, lora, optimizer } = built;
+        let Built { task, lora, optimizer, hyperparameters } = built;
         let mut notes: Vec<String> =
             self.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
         let Some(Found { path, state }) = &self.found else {
@@ -136,6 +147,14 @@ impl Resumed {
             .map(|(_, parameter)| (parameter.name().to_owned(), parameter.tensor().shallow_clone()));
         read_file(&path.join(PARAMETERS), parameters.collect())?;
         optimizer.load(&path.join(OPTIMIZER))?;
+        if self.allow_changes {
+            // The file has brought back those of before; the learning rate is set at every step.
+            optimizer.set_weight_decay(hyperparameters.weight_decay)?;
+            optimizer.set_momentum(match hyperparameters.name {
+                OptimizerName::Sgd => hyperparameters.momentum,
+                OptimizerName::Adam | OptimizerName::AdamW => hyperparameters.beta1,
+            })?;
+        }
         if optimizer.steps() != state.step {
             bail!(
                 "{} is of step {}, its optimizer of step {}",

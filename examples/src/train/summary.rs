@@ -11,7 +11,6 @@ use super::folder::RunFolder;
 use super::memory::peak_memory;
 use super::progress::duration;
 use super::recipe::Run;
-use crate::causes::with_causes;
 use crate::tensorboard::TensorBoard;
 
 /// What a run did and reached.
@@ -205,10 +204,9 @@ impl Run<'_> {
     /// What went wrong without ending the run.
     pub(super) fn warnings(&mut self) -> Vec<String> {
         let observers = self.optimizer.take_observer_errors();
-        let steps = self.log.finish().err();
         let events = self.tensorboard.as_ref().and_then(TensorBoard::take_error);
         let events = events.map(|error| format!("the files for TensorBoard are incomplete: {error}"));
-        let logs = steps.into_iter().chain(self.evals.take_error()).map(|error| with_causes(&error));
+        let logs = self.keeping.incomplete();
         let observers = observers.iter().map(ToString::to_string);
         observers.chain(logs).chain(events).chain(self.bad_end()).collect()
     }

@@ -22,7 +22,7 @@ impl Run<'_> {
         self.eval_seconds += seconds - evaluation.seconds;
         self.validations += 1;
         self.flops.validate(evaluation.flops);
-        self.tell_evaluation(Some(evaluation), false, verdict.map(|verdict| verdict.is_best));
+        self.tell_evaluation(Some(evaluation), false, verdict.map(|verdict| verdict.is_best))?;
         self.progress.line(&format!("step {step}: eval {}", evaluation.text()));
         Ok(verdict.is_some_and(|verdict| verdict.stop))
     }
@@ -55,8 +55,8 @@ impl Run<'_> {
         evaluation: Option<Evaluation>,
         is_final: bool,
         best: Option<bool>,
-    ) {
-        let Some(evaluation) = evaluation else { return };
+    ) -> Result<()> {
+        let Some(evaluation) = evaluation else { return Ok(()) };
         self.evals.push(&EvalRecord {
             step: self.optimizer.steps(),
             is_final,
@@ -67,7 +67,7 @@ impl Run<'_> {
             flops: self.flops.total(),
             validation_flops: self.flops.validation(),
             evaluation,
-        });
+        })
     }
 
     /// Measures the model on a part of the data, when the run has such a part.

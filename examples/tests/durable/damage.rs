@@ -114,3 +114,27 @@ fn only_the_newest_are_kept() {
     folder.trained(&[]);
     assert!(!folder.path("runs/base-3/checkpoints").exists());
 }
+
+#[test]
+fn where_no_checkpoint_is_whole_nothing_is_thrown_away() {
+    let folder = saved();
+    broken_off(&folder, "whole", 4, "run");
+    let statistics = folder.bytes("runs/run/statistics.jsonl");
+    std::fs::remove_file(folder.path("runs/run/statistics.jsonl")).unwrap();
+    let steps = folder.bytes("runs/run/steps.jsonl");
+    let ran = folder.finetune(&["train", "--resume", "runs/run"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let error = ran.error();
+    assert!(error.starts_with("no checkpoint of runs/run is whole:"), "{error}");
+    assert!(error.contains("statistics.jsonl has 0 bytes") && error.contains("put back"), "{error}");
+    assert!(error.ends_with("or remove runs/run/checkpoints to begin anew"), "{error}");
+    assert_eq!((checkpoints(&folder, "run"), folder.bytes("runs/run/steps.jsonl")), (vec![2, 4], steps));
+    folder.write("runs/run/statistics.jsonl", statistics);
+    resumed(&folder, "run");
+    Result::of(&folder, "run").assert_same(&Result::of(&folder, "whole"), "put back");
+    // Whoever means it begins anew.
+    broken_off(&folder, "whole", 2, "anew");
+    std::fs::remove_dir_all(folder.path("runs/anew/checkpoints")).unwrap();
+    let ran = resumed(&folder, "anew");
+    assert!(ran.stderr.contains("the run begins anew"), "{}", ran.stderr);
+}

@@ -126,14 +126,19 @@ fn a_folder_that_may_not_be_written_is_told_of() {
     assert_eq!(folder.bytes("runs/run/model/model.safetensors"), model);
 }
 
-/// A file system that is really full, in a name space of our own; a machine that gives none tests the limit above alone.
-#[test]
-fn a_full_file_system_loses_nothing() {
+/// Runs a script of bash in a name space in which it may mount small file systems; `None` on a machine that gives none.
+fn in_a_name_space(folder: &Folder, script: &str, arguments: &[&str]) -> Option<Ran> {
     let can = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
     if !can.is_ok_and(|can| can.status.success()) {
         eprintln!("skipped: this machine lets nobody mount a small file system");
-        return;
+        return None;
     }
+    let arguments = [&["-rm", "bash", "-c", script, PROGRAM], arguments].concat();
+    Some(Ran::of(&mut folder.command("unshare", &arguments)))
+}
+
+#[test]
+fn a_full_file_system_loses_nothing() {
     let folder = Folder::new();
     folder.trained(&["--name", "whole", "--save-every", "2", "--keep", "9"]);
     let script = r#"mkdir small && mount -t tmpfs -o "size=$1" tmpfs small || exit 99
@@ -145,7 +150,7 @@ test -e small/run/summary.json || "$0" train --resume small/run --quiet || exit 
 cp -r small/run runs/"#;
     // Room for one checkpoint and the model, for the model, and for the logs alone.
     for (size, ends) in [("100k", "code 0\nstep-00000002\n"), ("52k", "code 0\n"), ("24k", "code 1\n")] {
-        let ran = Ran::of(&mut folder.command("unshare", &["-rm", "bash", "-c", script, PROGRAM, size]));
+        let Some(ran) = in_a_name_space(&folder, script, &[size]) else { return };
         assert_eq!(ran.code, Some(0), "{size}: {ran:?}");
         assert!(ran.stderr.contains("No space left on device"), "{size}: {}", ran.stderr);
         assert!(ran.stderr.contains(ends), "{size}: {}", ran.stderr);
@@ -153,4 +158,25 @@ cp -r small/run runs/"#;
         std::fs::remove_dir_all(folder.path("runs/run")).unwrap();
         std::fs::remove_dir(folder.path("small")).unwrap();
     }
+}
+
+#[test]
+fn a_file_system_that_is_full_for_a_while_costs_no_line() {
+    let folder = Folder::new();
+    let long = ["--epochs", "300", "--save-every", "20", "--no-report", "--quiet"];
+    folder.trained(&[&["--name", "whole"], &long[..]].concat());
+    let script = r#"mkdir small && mount -t tmpfs -o size=4m tmpfs small || exit 99
+"$0" train --config base.toml --output small --name run "$@" &
+until [ -e small/run/checkpoints/step-00000020 ]; do sleep 0.01; done
+cat /dev/zero > small/fill 2> /dev/null; sleep 1; rm small/fill
+wait $! && ls small/run/checkpoints >&2 && cp -r small/run runs/"#;
+    let Some(ran) = in_a_name_space(&folder, script, &long) else { return };
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("steps.jsonl cannot be written: No space left on device"), "{}", ran.stderr);
+    assert!(ran.stderr.ends_with("step-00000880\nstep-00000900\n"), "{}", ran.stderr);
+    Result::of(&folder, "run").assert_same(&Result::of(&folder, "whole"), "full for a while");
+    broken_off(&folder, "run", 880, "again");
+    std::fs::create_dir(folder.path("small")).ok();
+    resumed(&folder, "again");
+    Result::of(&folder, "again").assert_same(&Result::of(&folder, "whole"), "resumed later");
 }

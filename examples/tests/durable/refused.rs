@@ -69,6 +69,14 @@ fn other_data_and_another_model_are_refused_by_their_files() {
     );
     let error = refused(&folder, &[]);
     assert!(error.contains("model.path, config.json"), "{error}");
+    folder.write("model/config.json", config);
+    // As many bytes, but other numbers: with adapters nothing else would show that the base is another one.
+    let mut weights = folder.bytes("model/model.safetensors");
+    let last = weights.len() - 1;
+    weights[last] ^= 1;
+    folder.write("model/model.safetensors", weights);
+    let error = refused(&folder, &[]);
+    assert!(error.contains("have changed since it began: model.path, weights"), "{error}");
 }
 
 #[test]

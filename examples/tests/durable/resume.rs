@@ -196,3 +196,38 @@ fn components_that_cool_by_averaging() {
     let sets = ["freezing.cooling='average'", "freezing.policy={name='quota',max_share=0.9,window=2}"];
     goes_on(&classifier(), 3, &[6], &sets);
 }
+
+#[test]
+fn adapters_of_a_model_that_has_a_head_train_it_after_a_break_too() {
+    let folder = Folder::with(&Tiny::classifier());
+    let arguments = ["--lora", "--lora-rank", "2", "--save-every", "2", "--keep", "9"];
+    folder.trained(&[&["--name", "whole"], &arguments[..]].concat());
+    let whole = Result::of(&folder, "whole");
+    broken_off(&folder, "whole", 2, "run");
+    resumed(&folder, "run");
+    Result::of(&folder, "run").assert_same(&whole, "a head of its own");
+    // The configuration as resolved says all of it.
+    let ran = folder.finetune(&["train", "--config", "runs/whole/config.toml", "--name", "again"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    Result::of(&folder, "again").assert_same(&whole, "the resolved configuration");
+    let config = folder.toml("runs/whole/config.toml");
+    assert_eq!(config["lora"]["modules_to_save"], vec!["classifier"].into());
+}
+
+#[test]
+fn other_hyperparameters_are_used_when_changes_are_allowed() {
+    let folder = classifier();
+    folder.trained(&["--name", "whole", "--save-every", "4", "--keep", "9"]);
+    let model = |run: &str| folder.bytes(&format!("runs/{run}/model/model.safetensors"));
+    for (name, change) in [
+        ("decay", "optimizer.weight_decay=0.9"),
+        ("beta", "optimizer.beta1=0.5"),
+        ("same", "optimizer.weight_decay=0.1"),
+    ] {
+        broken_off(&folder, "whole", 4, name);
+        let run = format!("runs/{name}");
+        let ran = folder.train(&["--resume", &run, "--allow-changes", "--set", change, "--name", name]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(model(name) == model("whole"), name == "same", "{change}");
+    }
+}

@@ -62,6 +62,30 @@ fn a_run_that_a_signal_ended_goes_on_as_if_there_had_been_none() {
 }
 
 #[test]
+fn an_evaluation_that_was_due_at_the_signal_is_made_up_for() {
+    let folder = Folder::new();
+    // One at every step: whenever the signal comes, one is due.
+    let arguments = [
+        "--epochs",
+        "80",
+        "--set",
+        "training.eval_every=1",
+        "--early-stopping",
+        "--set",
+        "early_stopping.patience=200",
+    ];
+    folder.trained(&[&arguments[..], &["--name", "whole"]].concat());
+    let whole = Result::of(&folder, "whole");
+    let running = Running::start(&folder, &[&arguments[..], &["--name", "run"]].concat());
+    running.send("-TERM");
+    assert_eq!(running.end().0, Some(130));
+    let steps = folder.json("runs/run/summary.json")["steps"].as_u64().unwrap();
+    assert!(steps < 240, "the run has ended by itself");
+    resumed(&folder, "run");
+    Result::of(&folder, "run").assert_same(&whole, &format!("a signal at step {steps}"));
+}
+
+#[test]
 fn a_second_signal_damages_nothing() {
     let folder = Folder::new();
     let arguments = [&LONG[..], &["--save-every", "1"]].concat();

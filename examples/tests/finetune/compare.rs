@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use grades_examples::fsx::Lock;
 use serde_json::{Value, json};
 
 use crate::support::{Folder, PROGRAM, Ran};
@@ -203,6 +204,14 @@ fn a_comparison_that_was_killed_goes_on() {
         "--set",
         "compare.monitoring_steps=0",
     ];
+    // Nobody else may be at it.
+    std::fs::create_dir_all(folder.path("out/compare-base")).unwrap();
+    let lock = Lock::take(&folder.path("out/compare-base")).unwrap().unwrap();
+    let ran = folder.finetune(&arguments);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let expected = "another process is at the comparison in out/compare-base; it must end first";
+    assert!(ran.error().contains(expected), "{}", ran.error());
+    drop(lock);
     for signal in ["-TERM", "-KILL"] {
         let mut command = folder.command(PROGRAM, &arguments);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

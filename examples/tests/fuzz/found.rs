@@ -59,6 +59,18 @@ fn a_classifier_cannot_ask_for_a_million_blocks() {
     assert!(error.contains("\"num_hidden_layers\": expected at most 4096, found 1000000"), "{error}");
 }
 
+/// A billion names were made for labels that have none.
+#[test]
+fn a_classifier_cannot_ask_for_a_billion_labels() {
+    let mut tiny = Tiny::base();
+    tiny.config["num_labels"] = json!(1 << 30);
+    tiny.write_config();
+    let error = BertConfig::load(tiny.path()).unwrap_err().to_string();
+    let expected =
+        "\"num_labels\": expected at most 1048576 where there is no \"id2label\", found 1073741824";
+    assert!(error.contains(expected), "{error}");
+}
+
 /// libtorch was asked for a table of 300 GB, where the machine's allocator might have promised it.
 #[test]
 fn sizes_are_checked_against_the_files_before_anything_is_made() {

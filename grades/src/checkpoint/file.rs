@@ -104,8 +104,9 @@ pub(crate) fn write(path: &Path, version: u32, text: &str, held: &[(String, Byte
         file.write_all(&whole)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
-        // The rename itself is to survive a loss of power.
-        File::open(folder)?.sync_all()
+        // The rename itself is to survive a loss of power; some file systems refuse to sync a folder.
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+        Ok(())
     };
     written().map_err(|source| Error::Io { doing: doing(), source })
 }

@@ -147,10 +147,18 @@ impl BertConfig {
     }
 }
 
+/// More labels without names than any classifier has.
+const MOST_LABELS: i64 = 1 << 20;
+
 /// The names in `id2label` (or `LABEL_i` when there is only `num_labels`) in the order of their ids, which must be 0, 1, 2, … without a gap.
 fn labels(keys: &Keys<'_>) -> Result<Option<Vec<String>>> {
     let Some(value) = keys.get("id2label") else {
         let count = keys.get("num_labels").map(|_| keys.size("num_labels", None)).transpose()?;
+        if let Some(count) = count.filter(|count| *count > MOST_LABELS) {
+            let message =
+                format!("expected at most {MOST_LABELS} where there is no \"id2label\", found {count}");
+            return Err(keys.error("num_labels", message));
+        }
         return Ok(count.map(|count| (0..count).map(|id| format!("LABEL_{id}")).collect()));
     };
     let broken = |what: &str| {

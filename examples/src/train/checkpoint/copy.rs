@@ -28,7 +28,7 @@ impl Copied {
         optimizer: SavedState,
         parameters: &Parameters,
         best: Vec<(String, Tensor)>,
-        logs: &[File],
+        logs: Vec<File>,
     ) -> Result<Self> {
         let parameters =
             parameters.iter().map(|(_, parameter)| (parameter.name().to_owned(), parameter.tensor()));
@@ -37,7 +37,6 @@ impl Copied {
             parameters.collect::<Result<Vec<_>, tch::TchError>>().context("copying the parameters")?;
         let best = best.into_iter().map(|(name, tensor)| Ok((name, copied(&tensor)?)));
         let best = best.collect::<Result<Vec<_>, tch::TchError>>().context("copying the best weights")?;
-        let logs = logs.iter().map(File::try_clone).collect::<Result<_, _>>().context("copying a handle")?;
         Ok(Self { state, optimizer, parameters, best, logs })
     }
 }

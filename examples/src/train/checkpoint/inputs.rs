@@ -8,9 +8,14 @@ use anyhow::{Context, Result};
 
 use super::digest::Digest;
 use crate::config::RunConfig;
+use crate::fsx::fingerprint;
+use crate::model::Family;
 
-/// The contents of the training data and of the model's small files, and the lengths of its weights, by key of the
-/// configuration. Weights are not read a second time for this.
+/// What a decoder's texts are made with, where a model directory has them.
+const OF_DECODERS: [&str; 3] = ["tokenizer_config.json", "chat_template.jinja", "generation_config.json"];
+
+/// The contents of the training data and of the model's small files, and fingerprints of its weights, by key of the
+/// configuration. Large weights are not read a second time for this, but for their ends.
 pub(crate) fn inputs(config: &RunConfig) -> Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
     let text = |path: &Path| {
@@ -23,22 +28,24 @@ pub(crate) fn inputs(config: &RunConfig) -> Result<BTreeMap<String, String>> {
         found.insert("data.eval".to_owned(), text(eval)?);
     }
     let model = &config.model.path;
-    for name in ["config.json", "tokenizer.json"] {
+    let more = if let Family::Decoder(_) = Family::of(model)? { &OF_DECODERS[..] } else { &[] };
+    let more = more.iter().filter(|name| model.join(name).exists());
+    for name in ["config.json", "tokenizer.json"].iter().chain(more) {
         found.insert(format!("model.path, {name}"), text(&model.join(name))?);
     }
-    let weights = lengths(model).with_context(|| format!("cannot read {}", model.display()))?;
+    let weights = weights(model).with_context(|| format!("cannot read {}", model.display()))?;
     found.insert("model.path, weights".to_owned(), weights);
     Ok(found)
 }
 
-/// The names and lengths of the weight files.
-fn lengths(model: &Path) -> io::Result<String> {
+/// The names and fingerprints of the weight files.
+fn weights(model: &Path) -> io::Result<String> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(model)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.ends_with(".safetensors") {
-            files.push(format!("{name}: {}", std::fs::metadata(entry.path())?.len()));
+            files.push(format!("{name}: {}", fingerprint(&entry.path())?));
         }
     }
     files.sort();

@@ -11,7 +11,7 @@ use crate::train::guard::GuardState;
 
 /// The version of the format that this program writes, and the newest that it reads.
 ///
-/// 2 added `counters.validation_flops`.
+/// 2 added `validation_flops` and `evaluation_due` to the counters.
 const VERSION: u32 = 2;
 
 /// What the first line begins with; the checksum of all that follows comes behind it.
@@ -57,6 +57,9 @@ pub(crate) struct Counters {
     pub(crate) eval_seconds: f64,
     pub(crate) validation_seconds: f64,
     pub(crate) validations: u64,
+    /// Whether the run was ended before the evaluation that its last step was due.
+    #[serde(default)]
+    pub(crate) evaluation_due: bool,
     pub(crate) examples: u64,
     pub(crate) tokens: u64,
     /// As text: they may be more than TOML has integers for.

@@ -12,8 +12,15 @@ use super::{BEST, OPTIMIZER, PARAMETERS, RUN, name_of, step_of};
 use crate::fsx::{AtomicFolder, remove_whole};
 use crate::model::write_file;
 
-/// Writes a checkpoint into the folder of all checkpoints, and then removes those before the newest `keep`.
-pub(super) fn write(folder: &Path, keep: usize, mut copied: Copied) -> Result<PathBuf> {
+/// A checkpoint that is on the disk, and what went wrong after it was.
+pub(super) struct Written {
+    pub(super) path: PathBuf,
+    pub(super) warning: Option<String>,
+}
+
+/// Writes a checkpoint into the folder of all checkpoints, and then removes those before the newest `keep`; a failure to
+/// remove is told apart.
+pub(super) fn write(folder: &Path, keep: usize, mut copied: Copied) -> Result<Written> {
     check_finite(&copied)?;
     // The run's own folder is not made again: if it is gone, somebody moved or removed it.
     match std::fs::create_dir(folder) {
@@ -51,8 +58,9 @@ pub(super) fn write(folder: &Path, keep: usize, mut copied: Copied) -> Result<Pa
     };
     written().with_context(|| format!("cannot write {}", path.display()))?;
     filling.commit()?;
-    prune(folder, step, keep).context("removing old checkpoints")?;
-    Ok(destination)
+    let kept = prune(folder, step, keep).err();
+    let warning = kept.map(|error| format!("an old checkpoint cannot be removed: {error}"));
+    Ok(Written { path: destination, warning })
 }
 
 /// Refuses to take the place of a good checkpoint with one that nothing can be done with.

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 
 use super::copy::Copied;
 use super::name_of;
-use super::write::write;
+use super::write::{Written, write};
 use crate::causes::with_causes;
 
 /// Writes one checkpoint at a time beside the training.
@@ -16,7 +16,7 @@ pub(crate) struct Writer {
     /// The folder of all checkpoints.
     folder: PathBuf,
     keep: usize,
-    running: Option<(u64, JoinHandle<Result<PathBuf>>)>,
+    running: Option<(u64, JoinHandle<Result<Written>>)>,
     /// The newest that is whole, if this process knows one.
     last: Option<PathBuf>,
 }
@@ -37,7 +37,7 @@ impl Writer {
                 warning
             }
             Err(error) => {
-                let failed = self.warning(step, &anyhow!("no thread to write it: {error}"));
+                let failed = self.refuse(step, &anyhow!("no thread to write it: {error}"));
                 Some(warning.map_or(failed.clone(), |warning| format!("{warning}\n{failed}")))
             }
         }
@@ -56,11 +56,11 @@ impl Writer {
     pub(crate) fn wait(&mut self) -> Option<String> {
         let (step, running) = self.running.take()?;
         match running.join().unwrap_or_else(|_| Err(anyhow!("the thread that wrote it panicked"))) {
-            Ok(path) => {
+            Ok(Written { path, warning }) => {
                 self.last = Some(path);
-                None
+                warning
             }
-            Err(error) => Some(self.warning(step, &error)),
+            Err(error) => Some(self.refuse(step, &error)),
         }
     }
 
@@ -69,7 +69,8 @@ impl Writer {
         self.last.as_ref()
     }
 
-    fn warning(&self, step: u64, error: &anyhow::Error) -> String {
+    /// The warning that the checkpoint of a step is not written.
+    pub(crate) fn refuse(&self, step: u64, error: &anyhow::Error) -> String {
         let path = self.folder.join(name_of(step));
         let last = match &self.last {
             Some(last) => format!("the last whole one is {}", last.display()),
