@@ -17,48 +17,49 @@ const INPUTS: &str = "inputs.json";
 pub(super) struct ComparisonFolder {
     path: PathBuf,
     /// Held for as long as the comparison goes on: another one would remove the runs of this one.
-    _lock: Option<Lock>,
+    _lock: Lock,
 }
 
 impl ComparisonFolder {
     /// Makes the folder, or opens one that an earlier start made with the same files.
     pub(super) fn open(path: PathBuf, inputs: &BTreeMap<String, String>) -> Result<Self> {
-        let mut folder = Self { path, _lock: None };
-        let marker = folder.file(INPUTS);
-        match fs::read(&marker) {
-            Ok(text) => {
-                let before: BTreeMap<String, String> = serde_json::from_slice(&text)
-                    .with_context(|| format!("{} is damaged", marker.display()))?;
-                let changed = |name: &str, sum: &String| before.get(name).is_some_and(|before| before != sum);
-                if let Some((name, _)) = inputs.iter().find(|(name, sum)| changed(name, sum)) {
-                    bail!(
-                        "{name} is not what the comparison in {} was begun with; choose another --name, or remove that folder",
-                        folder.path.display()
-                    );
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let used = fs::read_dir(&folder.path).is_ok_and(|mut entries| entries.next().is_some());
-                if used {
-                    bail!(
-                        "the folder {} exists and is no comparison's; choose another --name",
-                        folder.path.display()
-                    );
-                }
-                for part in ["configs", "logs", "runs"] {
-                    let part = folder.file(part);
-                    fs::create_dir_all(&part)
-                        .with_context(|| format!("cannot make the folder {}", part.display()))?;
-                }
-                folder.write(INPUTS, &(serde_json::to_string_pretty(inputs)? + "\n"))?;
-            }
+        let marker = path.join(INPUTS);
+        let begun = match fs::read(&marker) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", marker.display())),
+        };
+        if begun.is_none() {
+            if fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some()) {
+                bail!("the folder {} exists and is no comparison's; choose another --name", path.display());
+            }
+            make(&path)?;
         }
-        let opened = || format!("cannot open the folder {}", folder.path.display());
-        folder._lock = Some(Lock::take(&folder.path).with_context(opened)?.ok_or_else(|| {
-            anyhow!("another process is at the comparison in {}; it must end first", folder.path.display())
-        })?);
+        let lock = Lock::take(&path).with_context(|| format!("cannot open the folder {}", path.display()))?;
+        let Some(lock) = lock else {
+            bail!("another process is at the comparison in {}; it must end first", path.display());
+        };
+        let folder = Self { path, _lock: lock };
+        match begun {
+            Some(text) => folder.check_inputs(&text, inputs)?,
+            None => folder.write(INPUTS, &(serde_json::to_string_pretty(inputs)? + "\n"))?,
+        }
+        ["configs", "logs", "runs"].iter().try_for_each(|part| make(&folder.file(part)))?;
         Ok(folder)
+    }
+
+    /// Refuses other files than those that the comparison was begun with.
+    fn check_inputs(&self, before: &[u8], inputs: &BTreeMap<String, String>) -> Result<()> {
+        let before: BTreeMap<String, String> = serde_json::from_slice(before)
+            .with_context(|| format!("{} is damaged", self.file(INPUTS).display()))?;
+        let changed = |name: &str, sum: &String| before.get(name).is_some_and(|before| before != sum);
+        match inputs.iter().find(|(name, sum)| changed(name, sum)) {
+            None => Ok(()),
+            Some((name, _)) => bail!(
+                "{name} is not what the comparison in {} was begun with; choose another --name, or remove that folder",
+                self.path.display()
+            ),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -116,6 +117,10 @@ impl ComparisonFolder {
     pub(super) fn write(&self, name: &str, text: &str) -> Result<()> {
         write_atomic(&self.file(name), text.as_bytes()).map_err(|error| anyhow!("cannot write {error}"))
     }
+}
+
+fn make(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))
 }
 
 /// The first key in which two configurations differ, with what it was and is.
