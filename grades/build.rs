@@ -76,7 +76,7 @@ mod kernels {
         Ok(())
     }
 
-    /// For the project's own tests (`make torture`): lets our C++, and no other, end the program where one of
+    /// For the project's own tests (`make sanitize`): lets our C++, and no other, end the program where one of
     /// `checks` fails, such as `address,undefined`. Programs then need the compiler's `libasan` loaded first.
     fn sanitize(build: &mut cc::Build, checks: &str) {
         build.flag(format!("-fsanitize={checks}")).flag("-fno-sanitize-recover=all");

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use toml::{Table, Value};
 
 use crate::fsx::{Lock, fingerprint, write_atomic};
+use crate::train::model_inputs;
 
 /// What marks a folder as a comparison's: the checksums of what all runs read.
 const INPUTS: &str = "inputs.json";
@@ -143,24 +144,12 @@ pub(super) fn inputs(base: &Table) -> Result<BTreeMap<String, String>> {
     let text = |table: &str, key: &str| {
         base.get(table).and_then(|table| table.get(key)).and_then(Value::as_str).map(PathBuf::from)
     };
-    let mut files: Vec<(String, PathBuf)> = Vec::new();
+    let mut sums = model_inputs(&text("model", "path").unwrap_or_default())?;
     for key in ["train", "eval", "test"] {
-        files.extend(text("data", key).map(|path| (format!("data.{key}"), path)));
-    }
-    let model = text("model", "path").unwrap_or_default();
-    for name in ["config.json", "tokenizer.json"] {
-        files.push((format!("{name} of model.path"), model.join(name)));
-    }
-    // Of several files of weights the list of them has to do.
-    for name in ["model.safetensors", "model.safetensors.index.json"] {
-        if model.join(name).exists() {
-            files.push((format!("{name} of model.path"), model.join(name)));
-        }
-    }
-    let mut sums = BTreeMap::new();
-    for (name, path) in files {
-        let sum = fingerprint(&path).with_context(|| format!("{name}: cannot read {}", path.display()))?;
-        sums.insert(name, sum);
+        let Some(path) = text("data", key) else { continue };
+        let sum =
+            fingerprint(&path).with_context(|| format!("data.{key}: cannot read {}", path.display()))?;
+        sums.insert(format!("data.{key}"), sum);
     }
     Ok(sums)
 }

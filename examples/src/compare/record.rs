@@ -42,7 +42,7 @@ pub struct EvalPoint {
 }
 
 /// The names in `summary.json` that are taken over as they are.
-const TAKEN: [&str; 22] = [
+const TAKEN: [&str; 24] = [
     "steps",
     "planned_steps",
     "examples",
@@ -53,6 +53,8 @@ const TAKEN: [&str; 22] = [
     "wall_seconds",
     "flops",
     "validation_flops",
+    "cost_seconds",
+    "cost_flops",
     "peak_memory_bytes",
     "components_frozen",
     "components_total",
@@ -96,12 +98,6 @@ impl RunRecord {
         let saved =
             number("flops_without_freezing").zip(number("flops")).map(|(without, with)| without - with);
         numbers.set("flops_saved", saved);
-        // Evaluations that only show how a run goes, and those at its end, are the comparison's, not the user's.
-        let needed = if validates { number("validation_seconds") } else { Some(0.0) };
-        let cost = number("wall_seconds").zip(number("eval_seconds")).zip(needed);
-        numbers.set("cost_seconds", cost.map(|((wall, eval), needed)| wall - eval + needed));
-        let validation = if validates { number("validation_flops") } else { Some(0.0) };
-        numbers.set("cost_flops", number("flops").zip(validation).map(|(steps, needed)| steps + needed));
         let per_step = number("train_seconds").zip(number("steps").filter(|steps| *steps > 0.0));
         numbers.set("seconds_per_step", per_step.map(|(seconds, steps)| seconds / steps));
         let evals = read_evals(&dir.join("evals.jsonl"), validates)?;

@@ -4,6 +4,8 @@ use grades::config::Section;
 use grades_lora::{LoraConfig, MergeFrozen};
 use toml::{Table, Value};
 
+use super::run::RunConfig;
+
 /// The adapters that a run trains.
 #[derive(Debug, Clone)]
 pub struct LoraRun {
@@ -16,11 +18,12 @@ pub struct LoraRun {
 }
 
 const MERGE_KEY: &str = "merge_frozen";
+const MODULES_KEY: &str = "modules_to_save";
 
 /// Reads the table.
 pub(super) fn read_lora(section: &mut Section<'_>) -> LoraRun {
     let config = LoraConfig::read(section);
-    let default_modules = !section.has("modules_to_save");
+    let default_modules = !section.has(MODULES_KEY);
     let merge = |value: Value| match value {
         Value::Boolean(false) => Some(None),
         Value::Boolean(true) => Some(Some(MergeFrozen::new())),
@@ -31,10 +34,14 @@ pub(super) fn read_lora(section: &mut Section<'_>) -> LoraRun {
     LoraRun { config, merge_frozen, default_modules }
 }
 
-/// Brings the modules that are saved whole up to date in a resolved table.
-pub(super) fn put_modules(table: &mut Table, lora: &LoraRun) {
-    if let Some(modules) = lora.config.to_table().remove("modules_to_save") {
-        table.insert("modules_to_save".to_owned(), modules);
+impl RunConfig {
+    /// Has adapters save these modules whole where the user has left that open, in the table that is written as well.
+    pub(crate) fn default_modules(&mut self, modules: &[&str]) {
+        let Some(lora) = self.lora.as_mut().filter(|lora| lora.default_modules) else { return };
+        lora.config.modules_to_save = modules.iter().map(|&module| module.to_owned()).collect();
+        if let Some(table) = &mut self.lora_table {
+            table.insert(MODULES_KEY.to_owned(), modules.to_vec().into());
+        }
     }
 }
 

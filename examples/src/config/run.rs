@@ -49,7 +49,7 @@ pub struct RunConfig {
     pub freezing: Option<FreezingConfig>,
     /// The table of the adapters, with every key.
     #[serde(rename = "lora", skip_serializing_if = "Option::is_none")]
-    lora_table: Option<Table>,
+    pub(super) lora_table: Option<Table>,
     /// The adapters to train; the whole model trains when absent.
     #[serde(skip)]
     pub lora: Option<LoraRun>,
@@ -273,14 +273,6 @@ words!(TooLong, "too_long", "truncate" => Self::Truncate, "refuse" => Self::Refu
 words!(ScheduleName, "schedule", "linear" => Self::Linear, "cosine" => Self::Cosine, "constant" => Self::Constant, "until-frozen" => Self::UntilFrozen);
 
 impl RunConfig {
-    /// Has adapters save these modules whole, where the user has left that open; the table that is written has them too.
-    pub(crate) fn save_modules(&mut self, modules: Vec<String>) {
-        if let (Some(lora), Some(table)) = (&mut self.lora, &mut self.lora_table) {
-            lora.config.modules_to_save = modules;
-            lora::put_modules(table, lora);
-        }
-    }
-
     /// Reads a document.
     ///
     /// # Errors

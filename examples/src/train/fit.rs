@@ -38,9 +38,7 @@ pub(super) fn fit(config: &mut RunConfig, family: Family) -> Result<usize> {
                     problems.push(key, "is for decoders; the model is a classifier (model_type bert)");
                 }
             }
-            if config.lora.as_ref().is_some_and(|lora| lora.default_modules) {
-                config.save_modules(vec!["classifier".to_owned()]);
-            }
+            config.default_modules(&["classifier"]);
             let longest = BertConfig::load(&config.model.path)?.max_position_embeddings;
             CLASSIFIER_TOKENS.min(usize::try_from(longest).unwrap_or(CLASSIFIER_TOKENS))
         }

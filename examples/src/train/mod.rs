@@ -31,6 +31,7 @@ mod summary;
 mod task;
 mod validating;
 
+pub(crate) use checkpoint::model_inputs;
 pub use checkpoint::{Newest, newest_checkpoint};
 pub use cpu::cpu_seconds;
 pub use early_stopping::{Patience, Verdict};

@@ -11,14 +11,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub struct Progress {
     total: u64,
     components: usize,
-    view: View,
+    /// `None` shows nothing but what is always told.
+    view: Option<View>,
 }
 
 #[derive(Debug)]
 enum View {
     Bar(ProgressBar),
     Lines { last: Option<Instant> },
-    Nothing,
 }
 
 /// What there is to show after a step.
@@ -51,19 +51,17 @@ impl Progress {
         } else {
             View::Lines { last: None }
         };
-        Self { total, components, view }
+        Self { total, components, view: Some(view) }
     }
 
     /// Shows nothing but what is [always](Self::always) told.
     pub(super) fn none() -> Self {
-        Self { total: 0, components: 0, view: View::Nothing }
+        Self { total: 0, components: 0, view: None }
     }
 
     /// Shows how things stand; plain lines come every few seconds.
     pub(super) fn show(&mut self, standing: &Standing) {
-        if matches!(self.view, View::Nothing) {
-            return;
-        }
+        let Some(view) = &mut self.view else { return };
         let left = standing.seconds / standing.step.max(1) as f64 * (self.total - standing.step) as f64;
         let cooling =
             if standing.cooling > 0 { format!(" (cooling {})", standing.cooling) } else { String::new() };
@@ -76,7 +74,7 @@ impl Progress {
             standing.examples_per_second,
             duration(left),
         );
-        match &mut self.view {
+        match view {
             View::Bar(bar) => {
                 bar.set_position(standing.step);
                 bar.set_message(text);
@@ -87,7 +85,6 @@ impl Progress {
                     tell(&format!("step {}/{}  {text}", standing.step, self.total));
                 }
             }
-            View::Nothing => {}
         }
     }
 
@@ -117,24 +114,22 @@ impl Progress {
 
     /// Prints a line of its own.
     pub fn line(&self, text: &str) {
-        match &self.view {
-            View::Bar(bar) => bar.suspend(|| tell(text)),
-            View::Lines { .. } => tell(text),
-            View::Nothing => {}
+        if self.view.is_some() {
+            self.always(text);
         }
     }
 
     /// Prints a line of its own, also where nothing else is shown.
     pub(super) fn always(&self, text: &str) {
         match &self.view {
-            View::Nothing => tell(text),
-            _ => self.line(text),
+            Some(View::Bar(bar)) => bar.suspend(|| tell(text)),
+            Some(View::Lines { .. }) | None => tell(text),
         }
     }
 
     /// Takes the bar away.
     pub(super) fn finish(&self) {
-        if let View::Bar(bar) = &self.view {
+        if let Some(View::Bar(bar)) = &self.view {
             bar.finish_and_clear();
         }
     }

@@ -121,6 +121,7 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
     let mut optimizer = optimizer;
     // Before anything is frozen again.
     let all = task.products();
+    let mut warnings = Vec::new();
     let (earlier, notes) = match &begin {
         Begin::New(_) => (None, Vec::new()),
         Begin::Again(resumed) => {
@@ -130,6 +131,7 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
                 optimizer: &mut optimizer,
                 hyperparameters: &config.optimizer,
             };
+            warnings.extend_from_slice(resumed.warnings());
             resumed.restore(built, stopping.as_mut(), &inputs)?
         }
     };
@@ -158,6 +160,9 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
     }
     if config.freezing.is_none() {
         progress.line("nothing freezes: there is no [freezing] table (--freezing adds the automatic policy)");
+    }
+    for warning in &warnings {
+        progress.always(&format!("warning: {warning}"));
     }
     for note in task.notes().into_iter().chain(notes) {
         progress.line(&note);

@@ -115,6 +115,11 @@ impl Resumed {
         Ok(Some(Self { folder, found, warnings, allow_changes: how.allow_changes }))
     }
 
+    /// What is wrong with newer checkpoints than the one that the run goes on from.
+    pub(super) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// Puts the state of the newest checkpoint into what was built; what it was, and notes for the user.
     pub(super) fn restore(
         &self,
@@ -123,8 +128,7 @@ impl Resumed {
         inputs: &BTreeMap<String, String>,
     ) -> Result<(Option<Earlier>, Vec<String>)> {
         let Built { task, lora, optimizer, hyperparameters } = built;
-        let mut notes: Vec<String> =
-            self.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+        let mut notes = Vec::new();
         let Some(Found { path, state }) = &self.found else {
             notes.push("there is no checkpoint: the run begins anew".to_owned());
             return Ok((None, notes));

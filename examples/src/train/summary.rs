@@ -100,6 +100,10 @@ pub struct Summary {
     pub flops_without_freezing: u128,
     /// Floating-point operations of the evaluations during training.
     pub validation_flops: u128,
+    /// The wall seconds that training in this way takes: without evaluations, but for those of early stopping.
+    pub cost_seconds: f64,
+    /// Its floating-point operations, likewise.
+    pub cost_flops: u128,
     /// The largest resident size of the process, in bytes.
     pub peak_memory_bytes: Option<u64>,
     /// Bytes of optimizer state at the end.
@@ -151,9 +155,12 @@ impl Run<'_> {
     /// What the run did so far, but for its results on examples.
     pub(super) fn summary(&self, ended: &'static str, folder: &RunFolder) -> Summary {
         let train_seconds = self.seconds.as_secs_f64();
+        let wall_seconds = self.keeping.wall_seconds();
+        let paid = self.stopping.as_ref().map(|_| (self.validation_seconds, self.flops.validation()));
+        let (paid_seconds, paid_flops) = paid.unwrap_or_default();
         Summary {
             ended,
-            wall_seconds: self.keeping.wall_seconds(),
+            wall_seconds,
             train_seconds,
             train_cpu_seconds: self.cpu_seconds,
             steps: self.optimizer.steps(),
@@ -194,6 +201,8 @@ impl Run<'_> {
             flops: self.flops.total(),
             flops_without_freezing: self.flops.without_freezing(),
             validation_flops: self.flops.validation(),
+            cost_seconds: wall_seconds - self.eval_seconds + paid_seconds,
+            cost_flops: self.flops.total() + paid_flops,
             peak_memory_bytes: peak_memory(),
             optimizer_state_bytes: self.optimizer.memory().optimizer_state,
             device: format!("{:?}", self.task.device()).to_lowercase(),

@@ -20,7 +20,8 @@ pub(crate) struct Result {
 }
 
 /// Keys of the summary that differ from run to run.
-const TIMES: [&str; 10] = [
+const TIMES: [&str; 11] = [
+    "cost_seconds",
     "train_cpu_seconds",
     "validation_seconds",
     "wall_seconds",

@@ -138,3 +138,14 @@ fn where_no_checkpoint_is_whole_nothing_is_thrown_away() {
     let ran = resumed(&folder, "anew");
     assert!(ran.stderr.contains("the run begins anew"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_quiet_run_is_told_of_damage_too() {
+    let folder = saved();
+    broken_off(&folder, "whole", 4, "run");
+    folder.write(&format!("{}/run.toml", checkpoint("run", 4)), "");
+    let ran = folder.finetune(&["train", "--resume", "runs/run", "--quiet"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let warning = format!("warning: the checkpoint {} is damaged and left out: ", checkpoint("run", 4));
+    assert!(ran.stderr.starts_with(&warning) && ran.stderr.lines().count() == 1, "{}", ran.stderr);
+}

@@ -176,7 +176,29 @@ wait $! && ls small/run/checkpoints >&2 && cp -r small/run runs/"#;
     assert!(ran.stderr.ends_with("step-00000880\nstep-00000900\n"), "{}", ran.stderr);
     Result::of(&folder, "run").assert_same(&Result::of(&folder, "whole"), "full for a while");
     broken_off(&folder, "run", 880, "again");
-    std::fs::create_dir(folder.path("small")).ok();
     resumed(&folder, "again");
     Result::of(&folder, "again").assert_same(&Result::of(&folder, "whole"), "resumed later");
+}
+
+#[test]
+fn an_old_checkpoint_that_stays_does_not_make_the_new_one_less_whole() {
+    let folder = Folder::new();
+    folder.trained(&["--name", "whole", "--save-every", "2", "--keep", "9"]);
+    broken_off(&folder, "whole", 2, "run");
+    let old = folder.path(&checkpoint("run", 2));
+    std::fs::set_permissions(&old, Permissions::from_mode(0o555)).unwrap();
+    let program = without_privileges();
+    let arguments =
+        ["train", "--config", "base.toml", "--resume", "runs/run", "--save-every", "2", "--keep", "1"];
+    let ran = Ran::of(&mut folder.command(program[0], &[&program[1..], &arguments].concat()));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("warning: an old checkpoint cannot be removed: "), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("is not written"), "{}", ran.stderr);
+    assert!(folder.path(&checkpoint("run", 6)).join("run.toml").exists());
+    Result::of(&folder, "run").assert_same(&Result::of(&folder, "whole"), "an old one stays");
+    // The permissions went along to the name under which it was to be removed.
+    for name in folder.names("runs/run/checkpoints") {
+        let path = folder.path(&format!("runs/run/checkpoints/{name}"));
+        std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
 }

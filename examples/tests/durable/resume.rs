@@ -231,3 +231,21 @@ fn other_hyperparameters_are_used_when_changes_are_allowed() {
         assert_eq!(model(name) == model("whole"), name == "same", "{change}");
     }
 }
+
+#[test]
+fn another_chat_template_is_noticed() {
+    let folder = decoder(json!({}));
+    folder.trained(&["--name", "whole", "--save-every", "4", "--keep", "9"]);
+    broken_off(&folder, "whole", 4, "run");
+    let before =
+        folder.path("model/chat_template.jinja").exists().then(|| folder.text("model/chat_template.jinja"));
+    folder.write("model/chat_template.jinja", "{{ messages[0]['content'] }}");
+    let ran = folder.finetune(&["train", "--resume", "runs/run"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.error().contains("model.path, chat_template.jinja"), "{}", ran.error());
+    match before {
+        Some(text) => folder.write("model/chat_template.jinja", text),
+        None => std::fs::remove_file(folder.path("model/chat_template.jinja")).unwrap(),
+    }
+    resumed(&folder, "run");
+}

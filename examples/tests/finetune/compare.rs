@@ -244,6 +244,14 @@ fn a_comparison_that_was_killed_goes_on() {
     assert_eq!(folder.bytes("out/compare-base/runs/full-seed0/summary.json"), first, "it was not made again");
     let result = folder.json("out/compare-base/compare.json");
     assert!(names(&result).iter().all(|name| row(&result, name)["runs"].as_array().unwrap().len() == 2));
+    // Times with another number of threads are no part of it.
+    let ran = Ran::of(folder.command(PROGRAM, &arguments).env("OMP_NUM_THREADS", "2"));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.error().contains("the number of threads is not what the comparison"), "{}", ran.error());
+    // A run whose evaluations cannot be read is made again.
+    folder.write("out/compare-base/runs/full-seed0/evals.jsonl", "{\"step\": 2, \"lo");
+    let ran = folder.finetune(&arguments);
+    assert_eq!((ran.code, begun(&ran)), (Some(0), vec!["full-seed0".to_owned()]), "{ran:?}");
 }
 
 #[test]

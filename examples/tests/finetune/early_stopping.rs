@@ -215,6 +215,12 @@ fn evaluations_come_ten_times_an_epoch_and_change_nothing() {
     let sums: Vec<f64> = lines.iter().map(|line| line["validation_flops"].as_f64().unwrap() / each).collect();
     assert_eq!(sums, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 6.0]);
     assert_eq!(seconds("validation_flops"), 6.0 * each);
+    // Whoever stops early pays for them, whoever does not has none to pay for.
+    assert_eq!(seconds("cost_flops"), seconds("flops") + 6.0 * each);
+    let cost = seconds("wall_seconds") - seconds("eval_seconds") + seconds("validation_seconds");
+    assert!((seconds("cost_seconds") - cost).abs() < 1e-9);
+    let plain = folder.json("runs/plain/summary.json");
+    assert_eq!(plain["cost_flops"], plain["flops"]);
     let config = folder.toml("runs/watched/config.toml");
     assert_eq!(config["training"]["eval_every"].as_float(), Some(0.1));
     assert_eq!(config["early_stopping"]["metric"].as_str(), Some("loss"));

@@ -85,6 +85,25 @@ fn event_files_are_written_when_asked_for() {
 }
 
 #[test]
+fn a_run_that_begins_anew_voids_the_events_of_before() {
+    let folder = Folder::new();
+    folder.trained(&["--tensorboard"]);
+    std::fs::remove_file(folder.path("runs/base/summary.json")).unwrap();
+    folder.trained(&["--tensorboard", "--name", "base", "--resume"]);
+    let files = folder.names("runs/base/tensorboard");
+    let bytes = |name: &String| folder.bytes(&format!("runs/base/tensorboard/{name}"));
+    // Behind the version of the second file, and not of the first, comes a mark of 20 bytes or more that has no tag.
+    let second = |name: &String| {
+        let bytes = bytes(name);
+        let length =
+            |at: usize| usize::try_from(u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap();
+        length(length(0) + 16)
+    };
+    assert_eq!(files.len(), 2);
+    assert!(second(&files[1]) < 20 && second(&files[0]) > 20, "{} {}", second(&files[0]), second(&files[1]));
+}
+
+#[test]
 fn a_page_that_cannot_be_written_is_a_warning() {
     let folder = Folder::new();
     let mut child = folder.command(crate::support::PROGRAM, &["train", "--config", "base.toml"]);

@@ -125,6 +125,8 @@ fn summary_json_has_all_numbers() {
         "flops",
         "flops_without_freezing",
         "validation_flops",
+        "cost_seconds",
+        "cost_flops",
         "components_frozen",
         "components_total",
         "first_freeze",

@@ -23,8 +23,7 @@ impl Fill<'_> {
         let mut variables: Vec<(String, Tensor)> = store.variables().into_iter().collect();
         variables.sort_by(|a, b| a.0.cmp(&b.0));
 
-        // Files of a bare encoder have names without the prefix.
-        let prefixed = self.checkpoint.names().any(|name| name.starts_with("bert."));
+        let prefixed = self.checkpoint.has_prefix("bert.");
         let sources: Vec<Source> = variables.iter().map(|(name, _)| self.source(name, prefixed)).collect();
         let names = |keep: fn(&Source) -> Option<&String>| -> Vec<String> {
             sources.iter().filter_map(keep).cloned().collect()

@@ -108,8 +108,7 @@ impl Decoder {
 
     /// Fills all variables; nothing is copied unless every tensor has been found. Returns the tensors without use.
     fn fill(&self, checkpoint: &Checkpoint, fused: &[FusedMatrix]) -> Result<Vec<String>> {
-        // Files of a bare model have names without the prefix.
-        let prefixed = checkpoint.names().any(|name| name.starts_with("model."));
+        let prefixed = checkpoint.has_prefix("model.");
         let in_file = |name: &str| match name.strip_prefix("model.") {
             Some(bare) if !prefixed => bare.to_owned(),
             _ => name.to_owned(),

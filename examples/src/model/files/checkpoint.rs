@@ -101,6 +101,11 @@ impl Checkpoint {
         self.tensors.contains_key(name)
     }
 
+    /// Whether names begin with this, as they do not in the files of a bare model.
+    pub(in crate::model) fn has_prefix(&self, prefix: &str) -> bool {
+        self.names().any(|name| name.starts_with(prefix))
+    }
+
     /// The shape of a tensor, when it is there.
     pub(in crate::model) fn shape(&self, name: &str) -> Option<&[usize]> {
         self.find(name).map(|(_, info)| info.shape.as_slice())

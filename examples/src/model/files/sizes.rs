@@ -16,14 +16,14 @@ pub(in crate::model) struct Sizes {
 impl Checkpoint {
     /// Checks that the files are of a model of these sizes, so that what is made by them is no larger than the files.
     pub(in crate::model) fn check_sizes(&self, prefix: &str, sizes: &Sizes) -> Result<()> {
-        let prefix = if self.names().any(|name| name.starts_with(prefix)) { prefix } else { "" };
+        let prefix = if self.has_prefix(prefix) { prefix } else { "" };
         let tensors = sizes.tensors.iter().map(|(name, shape)| (format!("{prefix}{name}"), shape));
         let tensors: Vec<(String, &[i64; 2])> = tensors.collect();
         let blocks = format!("{prefix}{}.", sizes.blocks);
         let first = format!("{blocks}0.");
         let parts: Vec<&str> = self.names().filter_map(|name| name.strip_prefix(&first)).collect();
         let last = format!("{blocks}{}.", sizes.count.saturating_sub(1));
-        let short = !self.names().any(|name| name.starts_with(&last));
+        let short = !self.has_prefix(&last);
         let absent = (0..if short { sizes.count } else { 0 })
             .flat_map(|block| parts.iter().map(move |part| (block, part)))
             .map(|(block, part)| format!("{blocks}{block}.{part}"));

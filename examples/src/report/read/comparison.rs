@@ -207,16 +207,11 @@ impl Comparison {
             if let Some(toml::Value::Table(training)) = table.get_mut("training") {
                 seed = training.remove("seed").and_then(|seed| seed.as_integer());
             }
-            let validates = table.contains_key("early_stopping");
             let place = rows.iter().position(|(known, _)| *known == table).unwrap_or_else(|| {
                 rows.push((table, ComparisonRow { name: run.name.clone(), ..ComparisonRow::default() }));
                 rows.len() - 1
             });
             let get = |key| run.number(key);
-            // Evaluations that only show how a run goes are not paid for.
-            let paid = |key| if validates { get(key) } else { Some(0.0) };
-            let evaluations = get("eval_seconds").zip(paid("validation_seconds"));
-            let cost = get("wall_seconds").zip(evaluations).map(|(wall, (all, own))| wall - all + own);
             rows[place].1.runs.push(RowRun {
                 seed: seed.and_then(|seed| u64::try_from(seed).ok()),
                 folder: Some(run.folder.clone()),
@@ -228,9 +223,9 @@ impl Comparison {
                     eval_seconds: get("eval_seconds"),
                     monitor_seconds: get("monitor_seconds"),
                     wall_seconds: get("wall_seconds"),
-                    cost_seconds: cost,
+                    cost_seconds: get("cost_seconds"),
                     flops: get("flops"),
-                    cost_flops: get("flops").zip(paid("validation_flops")).map(|(steps, own)| steps + own),
+                    cost_flops: get("cost_flops"),
                     flops_saved: get("flops_saved")
                         .or_else(|| Some(get("flops_without_freezing")? - get("flops")?)),
                     peak_memory_bytes: get("peak_memory_bytes"),

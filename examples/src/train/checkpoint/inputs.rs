@@ -18,16 +18,18 @@ const OF_DECODERS: [&str; 3] = ["tokenizer_config.json", "chat_template.jinja", 
 /// configuration. Large weights are not read a second time for this, but for their ends.
 pub(crate) fn inputs(config: &RunConfig) -> Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
-    let text = |path: &Path| {
-        let digest = Digest::of(path).with_context(|| format!("cannot read {}", path.display()))?;
-        toml::to_string(&digest).map(|text| text.replace('\n', " ")).context("writing a checksum")
-    };
     found.insert("data.train".to_owned(), text(&config.data.train)?);
     // Where evaluations decide when the run ends, they are part of it.
     if let Some(eval) = config.data.eval.as_deref().filter(|_| config.early_stopping.is_some()) {
         found.insert("data.eval".to_owned(), text(eval)?);
     }
-    let model = &config.model.path;
+    found.extend(model_inputs(&config.model.path)?);
+    Ok(found)
+}
+
+/// The contents of a model directory's small files that matter, and fingerprints of its weights.
+pub(crate) fn model_inputs(model: &Path) -> Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
     let more = if let Family::Decoder(_) = Family::of(model)? { &OF_DECODERS[..] } else { &[] };
     let more = more.iter().filter(|name| model.join(name).exists());
     for name in ["config.json", "tokenizer.json"].iter().chain(more) {
@@ -36,6 +38,12 @@ pub(crate) fn inputs(config: &RunConfig) -> Result<BTreeMap<String, String>> {
     let weights = weights(model).with_context(|| format!("cannot read {}", model.display()))?;
     found.insert("model.path, weights".to_owned(), weights);
     Ok(found)
+}
+
+/// The length and the checksum of a file.
+fn text(path: &Path) -> Result<String> {
+    let digest = Digest::of(path).with_context(|| format!("cannot read {}", path.display()))?;
+    toml::to_string(&digest).map(|text| text.replace('\n', " ")).context("writing a checksum")
 }
 
 /// The names and fingerprints of the weight files.

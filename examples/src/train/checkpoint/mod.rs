@@ -17,6 +17,7 @@ pub(super) use copy::Copied;
 pub(super) use find::{Found, newest};
 pub use find::{Newest, newest_checkpoint};
 pub(super) use inputs::inputs;
+pub(crate) use inputs::model_inputs;
 pub(super) use state::{Counters, RunState, Stopping};
 pub(super) use writer::Writer;
 
