@@ -1,8 +1,10 @@
 //! Losses and gradients: in pieces, with checkpointing, with parts of the model frozen.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use grades_examples::model::decoder::{Backward, Decoder, Targets, Tokens};
+use grades_lora::{Adapters, Init, LoraConfig};
 use proptest::prelude::*;
 use serde_json::json;
 use tch::{Kind, Reduction, Tensor};
@@ -71,8 +73,37 @@ fn the_loss_in_pieces_is_the_loss_of_all_logits() {
     }
 }
 
+/// torch's generator, which is one for all threads: whoever draws from it in this program holds this.
+fn generator() -> MutexGuard<'static, ()> {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+fn checkpointing_drops_the_same_elements_of_adapters() {
+    let _alone = generator();
+    let qwen3 = json!({"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"], "head_dim": 4,
+                       "tie_word_embeddings": true});
+    for tiny in [TinyDecoder::new(json!({})), TinyDecoder::phi3(json!({})), TinyDecoder::new(qwen3)] {
+        let name = &tiny.config["model_type"];
+        let mut model = tiny.draw();
+        let config = LoraConfig::new(2).dropout(0.3).init(Init::Random).target_pattern("all-linear");
+        tch::manual_seed(3);
+        let (layers, variables) = model.layers_mut();
+        Adapters::new().add(layers, variables, "default", &config).unwrap();
+        let with = |checkpointing| gradients(&model, Backward { checkpointing, dropout: Some(5), ..PLAIN });
+        let ((loss, plain), (again, checkpointed)) = (with(false), with(true));
+        assert_eq!(loss.to_bits(), again.to_bits(), "{name}");
+        assert_ne!(loss, gradients(&model, PLAIN).0, "{name}: nothing was dropped");
+        assert!(plain.keys().all(|name| name.contains(".lora_")), "only adapters train");
+        assert!(!plain.is_empty());
+        assert_same_bits(&plain, &checkpointed);
+    }
+}
+
 #[test]
 fn dropout_drops_the_same_when_a_block_is_computed_again() {
+    let _alone = generator();
     let tiny = TinyDecoder::phi3(json!({"resid_pdrop": 0.2, "attention_dropout": 0.3}));
     let model = tiny.draw();
     let with =
