@@ -23,15 +23,15 @@ setup-interop: ## the same, and the Python packages that the interop tests compa
 	@bash scripts/setup.sh --interop
 
 finetune: setup ## set up, then run the main job (FINETUNE_ARGS)
-	$(CARGO) run --release -p grades-examples --bin finetune -- $(FINETUNE_ARGS)
+	$(CARGO) run --release -p grades-finetune -- $(FINETUNE_ARGS)
 
 # The data and the tokenizer are written first, from constants and a fixed seed; the weights are kept as bf16.
 base: setup ## the small decoder of examples/base: its data, its tokenizer, and its training from scratch
 	mkdir -p examples/data/world
 	rm -rf target/base
 	$(CARGO) run --release -p grades-examples --example base_world -- examples/data/world examples/base
-	$(CARGO) run --release -p grades-examples --bin finetune -- train --config examples/configs/base.toml --output target/base --name model
-	$(CARGO) run --release -p grades-examples --bin finetune -- convert --model target/base/model/model --out examples/base --kind bf16
+	$(CARGO) run --release -p grades-finetune -- train --config examples/configs/base.toml --output target/base --name model
+	$(CARGO) run --release -p grades-finetune -- convert --model target/base/model/model --out examples/base --kind bf16
 
 # First, in seconds, the crates that must work without libtorch. The flag holds for both packages of that
 # command, so tch is not in its graph at all: nothing is unified into it and nothing of it is built twice.
@@ -44,8 +44,8 @@ test: setup-interop ## set up, then run all tests
 # The long forms: over 200 kills, over a million damaged files, memory over 10,000 steps; an hour or so on 2 cores.
 torture: setup ## the long forms of the tests that kill, damage and wait; our C++ under sanitizers
 	@$(MAKE) --no-print-directory sanitize
-	GRADES_TORTURE=1 $(CARGO) test -p grades-examples --test durable -- --nocapture kills:: memory::
-	GRADES_TORTURE=1 RAYON_NUM_THREADS=1 $(CARGO) test -p grades-examples --test fuzz -- --nocapture
+	GRADES_TORTURE=1 $(CARGO) test -p grades-finetune --test durable -- --nocapture kills:: memory::
+	GRADES_TORTURE=1 RAYON_NUM_THREADS=1 $(CARGO) test -p grades-finetune --test fuzz -- --nocapture
 
 # Our C++, and no other, is compiled with checks; it has a target directory of its own, so that nothing else is built
 # anew for it. The leak check is part of `address`, which itself takes more and more memory. For GCC: clang's library
@@ -55,7 +55,7 @@ sanitize: export CARGO_TARGET_DIR := target/sanitized
 sanitize: export PROPTEST_CASES := 64
 sanitize: setup ## the tests that run our C++, under AddressSanitizer, LeakSanitizer and UBSan
 	$(CARGO) --config "target.'cfg(all())'.runner = ['env', 'LD_PRELOAD=$$($${CXX:-c++} -print-file-name=libasan.so)']" \
-		test -p grades -p grades-tests -p grades-examples --test optim --test method --test durable -- --skip memory::
+		test -p grades -p grades-tests -p grades-finetune --test optim --test method --test durable -- --skip memory::
 
 # `-D warnings` goes to clippy after `--`, where only our crates see it. In RUSTFLAGS it would push out the
 # rpath of .cargo/config.toml and rebuild every dependency.

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use grades::optim::{AdamConfig, InnerOptimizer};
-use grades_examples::model::decoder::{Backward, Decoder, LoadOptions, Targets, Tokens};
+use grades_models::decoder::{Backward, Decoder, LoadOptions, Targets, Tokens};
 use tch::Tensor;
 
 const ROUNDS: usize = 15;

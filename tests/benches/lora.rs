@@ -12,8 +12,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use grades::optim::{AdamConfig, AdamW, InnerOptimizer};
-use grades_examples::model::{BertClassifier, LoadOptions};
 use grades_lora::{Adapter, Adapters, Linear, LoraConfig, MergeFrozen};
+use grades_models::{BertClassifier, LoadOptions};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 

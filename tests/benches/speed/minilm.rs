@@ -6,7 +6,7 @@ use grades::{
     Cause, Decision, FreezePolicy, FreezingConfig, FreezingOptimizer, Measure, Observation, Statistic,
     StatisticSet,
 };
-use grades_examples::model::{BertClassifier, LoadOptions};
+use grades_models::{BertClassifier, LoadOptions};
 use tch::{Device, Kind, Tensor};
 
 use crate::python::workspace;

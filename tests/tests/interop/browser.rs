@@ -60,7 +60,7 @@ fn a_runs_page_works_in_a_browser() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
     write_run(&run, 4);
-    grades_examples::report::write_run_report(&run).unwrap();
+    grades_finetune::report::write_run_report(&run).unwrap();
     let page = std::fs::read_to_string(run.join("report.html")).unwrap();
     for (found, width) in visit(&chromium, &page, &WIDTHS, dir.path()).iter().zip(WIDTHS) {
         assert_eq!(found["errors"], json!([]), "{width}");
@@ -124,7 +124,7 @@ fn a_comparisons_page_works_in_a_browser() {
     let row = |name: &str, seconds: f64| json!({"name": name, "label": format!("{name}, a way with a long name"), "runs": [run(0, seconds, 0.8), run(1, seconds * 1.1, 0.82)]});
     let comparison = json!({"rows": [row("full", 100.0), row("half", 50.0), row("third", 34.0)], "command": "finetune compare --config a-very-long/path/to/some/configuration/file.toml"});
     std::fs::write(dir.path().join("compare.json"), comparison.to_string()).unwrap();
-    let page = grades_examples::report::Subject::read(&[dir.path().to_path_buf()]).unwrap().page().unwrap();
+    let page = grades_finetune::report::Subject::read(&[dir.path().to_path_buf()]).unwrap().page().unwrap();
     for (found, width) in visit(&chromium, &page, &WIDTHS, dir.path()).iter().zip(WIDTHS) {
         assert_eq!(found["errors"], json!([]), "{width}");
         assert!(

@@ -6,8 +6,8 @@ use grades::{
     Cause, Component, ComponentKind, FreezeTracker, FreezingConfig, Measure, Statistic, StepObserver,
     StepReport,
 };
-use grades_examples::tensorboard::{EventFile, TensorBoard};
-use grades_examples::train::StepRecord;
+use grades_finetune::tensorboard::{EventFile, TensorBoard};
+use grades_finetune::train::StepRecord;
 use serde_json::{Value, json};
 
 use crate::python::{run_script, skipped};

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use grades_examples::flops::{BatchShape, Products};
-use grades_examples::model::decoder::{Decoder, Generation, LoadOptions as DecoderOptions};
-use grades_examples::model::{BertClassifier, LoadOptions};
 use grades_lora::{Adapters, LoraConfig};
+use grades_models::decoder::{Decoder, Generation, LoadOptions as DecoderOptions};
+use grades_models::flops::{BatchShape, Products};
+use grades_models::{BertClassifier, LoadOptions};
 use serde_json::{Value, json};
 use tch::nn::VarStore;
 

@@ -5,10 +5,10 @@
 
 use std::path::Path;
 
-use grades_examples::config::{Document, RunConfig};
-use grades_examples::model::{BertClassifier, LoadOptions, load_adapted};
-use grades_examples::train::{Interrupt, train};
+use grades_finetune::config::{Document, RunConfig};
+use grades_finetune::train::{Interrupt, train};
 use grades_lora::{Adapters, Bias, Init, LoraConfig, Targets};
+use grades_models::{BertClassifier, LoadOptions, load_adapted};
 use grades_policies as _;
 use serde_json::{Value, json};
 use tch::Tensor;

@@ -15,9 +15,9 @@ mod flops;
 mod lora;
 mod minilm;
 mod python;
-#[path = "../../../examples/tests/support/tiny.rs"]
+#[path = "../../../grades-models/tests/support/tiny.rs"]
 mod tiny;
-#[path = "../../../examples/tests/support/tiny_decoder.rs"]
+#[path = "../../../grades-models/tests/support/tiny_decoder.rs"]
 mod tiny_decoder;
 mod trained;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use grades_examples::model::{BertClassifier, LoadOptions};
+use grades_models::{BertClassifier, LoadOptions};
 use serde_json::{Value, json};
 use tch::Tensor;
 

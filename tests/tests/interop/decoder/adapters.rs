@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use grades_examples::model::decoder::{Decoder, LoadOptions};
 use grades_lora::{Adapters, Init, LoraConfig};
+use grades_models::decoder::{Decoder, LoadOptions};
 use tch::Tensor;
 
 use super::models::{batch, difference, folder, load, names, reference};

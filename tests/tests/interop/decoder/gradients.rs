@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use grades_examples::model::decoder::{Backward, Decoder, LoadOptions};
+use grades_models::decoder::{Backward, Decoder, LoadOptions};
 use tch::Tensor;
 
 use super::models::{batch, load, names, reference};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use grades_examples::model::decoder::{Decoder, LoadOptions, Targets, Tokens};
+use grades_models::decoder::{Decoder, LoadOptions, Targets, Tokens};
 use serde_json::{Value, json};
 use tch::Tensor;
 

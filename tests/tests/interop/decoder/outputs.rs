@@ -1,6 +1,6 @@
 //! Logits and answers.
 
-use grades_examples::model::decoder::{Generation, LoadOptions, Packed, Tokens};
+use grades_models::decoder::{Generation, LoadOptions, Packed, Tokens};
 use tch::{Kind, Tensor};
 
 use super::models::{NEW_TOKENS, batch, difference, load, names, prompts, reference};

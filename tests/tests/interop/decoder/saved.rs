@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use grades_examples::model::decoder::{Decoder, LoadOptions};
+use grades_models::decoder::{Decoder, LoadOptions};
 use tch::{Kind, Tensor};
 
 use super::models::{difference, folder, load, names, reference};

@@ -1,6 +1,6 @@
 //! Chat templates, rendered by us and by transformers.
 
-use grades_examples::data::sequence::{ChatTemplate, Message};
+use grades_finetune::data::sequence::{ChatTemplate, Message};
 use serde_json::json;
 
 use crate::python::{script, skipped};

@@ -1,8 +1,0 @@
-//! The `finetune` program; what it does is in `grades_examples::cli`.
-
-// Links the policies, so that configurations can name them.
-use grades_policies as _;
-
-fn main() -> std::process::ExitCode {
-    grades_examples::cli::main()
-}

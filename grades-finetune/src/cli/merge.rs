@@ -1,0 +1,83 @@
+//! `finetune merge`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow, bail};
+use clap::Args;
+use grades_lora::LoraConfig;
+
+use crate::config::KindChoice;
+use grades_models::decoder::{self, Decoder};
+use grades_models::{Family, LoadOptions, load_adapted};
+
+/// The options.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The adapter's folder, such as runs/NAME/adapter
+    #[arg(long, value_name = "DIR")]
+    adapter: PathBuf,
+    /// The base model's directory; without it the one that the adapter names
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// The folder for the merged model; must be empty or not exist
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The kind of the merged model: f32, or bf16, to which the base is rounded before and the sum after merging
+    #[arg(long, default_value = "f32")]
+    kind: KindChoice,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let Arguments { adapter, out, .. } = arguments;
+    let base = base_of(adapter, arguments.model.as_deref())?;
+    if out.read_dir().is_ok_and(|mut entries| entries.next().is_some()) || out.is_file() {
+        bail!("{} is there already and not empty; choose another folder (--out)", out.display());
+    }
+    let kind = arguments.kind.kind();
+    match Family::of(&base)? {
+        Family::Bert => {
+            let options = LoadOptions { kind, ..LoadOptions::default() };
+            let (mut model, mut adapters, loaded) = load_adapted(&base, adapter, options)?;
+            no_fresh_parts(&loaded.fresh, &base, adapter)?;
+            let (layers, variables) = model.layers_mut();
+            adapters.merge_and_unload(layers, variables)?;
+            model.save(out)?;
+        }
+        Family::Decoder(_) => {
+            let options = decoder::LoadOptions { kind, ..decoder::LoadOptions::default() };
+            let (mut model, mut adapters) = Decoder::load_adapted(&base, adapter, options)?;
+            let (layers, variables) = model.layers_mut();
+            adapters.merge_and_unload(layers, variables)?;
+            model.save(out)?;
+        }
+    }
+    writeln!(
+        std::io::stdout(),
+        "wrote {}, {} with {} merged",
+        out.display(),
+        base.display(),
+        adapter.display()
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The base's directory: the one given, or the one that the adapter names.
+pub(super) fn base_of(adapter: &Path, given: Option<&Path>) -> Result<PathBuf> {
+    if let Some(given) = given {
+        return Ok(given.to_path_buf());
+    }
+    let named = LoraConfig::from_adapter(adapter)?.base_model.map(PathBuf::from);
+    named.filter(|base| base.is_dir()).ok_or_else(|| {
+        anyhow!("{} names no base model that is a folder here; give it (--model DIR)", adapter.display())
+    })
+}
+
+/// Refuses a model of which a part is in neither of the two folders.
+pub(super) fn no_fresh_parts(fresh: &[String], base: &Path, adapter: &Path) -> Result<()> {
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    bail!("neither {} nor {} has: {}", base.display(), adapter.display(), fresh.join(", "))
+}

@@ -1,0 +1,140 @@
+//! Reports: `report.html` and pictures of a run or a comparison.
+//!
+//! A page is one file that asks for nothing: style, script, pictures and data are inside. The pictures are drawn here as
+//! SVG, once for wide screens and paper and once for phones, so that they are there without the script; it adds hovering
+//! and filters. The same code writes them as files.
+
+mod inspection;
+mod page;
+mod pictures;
+mod read;
+mod svg;
+mod view;
+
+pub(crate) use inspection::{inspection_json, inspection_text};
+pub use read::{
+    Comparison, ComparisonRow, ComponentInfo, EvaluationLine, EventLine, Failure, Measured, Monitoring,
+    RowRun, RunData, StatisticPanel, StatisticSeries, StepLine, Target,
+};
+pub(crate) use view::View;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::storage::write_atomic;
+use pictures::Figure;
+
+/// What a report is about.
+#[derive(Debug)]
+pub enum Subject {
+    /// One run.
+    Run(Box<RunData>),
+    /// Several, side by side.
+    Comparison(Comparison),
+}
+
+impl Subject {
+    /// Reads one run, several, or a `compare.json` (or the folder that has one).
+    ///
+    /// # Errors
+    ///
+    /// When a path is neither, or a file is damaged; the error names it.
+    pub fn read(paths: &[PathBuf]) -> Result<Self> {
+        if let [path] = paths {
+            if path.is_file() || path.join("compare.json").is_file() {
+                return Ok(Self::Comparison(Comparison::read(path)?));
+            }
+            return Ok(Self::Run(Box::new(RunData::read(path)?)));
+        }
+        let runs: Vec<RunData> = paths.iter().map(|path| RunData::read(path)).collect::<Result<_>>()?;
+        Ok(Self::Comparison(Comparison::of_runs(&runs)))
+    }
+
+    /// The page, as HTML.
+    ///
+    /// # Errors
+    ///
+    /// When the page's template fails, which is a defect.
+    pub fn page(&self) -> Result<String> {
+        match self {
+            Self::Run(run) => page::run_page(run, &self.figures()),
+            Self::Comparison(comparison) => page::comparison_page(comparison, &self.figures()),
+        }
+    }
+
+    /// Writes the pictures into a folder, which is made if it is not there; returns their paths.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be written.
+    pub fn write_pictures(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        self.figures()
+            .iter()
+            .map(|figure| {
+                let path = folder.join(format!("{}.svg", figure.name));
+                write(&path, &figure.wide.file())?;
+                Ok(path)
+            })
+            .collect()
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        match self {
+            Self::Run(run) => run_figures(&View::new(run)),
+            Self::Comparison(comparison) => {
+                let figures = [
+                    pictures::accuracy_over_time(comparison),
+                    pictures::time_bars(comparison),
+                    pictures::savings(comparison),
+                    pictures::curves(comparison),
+                ];
+                figures.into_iter().flatten().collect()
+            }
+        }
+    }
+}
+
+/// The figures of a run; what there is nothing to show of is left out.
+fn run_figures(view: &View<'_>) -> Vec<Figure> {
+    let run = view.run;
+    let mut figures: Vec<Figure> =
+        run.panels.iter().enumerate().map(|(index, panel)| pictures::statistic(view, panel, index)).collect();
+    // Without a policy there is nothing to freeze.
+    if !run.panels.is_empty() || !run.events.is_empty() {
+        figures.push(pictures::heat_map(view));
+    }
+    if !run.steps.is_empty() {
+        figures.push(pictures::loss(view));
+        figures.push(pictures::progress(view));
+    }
+    figures
+}
+
+/// Writes a run's `report.html` into its folder.
+///
+/// # Errors
+///
+/// As [`Subject::read`], and when the file cannot be written.
+pub fn write_run_report(folder: &Path) -> Result<()> {
+    let page = Subject::Run(Box::new(RunData::read(folder)?)).page()?;
+    write(&folder.join("report.html"), &page)
+}
+
+/// Writes the `report.html` of a comparison into its folder, which has its `compare.json`.
+///
+/// # Errors
+///
+/// As [`write_run_report`].
+pub fn write_comparison_report(folder: &Path) -> Result<()> {
+    let page = Subject::Comparison(Comparison::read(folder)?).page()?;
+    write(&folder.join("report.html"), &page)
+}
+
+/// Writes a file, or nothing.
+pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
+    // The error begins with the path.
+    write_atomic(path, text.as_bytes()).map_err(|error| anyhow::anyhow!("cannot write {error}"))
+}

@@ -1,0 +1,157 @@
+//! A folder that appears whole or not at all.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use grades_models::files::atomic::{SUFFIX, sync_folder, with_path};
+
+/// A folder being filled under a temporary name beside its destination; dropping it removes the temporary folder.
+#[derive(Debug)]
+pub struct AtomicFolder {
+    temporary: PathBuf,
+    destination: PathBuf,
+    armed: bool,
+}
+
+impl AtomicFolder {
+    /// Makes a temporary folder beside `destination`, whose own folder must exist.
+    ///
+    /// # Errors
+    ///
+    /// The system's error, with the destination in its text.
+    pub fn create(destination: &Path) -> io::Result<Self> {
+        let temporary = beside(destination, "new")?;
+        match std::fs::create_dir(&temporary) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Left over by a killed process that had the same id.
+                std::fs::remove_dir_all(&temporary)?;
+                std::fs::create_dir(&temporary)
+            }
+            made => made,
+        }
+        .map_err(|error| with_path(error, destination))?;
+        Ok(Self { temporary, destination: destination.to_path_buf(), armed: true })
+    }
+
+    /// Where to put the files meanwhile; whoever writes one brings it to the disk.
+    pub fn path(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Renames the folder to its destination; what stood there is removed.
+    ///
+    /// # Errors
+    ///
+    /// The system's error, with the destination in its text.
+    pub fn commit(mut self) -> io::Result<()> {
+        let named = |error| with_path(error, &self.destination);
+        // Some file systems refuse to sync a folder; its files are on the disk by now.
+        let _ = File::open(&self.temporary).and_then(|folder| folder.sync_all());
+        let old = self.destination.symlink_metadata().is_ok();
+        let aside = beside(&self.destination, "old")?;
+        if old {
+            std::fs::rename(&self.destination, &aside).map_err(named)?;
+        }
+        std::fs::rename(&self.temporary, &self.destination).map_err(named)?;
+        self.armed = false;
+        sync_folder(&self.destination)?;
+        if old { discard(&aside).map_err(named) } else { Ok(()) }
+    }
+}
+
+impl Drop for AtomicFolder {
+    fn drop(&mut self) {
+        if self.armed {
+            // Nobody is left to tell about a failure here; the files only cost space.
+            let _ = std::fs::remove_dir_all(&self.temporary);
+        }
+    }
+}
+
+/// Removes a folder so that a crash in between leaves it whole or under a temporary name.
+///
+/// # Errors
+///
+/// The system's error, with the path in its text.
+pub fn remove_whole(folder: &Path) -> io::Result<()> {
+    let aside = beside(folder, "old")?;
+    let named = |error| with_path(error, folder);
+    std::fs::rename(folder, &aside).map_err(named)?;
+    discard(&aside).map_err(named)
+}
+
+/// Removes what killed processes left under temporary names in a folder, files and folders; nobody else may be writing
+/// there.
+///
+/// # Errors
+///
+/// The system's error, with the path in its text.
+pub fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(|error| with_path(error, folder))? {
+        let entry = entry.map_err(|error| with_path(error, folder))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') && name.ends_with(SUFFIX) {
+            discard(&entry.path()).map_err(|error| with_path(error, &entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a folder, a file or a link, not what the link leads to.
+fn discard(path: &Path) -> io::Result<()> {
+    if path.symlink_metadata()?.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
+}
+
+fn beside(destination: &Path, what: &str) -> io::Result<PathBuf> {
+    let name = destination.file_name().map(OsStr::to_os_string).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidInput, format!("{} names no folder", destination.display()))
+    })?;
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}-{what}{SUFFIX}", std::process::id()));
+    Ok(destination.with_file_name(temporary))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names in a folder, sorted.
+    fn names(dir: &Path) -> Vec<OsString> {
+        let mut names: Vec<OsString> =
+            std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_folder_appears_when_it_is_whole_and_takes_the_place_of_an_old_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        for text in ["one", "two"] {
+            let folder = AtomicFolder::create(&path).unwrap();
+            std::fs::write(folder.path().join(text), text).unwrap();
+            assert_eq!(path.exists(), text == "two");
+            folder.commit().unwrap();
+            assert_eq!((names(dir.path()), names(&path)), (vec!["a".into()], vec![text.into()]));
+        }
+        drop(AtomicFolder::create(&path).unwrap());
+        assert_eq!(names(dir.path()), ["a"]);
+        remove_whole(&path).unwrap();
+        assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_swept_away() {
+        let dir = tempfile::tempdir().unwrap();
+        std::mem::forget(AtomicFolder::create(&dir.path().join("a")).unwrap());
+        std::fs::write(dir.path().join(".b.1-0.tmp"), "").unwrap();
+        std::os::unix::fs::symlink("/", dir.path().join(".c.tmp")).unwrap();
+        std::fs::write(dir.path().join(".kept"), "").unwrap();
+        sweep(dir.path()).unwrap();
+        assert_eq!(names(dir.path()), [".kept"]);
+    }
+}

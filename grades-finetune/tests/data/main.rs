@@ -1,0 +1,9 @@
+//! Tests of `grades_finetune::data`.
+
+// Clippy allows these in test functions, but not in the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod batches;
+mod files;
+mod support;
+mod tokens;

@@ -1,0 +1,32 @@
+//! Tests of the `finetune` program: the program itself, on files in temporary folders.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy allows them in test functions, but not in the functions that those share"
+)]
+
+mod bad_config;
+mod bad_files;
+mod commands;
+mod compare;
+mod configs;
+mod cooling;
+mod decoder;
+mod decoder_compare;
+mod disk;
+mod early_stopping;
+mod inspect;
+mod learning;
+mod lora;
+mod options;
+mod report;
+mod results;
+mod run_folder;
+mod signals;
+mod statistics;
+mod support;
+mod tables;
+#[path = "../../../grades-models/tests/support/tiny_decoder.rs"]
+mod tiny_decoder;

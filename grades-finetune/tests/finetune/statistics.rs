@@ -1,0 +1,87 @@
+//! The numbers of a comparison: means, spreads, paired differences, the order of the runs.
+
+use grades_finetune::compare::{Numbers, mean, order, paired, standard_deviation};
+use proptest::prelude::*;
+
+#[test]
+fn means_and_spreads_are_those_of_a_table() {
+    // Values, mean, sample standard deviation: statistics.mean and statistics.stdev of Python 3.11.
+    let cases: [(&[f64], Option<f64>, Option<f64>); 5] = [
+        (&[], None, None),
+        (&[2.5], Some(2.5), None),
+        (&[1.0, 4.0], Some(2.5), Some(2.121_320_343_559_642_4)),
+        (&[0.887, 0.891, 0.889], Some(0.889), Some(0.002_000_000_000_000_001_8)),
+        (&[651.0, 284.0, 382.0, 332.0], Some(412.25), Some(164.118_605_485_991_94)),
+    ];
+    for (values, expected, spread) in cases {
+        let close = |found: Option<f64>, expected: Option<f64>| match (found, expected) {
+            (Some(found), Some(expected)) => (found - expected).abs() < 1e-12 * (1.0 + expected.abs()),
+            (found, expected) => found == expected,
+        };
+        assert!(close(mean(values), expected), "{values:?}: {:?}", mean(values));
+        assert!(close(standard_deviation(values), spread), "{values:?}: {:?}", standard_deviation(values));
+    }
+    assert_eq!(paired(&[]), None);
+    assert_eq!(
+        paired(&[(1.0, 4.0)]).map(|paired| (paired.mean, paired.standard_error, paired.n)),
+        Some((-3.0, None, 1))
+    );
+}
+
+#[test]
+fn numbers_are_written_in_order_and_whole_ones_as_such() {
+    let mut numbers = Numbers::default();
+    for (name, value) in [
+        ("steps", Some(651.0)),
+        ("loss", Some(0.25)),
+        ("none", None),
+        ("nan", Some(f64::NAN)),
+        ("flops", Some(1e18)),
+    ] {
+        numbers.set(name, value);
+    }
+    numbers.set("loss", Some(0.5));
+    let text = serde_json::to_string(&numbers).unwrap();
+    assert_eq!(text, r#"{"steps":651,"loss":0.5,"none":null,"nan":null,"flops":1e+18}"#);
+    assert_eq!((numbers.get("loss"), numbers.get("none"), numbers.get("other")), (Some(0.5), None, None));
+}
+
+proptest! {
+    #[test]
+    fn a_shift_moves_the_mean_and_leaves_the_spread(values in prop::collection::vec(-1e3..1e3f64, 2..9), shift in -1e3..1e3f64) {
+        let moved: Vec<f64> = values.iter().map(|value| value + shift).collect();
+        let (before, after) = (mean(&values).unwrap(), mean(&moved).unwrap());
+        prop_assert!((after - before - shift).abs() < 1e-9);
+        let (before, after) = (standard_deviation(&values).unwrap(), standard_deviation(&moved).unwrap());
+        prop_assert!((after - before).abs() < 1e-8);
+    }
+
+    #[test]
+    fn pairs_take_out_what_seeds_have_in_common(
+        seeds in prop::collection::vec(-1e3..1e3f64, 2..9),
+        difference in -10.0..10.0f64,
+    ) {
+        // However far apart the seeds are, a constant difference has no error.
+        let pairs: Vec<(f64, f64)> = seeds.iter().map(|seed| (seed + difference, *seed)).collect();
+        let paired = paired(&pairs).unwrap();
+        prop_assert!((paired.mean - difference).abs() < 1e-9);
+        prop_assert!(paired.standard_error.unwrap() < 1e-9);
+    }
+
+    #[test]
+    fn every_run_comes_once_and_seeds_after_one_another(rows in 1usize..9, seeds in 1usize..6) {
+        let order = order(rows, seeds);
+        prop_assert!(order.iter().map(|(_, seed)| seed).is_sorted());
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        let all: Vec<(usize, usize)> = (0..rows).flat_map(|row| (0..seeds).map(move |seed| (row, seed))).collect();
+        prop_assert_eq!(sorted, all);
+        // No row is always the first one.
+        if rows >= seeds {
+            let mut first: Vec<usize> = order.iter().step_by(rows).map(|(row, _)| *row).collect();
+            first.sort_unstable();
+            first.dedup();
+            prop_assert_eq!(first.len(), seeds);
+        }
+    }
+}

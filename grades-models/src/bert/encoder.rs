@@ -1,0 +1,180 @@
+//! BERT's embeddings, blocks and pooler.
+
+use grades_lora::Linear;
+use tch::nn::Path;
+use tch::{Kind, TchError, Tensor};
+
+use super::config::BertConfig;
+use super::layers::{Embedding, LayerNorm, dropout, linear};
+use crate::activation::Activation;
+use crate::flops::{Products, Rows, linear as linear_products};
+
+/// The part of the model that Hugging Face calls `bert`.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    embeddings: Embeddings,
+    blocks: Vec<Block>,
+    pooler: Linear,
+}
+
+impl Encoder {
+    pub(super) fn new(path: &Path, config: &BertConfig, kind: Kind) -> Result<Self, TchError> {
+        let layers = path.sub("encoder").sub("layer");
+        let width = config.hidden_size;
+        Ok(Self {
+            embeddings: Embeddings::new(&path.sub("embeddings"), config, kind)?,
+            blocks: (0..config.num_hidden_layers)
+                .map(|i| Block::new(&layers.sub(i), config, kind))
+                .collect::<Result<_, _>>()?,
+            pooler: linear(&path.sub("pooler").sub("dense"), width, width, kind)?,
+        })
+    }
+
+    /// Token ids [B, T] and the additive mask [B, 1, 1, T] to the pooled state [B, hidden].
+    pub(super) fn forward(&self, ids: &Tensor, mask: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        let mut hidden = self.embeddings.forward(ids, train)?;
+        for block in &self.blocks {
+            hidden = block.forward(&hidden, mask, train)?;
+        }
+        self.pooler.forward(&hidden.f_select(1, 0)?, train)?.f_tanh()
+    }
+
+    /// Adds the products of [`forward`](Self::forward); returns whether the pooled state needs a gradient.
+    pub(super) fn products(&self, products: &mut Products) -> bool {
+        let mut hidden = self.embeddings.is_trained();
+        for block in &self.blocks {
+            hidden = block.products(products, hidden);
+        }
+        linear_products(products, &self.pooler, Rows::Sequences, hidden)
+    }
+
+    /// Calls `visit` with each linear layer and its name below `bert`.
+    pub(super) fn visit_linear(&mut self, visit: &mut dyn FnMut(&str, &mut Linear)) {
+        for (i, block) in self.blocks.iter_mut().enumerate() {
+            for (name, layer) in [
+                ("attention.self.query", &mut block.query),
+                ("attention.self.key", &mut block.key),
+                ("attention.self.value", &mut block.value),
+                ("attention.output.dense", &mut block.attention_output),
+                ("intermediate.dense", &mut block.intermediate),
+                ("output.dense", &mut block.output),
+            ] {
+                visit(&format!("encoder.layer.{i}.{name}"), layer);
+            }
+        }
+        visit("pooler.dense", &mut self.pooler);
+    }
+}
+
+#[derive(Debug)]
+struct Embeddings {
+    word: Embedding,
+    position: Embedding,
+    token_type: Embedding,
+    norm: LayerNorm,
+    dropout: f64,
+}
+
+impl Embeddings {
+    fn new(path: &Path, config: &BertConfig, kind: Kind) -> Result<Self, TchError> {
+        let table =
+            |name, rows, padding| Embedding::new(&path.sub(name), rows, config.hidden_size, padding, kind);
+        Ok(Self {
+            word: table("word_embeddings", config.vocab_size, config.pad_token_id)?,
+            position: table("position_embeddings", config.max_position_embeddings, None)?,
+            token_type: table("token_type_embeddings", config.type_vocab_size, None)?,
+            norm: LayerNorm::new(&path.sub("LayerNorm"), config.hidden_size, config.layer_norm_eps, kind)?,
+            dropout: config.hidden_dropout_prob,
+        })
+    }
+
+    fn forward(&self, ids: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        // Every token is in segment 0 and positions count from 0, so both tables are sliced, not looked up.
+        let segment = self.token_type.weight.f_select(0, 0)?;
+        let positions = self.position.weight.f_narrow(0, 0, ids.size2()?.1)?;
+        let sum = self.word.forward(ids)?.f_add(&segment)?.f_add(&positions)?;
+        dropout(self.norm.forward(&sum)?, self.dropout, train)
+    }
+
+    fn is_trained(&self) -> bool {
+        let tables = [&self.word, &self.position, &self.token_type];
+        self.norm.is_trained() || tables.iter().any(|table| table.weight.requires_grad())
+    }
+}
+
+#[derive(Debug)]
+struct Block {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    attention_output: Linear,
+    attention_norm: LayerNorm,
+    intermediate: Linear,
+    output: Linear,
+    output_norm: LayerNorm,
+    activation: Activation,
+    heads: i64,
+    attention_dropout: f64,
+    hidden_dropout: f64,
+}
+
+impl Block {
+    fn new(path: &Path, config: &BertConfig, kind: Kind) -> Result<Self, TchError> {
+        let (width, inner, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+        let attention = path.sub("attention");
+        let own = attention.sub("self");
+        let after = attention.sub("output");
+        let square = |path: Path| linear(&path, width, width, kind);
+        Ok(Self {
+            query: square(own.sub("query"))?,
+            key: square(own.sub("key"))?,
+            value: square(own.sub("value"))?,
+            attention_output: square(after.sub("dense"))?,
+            attention_norm: LayerNorm::new(&after.sub("LayerNorm"), width, eps, kind)?,
+            intermediate: linear(&path.sub("intermediate").sub("dense"), width, inner, kind)?,
+            output: linear(&path.sub("output").sub("dense"), inner, width, kind)?,
+            output_norm: LayerNorm::new(&path.sub("output").sub("LayerNorm"), width, eps, kind)?,
+            activation: config.hidden_act,
+            heads: config.num_attention_heads,
+            attention_dropout: config.attention_probs_dropout_prob,
+            hidden_dropout: config.hidden_dropout_prob,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mask: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        let attended = self.attention_output.forward(&self.attention(x, mask, train)?, train)?;
+        let attended = dropout(attended, self.hidden_dropout, train)?;
+        let x = self.attention_norm.forward(&attended.f_add(x)?)?;
+        let inner = self.activation.apply(&self.intermediate.forward(&x, train)?)?;
+        let output = dropout(self.output.forward(&inner, train)?, self.hidden_dropout, train)?;
+        self.output_norm.forward(&output.f_add(&x)?)
+    }
+
+    /// Adds the products of [`forward`](Self::forward).
+    fn products(&self, products: &mut Products, x: bool) -> bool {
+        let width = self.query.base_weight().size().first().and_then(|width| u64::try_from(*width).ok());
+        let width = width.unwrap_or(0);
+        let [query, key, value] = [&self.query, &self.key, &self.value]
+            .map(|layer| linear_products(products, layer, Rows::Tokens, x));
+        let scores = products.add(Rows::Pairs, width, query, key);
+        let attended = products.add(Rows::Pairs, width, scores, value);
+        let attended = linear_products(products, &self.attention_output, Rows::Tokens, attended);
+        let x = x || attended || self.attention_norm.is_trained();
+        let inner = linear_products(products, &self.intermediate, Rows::Tokens, x);
+        let output = linear_products(products, &self.output, Rows::Tokens, inner);
+        x || output || self.output_norm.is_trained()
+    }
+
+    fn attention(&self, x: &Tensor, mask: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        let (batch, length, width) = x.size3()?;
+        let heads = |linear: &Linear| {
+            let shape = [batch, length, self.heads, width / self.heads];
+            linear.forward(x, train)?.f_view(shape)?.f_transpose(1, 2)
+        };
+        let p = if train { self.attention_dropout } else { 0.0 };
+        let (query, key, value) = (heads(&self.query)?, heads(&self.key)?, heads(&self.value)?);
+        Tensor::f_scaled_dot_product_attention(&query, &key, &value, Some(mask), p, false, None, false)?
+            .f_transpose(1, 2)?
+            .f_reshape([batch, length, width])
+    }
+}

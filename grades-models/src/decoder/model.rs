@@ -1,0 +1,117 @@
+//! The decoder as a whole.
+
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+
+use super::adapters::Blocks;
+use super::block::Block;
+use super::config::DecoderConfig;
+use super::layers::{Kinds, RmsNorm};
+use crate::error::Result;
+use crate::files::{Companions, variable};
+use crate::flops::{Products, Rows};
+
+/// A decoder that predicts the next token.
+#[derive(Debug)]
+pub struct Decoder {
+    pub(super) store: VarStore,
+    pub(super) embedding: Tensor,
+    pub(super) blocks: Blocks,
+    pub(super) norm: RmsNorm,
+    /// The output matrix; the embedding's where they are tied.
+    pub(super) head: Tensor,
+    pub(super) frequencies: Tensor,
+    pub(super) config: DecoderConfig,
+    pub(super) kinds: Kinds,
+    pub(super) companions: Companions,
+}
+
+impl Decoder {
+    /// A decoder whose variables are not filled yet; `fused` for the variables of Phi-3.
+    pub(super) fn empty(
+        config: DecoderConfig,
+        companions: Companions,
+        device: Device,
+        kinds: Kinds,
+        fused: bool,
+    ) -> Result<Self> {
+        let mut store = VarStore::new(device);
+        // Sets the kind of later variables too; there are none yet to convert.
+        store.set_kind(kinds.variables);
+        let root = store.root();
+        let base = root.sub("model");
+        let table = [config.vocab_size, config.hidden_size];
+        let embedding = variable(&base.sub("embed_tokens"), "weight", &table, kinds.variables)?;
+        let layers = base.sub("layers");
+        let blocks = (0..config.num_hidden_layers)
+            .map(|layer| Block::new(&layers.sub(layer.to_string()), &config, layer, fused, kinds));
+        let blocks = blocks.collect::<Result<Vec<_>>>()?;
+        let norm = RmsNorm::new(&base.sub("norm"), config.hidden_size, config.rms_norm_eps, kinds)?;
+        let head = if config.tie_word_embeddings {
+            embedding.shallow_clone()
+        } else {
+            variable(&root.sub("lm_head"), "weight", &table, kinds.variables)?
+        };
+        let frequencies = config.rope.frequencies(device)?;
+        let blocks = Blocks(blocks);
+        Ok(Self { store, embedding, blocks, norm, head, frequencies, config, kinds, companions })
+    }
+
+    /// The variables, under Hugging Face's names (`model.layers.0.self_attn.q_proj.weight`, …); the parts of fused
+    /// matrices have those of separate ones where they were split at load.
+    pub fn var_store(&self) -> &VarStore {
+        &self.store
+    }
+
+    /// The variables, to freeze them or to build an optimizer on them.
+    ///
+    /// Do not move them to another device or kind: the model was built for the ones it was loaded with.
+    pub fn var_store_mut(&mut self) -> &mut VarStore {
+        &mut self.store
+    }
+
+    /// The products of matrices of a training step, as long as what is frozen and merged stays the same; with
+    /// `checkpointing` blocks are computed twice, as far down as something trains.
+    pub fn products(&self, checkpointing: bool) -> Products {
+        let mut products = Products::default();
+        let mut x = self.embedding.requires_grad();
+        for block in &self.blocks.0 {
+            let mut own = Products::default();
+            x = block.products(&mut own, x);
+            products.extend(&own);
+            if checkpointing && x {
+                products.recompute(&own);
+            }
+        }
+        let x = x || self.norm.is_trained();
+        let size =
+            [self.config.hidden_size, self.config.vocab_size].map(|side| u64::try_from(side).unwrap_or(0));
+        products.add(Rows::Targets, size[0] * size[1], x, self.head.requires_grad());
+        products
+    }
+
+    /// The model's configuration.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// The longest sequence, in tokens.
+    pub fn max_positions(&self) -> i64 {
+        self.config.max_position_embeddings
+    }
+
+    /// The number of token ids.
+    pub fn vocab_size(&self) -> i64 {
+        self.config.vocab_size
+    }
+
+    /// The device of the variables.
+    pub fn device(&self) -> Device {
+        self.store.device()
+    }
+
+    /// The kind of the variables.
+    pub fn kind(&self) -> Kind {
+        self.kinds.variables
+    }
+}

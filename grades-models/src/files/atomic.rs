@@ -1,0 +1,213 @@
+//! A file that replaces its destination in one step.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What the name of everything temporary ends with, files and folders; it begins with a dot.
+pub const SUFFIX: &str = ".tmp";
+
+/// A file being written under a temporary name beside its destination; dropping it removes the temporary file.
+#[derive(Debug)]
+pub struct AtomicFile {
+    writer: BufWriter<File>,
+    temporary: Temporary,
+    destination: PathBuf,
+}
+
+impl AtomicFile {
+    /// Opens a temporary file in the folder of `destination`.
+    ///
+    /// # Errors
+    ///
+    /// The system's error when the folder does not exist or cannot be written, with the path in its text.
+    pub fn create(destination: &Path) -> io::Result<Self> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let name = destination.file_name().ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{} names no file", destination.display()))
+        })?;
+        loop {
+            let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+            let mut temporary = OsString::from(".");
+            temporary.push(name);
+            temporary.push(format!(".{}-{number}{SUFFIX}", std::process::id()));
+            let path = destination.with_file_name(temporary);
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => {
+                    return Ok(Self {
+                        writer: BufWriter::with_capacity(1 << 18, file),
+                        temporary: Temporary { path, armed: true },
+                        destination: destination.to_path_buf(),
+                    });
+                }
+                // Left over by a killed process that had the same id.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(with_path(error, destination)),
+            }
+        }
+    }
+
+    /// Flushes everything to the disk and closes the file; the destination is not touched yet.
+    ///
+    /// # Errors
+    ///
+    /// The system's error when the disk is full or fails, with the destination in its text.
+    pub fn stage(self) -> io::Result<Staged> {
+        let Self { writer, temporary, destination } = self;
+        let file = writer.into_inner().map_err(|error| with_path(error.into_error(), &destination))?;
+        file.sync_all().map_err(|error| with_path(error, &destination))?;
+        Ok(Staged { temporary, destination })
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes).map_err(|error| with_path(error, &self.destination))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush().map_err(|error| with_path(error, &self.destination))
+    }
+}
+
+/// A complete file on the disk that waits to be renamed over its destination; dropping it removes it.
+#[derive(Debug)]
+pub struct Staged {
+    temporary: Temporary,
+    destination: PathBuf,
+}
+
+impl Staged {
+    /// Renames the file over its destination.
+    ///
+    /// # Errors
+    ///
+    /// The system's error (the destination is a folder, for instance), with the path in its text.
+    pub fn commit(mut self) -> io::Result<()> {
+        self.rename()?;
+        sync_folder(&self.destination)
+    }
+
+    fn rename(&mut self) -> io::Result<()> {
+        std::fs::rename(&self.temporary.path, &self.destination)
+            .map_err(|error| with_path(error, &self.destination))?;
+        self.temporary.armed = false;
+        Ok(())
+    }
+}
+
+/// Renames every file over its destination, in the order given.
+///
+/// # Errors
+///
+/// The first rename that fails; the files before it are in place, the others are removed.
+pub fn commit_all(files: Vec<Staged>) -> io::Result<()> {
+    let mut last = None;
+    for mut file in files {
+        file.rename()?;
+        last = Some(file.destination.clone());
+    }
+    last.map_or(Ok(()), |destination| sync_folder(&destination))
+}
+
+/// Replaces the file at `destination` by `bytes` in one step.
+///
+/// # Errors
+///
+/// The system's error, with the path in its text; the old file is then unchanged.
+pub fn write_atomic(destination: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = AtomicFile::create(destination)?;
+    file.write_all(bytes)?;
+    file.stage()?.commit()
+}
+
+/// The temporary file; removed on drop unless it was renamed.
+#[derive(Debug)]
+struct Temporary {
+    path: PathBuf,
+    armed: bool,
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if self.armed {
+            // Nobody is left to tell about a failure here; the file only costs space.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Flushes the folder of a file to the disk: a rename is durable only after that.
+///
+/// # Errors
+///
+/// None: some file systems refuse to flush a folder, and the file itself is already safe.
+pub fn sync_folder(file: &Path) -> io::Result<()> {
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    // Some file systems refuse to sync a folder; the file itself is already safe.
+    if let Ok(handle) = File::open(folder) {
+        let _ = handle.sync_all();
+    }
+    Ok(())
+}
+
+/// Puts a path before the text of a system's error; its kind stays.
+pub fn with_path(error: io::Error, path: &Path) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a folder holds, sorted.
+    fn names(dir: &Path) -> Vec<OsString> {
+        let mut names: Vec<OsString> =
+            std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_appears_only_when_it_is_complete() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write_atomic(&path, b"old").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        drop(file);
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(names(dir.path()), ["a"]);
+        write_atomic(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(names(dir.path()), ["a"]);
+    }
+
+    #[test]
+    fn files_are_replaced_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let staged = ["a", "b"].map(|name| {
+            let mut file = AtomicFile::create(&dir.path().join(name)).unwrap();
+            file.write_all(name.as_bytes()).unwrap();
+            file.stage().unwrap()
+        });
+        assert!(!dir.path().join("a").exists());
+        commit_all(staged.into()).unwrap();
+        assert_eq!(names(dir.path()), ["a", "b"]);
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in [dir.path().join("gone").join("a"), dir.path().join("..")] {
+            let error = write_atomic(&path, b"").unwrap_err().to_string();
+            assert!(error.contains(&path.display().to_string()), "{error}");
+        }
+    }
+}

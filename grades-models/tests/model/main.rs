@@ -1,0 +1,10 @@
+//! Tests of `grades_models`.
+
+// Clippy allows these in test functions, but not in the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod forward;
+mod golden;
+mod load;
+mod save;
+mod support;
