@@ -3,11 +3,10 @@
 //! `cargo run -p grades-examples --example custom_policy`
 
 use anyhow::Result;
-use grades::config::{Key, Section};
-use grades::{
-    Decision, FreezePolicy, FreezingConfig, FreezingOptimizer, Observation, PolicyBuilder, PolicyConfig,
-    PolicyPlugin, Statistic, StatisticSet, submit,
-};
+use grades::schema::{Key, Section};
+use grades::policy::{Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin};
+use grades::statistic::{Statistic, StatisticSet};
+use grades::{FreezingConfig, FreezingOptimizer, submit};
 use tch::nn::{self, Module, OptimizerConfig};
 use tch::{Device, Kind, Reduction, Tensor};
 

@@ -46,7 +46,7 @@
 //! - [`MergeFrozen`] takes adapters that froze out of the forward and backward passes.
 //!
 //! A layer's A and B are one component of [`FreezingOptimizer`](grades::FreezingOptimizer), or two:
-//! [`AdapterGrouping`](grades::AdapterGrouping).
+//! [`AdapterGrouping`](grades::component::AdapterGrouping).
 
 mod apply;
 mod config;

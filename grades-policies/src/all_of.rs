@@ -1,10 +1,13 @@
 //! `all-of`: several policies must agree.
 
-use grades::config::{Key, Section};
-use grades::{
-    Cause, Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig,
-    PolicyPlugin, PolicyState, Result, StatisticSet, submit,
+use grades::config::Cooldown;
+use grades::schema::{Key, Section};
+use grades::policy::{
+    Cause, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
+    PolicyState,
 };
+use grades::statistic::StatisticSet;
+use grades::{Result, submit};
 
 use crate::children::Children;
 
@@ -15,7 +18,7 @@ use crate::children::Children;
 /// the first child. A frozen component thaws when any child says so.
 ///
 /// ```
-/// use grades::Statistic;
+/// use grades::statistic::Statistic;
 /// use grades_policies::{AllOf, FixedThreshold, RelativeToPeak};
 ///
 /// let quiet = FixedThreshold::new(Statistic::GradRms, 1e-4);

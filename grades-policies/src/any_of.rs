@@ -1,10 +1,13 @@
 //! `any-of`: one of several policies is enough.
 
-use grades::config::{Key, Section};
-use grades::{
-    Cause, Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig,
-    PolicyPlugin, PolicyState, Result, StatisticSet, submit,
+use grades::config::Cooldown;
+use grades::schema::{Key, Section};
+use grades::policy::{
+    Cause, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
+    PolicyState,
 };
+use grades::statistic::StatisticSet;
+use grades::{Result, submit};
 
 use crate::children::Children;
 
@@ -15,7 +18,7 @@ use crate::children::Children;
 /// the first child, in the order in which they are given, that says so. A frozen component thaws when any says so.
 ///
 /// ```
-/// use grades::Statistic;
+/// use grades::statistic::Statistic;
 /// use grades_policies::{AnyOf, FixedThreshold, SignalFraction};
 ///
 /// let silent = FixedThreshold::new(Statistic::GradL1, 1e-6);

@@ -1,10 +1,12 @@
 //! The policies inside `all-of` and `any-of`.
 
-use grades::config::Section;
-use grades::{
-    Cause, Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyState,
-    Result, StatisticSet,
+use grades::Result;
+use grades::config::Cooldown;
+use grades::policy::{
+    Cause, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyState,
 };
+use grades::schema::Section;
+use grades::statistic::StatisticSet;
 use serde::{Deserialize, Serialize};
 
 /// Policies that see the same observations.

@@ -1,10 +1,9 @@
 //! `fixed-threshold`: the paper's rule.
 
-use grades::config::{Key, Section};
-use grades::{
-    Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, Statistic,
-    StatisticSet, submit,
-};
+use grades::schema::{Key, Section};
+use grades::policy::{Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin};
+use grades::statistic::{Statistic, StatisticSet};
+use grades::submit;
 
 /// Freezes a component the first time its statistic is below τ.
 ///
@@ -12,7 +11,9 @@ use grades::{
 /// freezes at the first step after the grace period at which ‖g‖₁ < τ. The paper sets τ by hand for each model.
 ///
 /// ```
-/// use grades::{Component, ComponentKind, ComponentSample, FreezePolicy, Observation, Statistic};
+/// use grades::component::{Component, ComponentKind};
+/// use grades::policy::{FreezePolicy, Observation};
+/// use grades::statistic::{ComponentSample, Statistic};
 /// use grades_policies::FixedThreshold;
 ///
 /// let mut policy = FixedThreshold::new(Statistic::GradL1, 1.0);

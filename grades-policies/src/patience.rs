@@ -1,10 +1,13 @@
 //! `patience`: another policy must say so several times in a row.
 
-use grades::config::{Key, Section};
-use grades::{
-    Cause, Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig,
-    PolicyPlugin, PolicyState, Result, StatisticSet, submit,
+use grades::config::Cooldown;
+use grades::schema::{Key, Section};
+use grades::policy::{
+    Cause, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
+    PolicyState,
 };
+use grades::statistic::StatisticSet;
+use grades::{Result, submit};
 use serde::{Deserialize, Serialize};
 
 use crate::common::{self, Hits};
@@ -17,7 +20,9 @@ use crate::common::{self, Hits};
 /// component that has long been quiet freezes at the first check after it.
 ///
 /// ```
-/// use grades::{Component, ComponentKind, ComponentSample, FreezePolicy, Observation, Statistic};
+/// use grades::component::{Component, ComponentKind};
+/// use grades::policy::{FreezePolicy, Observation};
+/// use grades::statistic::{ComponentSample, Statistic};
 /// use grades_policies::{FixedThreshold, Patience};
 ///
 /// let mut policy = Patience::new(2, FixedThreshold::new(Statistic::GradL1, 1.0));

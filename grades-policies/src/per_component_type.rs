@@ -1,11 +1,14 @@
 //! `per-component-type`: a policy for each kind, layer or name.
 
-use grades::config::{Key, Section};
-use grades::{
-    Cause, Component, ComponentKind, ComponentPattern, Cooldown, Decision, Error, FreezePolicy,
-    FrozenObservation, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result,
-    StatisticSet, submit,
+use grades::component::{Component, ComponentKind, ComponentPattern};
+use grades::config::Cooldown;
+use grades::schema::{Key, Section};
+use grades::policy::{
+    Cause, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
+    PolicyState,
 };
+use grades::statistic::StatisticSet;
+use grades::{Error, Result, submit};
 use serde::{Deserialize, Serialize};
 
 /// Asks another policy for each component, chosen by its kind, layer or name.

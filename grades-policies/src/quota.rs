@@ -1,10 +1,12 @@
 //! `quota`: so many components at each point of the run, the quietest first.
 
-use grades::config::{Key, Section};
-use grades::{
+use grades::schema::{Key, Section};
+use grades::policy::{
     Cause, Decision, FreezePolicy, Measure, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
-    PolicyState, Result, Statistic, StatisticSet, submit,
+    PolicyState,
 };
+use grades::statistic::{Statistic, StatisticSet};
+use grades::{Result, submit};
 use serde::{Deserialize, Serialize};
 
 use crate::common::{self, Average};

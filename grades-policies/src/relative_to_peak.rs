@@ -1,10 +1,11 @@
 //! `relative-to-peak`: a gradient that has fallen to a share of its largest.
 
-use grades::config::{Key, Section};
-use grades::{
+use grades::schema::{Key, Section};
+use grades::policy::{
     Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
-    Result, Statistic, StatisticSet, submit,
 };
+use grades::statistic::{Statistic, StatisticSet};
+use grades::{Result, submit};
 use serde::{Deserialize, Serialize};
 
 use crate::common::{self, Average, Hits};

@@ -1,17 +1,19 @@
 //! `signal-fraction`: a gradient of which only noise is left.
 
-use grades::config::{Key, Section};
-use grades::{
-    Cause, Cooldown, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
-    PolicyState, Result, Statistic, StatisticSet, submit,
+use grades::config::Cooldown;
+use grades::schema::{Key, Section};
+use grades::policy::{
+    Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
 };
+use grades::statistic::{Statistic, StatisticSet};
+use grades::{Result, submit};
 use serde::{Deserialize, Serialize};
 
 use crate::common::{self, Average, Hits};
 
 /// Freezes a component once its gradient is all noise: more steps at this learning rate buy it nothing.
 ///
-/// With s the signal fraction of [`MomentFilter`](grades::MomentFilter), it freezes when the bias-corrected moving
+/// With s the signal fraction of [`MomentFilter`](grades::statistic::MomentFilter), it freezes when the bias-corrected moving
 /// average of s over `window` checks is at or below `floor` at `hits` checks in a row. It needs no threshold in the
 /// gradient's own unit: s is free of the learning rate, the matrix's size, an adapter's rank and the loss's scale.
 /// That a component is at its noise floor does not mean that it is at its optimum, so let it cool down before it

@@ -1,10 +1,13 @@
 //! `thaw`: brings a frozen component back, to see whether it still learns.
 
-use grades::config::{Key, Section};
-use grades::{
-    Cause, Cooldown, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder,
-    PolicyConfig, PolicyPlugin, PolicyState, Result, StatisticSet, submit,
+use grades::config::Cooldown;
+use grades::schema::{Key, Section};
+use grades::policy::{
+    Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder, PolicyConfig,
+    PolicyPlugin, PolicyState,
 };
+use grades::statistic::StatisticSet;
+use grades::{Result, submit};
 use serde::{Deserialize, Serialize};
 
 /// Freezes as another policy says, and thaws by a timer or when the learning rate rises again.
@@ -19,7 +22,7 @@ use serde::{Deserialize, Serialize};
 /// component froze, as at a restart of a cyclic schedule.
 ///
 /// ```
-/// use grades::Statistic;
+/// use grades::statistic::Statistic;
 /// use grades_policies::{FixedThreshold, Thaw};
 ///
 /// let policy = Thaw::new(50, 10, 0.0, FixedThreshold::new(Statistic::GradL1, 0.02));

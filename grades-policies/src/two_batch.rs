@@ -1,10 +1,12 @@
 //! `two-batch`: signal and noise from a small and a large batch.
 
-use grades::config::{Key, Section};
-use grades::{
-    Cause, Cooldown, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
-    PolicyState, Result, Statistic, StatisticSet, submit,
+use grades::config::Cooldown;
+use grades::schema::{Key, Section};
+use grades::policy::{
+    Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
 };
+use grades::statistic::{Statistic, StatisticSet};
+use grades::{Result, submit};
 use serde::{Deserialize, Serialize};
 
 use crate::common::{self, Average, Hits};
@@ -12,7 +14,7 @@ use crate::common::{self, Average, Hits};
 /// Freezes a component once the signal in its accumulated gradient is drowned by noise.
 ///
 /// With |G|² and tr(Σ) ÷ B estimated at each step from the first micro-batch and the whole step (see
-/// [`TwoBatch`](grades::TwoBatch)), each averaged over `window` checks on its own, φ = |G|² ÷ (|G|² + tr(Σ) ÷ B);
+/// [`TwoBatch`](grades::statistic::TwoBatch)), each averaged over `window` checks on its own, φ = |G|² ÷ (|G|² + tr(Σ) ÷ B);
 /// it freezes when φ ≤ `floor` at `hits` checks in a row (after McCandlish et al., arXiv 1812.06162). It works with
 /// any optimizer (tch's own with `cooling = "average"`), and needs gradient accumulation over at least two micro-batches.
 ///

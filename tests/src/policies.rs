@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use grades::{Cause, Decision, FreezePolicy, Measure, Observation, Statistic, StatisticSet};
+use grades::policy::{Cause, Decision, FreezePolicy, Measure, Observation};
+use grades::statistic::{Statistic, StatisticSet};
 
 /// Freezes nothing.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use grades::PolicyRegistry;
+use grades::policy::PolicyRegistry;
 use grades::torch::torch_info;
 use tch::Cuda;
 

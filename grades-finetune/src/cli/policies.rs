@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use grades::PolicyRegistry;
+use grades::policy::PolicyRegistry;
 
 pub(super) fn run() -> Result<ExitCode> {
     let mut out = std::io::stdout().lock();

@@ -83,7 +83,7 @@ pub fn rows(
     for name in names {
         let Some((name, label)) = BUILT_IN.iter().find(|(known, _)| *known == name) else {
             let near =
-                grades::config::nearest(name, known).map(|near| format!(" (did you mean \"{near}\"?)"));
+                grades::schema::nearest(name, known).map(|near| format!(" (did you mean \"{near}\"?)"));
             bail!("there is no row \"{name}\"{}; rows: {}", near.unwrap_or_default(), known.join(", "));
         };
         let share = match *name {

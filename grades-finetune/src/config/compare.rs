@@ -1,6 +1,6 @@
 //! The `[compare]` table, which `finetune compare` reads and `finetune train` leaves alone.
 
-use grades::config::Section;
+use grades::schema::Section;
 use toml::Value;
 
 /// What a comparison of several ways to train consists of.

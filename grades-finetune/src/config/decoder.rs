@@ -1,6 +1,6 @@
 //! What is asked of decoders alone.
 
-use grades::config::Section;
+use grades::schema::Section;
 use serde::Serialize;
 
 /// What a decoder is measured by besides its loss.

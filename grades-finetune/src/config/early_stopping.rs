@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use grades::Error;
-use grades::config::Section;
+use grades::schema::Section;
 use serde::Serialize;
 
 use super::values::unknown;

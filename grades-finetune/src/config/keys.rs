@@ -1,6 +1,6 @@
 //! The keys of a run's configuration, with a line for each.
 
-use grades::config::Key;
+use grades::schema::Key;
 use grades_lora::LoraConfig;
 
 pub(super) const ROOT: &[Key] = &[

@@ -1,6 +1,6 @@
 //! The `[lora]` table of a run.
 
-use grades::config::Section;
+use grades::schema::Section;
 use grades_lora::{LoraConfig, MergeFrozen};
 use toml::{Table, Value};
 

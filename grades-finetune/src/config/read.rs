@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use grades::config::Section;
+use grades::schema::Section;
 
 use super::interval::Interval;
 use super::run::{

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use grades::config::Section;
+use grades::schema::Section;
 use grades::{Error, FreezingConfig, Problems};
 use serde::Serialize;
 use toml::{Table, Value};

@@ -1,6 +1,6 @@
 //! What keeps a run's work: checkpoints, and a guard against bad numbers.
 
-use grades::config::Section;
+use grades::schema::Section;
 use serde::Serialize;
 
 /// When the state of a run is written.

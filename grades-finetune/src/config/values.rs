@@ -107,6 +107,6 @@ impl FromStr for KindChoice {
 
 /// The error for a word that is none of the known ones.
 pub(super) fn unknown(what: &'static str, name: &str, known: &str) -> Error {
-    let nearest = grades::config::nearest(name, known.split(", ")).map(str::to_owned);
+    let nearest = grades::schema::nearest(name, known.split(", ")).map(str::to_owned);
     Error::Unknown { what, name: name.to_owned(), nearest, known: known.to_owned() }
 }

@@ -1,6 +1,6 @@
 //! What the pictures and the terminal show of a run, worked out once.
 
-use grades::ComponentKind;
+use grades::component::ComponentKind;
 
 use super::read::{ComponentInfo, EventLine, RunData, StepLine};
 

@@ -5,7 +5,10 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
-use grades::{Component, Error, EventKind, FreezeEvent, Result, StepObserver, StepReport};
+use grades::component::Component;
+use grades::observe::StepObserver;
+use grades::tracker::{EventKind, FreezeEvent, StepReport};
+use grades::{Error, Result};
 
 use super::EventFile;
 use crate::train::StepRecord;

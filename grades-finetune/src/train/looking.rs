@@ -1,7 +1,7 @@
 //! What a run looks at before an update, and what follows from what it did.
 
 use anyhow::Result;
-use grades::StepReport;
+use grades::tracker::StepReport;
 use tch::{Device, Tensor};
 
 use super::recipe::Run;

@@ -1,7 +1,7 @@
 //! The adapters of a run.
 
 use anyhow::{Context, Result};
-use grades::StepReport;
+use grades::tracker::StepReport;
 use grades_lora::{Adapters, MergeFrozen};
 
 use super::folder::RunFolder;

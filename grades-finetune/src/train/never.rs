@@ -1,6 +1,7 @@
 //! The policy of a run without freezing.
 
-use grades::{Decision, FreezePolicy, Observation, StatisticSet};
+use grades::policy::{Decision, FreezePolicy, Observation};
+use grades::statistic::StatisticSet;
 
 /// Freezes nothing and measures nothing, so that a run without freezing takes the same path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

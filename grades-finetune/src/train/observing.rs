@@ -1,7 +1,7 @@
 //! Who is told of each step: the logs of freezes and statistics, and TensorBoard.
 
 use anyhow::{Context, Result, anyhow};
-use grades::{FreezeLog, StatisticsLog};
+use grades::observe::{FreezeLog, StatisticsLog};
 
 use super::checkpoint::{FREEZES, STATISTICS};
 use super::folder::RunFolder;

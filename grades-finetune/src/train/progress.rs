@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use grades::{EventKind, FreezeEvent};
+use grades::tracker::{EventKind, FreezeEvent};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Shows how far a run is.

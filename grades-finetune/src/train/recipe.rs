@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use grades::{FreezeEvent, FreezingConfig, FreezingOptimizer, StepReport};
+use grades::tracker::{FreezeEvent, StepReport};
+use grades::{FreezingConfig, FreezingOptimizer};
 use tch::{Device, Kind, Tensor};
 
 use super::batches::Batches;

@@ -1,6 +1,6 @@
 //! `finetune logits`, `policies` and `doctor`.
 
-use grades::PolicyRegistry;
+use grades::policy::PolicyRegistry;
 use grades_models::{BertClassifier, LoadOptions};
 use grades_policies as _;
 use tch::{Kind, Tensor};

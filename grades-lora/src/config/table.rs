@@ -1,7 +1,7 @@
 //! The configuration as a TOML table.
 
 use grades::Problems;
-use grades::config::{Key, Section};
+use grades::schema::{Key, Section};
 use toml::{Table, Value};
 
 use super::{Bias, Init, LoraConfig, Targets};

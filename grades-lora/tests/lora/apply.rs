@@ -43,7 +43,7 @@ fn only_what_the_configuration_names_trains() {
 
 #[test]
 fn the_adapters_of_a_layer_are_one_component_or_several() {
-    use grades::{AdapterGrouping, ComponentConfig, ComponentKind, ComponentMap, ParameterInfo};
+    use grades::component::{AdapterGrouping, ComponentConfig, ComponentKind, ComponentMap, ParameterInfo};
     let mut net = Net::new();
     add(&mut net, &LoraConfig::new(2).dora(true).modules_to_save(["classifier"]));
     let parameters = grades::parameters::Parameters::from_var_store(&net.vs).unwrap();

@@ -1,10 +1,11 @@
 //! Adapters under GradES: pairs freeze as one, memory comes back, and what froze can be merged.
 
+use grades::component::{AdapterGrouping, ComponentConfig};
 use grades::optim::AdamConfig;
-use grades::{
-    AdapterGrouping, Cause, ComponentConfig, Decision, FreezePolicy, FreezingConfig, FreezingOptimizer,
-    FrozenObservation, Measure, Observation, Statistic, StatisticSet, StepReport,
-};
+use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation};
+use grades::statistic::{Statistic, StatisticSet};
+use grades::tracker::StepReport;
+use grades::{FreezingConfig, FreezingOptimizer};
 use grades_lora::{Adapters, LoraConfig, MergeFrozen};
 use tch::{Kind, Tensor};
 

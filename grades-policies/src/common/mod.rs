@@ -6,8 +6,8 @@ mod hits;
 pub(crate) use average::Average;
 pub(crate) use hits::Hits;
 
-use grades::PolicyBuilder;
-use grades::config::{Key, Section};
+use grades::schema::{Key, Section};
+use grades::policy::PolicyBuilder;
 
 /// The key of an average's window.
 pub(crate) const WINDOW: Key =

@@ -1,9 +1,10 @@
 //! `all-of` and `any-of`: agreement, and one being enough.
 
-use grades::{
-    Cause, Component, ComponentKind, Cooldown, Decision, Error, FreezePolicy, FreezingConfig,
-    FrozenObservation, Statistic, StatisticSet,
-};
+use grades::component::{Component, ComponentKind};
+use grades::config::Cooldown;
+use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation};
+use grades::statistic::{Statistic, StatisticSet};
+use grades::{Error, FreezingConfig};
 use grades_policies::{AllOf, AnyOf, FixedThreshold, Patience, RelativeToPeak, SignalFraction, Thaw};
 
 use crate::support::{build, cause, decisions, letters, problems};

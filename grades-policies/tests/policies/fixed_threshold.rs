@@ -1,6 +1,7 @@
 //! `fixed-threshold`: the paper's rule.
 
-use grades::{Cause, Decision, Statistic, StatisticSet};
+use grades::policy::{Cause, Decision};
+use grades::statistic::{Statistic, StatisticSet};
 use grades_policies::FixedThreshold;
 
 use crate::support::{build, decisions, letters, problems};
@@ -28,7 +29,9 @@ fn it_freezes_below_tau_and_nowhere_else() {
 
 #[test]
 fn it_compares_the_metric_that_it_was_given() {
-    use grades::{Component, ComponentKind, ComponentSample, FreezePolicy, Observation};
+    use grades::component::{Component, ComponentKind};
+    use grades::policy::{FreezePolicy, Observation};
+    use grades::statistic::ComponentSample;
     let component = Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 4);
     let sample = ComponentSample::from_gradient(&[3.0, -4.0, 0.0, 0.0]);
     let values = [
@@ -49,7 +52,9 @@ fn it_compares_the_metric_that_it_was_given() {
 
 #[test]
 fn a_statistic_that_was_not_measured_keeps() {
-    use grades::{Component, ComponentKind, ComponentSample, FreezePolicy, Observation};
+    use grades::component::{Component, ComponentKind};
+    use grades::policy::{FreezePolicy, Observation};
+    use grades::statistic::ComponentSample;
     let component = Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 4);
     let sample = ComponentSample::new(4).with(Statistic::GradL2, 0.0);
     let mut policy = FixedThreshold::new(Statistic::GradL1, 1.0);

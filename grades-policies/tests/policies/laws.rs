@@ -3,9 +3,11 @@
 //! Each law is a function of a policy that has seen nothing yet and of a made-up run, so that it can be tried on a
 //! policy that breaks it, too: see the last tests.
 
-use grades::{
-    ComponentKind, Cooldown, Decision, Error, EventKind, FreezePolicy, PolicyRegistry, PolicyState,
-};
+use grades::Error;
+use grades::component::ComponentKind;
+use grades::config::Cooldown;
+use grades::policy::{Decision, FreezePolicy, PolicyRegistry, PolicyState};
+use grades::tracker::EventKind;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use toml::{Table, Value};

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use grades::{FreezingConfig, PolicyRegistry};
+use grades::FreezingConfig;
+use grades::policy::PolicyRegistry;
 use toml::Table;
 
 use crate::examples::EXAMPLES;

@@ -1,9 +1,10 @@
 //! `patience`: several times in a row.
 
-use grades::{
-    Cause, ComponentConfig, ComponentMap, ComponentSample, Decision, FreezePolicy, FreezeTracker,
-    FreezingConfig, GradientSnapshot, ParameterInfo, Statistic, StatisticSet,
-};
+use grades::FreezingConfig;
+use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
+use grades::policy::{Cause, Decision, FreezePolicy};
+use grades::statistic::{ComponentSample, GradientSnapshot, Statistic, StatisticSet};
+use grades::tracker::FreezeTracker;
 use grades_policies::{FixedThreshold, Patience};
 use proptest::prelude::*;
 

@@ -1,9 +1,9 @@
 //! `per-component-type`: which rule a component gets.
 
-use grades::{
-    Component, ComponentKind, ComponentSample, Decision, FreezePolicy, FreezingConfig, Observation,
-    PolicyState, Statistic,
-};
+use grades::FreezingConfig;
+use grades::component::{Component, ComponentKind};
+use grades::policy::{Decision, FreezePolicy, Observation, PolicyState};
+use grades::statistic::{ComponentSample, Statistic};
 use grades_policies::{FixedThreshold, PerComponentType, Selector};
 
 use crate::support::{build, events, letters, problems, tracker};

@@ -1,6 +1,8 @@
 //! `plateau`: fallen, and flat.
 
-use grades::{ComponentSample, Cooldown, FreezePolicy, Statistic, StatisticSet};
+use grades::config::Cooldown;
+use grades::policy::FreezePolicy;
+use grades::statistic::{ComponentSample, Statistic, StatisticSet};
 use grades_policies::Plateau;
 
 use crate::support::{assert_close, build, cause, decisions, letters, observe, problems, word};

@@ -1,9 +1,10 @@
 //! `quota`: so many at each point of the run, the quietest first.
 
-use grades::{
-    Cause, Component, ComponentKind, ComponentSample, Cooldown, Decision, FreezePolicy, FreezingConfig,
-    Measure, Observation, Population, Statistic, StatisticSet,
-};
+use grades::FreezingConfig;
+use grades::component::{Component, ComponentKind};
+use grades::config::Cooldown;
+use grades::policy::{Cause, Decision, FreezePolicy, Measure, Observation, Population};
+use grades::statistic::{ComponentSample, Statistic, StatisticSet};
 use grades_policies::Quota;
 
 use crate::support::{assert_close, build, events, problems, tracker};

@@ -1,6 +1,8 @@
 //! `relative-to-peak`: down to a share of its largest.
 
-use grades::{ComponentSample, Cooldown, FreezePolicy, Statistic, StatisticSet};
+use grades::config::Cooldown;
+use grades::policy::FreezePolicy;
+use grades::statistic::{ComponentSample, Statistic, StatisticSet};
 use grades_policies::RelativeToPeak;
 
 use crate::support::{assert_close, build, cause, decisions, letters, observe, problems, samples, word};

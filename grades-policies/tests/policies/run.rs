@@ -1,9 +1,8 @@
 //! Made-up runs: what a policy may be asked, in any order.
 
-use grades::{
-    Cause, Component, ComponentKind, ComponentSample, Decision, FreezePolicy, FrozenObservation, Observation,
-    Population, Statistic, StatisticSet,
-};
+use grades::component::{Component, ComponentKind};
+use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Observation, Population};
+use grades::statistic::{ComponentSample, Statistic, StatisticSet};
 use proptest::prelude::*;
 
 /// How many components a run has.

@@ -1,9 +1,10 @@
 //! `signal-fraction`: nothing but noise is left.
 
-use grades::{
-    Component, ComponentKind, ComponentSample, Cooldown, FreezePolicy, FreezingConfig, Observation,
-    Statistic, StatisticSet,
-};
+use grades::FreezingConfig;
+use grades::component::{Component, ComponentKind};
+use grades::config::Cooldown;
+use grades::policy::{FreezePolicy, Observation};
+use grades::statistic::{ComponentSample, Statistic, StatisticSet};
 use grades_policies::SignalFraction;
 
 use crate::support::{assert_close, build, cause, events, observe, problems, samples, tracker, word};
@@ -143,9 +144,12 @@ fn it_is_what_a_configuration_without_a_policy_means_and_it_cools() {
 fn a_window_that_is_longer_than_the_run_is_an_error_when_the_run_begins() {
     let error = |document: &str, total_steps: u64| {
         let config = FreezingConfig::from_toml(document).unwrap();
-        let parameters = [grades::ParameterInfo::new("model.layers.0.self_attn.q_proj.weight", [1, 1])];
-        let map = grades::ComponentMap::new(&parameters, &Default::default()).unwrap();
-        grades::FreezeTracker::new(map, &config, total_steps).map(drop).map_err(|error| error.to_string())
+        let parameters =
+            [grades::component::ParameterInfo::new("model.layers.0.self_attn.q_proj.weight", [1, 1])];
+        let map = grades::component::ComponentMap::new(&parameters, &Default::default()).unwrap();
+        grades::tracker::FreezeTracker::new(map, &config, total_steps)
+            .map(drop)
+            .map_err(|error| error.to_string())
     };
     let given = "[freezing.policy]\nname = \"signal-fraction\"\nwindow = 20";
     assert_eq!(

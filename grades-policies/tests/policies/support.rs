@@ -1,10 +1,10 @@
 //! Building policies and asking them.
 
-use grades::{
-    Cause, Component, ComponentConfig, ComponentKind, ComponentMap, ComponentSample, Decision, EventKind,
-    FreezePolicy, FreezeTracker, FreezingConfig, GradientSnapshot, Observation, ParameterInfo, PolicyBuilder,
-    PolicyRegistry, Problems, Statistic,
-};
+use grades::component::{Component, ComponentConfig, ComponentKind, ComponentMap, ParameterInfo};
+use grades::policy::{Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyRegistry};
+use grades::statistic::{ComponentSample, GradientSnapshot, Statistic};
+use grades::tracker::{EventKind, FreezeTracker};
+use grades::{FreezingConfig, Problems};
 use grades_policies as _;
 use toml::Table;
 

@@ -1,9 +1,10 @@
 //! `thaw`: when a component comes back, and what the timer learns from it.
 
-use grades::{
-    Cause, Component, ComponentKind, ComponentSample, Cooldown, Decision, FreezePolicy, FreezingConfig,
-    FrozenObservation, Measure, Observation, Statistic, StatisticSet,
-};
+use grades::FreezingConfig;
+use grades::component::{Component, ComponentKind};
+use grades::config::Cooldown;
+use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation};
+use grades::statistic::{ComponentSample, Statistic, StatisticSet};
 use grades_policies::{FixedThreshold, Patience, RelativeToPeak, Thaw};
 
 use crate::support::{build, events, problems, tracker};

@@ -1,11 +1,12 @@
 //! Made-up runs through a real tracker, which ranks, cools and thaws; and policies that are saved, restored or cloned
 //! on the way.
 
-use grades::{
-    ComponentConfig, ComponentMap, Cooldown, Decision, FreezeEvent, FreezePolicy, FreezeTracker,
-    FreezingConfig, FrozenObservation, GradientSnapshot, Observation, ParameterInfo, PolicyState, Result,
-    StatisticSet,
-};
+use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
+use grades::config::Cooldown;
+use grades::policy::{Decision, FreezePolicy, FrozenObservation, Observation, PolicyState};
+use grades::statistic::{GradientSnapshot, StatisticSet};
+use grades::tracker::{FreezeEvent, FreezeTracker};
+use grades::{FreezingConfig, Result};
 
 use crate::run::{COMPONENTS, Run, sample};
 

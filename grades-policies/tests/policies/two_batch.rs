@@ -1,6 +1,8 @@
 //! `two-batch`: noise drowns the signal.
 
-use grades::{ComponentSample, Cooldown, FreezePolicy, Statistic, StatisticSet};
+use grades::config::Cooldown;
+use grades::policy::FreezePolicy;
+use grades::statistic::{ComponentSample, Statistic, StatisticSet};
 use grades_policies::TwoBatchNoise;
 
 use crate::support::{assert_close, build, cause, observe, problems, word};

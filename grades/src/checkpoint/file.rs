@@ -9,7 +9,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use tch::{Device, Kind, Tensor};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 const FORMAT: &str = "grades-optimizer";
 

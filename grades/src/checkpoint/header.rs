@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use crate::{MomentFilter, TrackerState};
+use crate::statistic::MomentFilter;
+use crate::tracker::TrackerState;
 
 /// The version of the format that this crate writes, and the newest that it reads.
 pub(crate) const FORMAT_VERSION: u32 = 1;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::{ComponentKind, ComponentPattern, Layout};
 use crate::Error;
-use crate::config::{Key, Section, unknown_name};
+use crate::schema::{Key, Section, unknown_name};
 
 /// Which parameters are components that may freeze.
 ///
@@ -33,7 +33,7 @@ pub struct ComponentConfig {
 /// Whether the tensors of an adapter in one layer, such as LoRA's A and B, are one component or several.
 ///
 /// ```
-/// use grades::{AdapterGrouping, ComponentConfig, ComponentMap, ParameterInfo};
+/// use grades::component::{AdapterGrouping, ComponentConfig, ComponentMap, ParameterInfo};
 ///
 /// let parameters = ["A", "B"].map(|part| ParameterInfo::new(format!("h.0.mlp.lora_{part}.default.weight"), [4, 4]));
 /// let map = |grouping| ComponentMap::new(&parameters, &ComponentConfig::default().adapters(grouping));

@@ -6,14 +6,14 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::config::unknown_name;
+use crate::schema::unknown_name;
 
 /// The role of a component in its transformer block, or outside of the blocks.
 ///
 /// The names are kebab-case in configuration files and reports.
 ///
 /// ```
-/// use grades::ComponentKind;
+/// use grades::component::ComponentKind;
 ///
 /// assert_eq!("fused-qkv".parse::<ComponentKind>()?, ComponentKind::FusedQkv);
 /// assert_eq!(ComponentKind::Down.to_string(), "down");

@@ -11,7 +11,7 @@ use super::{ComponentPattern, PatternMatch};
 /// The names of one family of architectures, as Hugging Face (and for ViT also timm) write them.
 ///
 /// ```
-/// use grades::{ComponentKind, Layout};
+/// use grades::component::{ComponentKind, Layout};
 ///
 /// let llama = Layout::by_name("llama").ok_or("llama")?;
 /// let found = llama.find("model.layers.7.mlp.down_proj.weight").ok_or("no match")?;

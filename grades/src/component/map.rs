@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::config::LayoutChoice;
 use super::{AdapterGrouping, ComponentConfig, ComponentKind, Layout, PatternMatch};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A parameter as far as its name and shape tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub struct LeftOut {
 /// The components of a model in a fixed order: by layer, kind and name.
 ///
 /// ```
-/// use grades::{ComponentConfig, ComponentMap, ParameterInfo};
+/// use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
 ///
 /// let parameters = [
 ///     ParameterInfo::new("model.layers.0.self_attn.q_proj.weight", [64, 64]),

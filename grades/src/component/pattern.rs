@@ -10,7 +10,7 @@ use super::ComponentKind;
 /// of the transformer block, `component` the name under which matrices that freeze together are gathered.
 ///
 /// ```
-/// use grades::{ComponentKind, ComponentPattern};
+/// use grades::component::{ComponentKind, ComponentPattern};
 ///
 /// let pattern = ComponentPattern::new(r"blocks\.(?<layer>\d+)\.wq\.weight", ComponentKind::Query)?;
 /// let found = pattern.find("blocks.3.wq.weight").ok_or("no match")?;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::config::unknown_name;
+use crate::schema::unknown_name;
 
 /// How the noise is taken out of a component's weights while it cools.
 ///

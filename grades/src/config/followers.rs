@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::config::unknown_name;
+use crate::schema::unknown_name;
 
 /// What becomes of biases, norms and embeddings while components freeze.
 ///

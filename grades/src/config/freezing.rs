@@ -2,11 +2,12 @@
 
 use toml::{Table, Value};
 
-use super::{Cooldown, Cooling, Followers, Key, Section, preset};
+use super::{Cooldown, Cooling, Followers, preset};
 use crate::component::ComponentConfig;
-use crate::{
-    Cause, Error, FreezePolicy, Measure, PolicyBuilder, PolicyRegistry, Problems, Result, Statistic,
-};
+use crate::error::{Error, Problems, Result};
+use crate::policy::{Cause, FreezePolicy, Measure, PolicyBuilder, PolicyRegistry};
+use crate::schema::{Key, Section};
+use crate::statistic::Statistic;
 
 /// When and what to freeze: the `[freezing]` table of a configuration file, or the same in code.
 ///
@@ -57,7 +58,8 @@ use crate::{
 /// With a policy of one's own or one that a crate exports:
 ///
 /// ```
-/// # use grades::{Decision, FreezePolicy, Observation, StatisticSet};
+/// # use grades::policy::{Decision, FreezePolicy, Observation};
+/// # use grades::statistic::StatisticSet;
 /// # #[derive(Debug, Clone)]
 /// # struct Never;
 /// # impl FreezePolicy for Never {
@@ -263,7 +265,7 @@ impl FreezingConfig {
     }
 
     /// On CUDA, hands memory back to the device once freezes have given back this share, from 0 to 1, of what training
-    /// takes ([`Memory::total`](crate::Memory::total)). What is below stays with libtorch's allocator.
+    /// takes ([`Memory::total`](crate::freezing::Memory::total)). What is below stays with libtorch's allocator.
     #[must_use]
     pub fn empty_cache(mut self, share: f64) -> Self {
         self.empty_cache = share;

@@ -1,18 +1,12 @@
-//! Reading configuration: every key checked, every problem reported, all at once.
+//! The `[freezing]` table: how and when components freeze.
 
 mod cooldown;
 mod cooling;
 mod followers;
-mod freezing;
-mod names;
+pub(crate) mod freezing;
 mod preset;
-mod section;
 
 pub use cooldown::Cooldown;
 pub use cooling::Cooling;
 pub use followers::Followers;
-pub use freezing::FreezingConfig;
-pub(crate) use freezing::Schedule;
-pub use names::nearest;
-pub(crate) use names::unknown_name;
-pub use section::{Key, Section};
+pub(crate) use freezing::{FreezingConfig, Schedule};

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use toml::{Table, Value};
 
-use super::Section;
-use crate::Statistic;
+use crate::schema::Section;
+use crate::statistic::Statistic;
 
 /// The key that names one.
 pub(super) const KEY: &str = "preset";

@@ -3,8 +3,10 @@
 use tch::Tensor;
 
 use super::FreezingOptimizer;
+use crate::component::Component;
+use crate::error::Error;
 use crate::parameters::Parameters;
-use crate::{Component, Error, FreezeTracker};
+use crate::tracker::FreezeTracker;
 
 impl<O> FreezingOptimizer<O> {
     /// The inner optimizer.

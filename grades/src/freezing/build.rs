@@ -7,11 +7,14 @@ use super::average::Averages;
 use super::cool::Factors;
 use super::followers::Followers;
 use super::instruments::Instruments;
+use crate::component::{ComponentMap, ParameterInfo};
+use crate::config::FreezingConfig;
+use crate::error::{Error, Result};
+use crate::observe::StepObserver;
 use crate::optim::InnerOptimizer;
 use crate::parameters::{ParamId, Parameters};
-use crate::{
-    ComponentMap, Error, FreezeTracker, FreezingConfig, ParameterInfo, Result, Statistic, StepObserver,
-};
+use crate::statistic::Statistic;
+use crate::tracker::FreezeTracker;
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Wraps an optimizer that was built on the same `VarStore`, for a run of so many optimizer steps.

@@ -5,9 +5,9 @@ use tch::Tensor;
 use super::FreezingOptimizer;
 use super::measure::Scale;
 use super::reading::clip_factor;
+use crate::error::{Problems, Result};
 use crate::optim::{InnerOptimizer, StepSums};
 use crate::torch::gradients;
-use crate::{Problems, Result};
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Scales the gradients so that their common L2 norm is at most `max`, and returns the norm before.

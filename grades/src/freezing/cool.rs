@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::FreezingOptimizer;
+use crate::error::Result;
 use crate::optim::InnerOptimizer;
 use crate::parameters::{ParamId, Parameters};
-use crate::{FreezeTracker, Result};
+use crate::tracker::FreezeTracker;
 
 /// The factors on learning rates that the inner optimizer was last told.
 #[derive(Debug, Default)]

@@ -2,8 +2,10 @@
 
 use super::FreezingOptimizer;
 use super::reading::{Reading, total};
+use crate::error::Result;
 use crate::optim::InnerOptimizer;
-use crate::{Check, ComponentSample, GradientSnapshot, Result, Statistic, StepReport, TwoBatch};
+use crate::statistic::{ComponentSample, GradientSnapshot, Statistic, TwoBatch};
+use crate::tracker::{Check, StepReport};
 
 /// What became of a reading.
 #[derive(Debug)]

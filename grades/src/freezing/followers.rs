@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::component::{ComponentKind, ComponentMap};
 use crate::config::Followers as Setting;
 use crate::parameters::{ParamId, Parameters};
-use crate::{ComponentKind, ComponentMap, FreezeTracker};
+use crate::tracker::FreezeTracker;
 
 /// The parameters of no component, each with the transformer block that it follows, where it follows one.
 #[derive(Debug)]

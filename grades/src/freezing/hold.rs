@@ -3,10 +3,11 @@
 use tch::Tensor;
 
 use super::FreezingOptimizer;
+use crate::error::{Error, Result};
 use crate::optim::InnerOptimizer;
 use crate::parameters::ParamId;
 use crate::torch::{empty_cache, gradients};
-use crate::{Error, EventKind, FreezeEvent, Result};
+use crate::tracker::{EventKind, FreezeEvent};
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Freezes and thaws the parameters of the components that these events name.

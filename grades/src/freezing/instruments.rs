@@ -2,10 +2,11 @@
 
 use tch::{Kind, Tensor};
 
+use crate::error::{Error, Result};
 use crate::optim::StepSums;
 use crate::parameters::ParamId;
+use crate::statistic::{MomentFilter, Statistic, StatisticSet};
 use crate::torch::gradients;
-use crate::{Error, MomentFilter, Result, Statistic, StatisticSet};
 
 /// What is kept between steps for statistics that need more than the present gradient.
 #[derive(Debug, Default)]

@@ -4,9 +4,11 @@ use tch::Tensor;
 
 use super::FreezingOptimizer;
 use super::reading::{Clipped, Reading, Scaled};
+use crate::component::Component;
+use crate::error::Result;
 use crate::optim::{GradScale, InnerOptimizer, StepRequest, StepSums, Wanted};
 use crate::parameters::ParamId;
-use crate::{Component, Result, Statistic};
+use crate::statistic::Statistic;
 
 /// What a step multiplies the gradients by.
 #[derive(Debug)]

@@ -4,8 +4,9 @@ use tch::Tensor;
 
 use super::FreezingOptimizer;
 use super::instruments::MicroBatches;
+use crate::error::{Error, Problems, Result};
 use crate::optim::{InnerOptimizer, StepSums};
-use crate::{Error, Problems, Result, Statistic};
+use crate::statistic::Statistic;
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Adds the gradients of one micro-batch to those of the step under way.
@@ -15,7 +16,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// off the first micro-batch here; for all others it is the same as calling `backward` on `loss * share`.
     ///
     /// ```
-    /// # use grades::{Decision, FreezePolicy, Observation, StatisticSet};
+    /// # use grades::policy::{Decision, FreezePolicy, Observation};
+    /// # use grades::statistic::StatisticSet;
     /// # #[derive(Debug, Clone)]
     /// # struct Never;
     /// # impl FreezePolicy for Never {
@@ -23,7 +25,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// #     fn statistics(&self) -> StatisticSet { StatisticSet::default() }
     /// #     fn decide(&mut self, _: &Observation<'_>) -> Decision { Decision::Keep }
     /// # }
-    /// # use grades::{ComponentConfig, ComponentKind, FreezingConfig, FreezingOptimizer};
+    /// # use grades::{FreezingConfig, FreezingOptimizer};
+    /// # use grades::component::{ComponentConfig, ComponentKind};
     /// # use tch::nn::{self, Module, OptimizerConfig};
     /// # use tch::{Device, Kind, Reduction, Tensor};
     /// # let vs = nn::VarStore::new(Device::Cpu);

@@ -24,9 +24,11 @@ use std::fmt;
 
 use tch::Tensor;
 
+use crate::error::{Error, Result};
+use crate::observe::StepObserver;
 use crate::optim::InnerOptimizer;
 use crate::parameters::{ParamId, Parameters};
-use crate::{Error, FreezeTracker, Result, StepObserver, StepReport};
+use crate::tracker::{FreezeTracker, StepReport};
 use average::Averages;
 use cool::Factors;
 use digest::Digested;
@@ -41,7 +43,8 @@ use reading::{Clipped, Reading};
 /// In a training loop two lines change, the one that builds the optimizer and the one that steps:
 ///
 /// ```
-/// # use grades::{Decision, FreezePolicy, Observation, Statistic, StatisticSet};
+/// # use grades::policy::{Decision, FreezePolicy, Observation};
+/// # use grades::statistic::{Statistic, StatisticSet};
 /// # #[derive(Debug, Clone)]
 /// # struct Below(f64);
 /// # impl FreezePolicy for Below {
@@ -52,7 +55,8 @@ use reading::{Clipped, Reading};
 /// #         Decision::freeze_below(self.name(), Statistic::GradL1, value, self.0)
 /// #     }
 /// # }
-/// use grades::{ComponentConfig, ComponentKind, FreezingConfig, FreezingOptimizer};
+/// use grades::{FreezingConfig, FreezingOptimizer};
+/// use grades::component::{ComponentConfig, ComponentKind};
 /// use tch::nn::{self, Module, OptimizerConfig};
 /// use tch::{Device, Kind, Tensor};
 ///

@@ -1,9 +1,10 @@
 //! What was measured at one step, until it is turned into statistics.
 
+use crate::component::Component;
+use crate::error::Result;
 use crate::optim::{MomentRates, StepSums};
 use crate::parameters::ParamId;
 use crate::torch::gradients::GradientSums;
-use crate::{Component, Result};
 
 /// What was read of the gradients before a clip changed them.
 #[derive(Debug)]

@@ -8,10 +8,10 @@ use tch::Tensor;
 use super::FreezingOptimizer;
 use super::average::Mean;
 use crate::checkpoint::{self, Bytes, FORMAT_VERSION, Header, ParameterHeader};
+use crate::error::{Error, Result};
 use crate::optim::{OptimizerState, ParameterState, StatefulOptimizer};
 use crate::parameters::ParamId;
 use crate::torch::averages;
-use crate::{Error, Result};
 
 /// Where the file has the tensors of the optimizer, the copies of gradients and weights, and the means of weights.
 const PREFIXES: [&str; 4] = ["optimizer/", "gradient/", "weight/", "average/"];
@@ -45,7 +45,8 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
     /// observers in a report of their own.
     ///
     /// ```
-    /// # use grades::{Decision, FreezePolicy, Observation, StatisticSet};
+    /// # use grades::policy::{Decision, FreezePolicy, Observation};
+    /// # use grades::statistic::StatisticSet;
     /// # #[derive(Debug, Clone)]
     /// # struct Never;
     /// # impl FreezePolicy for Never {
@@ -53,7 +54,8 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
     /// #     fn statistics(&self) -> StatisticSet { StatisticSet::default() }
     /// #     fn decide(&mut self, _: &Observation<'_>) -> Decision { Decision::Keep }
     /// # }
-    /// # use grades::{ComponentConfig, ComponentKind, FreezingConfig, FreezingOptimizer};
+    /// # use grades::{FreezingConfig, FreezingOptimizer};
+    /// # use grades::component::{ComponentConfig, ComponentKind};
     /// # use grades::optim::AdamConfig;
     /// # use tch::{Device, Kind, nn};
     /// # let vs = nn::VarStore::new(Device::Cpu);

@@ -1,8 +1,9 @@
 //! Steps without an update, and what is read before its time.
 
 use super::FreezingOptimizer;
+use crate::error::Result;
 use crate::optim::InnerOptimizer;
-use crate::{Result, StepReport};
+use crate::tracker::StepReport;
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Lets a step pass without an update, such as one whose gradients are not finite.
@@ -11,7 +12,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// as one of the planned ones, so what cools goes on cooling, and the report says that nothing was applied.
     ///
     /// ```
-    /// # use grades::{Decision, FreezePolicy, Observation, StatisticSet};
+    /// # use grades::policy::{Decision, FreezePolicy, Observation};
+    /// # use grades::statistic::StatisticSet;
     /// # #[derive(Debug, Clone)]
     /// # struct Never;
     /// # impl FreezePolicy for Never {
@@ -19,7 +21,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// #     fn statistics(&self) -> StatisticSet { StatisticSet::default() }
     /// #     fn decide(&mut self, _: &Observation<'_>) -> Decision { Decision::Keep }
     /// # }
-    /// # use grades::{ComponentConfig, ComponentKind, FreezingConfig, FreezingOptimizer};
+    /// # use grades::{FreezingConfig, FreezingOptimizer};
+    /// # use grades::component::{ComponentConfig, ComponentKind};
     /// # use grades::optim::AdamConfig;
     /// # use tch::{Device, Kind, nn};
     /// # let vs = nn::VarStore::new(Device::Cpu);

@@ -4,12 +4,14 @@ use std::fmt;
 use std::io::Write;
 
 use super::StepObserver;
-use crate::{Error, Result, StepReport};
+use crate::error::{Error, Result};
+use crate::tracker::StepReport;
 
 /// Writes one JSON line per frozen component.
 ///
 /// ```
-/// use grades::{FreezeLog, StepObserver, StepReport};
+/// use grades::observe::{FreezeLog, StepObserver};
+/// use grades::tracker::StepReport;
 ///
 /// let mut log = FreezeLog::new("freezes.jsonl", Vec::new());
 /// log.on_step(&StepReport::new(1, 100, 36))?; // nothing froze: no line

@@ -6,7 +6,8 @@ mod statistics_log;
 pub use freeze_log::FreezeLog;
 pub use statistics_log::StatisticsLog;
 
-use crate::{Result, StepReport};
+use crate::error::Result;
+use crate::tracker::StepReport;
 
 /// Sees the report of every optimizer step.
 ///

@@ -6,7 +6,10 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::StepObserver;
-use crate::{Cause, Component, ComponentKind, Error, Measure, Result, StepReport};
+use crate::component::{Component, ComponentKind};
+use crate::error::{Error, Result};
+use crate::policy::{Cause, Measure};
+use crate::tracker::StepReport;
 
 /// Writes what the policy of every component compared with what, one JSON line a check.
 ///
@@ -22,7 +25,9 @@ use crate::{Cause, Component, ComponentKind, Error, Measure, Result, StepReport}
 /// have different policies or statistics, a check has a line for each. Numbers have six significant digits.
 ///
 /// ```
-/// use grades::{Component, ComponentKind, StatisticsLog, StepObserver, StepReport};
+/// use grades::component::{Component, ComponentKind};
+/// use grades::observe::{StatisticsLog, StepObserver};
+/// use grades::tracker::StepReport;
 ///
 /// let components = [Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 64)];
 /// let mut log = StatisticsLog::start("statistics.jsonl", Vec::new(), &components)?;

@@ -1,6 +1,6 @@
 //! Hyperparameters per group of parameters, as `Path::set_group` makes them.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// One set of hyperparameters per group, for the groups 0 to the highest in use.
 #[derive(Debug)]

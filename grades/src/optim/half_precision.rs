@@ -2,8 +2,8 @@
 
 use tch::{Kind, Tensor};
 
+use crate::error::{Error, Result};
 use crate::parameters::Parameter;
-use crate::{Error, Result};
 
 /// What an optimizer keeps for a parameter in half precision, bf16 or f16. The arithmetic is in f32 whatever the choice.
 ///

@@ -3,9 +3,9 @@
 use std::fmt::Debug;
 
 use super::{GradScale, StepRequest, StepSums};
+use crate::error::{Error, Result};
 use crate::parameters::{ParamId, Parameters};
 use crate::torch::gradients;
-use crate::{Error, Result};
 
 /// Applies updates to parameters from their gradients, and never decides what is frozen.
 ///

@@ -4,9 +4,9 @@ use tch::Tensor;
 
 use super::wide::Wide;
 use super::{GradScale, StepRequest, StepSums, Wanted};
+use crate::error::{Error, Result};
 use crate::parameters::ParamId;
 use crate::torch::update::Updated;
-use crate::{Error, Result};
 
 /// What is wanted of a step, and where it goes.
 pub(super) struct Measuring<'a> {

@@ -2,8 +2,8 @@
 
 use tch::Tensor;
 
+use crate::error::{Error, Result};
 use crate::parameters::{ParamId, Parameters};
-use crate::{Error, Result};
 
 /// What a step does besides updating: by what it scales the gradients, and what it sums of which parameters.
 ///

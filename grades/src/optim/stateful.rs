@@ -6,8 +6,8 @@ use tch::Tensor;
 use toml::Table;
 
 use super::InnerOptimizer;
+use crate::error::{Error, Result};
 use crate::parameters::Parameters;
-use crate::{Error, Result};
 
 /// An optimizer whose state can be saved and loaded, so that a run goes on as if there had been no break.
 pub trait StatefulOptimizer: InnerOptimizer {

@@ -9,9 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tch::nn::Optimizer;
 
 use super::InnerOptimizer;
+use crate::error::{Error, Result};
 use crate::parameters::{ParamId, Parameters};
 use crate::torch::identity;
-use crate::{Error, Result};
 
 /// Runs a method of tch, which reports errors by panicking.
 fn caught<T>(doing: &str, body: impl FnOnce() -> T) -> Result<T> {

@@ -1,6 +1,6 @@
 //! The ranges of hyperparameters.
 
-use crate::{Problems, Result};
+use crate::error::{Problems, Result};
 
 /// Collects what is wrong with some hyperparameters.
 #[derive(Default)]

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use tch::nn::VarStore;
 
 use super::{ParamId, Parameter, Parameters};
+use crate::error::{Error, Result};
 use crate::torch::identity;
-use crate::{Error, Result};
 
 impl Parameters {
     /// The variables of `vs` that are registered as trainable and have `requires_grad` on.

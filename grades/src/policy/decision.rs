@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::Statistic;
+use crate::statistic::Statistic;
 
 /// What is to become of a component.
 #[derive(Debug, Clone, Copy, PartialEq)]

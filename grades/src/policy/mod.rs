@@ -16,7 +16,9 @@ use std::fmt::Debug;
 
 use dyn_clone::DynClone;
 
-use crate::{Cooldown, Result, StatisticSet};
+use crate::config::Cooldown;
+use crate::error::Result;
+use crate::statistic::StatisticSet;
 
 /// Decides, check by check, whether one component has converged.
 ///

@@ -1,11 +1,14 @@
 //! What a policy sees.
 
-use crate::{Component, ComponentSample, Statistic};
+use crate::component::Component;
+use crate::statistic::{ComponentSample, Statistic};
 
 /// Everything that a policy may base its decision on.
 ///
 /// ```
-/// use grades::{Component, ComponentKind, ComponentSample, Observation, Statistic};
+/// use grades::component::{Component, ComponentKind};
+/// use grades::policy::Observation;
+/// use grades::statistic::{ComponentSample, Statistic};
 ///
 /// let component = Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 4);
 /// let sample = ComponentSample::from_gradient(&[0.5, -0.5, 0.0, 1.0]);
@@ -110,7 +113,7 @@ impl<'a> Observation<'a> {
         self.learning_rate
     }
 
-    /// How many active components have a lower [`score`](crate::FreezePolicy::score) at this check; equal scores
+    /// How many active components have a lower [`score`](crate::policy::FreezePolicy::score) at this check; equal scores
     /// are ordered by position. `None` before the scores are known, and for a component without one.
     pub fn rank(&self) -> Option<usize> {
         self.rank

@@ -1,7 +1,7 @@
 //! How a crate offers a policy to configurations.
 
 use super::{FreezePolicy, PolicyBuilder};
-use crate::config::{Key, Section};
+use crate::schema::{Key, Section};
 
 /// A policy that a configuration can name.
 pub trait PolicyConfig: FreezePolicy + Sized + 'static {
@@ -93,8 +93,11 @@ inventory::collect!(PolicyPlugin);
 /// Offers a policy to configurations by its name.
 ///
 /// ```
-/// use grades::{submit, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin};
-/// use grades::{config::{Key, Section}, PolicyRegistry, StatisticSet};
+/// use grades::submit;
+/// use grades::policy::{Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin};
+/// use grades::policy::PolicyRegistry;
+/// use grades::schema::{Key, Section};
+/// use grades::statistic::StatisticSet;
 ///
 /// #[derive(Debug, Clone)]
 /// struct Never;

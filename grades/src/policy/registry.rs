@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 use toml::Table;
 
 use super::{FreezePolicy, PolicyPlugin};
-use crate::config::{Section, nearest};
-use crate::{Error, Problems, Result, Statistic};
+use crate::schema::{Section, nearest};
+use crate::error::{Error, Problems, Result};
+use crate::statistic::Statistic;
 
 /// The policies that are linked into this program, by name and in the order of their names.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The history of a policy: named values that TOML can write.
 ///
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// [`of`](Self::of) and [`read`](Self::read).
 ///
 /// ```
-/// use grades::PolicyState;
+/// use grades::policy::PolicyState;
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Serialize, Deserialize)]

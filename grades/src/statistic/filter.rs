@@ -16,7 +16,7 @@
 /// gradient is followed by a scalar of its own rather than by Adam's second moment, whose β₂ would lag behind.
 ///
 /// ```
-/// use grades::MomentFilter;
+/// use grades::statistic::MomentFilter;
 ///
 /// // A gradient that never changes is all signal.
 /// let mut filter = MomentFilter::default();

@@ -18,14 +18,14 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::config::unknown_name;
+use crate::schema::unknown_name;
 
 /// A scalar of one component with gradient g of N elements.
 ///
 /// Which one a threshold is compared with is the key `metric`.
 ///
 /// ```
-/// use grades::Statistic;
+/// use grades::statistic::Statistic;
 ///
 /// let metric: Statistic = "grad-mean-abs".parse()?;
 /// assert_eq!(metric, Statistic::GradMeanAbs);

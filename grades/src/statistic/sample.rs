@@ -5,7 +5,7 @@ use super::{Statistic, StatisticSet};
 /// The statistics of one component at one check: those that were measured, each a finite number or not.
 ///
 /// ```
-/// use grades::{ComponentSample, Statistic};
+/// use grades::statistic::{ComponentSample, Statistic};
 ///
 /// let sample = ComponentSample::from_gradient(&[3.0, -4.0]);
 /// assert_eq!(sample.get(Statistic::GradL1), Some(7.0));

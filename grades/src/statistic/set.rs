@@ -5,7 +5,7 @@ use super::Statistic;
 /// A set of [`Statistic`]s.
 ///
 /// ```
-/// use grades::{Statistic, StatisticSet};
+/// use grades::statistic::{Statistic, StatisticSet};
 ///
 /// let needed = StatisticSet::of([Statistic::GradL1, Statistic::GradRms]);
 /// assert!(needed.contains(Statistic::GradRms));

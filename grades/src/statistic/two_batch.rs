@@ -8,7 +8,7 @@
 /// are to be taken of each before they are compared.
 ///
 /// ```
-/// use grades::TwoBatch;
+/// use grades::statistic::TwoBatch;
 ///
 /// // Signal 4, noise 8 an example: batches of 1 and 4 are expected to have squared norms of 12 and 6.
 /// let estimate = TwoBatch::estimate(12.0, 1.0, 6.0, 4.0).ok_or("equal batches")?;

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::ffi;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A mean that starts at a tensor: a copy that shares nothing with it, in f32 where its kind is narrower.
 pub(crate) fn begin(tensor: &Tensor) -> Result<Tensor> {

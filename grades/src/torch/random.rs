@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::ffi;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The state of the generator that operations on a device draw from; libtorch's own bytes, of one version of it.
 ///

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use crate::component::{Component, ComponentKind};
 use crate::policy::{Cause, Measure};
-use crate::{Component, ComponentKind};
 
 /// What happened to a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -10,9 +10,11 @@ pub use event::{EventKind, FreezeEvent};
 pub use report::StepReport;
 pub use state::TrackerState;
 
+use crate::component::{Component, ComponentMap};
 use crate::config::{Cooling, FreezingConfig, Schedule};
+use crate::error::Result;
 use crate::policy::{Cause, Decision, FrozenObservation, Observation, Population};
-use crate::{Component, ComponentMap, GradientSnapshot, Result, StatisticSet};
+use crate::statistic::{GradientSnapshot, StatisticSet};
 use track::{Phase, Track};
 
 /// Asks each active component's policy at each check, and remembers what is frozen.
@@ -21,7 +23,8 @@ use track::{Phase, Track};
 /// numbers only, so it can be driven without libtorch:
 ///
 /// ```
-/// # use grades::{Decision, FreezePolicy, Observation, Statistic, StatisticSet};
+/// # use grades::policy::{Decision, FreezePolicy, Observation};
+/// # use grades::statistic::{Statistic, StatisticSet};
 /// # #[derive(Debug, Clone)]
 /// # struct Below(f64);
 /// # impl FreezePolicy for Below {
@@ -32,8 +35,12 @@ use track::{Phase, Track};
 /// #         Decision::freeze_below(self.name(), Statistic::GradL1, value, self.0)
 /// #     }
 /// # }
-/// use grades::{ComponentConfig, ComponentMap, ComponentSample, FreezeTracker, FreezingConfig};
-/// use grades::{GradientSnapshot, ParameterInfo};
+/// use grades::FreezingConfig;
+/// use grades::component::{ComponentConfig, ComponentMap};
+/// use grades::statistic::ComponentSample;
+/// use grades::tracker::FreezeTracker;
+/// use grades::component::ParameterInfo;
+/// use grades::statistic::GradientSnapshot;
 ///
 /// let query = ParameterInfo::new("model.layers.0.self_attn.q_proj.weight", [2, 1]);
 /// let map = ComponentMap::new(&[query], &ComponentConfig::default())?;

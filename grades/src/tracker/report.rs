@@ -3,7 +3,8 @@
 use super::FreezeEvent;
 #[cfg(feature = "torch")]
 use super::{Check, FreezeTracker};
-use crate::{Cause, GradientSnapshot};
+use crate::policy::Cause;
+use crate::statistic::GradientSnapshot;
 
 /// What one call of `step` did.
 ///

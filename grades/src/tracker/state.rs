@@ -5,13 +5,15 @@ use serde::{Deserialize, Serialize};
 use super::FreezeTracker;
 use super::track::{Phase, Track};
 use crate::config::Cooling;
+use crate::error::{Error, Result};
 use crate::policy::{Cause, Measure, PolicyRegistry, PolicyState};
-use crate::{Error, Result, Statistic};
+use crate::statistic::Statistic;
 
 /// What a [`FreezeTracker`] has learnt and decided so far: plain data that TOML can write.
 ///
 /// ```
-/// # use grades::{Decision, FreezePolicy, Observation, Statistic, StatisticSet};
+/// # use grades::policy::{Decision, FreezePolicy, Observation};
+/// # use grades::statistic::{Statistic, StatisticSet};
 /// # #[derive(Debug, Clone)]
 /// # struct Below(f64);
 /// # impl FreezePolicy for Below {
@@ -22,7 +24,9 @@ use crate::{Error, Result, Statistic};
 /// #         Decision::freeze_below(self.name(), Statistic::GradL1, value, self.0)
 /// #     }
 /// # }
-/// use grades::{ComponentConfig, ComponentMap, FreezeTracker, FreezingConfig, ParameterInfo, TrackerState};
+/// use grades::FreezingConfig;
+/// use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
+/// use grades::tracker::{FreezeTracker, TrackerState};
 ///
 /// let query = ParameterInfo::new("model.layers.0.self_attn.q_proj.weight", [2, 1]);
 /// let map = ComponentMap::new(&[query], &ComponentConfig::default())?;
@@ -75,7 +79,7 @@ struct CoolingState {
 impl FreezeTracker {
     /// All that it has learnt and decided so far.
     pub fn state(&self) -> TrackerState {
-        let component = |(track, component): (&Track, &crate::Component)| {
+        let component = |(track, component): (&Track, &crate::component::Component)| {
             let (frozen_at, cooling) = match track.phase {
                 Phase::Active => (None, None),
                 Phase::Frozen { at } => (Some(at), None),

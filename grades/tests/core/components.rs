@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use grades::ComponentKind::{
+use grades::FreezingConfig;
+use grades::component::ComponentKind::{
     self, Adapter, Down, Embedding, FusedGateUp, FusedQkv, Gate, Head, Key, Norm, Other, Output, Query, Up,
     Value,
 };
-use grades::{
-    AdapterGrouping, ComponentConfig, ComponentMap, FreezingConfig, Layout, LeftOut, ParameterInfo,
-};
+use grades::component::{AdapterGrouping, ComponentConfig, ComponentMap, Layout, LeftOut, ParameterInfo};
 
 const LAYERS: usize = 3;
 
@@ -511,7 +510,7 @@ fn adapters_are_known_without_a_layout() {
     let map = map_of(&names, &from_toml("layout = \"none\""));
     let found: Vec<_> = map.components().iter().map(|c| (c.name.as_str(), c.kind, c.layer)).collect();
     assert_eq!((map.layout(), found), ("none", vec![("h.3.query", ComponentKind::Adapter, Some(3))]));
-    let config = from_toml("layout = \"none\"").adapters(grades::AdapterGrouping::Apart);
+    let config = from_toml("layout = \"none\"").adapters(grades::component::AdapterGrouping::Apart);
     let apart = names_of(&map_of(&names, &config)).len();
     assert_eq!(apart, 2);
 }
@@ -552,7 +551,9 @@ fn components_come_by_layer_kind_and_name_whatever_the_order_of_the_parameters()
         ComponentMap::new(&infos(parameters.iter().map(String::as_str)), &ComponentConfig::default())
             .unwrap();
     let keys = |map: &ComponentMap| {
-        let key = |component: &grades::Component| (component.layer, component.kind, component.name.clone());
+        let key = |component: &grades::component::Component| {
+            (component.layer, component.kind, component.name.clone())
+        };
         map.components().iter().map(key).collect::<Vec<_>>()
     };
     assert!(keys(&in_order).is_sorted());

@@ -1,10 +1,12 @@
 //! The `[freezing]` table: every problem found, all at once, each with its full path.
 
-use grades::config::{Key, Section, nearest};
-use grades::{
-    ComponentConfig, ComponentMap, Cooldown, Error, FreezeTracker, FreezingConfig, ParameterInfo,
-    PolicyRegistry, Problems, Statistic, StatisticSet,
-};
+use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
+use grades::config::Cooldown;
+use grades::schema::{Key, Section, nearest};
+use grades::policy::PolicyRegistry;
+use grades::statistic::{Statistic, StatisticSet};
+use grades::tracker::FreezeTracker;
+use grades::{Error, FreezingConfig, Problems};
 
 use crate::policies::Below;
 

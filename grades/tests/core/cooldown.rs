@@ -1,10 +1,12 @@
 //! Cooling: how long, how fast, and that a run with it ends with all components frozen.
 
+use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
+use grades::config::Cooldown;
 use grades::config::Cooling;
-use grades::{
-    ComponentConfig, ComponentMap, Cooldown, Error, EventKind, FreezeTracker, FreezingConfig,
-    GradientSnapshot, Measure, ParameterInfo, Statistic,
-};
+use grades::policy::Measure;
+use grades::statistic::{GradientSnapshot, Statistic};
+use grades::tracker::{EventKind, FreezeTracker};
+use grades::{Error, FreezingConfig};
 
 use crate::policies::{Below, Scripted};
 use crate::tracker::{sample, snapshot, tracker};

@@ -2,16 +2,19 @@
 
 use std::io::{self, Write};
 
-use grades::{
-    ComponentConfig, ComponentMap, ComponentSample, FreezeEvent, FreezeLog, FreezeTracker, FreezingConfig,
-    GradientSnapshot, ParameterInfo, Result, StepObserver, StepReport,
-};
+use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
+use grades::observe::{FreezeLog, StepObserver};
+use grades::statistic::{ComponentSample, GradientSnapshot};
+use grades::tracker::{FreezeEvent, FreezeTracker, StepReport};
+use grades::{FreezingConfig, Result};
 
 use crate::policies::Below;
 
 /// What freezes when two components, one outside of any block, are quiet at step 2.
 fn events() -> Vec<FreezeEvent> {
-    let config = ComponentConfig::default().with_pattern("mix\"ed", grades::ComponentKind::Adapter).unwrap();
+    let config = ComponentConfig::default()
+        .with_pattern("mix\"ed", grades::component::ComponentKind::Adapter)
+        .unwrap();
     let parameters = [
         ParameterInfo::new("model.layers.0.self_attn.q_proj.weight", [3, 2]),
         ParameterInfo::new("mix\"ed", [4]),

@@ -1,6 +1,7 @@
 //! This program does not use `grades-policies`, so its policies are not linked.
 
-use grades::{FreezingConfig, PolicyRegistry};
+use grades::FreezingConfig;
+use grades::policy::PolicyRegistry;
 
 #[test]
 fn a_policy_of_a_crate_that_is_not_used_is_unknown_and_the_error_says_how_to_link_it() {

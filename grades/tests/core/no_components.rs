@@ -1,6 +1,7 @@
 //! What a user reads when nothing could ever freeze.
 
-use grades::{ComponentConfig, ComponentKind, ComponentMap, FreezingConfig, ParameterInfo};
+use grades::FreezingConfig;
+use grades::component::{ComponentConfig, ComponentKind, ComponentMap, ParameterInfo};
 
 fn error(names: &[&str], config: &ComponentConfig) -> String {
     let parameters: Vec<_> = names.iter().map(|name| ParameterInfo::new(*name, [2, 2])).collect();

@@ -2,11 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
-use grades::config::{Key, Section};
-use grades::{
-    Cause, Cooldown, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder,
-    PolicyConfig, PolicyPlugin, Statistic, StatisticSet, submit,
+use grades::config::Cooldown;
+use grades::schema::{Key, Section};
+use grades::policy::{
+    Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder, PolicyConfig,
+    PolicyPlugin,
 };
+use grades::statistic::{Statistic, StatisticSet};
+use grades::submit;
 
 /// `below`: freezes below τ.
 #[derive(Debug, Clone)]

@@ -1,6 +1,8 @@
 //! Scores, ranks and the learning rate: what a policy is told beside the statistics.
 
-use grades::{Cooldown, FreezingConfig, GradientSnapshot};
+use grades::FreezingConfig;
+use grades::config::Cooldown;
+use grades::statistic::GradientSnapshot;
 
 use crate::cooldown::step;
 use crate::policies::Scripted;

@@ -1,6 +1,7 @@
 //! The estimators of signal and noise against simulated gradients of known mean and noise.
 
-use grades::{ComponentSample, Measure, MomentFilter, Statistic, TwoBatch};
+use grades::policy::Measure;
+use grades::statistic::{ComponentSample, MomentFilter, Statistic, TwoBatch};
 
 /// SplitMix64 (Steele, Lea and Flood, 2014), and normal numbers from it by Box and Muller.
 struct Random(u64);

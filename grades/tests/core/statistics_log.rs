@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 
-use grades::{
-    Cause, Component, ComponentKind, GradientSnapshot, Measure, Statistic, StatisticsLog, StepObserver,
-    StepReport,
-};
+use grades::component::{Component, ComponentKind};
+use grades::observe::{StatisticsLog, StepObserver};
+use grades::policy::{Cause, Measure};
+use grades::statistic::{GradientSnapshot, Statistic};
+use grades::tracker::StepReport;
 
 fn components() -> [Component; 3] {
     [

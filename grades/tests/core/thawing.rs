@@ -1,6 +1,9 @@
 //! Thawing: what the tracker does with a policy that brings components back.
 
-use grades::{Cooldown, EventKind, FreezeEvent, FreezingConfig, Measure};
+use grades::FreezingConfig;
+use grades::config::Cooldown;
+use grades::policy::Measure;
+use grades::tracker::{EventKind, FreezeEvent};
 
 use crate::cooldown::{run, step};
 use crate::policies::Scripted;
@@ -54,7 +57,7 @@ fn a_frozen_component_is_asked_at_each_check_with_its_freeze_and_the_learning_ra
     questions.take();
     tracker.check(&snapshot(3, &[9.0, f64::NAN]).with_learning_rate(Some(0.25)));
     // Without a gradient as well, which is how a frozen component is seen.
-    tracker.check(&grades::GradientSnapshot::new(4, vec![None, None]));
+    tracker.check(&grades::statistic::GradientSnapshot::new(4, vec![None, None]));
     let expected = ["frozen 3 of 0, since 2 of 100, lr Some(0.25)", "frozen 4 of 0, since 2 of 100, lr None"];
     assert_eq!(questions.take(), expected);
 }
@@ -159,7 +162,7 @@ fn a_component_without_samples_after_its_thaw_stays_active() {
     (1..=4).for_each(|at| drop(tracker.check(&snapshot(at, &[0.5, 5.0]))));
     assert!(tracker.is_active(0));
     for at in 5..=7 {
-        let check = tracker.check(&grades::GradientSnapshot::new(at, vec![None, sample(5.0)]));
+        let check = tracker.check(&grades::statistic::GradientSnapshot::new(at, vec![None, sample(5.0)]));
         assert_eq!(check.events, []);
         let check = tracker.check(&snapshot(at, &[f64::NAN, 5.0]));
         assert_eq!((check.events.len(), check.non_finite), (0, vec![0]));

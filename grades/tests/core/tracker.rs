@@ -1,9 +1,9 @@
 //! When components freeze: grace, check interval, first samples, what is skipped, the end.
 
-use grades::{
-    Check, ComponentConfig, ComponentKind, ComponentMap, ComponentSample, EventKind, FreezeEvent,
-    FreezeTracker, FreezingConfig, GradientSnapshot, ParameterInfo, Statistic,
-};
+use grades::FreezingConfig;
+use grades::component::{ComponentConfig, ComponentKind, ComponentMap, ParameterInfo};
+use grades::statistic::{ComponentSample, GradientSnapshot, Statistic};
+use grades::tracker::{Check, EventKind, FreezeEvent, FreezeTracker};
 
 use crate::policies::{Below, Recorder};
 

@@ -1,10 +1,11 @@
 //! A second name that is another type's name. A program of its own, because a registry is one per program.
 
-use grades::config::{Key, Section};
-use grades::{
-    Decision, Error, FreezePolicy, FreezingConfig, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
-    PolicyRegistry, Statistic, StatisticSet, submit,
+use grades::schema::{Key, Section};
+use grades::policy::{
+    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyRegistry,
 };
+use grades::statistic::{Statistic, StatisticSet};
+use grades::{Error, FreezingConfig, submit};
 
 #[test]
 fn a_second_name_that_is_anothers_name_is_an_error_that_names_both_types() {

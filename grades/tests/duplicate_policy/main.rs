@@ -1,10 +1,11 @@
 //! Two types under one name. A program of its own, because a registry is one per program.
 
-use grades::config::{Key, Section};
-use grades::{
-    Decision, Error, FreezePolicy, FreezingConfig, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
-    PolicyRegistry, Statistic, StatisticSet, submit,
+use grades::schema::{Key, Section};
+use grades::policy::{
+    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyRegistry,
 };
+use grades::statistic::{Statistic, StatisticSet};
+use grades::{Error, FreezingConfig, submit};
 
 #[test]
 fn two_policies_of_one_name_are_an_error_that_names_both() {

@@ -1,10 +1,11 @@
 //! A policy whose name is not kebab-case. A program of its own, because a registry is one per program.
 
-use grades::config::{Key, Section};
-use grades::{
-    Decision, Error, FreezePolicy, FreezingConfig, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
-    PolicyRegistry, Statistic, StatisticSet, submit,
+use grades::schema::{Key, Section};
+use grades::policy::{
+    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyRegistry,
 };
+use grades::statistic::{Statistic, StatisticSet};
+use grades::{Error, FreezingConfig, submit};
 
 #[test]
 fn a_name_that_is_not_kebab_case_is_an_error_that_names_it_and_its_type() {

@@ -1,10 +1,10 @@
 //! What a component costs as their number grows: the wrapper, and the tracker alone.
 
+use grades::FreezingConfig;
+use grades::component::{ComponentConfig, ComponentKind, ComponentMap, ParameterInfo};
 use grades::optim::AdamConfig;
-use grades::{
-    ComponentConfig, ComponentKind, ComponentMap, ComponentSample, FreezeTracker, FreezingConfig,
-    GradientSnapshot, ParameterInfo, Statistic, StatisticSet,
-};
+use grades::statistic::{ComponentSample, GradientSnapshot, Statistic, StatisticSet};
+use grades::tracker::FreezeTracker;
 use tch::Kind;
 
 use crate::report::Report;

@@ -2,10 +2,9 @@
 
 use grades::config::Followers;
 use grades::optim::{AdamConfig, AdamW, InnerOptimizer};
-use grades::{
-    Cause, Decision, FreezePolicy, FreezingConfig, FreezingOptimizer, Measure, Observation, Statistic,
-    StatisticSet,
-};
+use grades::policy::{Cause, Decision, FreezePolicy, Measure, Observation};
+use grades::statistic::{Statistic, StatisticSet};
+use grades::{FreezingConfig, FreezingOptimizer};
 use grades_models::{BertClassifier, LoadOptions};
 use tch::{Device, Kind, Tensor};
 

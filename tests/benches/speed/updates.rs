@@ -1,10 +1,10 @@
 //! An optimizer's step over matrices, with and without statistics.
 
+use grades::component::{ComponentConfig, ComponentKind};
 use grades::optim::{AdamConfig, Implementation, InnerOptimizer, SgdConfig};
-use grades::{
-    ComponentConfig, ComponentKind, Decision, FreezePolicy, FreezingConfig, FreezingOptimizer, Observation,
-    Statistic, StatisticSet,
-};
+use grades::policy::{Decision, FreezePolicy, Observation};
+use grades::statistic::{Statistic, StatisticSet};
+use grades::{FreezingConfig, FreezingOptimizer};
 use serde_json::json;
 use tch::nn::{OptimizerConfig, VarStore};
 use tch::{Device, Kind, Tensor};

@@ -1,6 +1,6 @@
 //! A training step under the wrapper with nothing frozen, beside the bare optimizer.
 
-use grades::Statistic;
+use grades::statistic::Statistic;
 
 use crate::minilm::{Bare, Run};
 use crate::report::Report;

@@ -74,7 +74,7 @@ fn the_state_of_a_frozen_parameter_is_gone_and_no_other() {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_process_gets_smaller() {
-    use grades::{ComponentConfig, ComponentKind};
+    use grades::component::{ComponentConfig, ComponentKind};
     use tch::{Device, Kind, nn};
 
     // Above 32 MiB, glibc gives each matrix a mapping of its own, which goes back to the system when it is freed.

@@ -17,7 +17,7 @@ fn spoilt_step<O: InnerOptimizer>(
     optimizer: &mut FreezingOptimizer<O>,
     spoil: &[(&str, f64)],
     clip: bool,
-) -> grades::StepReport {
+) -> grades::tracker::StepReport {
     model.copy_from(&TinyBert::new(Spec::default()));
     optimizer.zero_grad().unwrap();
     model.loss(1).backward();

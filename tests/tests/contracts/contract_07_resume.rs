@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use grades::optim::{AdamConfig, HalfPrecision, SgdConfig, StatefulOptimizer};
-use grades::{Error, FreezeEvent, FreezingConfig, FreezingOptimizer, StepReport};
+use grades::tracker::{FreezeEvent, StepReport};
+use grades::{Error, FreezingConfig, FreezingOptimizer};
 use grades_policies as _;
 use grades_tests::{Spec, TinyBert, bits};
 use proptest::prelude::*;

@@ -1,7 +1,8 @@
 //! Contract 8: the same run freezes the same components at the same steps, in whatever order names come.
 
 use grades::optim::InnerOptimizer;
-use grades::{FreezeEvent, FreezingConfig, FreezingOptimizer};
+use grades::tracker::FreezeEvent;
+use grades::{FreezingConfig, FreezingOptimizer};
 use grades_policies as _;
 use grades_tests::{Snapshot, Spec, TinyBert, snapshot};
 use tch::nn::VarStore;

@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
+use grades::component::{ComponentConfig, ComponentKind};
 use grades::optim::InnerOptimizer;
-use grades::{ComponentConfig, ComponentKind, FreezingConfig, FreezingOptimizer, StepReport};
+use grades::tracker::StepReport;
+use grades::{FreezingConfig, FreezingOptimizer};
 use grades_tests::{FreezeAt, Spec, TinyBert, snapshot};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor, nn};

@@ -1,11 +1,11 @@
 //! Contract 11: one sample per optimizer step, of the accumulated and unclipped gradients.
 
+use grades::component::{ComponentConfig, ComponentKind};
 use grades::config::Followers;
 use grades::optim::InnerOptimizer;
-use grades::{
-    ComponentConfig, ComponentKind, FreezingConfig, FreezingOptimizer, GradientSnapshot, Statistic,
-    StepReport,
-};
+use grades::statistic::{GradientSnapshot, Statistic};
+use grades::tracker::StepReport;
+use grades::{FreezingConfig, FreezingOptimizer};
 use grades_tests::{FreezeAt, Never, Spec, TinyBert, assert_close, bits};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor, nn};

@@ -1,11 +1,11 @@
 //! What belongs to no component: it trains on, or is frozen with its block, so that the backward pass ends earlier.
 
+use grades::component::{ComponentConfig, ComponentKind};
 use grades::config::Followers;
 use grades::optim::{AdamConfig, InnerOptimizer};
-use grades::{
-    Cause, ComponentConfig, ComponentKind, Decision, FreezePolicy, FreezingConfig, FreezingOptimizer,
-    FrozenObservation, Measure, Observation, Statistic, StatisticSet,
-};
+use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation};
+use grades::statistic::{Statistic, StatisticSet};
+use grades::{FreezingConfig, FreezingOptimizer};
 use grades_tests::{FreezeAt, Spec, TinyBert, bits};
 use tch::nn::VarStore;
 use tch::{Device, Kind, nn};

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use grades::optim::{AdamConfig, Implementation, InnerOptimizer, SgdConfig};
 
-use grades::{
-    EventKind, FreezeEvent, FreezingConfig, FreezingOptimizer, GradientSnapshot, StepObserver, StepReport,
-};
+use grades::observe::StepObserver;
+use grades::statistic::GradientSnapshot;
+use grades::tracker::{EventKind, FreezeEvent, StepReport};
+use grades::{FreezingConfig, FreezingOptimizer};
 use grades_policies as _;
 use grades_tests::{FreezeAt, Spec, TinyBert, bits};
 use tch::Tensor;

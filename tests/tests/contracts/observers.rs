@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use grades::{Error, FreezeLog, FreezingConfig, FreezingOptimizer, Problems, StepReport};
+use grades::observe::FreezeLog;
+use grades::tracker::StepReport;
+use grades::{Error, FreezingConfig, FreezingOptimizer, Problems};
 use grades_tests::{FreezeAt, Spec, TinyBert, snapshot};
 
 use crate::optimizers;

@@ -1,7 +1,8 @@
 //! Components that a loss does not use: they have no gradient, and so no sample.
 
+use grades::component::{ComponentConfig, ComponentKind};
 use grades::optim::InnerOptimizer;
-use grades::{ComponentConfig, ComponentKind, FreezingConfig, FreezingOptimizer};
+use grades::{FreezingConfig, FreezingOptimizer};
 use grades_tests::{FreezeAt, Spec, TinyBert, bits, snapshot};
 use tch::nn::VarStore;
 

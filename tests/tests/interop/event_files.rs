@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use grades::{
-    Cause, Component, ComponentKind, FreezeTracker, FreezingConfig, Measure, Statistic, StepObserver,
-    StepReport,
-};
+use grades::FreezingConfig;
+use grades::component::{Component, ComponentKind};
+use grades::observe::StepObserver;
+use grades::policy::{Cause, Measure};
+use grades::statistic::Statistic;
+use grades::tracker::{FreezeTracker, StepReport};
 use grades_finetune::tensorboard::{EventFile, TensorBoard};
 use grades_finetune::train::StepRecord;
 use serde_json::{Value, json};
@@ -116,8 +118,9 @@ fn what_is_repeated_after_a_resume_counts_once() {
 }
 
 /// Two freezes at step 2, by a tracker.
-fn events() -> Vec<grades::FreezeEvent> {
-    use grades::{ComponentConfig, ComponentMap, ComponentSample, GradientSnapshot, ParameterInfo};
+fn events() -> Vec<grades::tracker::FreezeEvent> {
+    use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
+    use grades::statistic::{ComponentSample, GradientSnapshot};
     let names = [0, 1].map(|layer| format!("model.layers.{layer}.self_attn.q_proj.weight"));
     let parameters = names.map(|name| ParameterInfo::new(name, [2, 2]));
     let map = ComponentMap::new(&parameters, &ComponentConfig::default()).unwrap();
@@ -130,17 +133,17 @@ fn events() -> Vec<grades::FreezeEvent> {
 #[derive(Debug, Clone)]
 struct Below;
 
-impl grades::FreezePolicy for Below {
+impl grades::policy::FreezePolicy for Below {
     fn name(&self) -> &'static str {
         "below"
     }
 
-    fn statistics(&self) -> grades::StatisticSet {
-        grades::StatisticSet::of([Statistic::GradL1])
+    fn statistics(&self) -> grades::statistic::StatisticSet {
+        grades::statistic::StatisticSet::of([Statistic::GradL1])
     }
 
-    fn decide(&mut self, observation: &grades::Observation<'_>) -> grades::Decision {
+    fn decide(&mut self, observation: &grades::policy::Observation<'_>) -> grades::policy::Decision {
         let value = observation.value(Statistic::GradL1).unwrap_or(f64::NAN);
-        grades::Decision::freeze_below(self.name(), Statistic::GradL1, value, 0.5)
+        grades::policy::Decision::freeze_below(self.name(), Statistic::GradL1, value, 0.5)
     }
 }

@@ -7,7 +7,8 @@
     reason = "a test says what went wrong by panicking"
 )]
 
-use grades::{FreezingConfig, FreezingOptimizer, PolicyRegistry};
+use grades::policy::PolicyRegistry;
+use grades::{FreezingConfig, FreezingOptimizer};
 use grades_policies as _;
 use grades_tests::{Spec, TinyBert};
 use tch::nn::{self, OptimizerConfig};

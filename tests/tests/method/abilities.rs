@@ -1,9 +1,12 @@
 //! Which optimizers can do what policies ask, and what is said of those that cannot.
 
+use grades::component::{ComponentMap, ParameterInfo};
+use grades::config::Cooldown;
 use grades::config::Cooling;
 use grades::optim::{InnerOptimizer, SgdConfig};
 use grades::parameters::Parameters;
-use grades::{ComponentMap, Cooldown, FreezingConfig, FreezingOptimizer, ParameterInfo, Statistic};
+use grades::statistic::Statistic;
+use grades::{FreezingConfig, FreezingOptimizer};
 use grades_policies as _;
 use tch::nn::VarStore;
 

@@ -1,7 +1,9 @@
 //! Clipping and the signal fraction: the moments take in clipped gradients, so what they are compared with is clipped.
 
+use grades::FreezingOptimizer;
 use grades::optim::{AdamConfig, InnerOptimizer};
-use grades::{FreezingOptimizer, Statistic, StepReport};
+use grades::statistic::Statistic;
+use grades::tracker::StepReport;
 use tch::nn::VarStore;
 
 use crate::statistics::{signal_fraction, weights};

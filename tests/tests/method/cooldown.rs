@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use grades::FreezingOptimizer;
+use grades::config::Cooldown;
 use grades::config::{Cooling, Followers};
 use grades::optim::InnerOptimizer;
-use grades::{Cooldown, EventKind, FreezingOptimizer, Statistic};
+use grades::statistic::Statistic;
+use grades::tracker::EventKind;
 use grades_tests::{FreezeAt, Never, Spec, TinyBert, bits, snapshot};
 use tch::nn::VarStore;
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use grades::optim::{AdamConfig, SgdConfig};
-use grades::{EventKind, FreezeEvent, FreezingConfig, FreezingOptimizer, Statistic};
+use grades::statistic::Statistic;
+use grades::tracker::{EventKind, FreezeEvent};
+use grades::{FreezingConfig, FreezingOptimizer};
 use grades_policies as _;
 use grades_tests::{Snapshot, Spec, TinyBert, snapshot};
 

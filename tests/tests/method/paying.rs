@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use grades::optim::{AdamConfig, InnerOptimizer, MomentRates, StepRequest, StepSums, Wanted};
 use grades::parameters::{ParamId, Parameters};
-use grades::{FreezingOptimizer, Result, Statistic};
+use grades::statistic::Statistic;
+use grades::{FreezingOptimizer, Result};
 
 use crate::support::{COMPONENTS, Rig, Told, value};
 

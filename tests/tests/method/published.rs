@@ -1,9 +1,9 @@
 //! What the published code of GradES gets wrong and is not wrong here; the list is in `main.rs`.
 
+use grades::component::{ComponentConfig, ComponentKind, ComponentMap, ParameterInfo};
 use grades::optim::{Adam, AdamConfig};
-use grades::{
-    ComponentConfig, ComponentKind, ComponentMap, FreezingConfig, FreezingOptimizer, ParameterInfo, Statistic,
-};
+use grades::statistic::Statistic;
+use grades::{FreezingConfig, FreezingOptimizer};
 use grades_policies as _;
 use grades_tests::{Spec, TinyBert};
 use tch::nn::{Init, VarStore};

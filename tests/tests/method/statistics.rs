@@ -1,7 +1,8 @@
 //! Every statistic against a naive computation in f64.
 
 use grades::optim::{AdamConfig, Implementation, InnerOptimizer, SgdConfig};
-use grades::{Statistic, StepReport};
+use grades::statistic::Statistic;
+use grades::tracker::StepReport;
 use tch::nn::VarStore;
 
 use crate::support::{COMPONENTS, Rig, Told, assert_near, flat, value};

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use grades::component::{ComponentConfig, ComponentKind};
 use grades::optim::InnerOptimizer;
-use grades::{
-    Cause, ComponentConfig, ComponentKind, Decision, FreezePolicy, FreezingConfig, FreezingOptimizer,
-    FrozenObservation, Measure, Observation, Statistic, StatisticSet, StepReport,
-};
+use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation};
+use grades::statistic::{Statistic, StatisticSet};
+use grades::tracker::StepReport;
+use grades::{FreezingConfig, FreezingOptimizer};
 use tch::nn::{Init, VarStore};
 use tch::{Device, Kind, Tensor, no_grad};
 

@@ -1,8 +1,11 @@
 //! Thawing: a component trains again, as if it were new.
 
+use grades::FreezingConfig;
+use grades::config::Cooldown;
 use grades::config::Cooling;
 use grades::optim::InnerOptimizer;
-use grades::{Cooldown, EventKind, FreezingConfig, Statistic};
+use grades::statistic::Statistic;
+use grades::tracker::EventKind;
 use grades_policies as _;
 use tch::nn::VarStore;
 

@@ -1,7 +1,8 @@
 //! Signal and noise from micro-batches.
 
+use grades::FreezingConfig;
 use grades::optim::InnerOptimizer;
-use grades::{FreezingConfig, Statistic};
+use grades::statistic::Statistic;
 use grades_policies as _;
 use tch::nn::VarStore;
 

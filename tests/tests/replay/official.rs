@@ -1,9 +1,10 @@
 //! The tracker under the preset `official`, fed with what the Python package measured.
 
-use grades::{
-    ComponentConfig, ComponentMap, ComponentSample, FreezeEvent, FreezeTracker, FreezingConfig,
-    GradientSnapshot, Measure, ParameterInfo, Statistic,
-};
+use grades::FreezingConfig;
+use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
+use grades::policy::Measure;
+use grades::statistic::{ComponentSample, GradientSnapshot, Statistic};
+use grades::tracker::{FreezeEvent, FreezeTracker};
 
 use crate::recorded::{Matrix, Run};
 

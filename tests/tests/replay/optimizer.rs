@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use grades::optim::AdamConfig;
-use grades::{FreezingConfig, FreezingOptimizer, Statistic};
+use grades::statistic::Statistic;
+use grades::{FreezingConfig, FreezingOptimizer};
 use grades_tests::{Spec, TinyBert};
 use tch::{Kind, Tensor};
 

@@ -1,9 +1,9 @@
 //! The key `preset`.
 
-use grades::{
-    ComponentConfig, ComponentMap, ComponentSample, Error, FreezeTracker, FreezingConfig, GradientSnapshot,
-    ParameterInfo, Statistic, StatisticSet,
-};
+use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
+use grades::statistic::{ComponentSample, GradientSnapshot, Statistic, StatisticSet};
+use grades::tracker::FreezeTracker;
+use grades::{Error, FreezingConfig};
 
 fn config(keys: &str) -> FreezingConfig {
     FreezingConfig::from_toml(&format!("[freezing]\n{keys}")).unwrap()

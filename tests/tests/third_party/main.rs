@@ -8,7 +8,8 @@
 )]
 
 use grades::optim::AdamConfig;
-use grades::{FreezingConfig, FreezingOptimizer, PolicyRegistry};
+use grades::policy::PolicyRegistry;
+use grades::{FreezingConfig, FreezingOptimizer};
 use grades_policies as _;
 use grades_tests::{Spec, TinyBert};
 use grades_third_party as _;

@@ -9,8 +9,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use grades::component::{ComponentConfig, ComponentKind};
 use grades::optim::AdamConfig;
-use grades::{ComponentConfig, ComponentKind, FreezingConfig, FreezingOptimizer, Statistic};
+use grades::statistic::Statistic;
+use grades::{FreezingConfig, FreezingOptimizer};
 use grades_policies as _;
 use grades_tests::{Never, Spec, TinyBert, bits};
 use tch::{Kind, Tensor, nn};

@@ -1,10 +1,11 @@
 //! A policy from outside of the family: it depends on nothing but `grades`, and nothing knows of it.
 
-use grades::config::{Key, Section};
-use grades::{
-    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState, Result,
-    Statistic, StatisticSet, submit,
+use grades::schema::{Key, Section};
+use grades::policy::{
+    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
 };
+use grades::statistic::{Statistic, StatisticSet};
+use grades::{Result, submit};
 use serde::{Deserialize, Serialize};
 
 /// Freezes a component once its gradient has been smaller than at the check before, so many checks in a row.

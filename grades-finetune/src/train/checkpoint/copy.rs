@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use anyhow::{Context, Result};
-use grades::SavedState;
+use grades::freezing::SavedState;
 use grades::parameters::Parameters;
 use tch::{Device, Tensor};
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use grades::{
-    Cause, ComponentKind, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyState,
-    Result, Statistic, StatisticSet,
-};
+use grades::Result;
+use grades::component::ComponentKind;
+use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyState};
+use grades::statistic::{Statistic, StatisticSet};
 
 use super::*;
 use crate::run::Check;

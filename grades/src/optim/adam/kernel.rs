@@ -1,10 +1,10 @@
 //! One update of many parameters in tensor operations: what the kernels are tested against.
 
+use crate::error::{Error, Result};
 use crate::optim::GradScale;
 use crate::optim::passes::scaled;
 use crate::optim::wide::Wide;
 use crate::torch::update::AdamCall;
-use crate::{Error, Result};
 
 /// In the order of PyTorch's `_single_tensor_adam`. `counts` holds the number of updates so far, as the call's steps
 /// do on the device. Half-precision kinds are computed in f32 and rounded once, as the kernels do.

@@ -17,9 +17,9 @@ use super::slots::{Slots, bytes};
 use super::validate::Ranges;
 use super::wide::Wide;
 use super::{GradScale, InnerOptimizer, MomentRates, StepRequest, StepSums};
+use crate::error::{Error, Result};
 use crate::parameters::{ParamId, Parameter, Parameters};
 use crate::torch::update::{AdamCall, Kernel, Operation, Route, adam};
-use crate::{Error, Result};
 
 /// [`Adam`] built from [`AdamConfig::adamw`].
 pub type AdamW = Adam;

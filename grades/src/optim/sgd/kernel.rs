@@ -2,11 +2,11 @@
 
 use tch::Tensor;
 
+use crate::error::{Error, Result};
 use crate::optim::GradScale;
 use crate::optim::passes::scaled;
 use crate::optim::wide::Wide;
 use crate::torch::update::SgdCall;
-use crate::{Error, Result};
 
 /// In the order of PyTorch's `_single_tensor_sgd`. Half-precision kinds are computed in f32 and rounded once, as the
 /// kernels do.

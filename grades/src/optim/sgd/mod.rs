@@ -17,10 +17,10 @@ use super::slots::{Slots, bytes};
 use super::validate::Ranges;
 use super::wide::Wide;
 use super::{GradScale, InnerOptimizer, MomentRates, StepRequest, StepSums};
+use crate::error::{Error, Result};
 use crate::parameters::{ParamId, Parameter, Parameters};
 use crate::torch::gradients;
 use crate::torch::update::{Kernel, Operation, Route, SgdCall, sgd};
-use crate::{Error, Result};
 
 /// SGD (PyTorch's `torch.optim.SGD`).
 ///

@@ -3,12 +3,12 @@
 use toml::{Table, Value};
 
 use super::{Sgd, State};
+use crate::error::{Error, Result};
 use crate::optim::InnerOptimizer;
 use crate::optim::stateful::{
     GROUPS, OptimizerState, ParameterState, StatefulOptimizer, check_fields, copied, number,
 };
 use crate::parameters::Parameter;
-use crate::{Error, Result};
 
 impl Sgd {
     fn settings(&self) -> Table {

@@ -19,7 +19,7 @@ use std::ffi::{CStr, CString, c_char};
 use tch::Tensor;
 use torch_sys::C_tensor;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 type Handle = *const C_tensor;
 type Message = *mut c_char;

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::{Handle, Message, check, handles, or_null};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 unsafe extern "C" {
     fn grades_cpu_adam(call: *const RawAdam) -> Message;

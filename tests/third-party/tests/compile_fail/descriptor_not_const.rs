@@ -1,9 +1,9 @@
 //! A descriptor that is made at run time cannot be collected before it.
 
-use grades::config::{Key, Section};
-use grades::{
-    Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, StatisticSet, submit,
-};
+use grades::schema::{Key, Section};
+use grades::submit;
+use grades::policy::{Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin};
+use grades::statistic::StatisticSet;
 
 #[derive(Debug, Clone)]
 struct Own;

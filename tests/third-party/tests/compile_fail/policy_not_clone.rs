@@ -1,6 +1,7 @@
 //! A prototype is cloned for each component.
 
-use grades::{Decision, FreezePolicy, Observation, StatisticSet};
+use grades::policy::{Decision, FreezePolicy, Observation};
+use grades::statistic::StatisticSet;
 
 #[derive(Debug)]
 struct Own;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use toml::{Table, Value};
 
 use super::names::{nearest, unknown_name};
-use crate::{Error, Problems};
+use crate::error::{Error, Problems};
 
 /// A key that a table may have, with a line for whoever lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Key {
 /// of a file at once. Unknown keys are noted when the section is opened, the nearest known one suggested.
 ///
 /// ```
-/// use grades::config::{Key, Section};
+/// use grades::schema::{Key, Section};
 /// use grades::Problems;
 ///
 /// let table: toml::Table = "tau = -1.0\npatiense = 3".parse()?;

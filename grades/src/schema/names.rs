@@ -5,8 +5,8 @@ use crate::Error;
 /// The known name that is closest to `name`, if one is close enough to be what was meant.
 ///
 /// ```
-/// assert_eq!(grades::config::nearest("patiense", ["patience", "tau"]), Some("patience"));
-/// assert_eq!(grades::config::nearest("colour", ["patience", "tau"]), None);
+/// assert_eq!(grades::schema::nearest("patiense", ["patience", "tau"]), Some("patience"));
+/// assert_eq!(grades::schema::nearest("colour", ["patience", "tau"]), None);
 /// ```
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Half of the letters wrong is another word; a swap or a doubled letter is a slip.
