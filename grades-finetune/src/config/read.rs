@@ -52,10 +52,11 @@ pub(super) fn read_data(section: &mut Section<'_>) -> Option<DataConfig> {
     let test = optional_path(section, "test");
     let format =
         section.value_or("format", None, "tsv, csv or jsonl", |value| value.try_into().ok().map(Some));
-    let text = section.value_or("text", Column::Position(0), COLUMN, |value| value.try_into().ok());
-    let label = section.value_or("label", Column::Position(-1), COLUMN, |value| value.try_into().ok());
+    let text = section.value_or("text", Column::Auto, COLUMN, |value| value.try_into().ok());
+    let label = section.value_or("label", Column::Auto, COLUMN, |value| value.try_into().ok());
     let header =
         section.value_or("header", Header::Auto, "true, false or \"auto\"", |value| value.try_into().ok());
+    let skip_unlabelled = section.flag_or("skip_unlabelled", false);
     let names = KeyNames::default();
     let keys = [
         ("prompt", names.prompt),
@@ -80,6 +81,7 @@ pub(super) fn read_data(section: &mut Section<'_>) -> Option<DataConfig> {
         text: text?,
         label: label?,
         header: header?,
+        skip_unlabelled: skip_unlabelled?,
         keys: SequenceKeys {
             prompt: prompt?,
             response: response?,

@@ -116,6 +116,8 @@ pub struct DataConfig {
     pub label: Column,
     /// Whether the first line names the columns.
     pub header: Header,
+    /// Whether examples with a negative label are left out.
+    pub skip_unlabelled: bool,
     /// The keys of a decoder's examples in JSONL.
     #[serde(flatten)]
     pub keys: SequenceKeys,
@@ -155,7 +157,7 @@ impl DataConfig {
         let SequenceKeys { prompt, response, messages, choices, answer } = self.keys.clone();
         let text = match &self.text {
             Column::Name(name) => name.clone(),
-            Column::Position(_) => KeyNames::default().text,
+            Column::Auto | Column::Position(_) => KeyNames::default().text,
         };
         KeyNames { text, prompt, response, messages, choices, answer }
     }
@@ -167,6 +169,7 @@ impl DataConfig {
             text: self.text.clone(),
             label: self.label.clone(),
             header: self.header,
+            skip_unlabelled: self.skip_unlabelled,
         }
     }
 }

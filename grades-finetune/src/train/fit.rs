@@ -46,8 +46,9 @@ pub(super) fn fit(config: &mut RunConfig, family: Family) -> Result<usize> {
             let (data, model) = (&config.data, &config.model);
             let only = [
                 ("model.new_head", model.new_head),
-                ("data.label", data.label != Column::Position(-1)),
+                ("data.label", data.label != Column::Auto),
                 ("data.header", data.header != Header::Auto),
+                ("data.skip_unlabelled", data.skip_unlabelled),
                 ("data.format", data.format.is_some()),
             ];
             for (key, given) in only {

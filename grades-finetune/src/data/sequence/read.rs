@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::example::{Example, Examples, Form, Message};
 use crate::data::error::{Error, Result};
-use crate::data::read::{lines, utf8};
+use crate::data::content::{lines, utf8};
 
 /// Under which keys of a JSONL file the parts of an example are.
 #[derive(Debug, Clone, PartialEq, Eq)]
