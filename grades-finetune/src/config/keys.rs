@@ -67,6 +67,7 @@ pub(super) const DATA: &[Key] = &[
     Key::new("answer", "the key of the right one's position (answer)"),
     Key::new("chat", "put prompts and responses through the model's chat template (false)"),
     Key::new("turns", "all or last: which turns of the assistant are learnt (all)"),
+    Key::new("date", "the date that chat templates write as today's, such as \"2026-01-31\" (none)"),
     Key::new("too_long", "truncate, refuse or skip: a decoder's examples beyond max_tokens (truncate)"),
     Key::new("packing", "several of a decoder's examples in a row of max_tokens (false)"),
     Key::new("max_tokens", "longer sentences are cut (64; for decoders 1024)"),

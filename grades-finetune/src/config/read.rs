@@ -10,7 +10,7 @@ use super::run::{
     SequenceKeys, TrainingConfig,
 };
 use super::values::{DeviceChoice, KindChoice};
-use crate::data::sequence::{KeyNames, TooLong, Turns};
+use crate::data::sequence::{Date, KeyNames, TooLong, Turns};
 use crate::data::{Column, Header};
 
 pub(super) fn read_output(section: &mut Section<'_>) -> Option<OutputConfig> {
@@ -68,6 +68,14 @@ pub(super) fn read_data(section: &mut Section<'_>) -> Option<DataConfig> {
     let [prompt, response, messages, choices, answer] = keys.map(|(key, name)| section.text_or(key, &name));
     let chat = section.flag_or("chat", false);
     let turns = section.parsed_or("turns", Turns::All);
+    let date = section.value_or("date", None, "a date such as \"2026-01-31\"", |value| {
+        let text = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Datetime(date) => date.to_string(),
+            _ => return None,
+        };
+        text.parse::<Date>().ok().map(Some)
+    });
     let too_long = section.parsed_or("too_long", TooLong::Truncate);
     let packing = section.flag_or("packing", false);
     let max_tokens =
@@ -91,6 +99,7 @@ pub(super) fn read_data(section: &mut Section<'_>) -> Option<DataConfig> {
         },
         chat: chat?,
         turns: turns?,
+        date: date?,
         too_long: too_long?,
         packing: packing?,
         max_tokens: max_tokens?,

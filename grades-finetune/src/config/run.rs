@@ -17,7 +17,7 @@ use super::lora::{self, LoraRun};
 use super::read::{read_data, read_model, read_optimizer, read_output, read_schedule, read_training};
 use super::safety::{CheckpointConfig, GuardConfig};
 use super::values::{DeviceChoice, KindChoice, unknown};
-use crate::data::sequence::{KeyNames, TooLong, Turns};
+use crate::data::sequence::{Date, KeyNames, TooLong, Turns};
 use crate::data::{Column, Format, Header, Source};
 
 /// What a run does.
@@ -125,6 +125,9 @@ pub struct DataConfig {
     pub chat: bool,
     /// Which turns of the assistant are learnt.
     pub turns: Turns,
+    /// The date that chat templates write as today's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub date: Option<Date>,
     /// What happens to a decoder's examples beyond `max_tokens`.
     pub too_long: TooLong,
     /// Whether several of a decoder's examples share a row.

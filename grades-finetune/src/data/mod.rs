@@ -21,7 +21,6 @@ mod sampler;
 pub mod sequence;
 mod table;
 mod tokenizer;
-mod tokenizer_file;
 mod tsv;
 
 pub use column::{Column, Format, Header};

@@ -57,7 +57,7 @@ impl DecoderTask {
         }
         let encoder = Encoder {
             vocabulary: Vocabulary::load(&path.join("tokenizer.json"), model.vocab_size())?,
-            template: ChatTemplate::load(path)?,
+            template: ChatTemplate::load(path)?.map(|template| template.with_date(config.data.date)),
             end: model.stop_ids().first().and_then(|&id| u32::try_from(id).ok()),
             options: EncodeOptions {
                 max_tokens,

@@ -28,6 +28,7 @@ pub(super) fn fit(config: &mut RunConfig, family: Family) -> Result<usize> {
                 ("data.chat", data.chat),
                 ("data.packing", data.packing),
                 ("data.turns", data.turns != Turns::All),
+                ("data.date", data.date.is_some()),
                 ("data.too_long", data.too_long != TooLong::Truncate),
                 ("data.prompt, response, messages, choices or answer", data.key_names() != keys),
                 ("training.checkpointing", config.training.checkpointing),

@@ -187,7 +187,7 @@ fn chat_templates() {
         "|join(",
         "'%999999999d'|format(1)",
     ];
-    let message = |role: &str| Message { role: role.to_owned(), content: "ask".to_owned() };
+    let message = |role: &str| Message::new(role, "ask");
     let messages = [message("user"), message("assistant")];
     fuzz("chat_template.jinja", (100, 6_000), &[seed], &words, |bytes| {
         std::fs::write(&path, bytes).unwrap();

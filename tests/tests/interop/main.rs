@@ -15,6 +15,7 @@ mod flops;
 mod lora;
 mod minilm;
 mod python;
+mod tokens;
 #[path = "../../../grades-models/tests/support/tiny.rs"]
 mod tiny;
 #[path = "../../../grades-models/tests/support/tiny_decoder.rs"]

@@ -1,10 +1,10 @@
-//! The library of tokenizers on files that may make no sense.
+//! Calls the library of tokenizers on files that may make no sense.
 
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use super::error::{Error, Result};
+use crate::data::error::{Error, Result};
 
 /// Parses `tokenizer.json`.
 pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<tokenizers::Tokenizer> {
@@ -13,12 +13,12 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<tokenizers::Tokenizer> 
 
 /// Calls the library, which panics on some files (tokenizers 0.23: decoders that are no JSON, templates with unknown
 /// tokens): that is an error of the file like any other.
-pub(super) fn guarded<T, E: Display>(
+pub(crate) fn guarded<T, E: Display>(
     path: &Path,
     what: &str,
     call: impl FnOnce() -> std::result::Result<T, E>,
 ) -> Result<T> {
-    // Nothing that the call may have left half done is looked at again.
+    // The call's half-done values are never used again.
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(done) => done.map_err(|error| Error::file(path, format!("{what}: {error}"))),
         Err(_) => Err(Error::file(path, format!("{what}: it makes no sense to the library that reads it"))),

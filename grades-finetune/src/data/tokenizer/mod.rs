@@ -1,0 +1,12 @@
+//! Tokenizers, as transformers loads them from a model directory.
+
+mod class;
+mod declared;
+mod json_file;
+mod library;
+mod pretrained;
+mod sentences;
+
+pub(super) use library::guarded;
+pub(super) use pretrained::{Pretrained, special_tokens};
+pub use sentences::{Limits, Tokenizer};
