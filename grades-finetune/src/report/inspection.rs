@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use grades::tracker::{EventKind, FreezeEvent};
+use grades::tracker::{FreezeEvent, Transition};
 use serde_json::{Value, json};
 
 use super::page::outcome;
@@ -98,9 +98,9 @@ fn timeline(view: &View<'_>, width: usize) -> String {
     let digits = view.run.last_step().max(1).to_string().len();
     for event in &view.run.events {
         let verb = match event.event {
-            EventKind::Cool => "cools ",
-            EventKind::Freeze => "froze ",
-            EventKind::Thaw => "thawed",
+            Transition::Cool => "cools ",
+            Transition::Freeze => "froze ",
+            Transition::Thaw => "thawed",
             _ => "changed",
         };
         let head = format!("{:>digits$}  {verb}  {}", event.step, event.component);

@@ -2,7 +2,7 @@
 
 use grades::component::ComponentKind;
 use grades::observe::ComponentRecord;
-use grades::tracker::{EventKind, FreezeEvent};
+use grades::tracker::{FreezeEvent, Transition};
 
 use super::read::RunData;
 use crate::records::StepRecord;
@@ -84,8 +84,8 @@ impl<'a> View<'a> {
                 continue;
             };
             match event.event {
-                EventKind::Cool => fate.cooled = Some(event),
-                EventKind::Freeze => fate.frozen = Some(event),
+                Transition::Cool => fate.cooled = Some(event),
+                Transition::Freeze => fate.frozen = Some(event),
                 _ => (fate.cooled, fate.frozen, fate.thaws) = (None, None, fate.thaws + 1),
             }
         }
