@@ -127,7 +127,12 @@ fn rows_of_another_length_are_refused() {
         Refused {
             name: "a.tsv",
             content: "text\tlabel\ngood\tyes\nbad\n",
-            error: "a.tsv:3: has one column only, for both text and label; found \"bad\"; line 1 has 2 cells",
+            error: "a.tsv:3: no column 1 for the label; the line has 1 column(s): \"bad\", line 1 has 2",
+        },
+        Refused {
+            name: "a.tsv",
+            content: "good\tyes\nbad\n",
+            error: "a.tsv:2: has one column only, for both text and label; found \"bad\"; line 1 has 2 cells",
         },
     ]);
     expect("a.csv", "text,label\n\"well, good\",yes\nbad,no\n", &[("well, good", "yes"), ("bad", "no")]);

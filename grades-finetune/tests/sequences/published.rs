@@ -45,7 +45,7 @@ fn published_keys_are_known() {
     let given = json!({"prompt": [user("sky"), assistant("blue"), user("snow")], "completion": [assistant("white")]});
     let (found, targets) = one(given);
     assert_eq!(found, ids("<s> <user> sky <assistant> blue </s> <user> snow <assistant> white </s>"));
-    assert_eq!(targets, [8..10]);
+    assert_eq!(targets, [9..11]);
 }
 
 #[test]

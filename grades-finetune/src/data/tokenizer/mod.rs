@@ -4,6 +4,7 @@ mod class;
 mod declared;
 mod json_file;
 mod library;
+mod limits;
 mod pretrained;
 mod sentences;
 

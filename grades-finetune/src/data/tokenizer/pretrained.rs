@@ -9,6 +9,7 @@ use super::class::Class;
 use super::declared::Declared;
 use super::json_file::object;
 use super::library::{guarded, parse};
+use super::limits;
 use crate::data::content;
 use crate::data::error::{Error, Result};
 
@@ -33,6 +34,7 @@ impl Pretrained {
         let bytes = file_or_vocabulary(path)?;
         // A file that is no JSON is refused with the library's own words.
         let file: Map<String, Value> = serde_json::from_slice(&bytes).unwrap_or_default();
+        limits::check(&file).map_err(|reason| Error::file(path, format!("is refused: {reason}")))?;
         let config = object(&dir.join("tokenizer_config.json"))?;
         // The model's own reader says what is wrong with its configuration.
         let model = object(&dir.join("config.json")).unwrap_or_default();
