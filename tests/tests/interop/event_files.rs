@@ -4,12 +4,12 @@ use std::path::Path;
 
 use grades::FreezingConfig;
 use grades::component::{Component, ComponentKind};
-use grades::observe::StepObserver;
 use grades::policy::{Cause, Measure};
 use grades::statistic::Statistic;
 use grades::tracker::{FreezeTracker, StepReport};
-use grades_finetune::tensorboard::{EventFile, TensorBoard};
-use grades_finetune::train::StepRecord;
+use grades_finetune::log::tensorboard::{EventFile, TensorBoard};
+use grades_finetune::log::{Event, Logger};
+use grades_finetune::records::{ComponentCounts, EvalRecord, Evaluation, StepMemory, StepRecord, StepWork};
 use serde_json::{Value, json};
 
 use crate::python::{run_script, skipped};
@@ -25,15 +25,33 @@ fn record(step: u64) -> StepRecord {
         loss: 1.0 / step as f64,
         learning_rate: 1e-4 * step as f64,
         grad_norm: (step > 1).then_some(0.5),
-        examples: 8,
-        tokens: 64,
-        flops: 1_000,
-        seconds: 0.25 * step as f64,
-        cooling: 1,
-        frozen: 0,
+        work: StepWork { examples: 8, tokens: 64, flops: 1_000, seconds: 0.25 * step as f64 },
+        components: ComponentCounts { cooling: 1, frozen: 0 },
+        memory: StepMemory { memory_bytes: Some(1 << 30), training_bytes: 1 << 20 },
         skipped: None,
-        memory_bytes: Some(1 << 30),
-        training_bytes: 1 << 20,
+    }
+}
+
+fn evaluation(step: u64) -> EvalRecord {
+    EvalRecord {
+        step,
+        is_final: false,
+        best: None,
+        train_seconds: 1.0,
+        validation_seconds: 1.0,
+        wall_seconds: 2.0,
+        flops: 1_000,
+        validation_flops: 500,
+        evaluation: Evaluation {
+            loss: 0.5,
+            perplexity: None,
+            accuracy: Some(0.875),
+            accuracy_per_byte: None,
+            exact_match: None,
+            examples: 8,
+            flops: 500,
+            seconds: 1.0,
+        },
     }
 }
 
@@ -44,7 +62,7 @@ fn scalars(answer: &Value, tag: &str) -> Vec<(u64, f32)> {
 }
 
 #[test]
-fn tensorboard_reads_what_an_observer_wrote() {
+fn tensorboard_reads_the_events_of_a_run() {
     if skipped() {
         return;
     }
@@ -66,11 +84,10 @@ fn tensorboard_reads_what_an_observer_wrote() {
         if step == 3 {
             report.events = events();
         }
-        tensorboard.on_step(&report).unwrap();
-        tensorboard.step(&record(step));
+        tensorboard.log(&Event::Report(&report)).unwrap();
+        tensorboard.log(&Event::Step(&record(step))).unwrap();
     }
-    tensorboard.evaluation(3, 0.5, Some(0.875));
-    assert!(tensorboard.take_error().is_none());
+    tensorboard.log(&Event::Evaluation(&evaluation(3))).unwrap();
 
     // Read while the file is still open, as TensorBoard does.
     let answer = read(dir.path());

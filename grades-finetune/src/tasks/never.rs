@@ -1,0 +1,20 @@
+use grades::policy::{Decision, FreezePolicy, Observation};
+use grades::statistic::StatisticSet;
+
+/// Temporary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Never;
+
+impl FreezePolicy for Never {
+    fn name(&self) -> &'static str {
+        "never"
+    }
+
+    fn statistics(&self) -> StatisticSet {
+        StatisticSet::default()
+    }
+
+    fn decide(&mut self, _: &Observation<'_>) -> Decision {
+        Decision::Keep
+    }
+}
