@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use toml::{Table, Value};
 
 use crate::storage::{Lock, fingerprint, write_atomic};
-use crate::train::model_inputs;
+use crate::run::model_inputs;
 
 /// What marks a folder as a comparison's: the checksums of what all runs read.
 const INPUTS: &str = "inputs.json";

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use grades::tracker::{EventKind, FreezeEvent};
+use grades::tracker::{FreezeEvent, Transition};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Event, Logger};
@@ -101,7 +101,7 @@ impl Progress {
     /// Prints the cool-downs, freezes and thaws of a step.
     fn freezes(&self, events: &[FreezeEvent]) {
         for (kind, verb) in
-            [(EventKind::Cool, "cooling"), (EventKind::Freeze, "froze"), (EventKind::Thaw, "thawed")]
+            [(Transition::Cool, "cooling"), (Transition::Freeze, "froze"), (Transition::Thaw, "thawed")]
         {
             let names: Vec<&str> = events
                 .iter()

@@ -210,7 +210,7 @@ impl Task for CausalLm {
         let options = Backward { scale, checkpointing: self.activation_checkpointing, dropout: Some(seed) };
         let pass = self.model.backward(tokens, targets, options)?;
         // The optimizer multiplies by the share, which the gradients already include.
-        optimizer.backward_micro(&pass.rest.f_div_scalar(share)?, share)?;
+        optimizer.backward_accumulate(&pass.rest.f_div_scalar(share)?, share)?;
         Ok(pass.loss.f_mul_scalar(scale)?)
     }
 

@@ -52,7 +52,7 @@ pub(crate) fn train_step(
     optimizer.zero_grad()?;
     let loss = forward_backward(task, optimizer, batches)?;
     let (grad_norm, skipped) = clip_and_check(optimizer, &loss, options)?;
-    let report = if skipped.is_none() { optimizer.step()? } else { optimizer.skip()? };
+    let report = if skipped.is_none() { optimizer.step()? } else { optimizer.skip_step()? };
     Ok(StepOutcome { report, loss, grad_norm, skipped })
 }
 

@@ -192,7 +192,7 @@ impl<'a> Trainer<'a> {
     /// With early stopping, evaluates the last weights, which may be the best, with the means of those that cool.
     fn validate_last(&mut self) -> Result<()> {
         if self.evaluator.needs_last(self.optimizer.steps()) {
-            self.optimizer.put_averages()?;
+            self.optimizer.apply_averages()?;
             self.validate()?;
         }
         Ok(())
@@ -200,7 +200,7 @@ impl<'a> Trainer<'a> {
 
     /// Starts to write a checkpoint.
     fn save_checkpoint(&mut self) -> Result<()> {
-        if let Some(report) = self.optimizer.settle()? {
+        if let Some(report) = self.optimizer.flush()? {
             self.handle_report(&report)?;
         }
         self.read_losses()?;
@@ -247,7 +247,7 @@ impl<'a> Trainer<'a> {
     /// Sets the weights that the run ends with: those of the best evaluation, or the means of those that cool.
     fn set_final_weights(&mut self) -> Result<()> {
         if !self.evaluator.restores_best() {
-            self.optimizer.put_averages()?;
+            self.optimizer.apply_averages()?;
         } else if let Some(step) = self.evaluator.restore_best()? {
             if let Some(adapter) = &self.adapter {
                 adapter.unmerge(self.task.as_mut())?;

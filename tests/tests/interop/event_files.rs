@@ -6,7 +6,7 @@ use grades::FreezingConfig;
 use grades::component::{Component, ComponentKind};
 use grades::policy::{Cause, Measure};
 use grades::statistic::Statistic;
-use grades::tracker::{FreezeTracker, StepReport};
+use grades::tracker::{Checked, FreezeTracker, StepReport};
 use grades_finetune::log::tensorboard::{EventFile, TensorBoard};
 use grades_finetune::log::{Event, Logger};
 use grades_finetune::records::{ComponentCounts, EvalRecord, Evaluation, StepMemory, StepRecord, StepWork};
@@ -80,7 +80,9 @@ fn tensorboard_reads_the_events_of_a_run() {
     };
     for step in 1..=3 {
         let mut report = StepReport::new(step, 10, 3);
-        report.compared = vec![cause(step as f64), cause(2.0), if step == 2 { None } else { cause(0.75) }];
+        let mut checked = Checked::new(step);
+        checked.compared = vec![cause(step as f64), cause(2.0), if step == 2 { None } else { cause(0.75) }];
+        report.checked = Some(checked);
         if step == 3 {
             report.events = events();
         }
