@@ -9,8 +9,10 @@
 
 mod bits;
 mod policies;
+mod report;
 mod tiny_bert;
 
 pub use bits::{Snapshot, assert_close, bits, snapshot};
 pub use policies::{Asked, FreezeAt, Never};
+pub use report::ReportExt;
 pub use tiny_bert::{Spec, TinyBert};

@@ -6,7 +6,7 @@ use grades::optim::InnerOptimizer;
 use grades::statistic::{GradientSnapshot, Statistic};
 use grades::tracker::StepReport;
 use grades::{FreezingConfig, FreezingOptimizer};
-use grades_tests::{FreezeAt, Never, Spec, TinyBert, assert_close, bits};
+use grades_tests::{FreezeAt, Never, ReportExt, Spec, TinyBert, assert_close, bits};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor, nn};
 
@@ -104,9 +104,9 @@ fn statistics_are_those_before_any_clip<O: InnerOptimizer>(make: fn(&VarStore) -
     for (index, step) in steps.into_iter().enumerate() {
         let (model, mut optimizer) = wrapped(make, FreezeAt::new([]));
         let report = step(&mut optimizer, &model.loss(1));
-        let snapshot = report.snapshot.unwrap();
+        let snapshot = report.snapshot().unwrap();
         let plain = unclipped.get_or_insert_with(|| snapshot.clone());
-        assert_eq!(snapshot, *plain, "way {index}");
+        assert_eq!(*snapshot, *plain, "way {index}");
         // The gradients themselves were clipped, but for the way in which the update takes the factor in.
         let left = l1(&model, &optimizer.components()[0].name);
         let inside = index == 2 && optimizer.get_ref().capabilities().moments;
@@ -161,8 +161,8 @@ fn steps_that_are_not_checked_have_no_sample() {
             0 => optimizer.backward_step_clip_norm(&model.loss(step), 0.1).unwrap(),
             _ => optimizer.backward_step(&model.loss(step)).unwrap(),
         };
-        assert_eq!(report.snapshot.is_some(), step % 3 == 0, "step {step}");
-        assert_eq!(report.grad_norm.is_some(), step % 2 == 0, "step {step}");
+        assert_eq!(report.snapshot().is_some(), step % 3 == 0, "step {step}");
+        assert_eq!(report.grad_norm().is_some(), step % 2 == 0, "step {step}");
     }
     let steps: Vec<u64> = policy.take_asked().iter().map(|(_, step, _)| *step).collect();
     assert_eq!(steps.len(), 36);
@@ -179,8 +179,8 @@ fn a_clip_whose_step_never_came_leaves_no_sample_behind() {
     model.loss(2).backward();
     let expected = l1(&model, &optimizer.components()[0].name);
     let report = optimizer.step().unwrap();
-    assert_eq!(report.grad_norm, None);
-    let found = sample(&report.snapshot.unwrap(), 0);
+    assert_eq!(report.grad_norm(), None);
+    let found = sample(report.snapshot().unwrap(), 0);
     assert!((found - expected).abs() <= 1e-6 * expected, "{found} is not {expected}");
 }
 
@@ -196,7 +196,7 @@ fn sums_of_half_precision_gradients_are_wider() {
         // 409600 is more than f16 can hold, and bf16 cannot count beyond 256 by ones.
         let report = optimizer.backward_step(&(&weight * gradient).sum(Kind::Float)).unwrap();
         assert_eq!(weight.grad().kind(), kind);
-        let sample = report.snapshot.unwrap().samples()[0].unwrap();
+        let sample = report.snapshot().unwrap().samples()[0].unwrap();
         assert_eq!(sample.get(Statistic::GradL1), Some(4096.0 * gradient), "{kind:?}");
         assert_eq!(sample.get(Statistic::GradL2), Some(64.0 * gradient), "{kind:?}");
         assert_eq!(sample.elements(), 4096);

@@ -6,6 +6,7 @@ use grades::tracker::StepReport;
 use tch::nn::VarStore;
 
 use crate::support::{COMPONENTS, Rig, Told, assert_near, flat, value};
+use grades_tests::ReportExt;
 
 const LR: f64 = 1e-2;
 const IMPLEMENTATIONS: [Implementation; 3] =
@@ -65,7 +66,7 @@ fn the_change_of_a_gradient_is_from_one_step_to_the_next<O: InnerOptimizer>(make
                 _ => optimizer.backward_step_clip(&loss, 0.05),
             };
             let report = report.unwrap();
-            assert_eq!(report.snapshot.is_some(), step % check_every == 0);
+            assert_eq!(report.snapshot().is_some(), step % check_every == 0);
             for (index, component) in COMPONENTS.iter().enumerate() {
                 let found = value(&report, index, Statistic::GradDeltaL1);
                 if step == 1 || step % check_every != 0 {
@@ -89,7 +90,7 @@ fn the_change_of_a_weight_is_from_one_check_to_the_next<O: InnerOptimizer>(make:
         for step in 1..=9 {
             let report = optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap();
             if step % check_every != 0 {
-                assert!(report.snapshot.is_none());
+                assert!(report.snapshot().is_none());
                 continue;
             }
             let now = COMPONENTS.map(|component| rig.values(component));

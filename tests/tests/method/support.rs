@@ -8,6 +8,7 @@ use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Measure, 
 use grades::statistic::{Statistic, StatisticSet};
 use grades::tracker::StepReport;
 use grades::{FreezingConfig, FreezingOptimizer};
+use grades_tests::ReportExt;
 use tch::nn::{Init, VarStore};
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -196,7 +197,7 @@ pub(crate) fn copy(from: &VarStore, to: &VarStore) {
 
 /// The value of a statistic of the component at a position, where it was measured.
 pub(crate) fn value(report: &StepReport, component: usize, statistic: Statistic) -> Option<f64> {
-    report.snapshot.as_ref()?.samples()[component]?.get(statistic)
+    report.snapshot().as_ref()?.samples()[component]?.get(statistic)
 }
 
 /// Fails unless a measured value is there and right to some roundings of f32.
