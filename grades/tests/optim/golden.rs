@@ -1,31 +1,24 @@
 //! Against PyTorch's own numbers: `tests/golden/optim.py` says how they were made.
 
+use grades::optim::Hyperparameter::{LearningRate, WeightDecay};
 use grades::optim::{AdamConfig, Implementation, InnerOptimizer, SgdConfig};
 use serde_json::Value;
 use tch::nn::{OptimizerConfig, VarStore};
 use tch::{Device, Kind, Tensor};
 
 use crate::common::{add, devices, distance, elements, give, values};
+use crate::tolerance::OPTIMIZER_STEPS;
 
 const SHAPES: [(&str, &[i64]); 2] = [("a.weight", &[3, 5]), ("b.bias", &[7])];
 
-/// Which implementation is measured, and how far from PyTorch's single-tensor path it may be after ten steps
-/// (`|a − b| ÷ (1 + |b|)`): the order of rounding differs between fused and single-tensor arithmetic. In bf16 the
-/// parameters have 8 bits, and one of them may be off.
+/// Which implementation is compared with PyTorch's single-tensor path: the order of rounding differs between fused and
+/// single-tensor arithmetic.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Subject {
     Fused,
     Libtorch,
     Reference,
     Tch,
-}
-
-fn tolerance(kind: Kind) -> f64 {
-    match kind {
-        Kind::Double => 1e-13,
-        Kind::Float => 2e-6,
-        _ => 1.0 / 256.0,
-    }
 }
 
 fn kind_of(case: &Value) -> Kind {
@@ -87,8 +80,8 @@ fn run(case: &Value, subject: Subject, device: Device) {
         .collect();
     let mut optimizer = build(case, subject, &vs);
     if groups {
-        optimizer.set_lr_group(1, 0.01).unwrap();
-        optimizer.set_weight_decay_group(1, 0.3).unwrap();
+        optimizer.set(Some(1), LearningRate, 0.01).unwrap();
+        optimizer.set(Some(1), WeightDecay, 0.3).unwrap();
     }
     for t in 0..10 {
         optimizer.zero_grad().unwrap();
@@ -107,7 +100,7 @@ fn run(case: &Value, subject: Subject, device: Device) {
             let expected: Vec<f64> = serde_json::from_value(recorded[name].clone()).unwrap();
             let found = distance(&elements(parameter), &expected);
             assert!(
-                found <= tolerance(kind),
+                found <= OPTIMIZER_STEPS.tolerance(kind),
                 "{}, {subject:?}, {device:?}, step {}, {name}: off by {found:e}",
                 case["name"],
                 t + 1
