@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use crate::config::{Document, RunConfig};
 use crate::bench::measure_overhead;
+use crate::config::{Document, RunConfig};
 use crate::run::Interrupt;
 
 /// What is measured, and for how long.

@@ -17,9 +17,9 @@ use super::rows::Row;
 use super::table::markdown;
 use crate::causes::with_causes;
 use crate::config::Document;
+use crate::log::{Progress, duration};
 use crate::records::{Comparison, Failure, Overhead, Quantity, StopReason, mean};
 use crate::report::write_comparison_report;
-use crate::log::{Progress, duration};
 use crate::run::Interrupt;
 
 /// What is compared, and where.
