@@ -3,6 +3,8 @@
 use grades::optim::{AdamConfig, Implementation, InnerOptimizer, SgdConfig};
 use grades::statistic::Statistic;
 use grades::tracker::StepReport;
+use grades_tests::tolerance::{SIGNAL_FRACTION, STATISTIC, UPDATE_FROM_WEIGHTS, assert_number_within};
+use tch::Kind;
 use tch::nn::VarStore;
 
 use crate::support::{COMPONENTS, Rig, Told, assert_near, flat, value};
@@ -180,7 +182,7 @@ fn the_mean_update_is_the_change_of_the_weights_over_the_learning_rate() {
                     // The weights are f32 of size 0.25, and the update a small part of them.
                     let found = found.unwrap();
                     let what = format!("{name}, {implementation:?}, component {index}, step {step}");
-                    assert!((found - expected).abs() <= 2e-4 * expected, "{what}: {found} is not {expected}");
+                    assert_number_within(found, expected, UPDATE_FROM_WEIGHTS, what);
                 }
             }
         }
@@ -292,7 +294,7 @@ fn the_signal_fraction_is_one_without_noise_and_about_zero_without_signal() {
         }
         sum
     };
-    assert!((mean_over_the_end(1.0) - 1.0).abs() < 1e-5);
+    assert_number_within(mean_over_the_end(1.0), 1.0, STATISTIC.tolerance(Kind::Float), "all signal");
     assert!(mean_over_the_end(0.0).abs() < 0.02, "{}", mean_over_the_end(0.0));
 }
 
@@ -315,7 +317,7 @@ fn decay_through_the_gradient_is_neither_signal_above_one_nor_noise() {
             let report = optimizer.backward_step(&rig.loss(&gradients)).unwrap();
             let found = value(&report, 0, Statistic::SignalFraction);
             assert!(
-                found.is_none_or(|s| s <= 1.0 + 1e-4),
+                found.is_none_or(|s| s <= 1.0 + SIGNAL_FRACTION),
                 "{} at step {step}: {found:?}",
                 optimizer.get_ref().name()
             );

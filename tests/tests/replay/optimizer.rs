@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use grades::optim::AdamConfig;
 use grades::statistic::Statistic;
 use grades::{FreezingConfig, FreezingOptimizer};
+use grades_tests::tolerance::{STATISTIC, assert_number_within};
 use grades_tests::{ReportExt, Spec, TinyBert};
 use tch::{Kind, Tensor};
 
@@ -39,7 +40,7 @@ fn the_change_is_that_of_the_weights_since_the_last_check_and_the_first_check_ha
                 let name = format!("{}.weight", component.name);
                 let expected = (&now[&name] - &before[&name]).abs().sum(Kind::Double).double_value(&[]);
                 let change = change.unwrap();
-                assert!((change - expected).abs() < 1e-5 * expected, "{name}: {change} is not {expected}");
+                assert_number_within(change, expected, STATISTIC.tolerance(Kind::Float), name);
             }
             assert_eq!((report.frozen, report.total), (12, 12));
         }
