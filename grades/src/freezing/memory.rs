@@ -3,7 +3,8 @@
 use super::cooldown::Cooldown;
 use super::monitor::Monitor;
 use super::params::ParamSet;
-use crate::optim::InnerOptimizer;
+use crate::optim::{InnerOptimizer, OptimizerMemory};
+use crate::torch::byte_len;
 
 /// The bytes that are allocated now, by use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,20 +38,20 @@ impl Memory {
         cooldown: &Cooldown,
         inner: &impl InnerOptimizer,
     ) -> Self {
+        let OptimizerMemory { state: optimizer_state, master_weights } = inner.memory();
         let mut memory = Memory {
             parameters: 0,
             gradients: 0,
             statistics: monitor.bytes(),
             averages: cooldown.bytes(),
-            optimizer_state: inner.state_bytes(),
-            master_weights: inner.master_bytes(),
+            optimizer_state,
+            master_weights,
         };
         for (_, parameter) in params.all().iter() {
-            let bytes = |elements: usize, kind: tch::Kind| (elements * kind.elt_size_in_bytes()) as u64;
-            memory.parameters += bytes(parameter.elements(), parameter.kind());
+            memory.parameters += byte_len(parameter.tensor());
             let gradient = parameter.tensor().grad();
             if gradient.defined() {
-                memory.gradients += bytes(gradient.numel(), gradient.kind());
+                memory.gradients += byte_len(&gradient);
             }
         }
         memory

@@ -9,7 +9,7 @@ use super::CooldownState;
 use crate::error::Result;
 use crate::freezing::params::{ParamSet, ids_of};
 use crate::parameters::{ParamId, Parameters};
-use crate::torch::averages;
+use crate::torch::{averages, byte_len};
 use crate::tracker::FreezeTracker;
 
 /// The weighted means of the parameters that cool.
@@ -98,8 +98,7 @@ impl WeightMeans {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        let bytes = |mean: &Mean| (mean.tensor.numel() * mean.tensor.kind().elt_size_in_bytes()) as u64;
-        self.means.values().map(bytes).sum()
+        self.means.values().map(|mean| byte_len(&mean.tensor)).sum()
     }
 
     pub(super) fn saved(&mut self) {

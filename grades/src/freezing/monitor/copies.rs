@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
 use crate::parameters::ParamId;
-use crate::torch::gradients;
+use crate::torch::{byte_len, gradients};
 
 /// Copies of tensors, from which changes are measured.
 #[derive(Debug, Default)]
@@ -77,8 +77,7 @@ impl Copies {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        let bytes = |tensor: &Tensor| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64;
-        self.list.iter().flatten().map(bytes).sum()
+        self.list.iter().flatten().map(byte_len).sum()
     }
 }
 

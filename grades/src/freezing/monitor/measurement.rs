@@ -5,7 +5,7 @@ use tch::Tensor;
 use crate::component::Component;
 use crate::error::Result;
 use crate::freezing::params::ids_of;
-use crate::optim::{GradScale, MomentRates, StepSums};
+use crate::optim::{GradScale, GradStats, MomentRates};
 use crate::parameters::ParamId;
 use crate::torch::gradients::GradientSums;
 
@@ -50,7 +50,7 @@ pub(super) enum AppliedScale {
 #[derive(Debug)]
 pub(super) struct PreClip {
     /// Of all active parameters for a clip by norm, else of the measured ones.
-    pub(super) sums: StepSums,
+    pub(super) sums: GradStats,
     /// Σ|gₜ − gₜ₋₁|, by parameter; empty when no policy reads it.
     pub(super) deltas: Vec<Option<f64>>,
     /// Whether the sums are those of all active parameters.
@@ -71,7 +71,7 @@ pub(in crate::freezing) struct Measurement {
     /// The positions of the components that were measured.
     pub(super) components: Vec<usize>,
     /// The sums from the update.
-    pub(super) sums: StepSums,
+    pub(super) sums: GradStats,
     /// The sums from a clip before the update, which then did not sum the gradients again.
     pub(super) pre_clip: Option<PreClip>,
     /// The factor that the update multiplied the gradients by.
@@ -81,7 +81,7 @@ pub(in crate::freezing) struct Measurement {
     /// Σ|Wₜ − Wₜ₋ₖ|, by parameter; empty when no policy reads it.
     pub(super) weight_deltas: Vec<Option<f64>>,
     /// The first micro-batch's share of the step, and the sums of its gradients.
-    pub(super) micro: Option<(f64, StepSums)>,
+    pub(super) micro: Option<(f64, GradStats)>,
     /// The rates at which the optimizer averages each component's gradients.
     pub(super) rates: Vec<Option<MomentRates>>,
 }
@@ -103,7 +103,7 @@ impl Measurement {
     }
 
     /// Returns the sums of the gradients before any clip.
-    fn raw(&self) -> &StepSums {
+    fn raw(&self) -> &GradStats {
         self.pre_clip.as_ref().map_or(&self.sums, |pre_clip| &pre_clip.sums)
     }
 
@@ -123,8 +123,8 @@ impl Measurement {
 
     /// Returns Σg² over a component's parameters as it entered the optimizer's moments.
     pub(super) fn moment_input(&self, component: &Component) -> Option<f64> {
-        if let Some(averaged) = total(component, |id| self.sums.averaged(id)) {
-            return Some(averaged);
+        if let Some(input) = total(component, |id| self.sums.moment_input(id)) {
+            return Some(input);
         }
         let before = self.pre_clip.as_ref().map_or(1.0, |pre_clip| pre_clip.factor);
         let factor = match self.scale {

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::freezing::params::ParamSet;
-use crate::optim::StepSums;
+use crate::optim::GradStats;
 use crate::parameters::ParamId;
 
 /// The micro-batches of the step under way.
@@ -11,7 +11,7 @@ pub(super) struct MicroBatches {
     /// The number of micro-batches so far.
     count: u64,
     /// The first one's share of the step's loss, and the sums of its gradients, by parameter.
-    first: Option<(f64, StepSums)>,
+    first: Option<(f64, GradStats)>,
     /// Whether any step so far had two.
     seen: bool,
 }
@@ -34,7 +34,7 @@ impl MicroBatches {
         measured: &[ParamId],
         params: &ParamSet,
     ) -> Result<()> {
-        let mut sums = StepSums::new(params.all().len());
+        let mut sums = GradStats::new(params.all().len());
         sums.add_gradients(params.all(), measured, true)?;
         sums.send()?;
         self.first = Some((share, sums));
@@ -48,7 +48,7 @@ impl MicroBatches {
     }
 
     /// Takes the sums of the first micro-batch, if there was a second one.
-    pub(super) fn take_first(&mut self) -> Option<(f64, StepSums)> {
+    pub(super) fn take_first(&mut self) -> Option<(f64, GradStats)> {
         if self.count >= 2 { self.first.take() } else { None }
     }
 

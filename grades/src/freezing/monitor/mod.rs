@@ -11,8 +11,8 @@ use tch::Tensor;
 use super::params::{ParamSet, ids_of, ids_of_all};
 use crate::component::Component;
 use crate::error::Result;
-use crate::optim::{InnerOptimizer, StepRequest, StepSums, Wanted};
-use crate::parameters::ParamId;
+use crate::optim::{GradStats, Hyperparameter, InnerOptimizer, StatsRequest, StepRequest};
+use crate::parameters::{ParamId, Parameters};
 use crate::statistic::{GradientSnapshot, MomentFilter, Statistic, StatisticSet};
 use crate::torch::gradients;
 use crate::tracker::{Checked, FreezeTracker};
@@ -52,7 +52,7 @@ pub(super) struct Plan {
     components: Vec<usize>,
     /// The parameters of those components.
     measured: Vec<ParamId>,
-    wanted: Wanted,
+    stats: StatsRequest,
     pre_clip: Option<PreClip>,
     deltas: Vec<Option<f64>>,
     /// Whether there is anything to measure.
@@ -75,7 +75,7 @@ impl Plan {
             parameters: params.all(),
             active: params.active(),
             measured: &self.measured,
-            wanted: self.wanted,
+            stats: self.stats,
             scale: scale.for_update(),
         }
     }
@@ -119,16 +119,16 @@ impl Monitor {
             true => self.gradient_deltas(&measured, params)?,
             false => Vec::new(),
         };
-        let wanted = self.wanted(due, &measured, pre_clip.as_ref(), inner)?;
+        let stats = self.stats_request(due, &measured, pre_clip.as_ref(), params.all(), inner);
         let measures = measures || pre_clip.is_some();
-        Ok(Plan { step, due, components, measured, wanted, pre_clip, deltas, measures })
+        Ok(Plan { step, due, components, measured, stats, pre_clip, deltas, measures })
     }
 
     /// Completes the measurements of an update from its sums; `None` when there was nothing to measure.
     pub(super) fn collect(
         &mut self,
         plan: Plan,
-        mut sums: StepSums,
+        mut sums: GradStats,
         scale: &Scale,
         tracker: &FreezeTracker,
         params: &ParamSet,
@@ -148,14 +148,15 @@ impl Monitor {
             // Decay and gain are those of a component's first parameter: its parameters are of one group.
             let first =
                 |index: &usize| tracker.components().get(*index).and_then(|found| ids_of(found).next());
-            rates = inner.moment_rates(&components.iter().filter_map(first).collect::<Vec<ParamId>>())?;
+            rates = components.iter().filter_map(first).map(|id| sums.rates(id)).collect();
         }
         let mut weight_deltas = Vec::new();
         if due && self.reads(Statistic::WeightDeltaL1) {
             weight_deltas = self.weights.deltas(&params.handles(&measured))?;
         }
         let micro = if due && self.compares_batches() { self.micro.take_first() } else { None };
-        let (learning_rate, scale) = (inner.lr(), scale.applied());
+        let learning_rate = inner.get(0, Hyperparameter::LearningRate);
+        let scale = scale.applied();
         Ok(Some(Measurement {
             step,
             learning_rate,
@@ -218,7 +219,7 @@ impl Monitor {
             }
             // Those sums were taken before another clip changed the gradients.
             Some(_) => {
-                let mut now = StepSums::new(params.all().len());
+                let mut now = GradStats::new(params.all().len());
                 now.add_gradients(params.all(), params.active(), true)?;
                 now.read()?;
                 now.norm()
@@ -358,7 +359,7 @@ impl Monitor {
             Some(pre_clip) => pre_clip,
             None => {
                 let measured = ids_of_all(tracker.components(), &watched(tracker));
-                let mut sums = StepSums::new(params.all().len());
+                let mut sums = GradStats::new(params.all().len());
                 if norm {
                     sums.add_gradients(params.all(), params.active(), true)?;
                 } else if tracker.is_due(step) || self.follows_every_step() {
@@ -371,25 +372,26 @@ impl Monitor {
         Ok(self.pre_clip.insert(pre_clip))
     }
 
-    /// Returns the sums that the update is asked for.
-    fn wanted(
+    /// Returns the statistics that the update must give.
+    fn stats_request(
         &self,
         due: bool,
         measured: &[ParamId],
         pre_clip: Option<&PreClip>,
+        parameters: &Parameters,
         inner: &impl InnerOptimizer,
-    ) -> Result<Wanted> {
+    ) -> StatsRequest {
         let clamped = pre_clip.is_some_and(|pre_clip| pre_clip.clamped);
-        // Without a clip by value and without weight decay it follows from the gradients' own sums.
-        let averaged = !self.filters.is_empty()
-            && (clamped || inner.gradient_decays(measured)?.iter().any(|decay| *decay != 0.0));
-        Ok(Wanted {
+        let follows_moments = !self.filters.is_empty();
+        StatsRequest {
             // Policies without statistics are still asked about every component that has a gradient.
             gradients: pre_clip.is_none() && !measured.is_empty() && !self.statistics.is_empty(),
-            averaged,
+            // Without a clip by value and without weight decay it follows from the gradients' own sums.
+            moment_input: follows_moments && (clamped || has_coupled_decay(measured, parameters, inner)),
             moments: due && self.reads(Statistic::SignalFraction),
             updates: due && self.reads(Statistic::UpdateMeanAbs),
-        })
+            rates: follows_moments,
+        }
     }
 
     /// Follows the optimizer's moments through the update.
@@ -433,4 +435,13 @@ impl Monitor {
 /// Returns the positions of the components whose policies are asked.
 fn watched(tracker: &FreezeTracker) -> Vec<usize> {
     (0..tracker.total()).filter(|index| tracker.is_active(*index)).collect()
+}
+
+/// Returns whether weight decay enters the moments of one of these parameters.
+fn has_coupled_decay(ids: &[ParamId], parameters: &Parameters, inner: &impl InnerOptimizer) -> bool {
+    let decays = |id: &ParamId| {
+        let group = parameters.get(*id).map_or(0, |parameter| parameter.group());
+        inner.get(group, Hyperparameter::WeightDecay).is_some_and(|decay| decay != 0.0)
+    };
+    inner.capabilities().coupled_decay && ids.iter().any(decays)
 }

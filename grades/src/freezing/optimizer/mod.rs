@@ -19,7 +19,7 @@ use super::params::{ParamSet, ids_of};
 use super::reclaim::Reclaim;
 use crate::component::Component;
 use crate::error::{Error, Result};
-use crate::optim::{InnerOptimizer, StepSums};
+use crate::optim::{GradStats, Hyperparameter, InnerOptimizer};
 use crate::parameters::{ParamId, Parameters};
 use crate::tracker::{FreezeEvent, FreezeTracker, StepReport, Transition};
 
@@ -227,7 +227,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         params.enforce_frozen()?;
         cooldown.before_update(step, tracker, params, inner)?;
         let plan = monitor.plan(step, tracker, params, inner)?;
-        let mut sums = StepSums::new(params.all().len());
+        let mut sums = GradStats::new(params.all().len());
         inner.step_measured(&plan.request(params, scale), &mut sums)?;
         self.steps = step;
         monitor.collect(plan, sums, scale, tracker, params, inner)
@@ -314,7 +314,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     fn begin_report(&mut self, applied: bool) -> Result<StepReport> {
         let mut report = StepReport::new(self.steps, self.tracker.total_steps(), self.tracker.total());
         report.applied = applied;
-        report.learning_rate = self.inner.lr();
+        report.learning_rate = self.inner.get(0, Hyperparameter::LearningRate);
         if let Some(outcome) = self.monitor.deferred().take_checked() {
             add(&mut report, outcome);
         }
