@@ -1,4 +1,4 @@
-//! What belongs to no component, such as biases, norms and embeddings: whom it follows, and when it is frozen too.
+//! Parameters of no component, such as biases, norms and embeddings: the block that each follows, and freezing with it.
 
 use std::collections::BTreeSet;
 
@@ -11,6 +11,7 @@ use crate::tracker::FreezeTracker;
 #[derive(Debug)]
 pub(super) struct Followers {
     list: Vec<(ParamId, Option<u32>)>,
+    /// Whether they freeze with their block.
     closes: bool,
     /// The blocks whose followers are frozen.
     closed: BTreeSet<u32>,
@@ -18,7 +19,9 @@ pub(super) struct Followers {
 }
 
 impl Followers {
-    /// Biases and norms follow their block. With [`Setting::WithBlock`] the embeddings follow the first one, through
+    /// Finds the block that each parameter follows.
+    ///
+    /// Biases and norms follow their own block. With [`Setting::WithBlock`] the embeddings follow the first block, through
     /// which all of their gradient comes, unless they are the output layer too.
     pub(super) fn new(setting: Setting, map: &ComponentMap, parameters: &Parameters) -> Self {
         let closes = setting == Setting::WithBlock;
@@ -38,17 +41,18 @@ impl Followers {
         Self { list: list.collect(), closes, closed: BTreeSet::new(), frozen: BTreeSet::new() }
     }
 
-    /// The parameters, and the block that each follows.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &(ParamId, Option<u32>)> {
-        self.list.iter()
+    /// Returns the parameters that train, each with the block that it follows.
+    pub(super) fn active(&self) -> impl Iterator<Item = (ParamId, Option<u32>)> {
+        self.list.iter().filter(|(id, _)| !self.frozen.contains(id)).copied()
     }
 
-    /// Whether a parameter was frozen with its block.
-    pub(super) fn is_closed(&self, id: ParamId) -> bool {
-        self.frozen.contains(&id)
+    /// Returns the parameters that follow this block, and those that follow all blocks.
+    pub(super) fn of_block_or_all(&self, block: Option<u32>) -> Vec<ParamId> {
+        let follows = |layer: &Option<u32>| layer.is_none() || *layer == block;
+        self.list.iter().filter(|(_, layer)| follows(layer)).map(|(id, _)| *id).collect()
     }
 
-    /// What is to be frozen because all components of its block are by now.
+    /// Marks the followers of each block whose components are now all frozen, and returns them.
     pub(super) fn close(&mut self, tracker: &FreezeTracker) -> Vec<ParamId> {
         if !self.closes {
             return Vec::new();
@@ -58,14 +62,14 @@ impl Followers {
         let now: BTreeSet<u32> = now.copied().collect();
         let ids = self.of(&now);
         for block in &now {
-            tracing::info!(target: "grades", block, "a block is frozen whole");
+            tracing::info!(target: "grades", block, "all components of a block are frozen");
         }
         self.frozen.extend(&ids);
         self.closed.extend(now);
         ids
     }
 
-    /// What is to be thawed because a component of its block was.
+    /// Unmarks the followers of each block of which a component was thawed, and returns them.
     pub(super) fn open(&mut self, tracker: &FreezeTracker) -> Vec<ParamId> {
         let (training, _) = blocks(tracker);
         let now: BTreeSet<u32> = self.closed.intersection(&training).copied().collect();
@@ -75,12 +79,12 @@ impl Followers {
         ids
     }
 
-    /// The blocks whose followers are frozen.
+    /// Returns the blocks whose followers are frozen.
     pub(super) fn closed(&self) -> impl Iterator<Item = u32> {
         self.closed.iter().copied()
     }
 
-    /// Takes back what [`closed`](Self::closed) gave.
+    /// Restores what [`closed`](Self::closed) returned.
     pub(super) fn restore(&mut self, closed: Vec<u32>) {
         self.closed = closed.into_iter().collect();
         self.frozen = self.of(&self.closed).into_iter().collect();
@@ -92,7 +96,7 @@ impl Followers {
     }
 }
 
-/// The blocks of which some component trains, and those of which some is frozen.
+/// Returns the blocks with a component that trains, and those with a frozen one.
 fn blocks(tracker: &FreezeTracker) -> (BTreeSet<u32>, BTreeSet<u32>) {
     let (mut training, mut frozen) = (BTreeSet::new(), BTreeSet::new());
     for (index, component) in tracker.components().iter().enumerate() {

@@ -1,15 +1,16 @@
-//! Making a wrapper.
+//! Builds a wrapper, and checks that its parts fit together.
 
 use tch::nn::VarStore;
 
 use super::FreezingOptimizer;
-use super::average::Averages;
-use super::cool::Factors;
-use super::followers::Followers;
-use super::instruments::Instruments;
 use crate::component::{ComponentMap, ParameterInfo};
 use crate::config::FreezingConfig;
 use crate::error::{Error, Result};
+use crate::freezing::cooldown::Cooldown;
+use crate::freezing::monitor::Monitor;
+use crate::freezing::observers::Observers;
+use crate::freezing::params::ParamSet;
+use crate::freezing::reclaim::Reclaim;
 use crate::observe::StepObserver;
 use crate::optim::InnerOptimizer;
 use crate::parameters::{ParamId, Parameters};
@@ -17,7 +18,7 @@ use crate::statistic::Statistic;
 use crate::tracker::FreezeTracker;
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
-    /// Wraps an optimizer that was built on the same `VarStore`, for a run of so many optimizer steps.
+    /// Wraps an optimizer that was built on the same `VarStore`, for a run of `total_steps` optimizer steps.
     ///
     /// Variables that are added to the store afterwards belong to no component.
     ///
@@ -25,19 +26,19 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     ///
     /// [`Error::NoComponents`](crate::Error::NoComponents) when nothing could ever freeze,
     /// [`Error::Config`](crate::Error::Config) when the configuration does not fit the run,
-    /// [`Error::Unsupported`](crate::Error::Unsupported) when the optimizer cannot give what the policies read or do
-    /// what they ask, and [`Error::Unknown`](crate::Error::Unknown) when it does not hold the store's variables.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) when the optimizer lacks an ability that the policies
+    /// need, and [`Error::Unknown`](crate::Error::Unknown) when it has not got the store's variables.
     pub fn new(inner: O, vs: &VarStore, config: &FreezingConfig, total_steps: u64) -> Result<Self> {
         let parameters = Parameters::from_var_store(vs)?;
         let map = ComponentMap::new(&infos(&parameters), config.component_config())?;
         Self::with_components(inner, parameters, map, config, total_steps)
     }
 
-    /// Wraps an optimizer with components made by the caller, whose positions are those of `parameters`.
+    /// Wraps an optimizer with components made by the caller, whose positions are positions in `parameters`.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new), and [`Error::Unsupported`](crate::Error::Unsupported) for positions that are not.
+    /// As [`new`](Self::new), and [`Error::Unsupported`](crate::Error::Unsupported) for positions that do not fit.
     pub fn with_components(
         mut inner: O,
         parameters: Parameters,
@@ -60,49 +61,41 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         for out in tracker.map().left_out() {
             tracing::debug!(target: "grades", parameter = %out.name, kind = %out.kind, reason = %out.reason, "left out");
         }
+        let count = parameters.len();
+        let defers = is_on_device(&tracker, &parameters);
         Ok(Self {
-            instruments: Instruments::new(tracker.statistics(), tracker.total(), parameters.len()),
-            factors: Factors::new(&tracker, &parameters),
-            averages: Averages::default(),
-            followers: Followers::new(config.followers_setting(), tracker.map(), &parameters),
-            reads_late: is_on_device(&tracker, &parameters),
-            pending: None,
-            caught_up: None,
-            released: 0,
-            empty_cache: config.empty_cache_share(),
-            inner,
-            active: parameters.ids().collect(),
-            held: Vec::new(),
-            parameters,
-            tracker,
-            clipped: None,
+            monitor: Monitor::new(&tracker, count, defers),
+            cooldown: Cooldown::new(&tracker, count),
+            params: ParamSet::new(parameters, config.followers_setting(), tracker.map()),
+            reclaim: Reclaim::new(config.empty_cache_share()),
+            observers: Observers::default(),
             steps: 0,
-            observers: Vec::new(),
-            observer_errors: Vec::new(),
+            inner,
+            tracker,
         })
     }
 
-    /// Reads what a step measures at the next step, or at once.
+    /// Sets whether the statistics of a step are read at the next step, before its update; see [`step`](Self::step).
     ///
-    /// Unless told otherwise it is read at the next step where a component is on a device other than the CPU, and at
-    /// once elsewhere. What freezes, and when, is the same either way; see [`step`](Self::step).
+    /// By default they are where a component is on a device other than the CPU. The same components freeze at the same
+    /// steps either way. To be set before the first step.
     #[must_use]
-    pub fn with_deferred_statistics(mut self, late: bool) -> Self {
-        self.reads_late = late;
+    pub fn with_deferred_statistics(mut self, deferred: bool) -> Self {
+        self.monitor.set_deferred(deferred);
         self
     }
 
     /// Adds an observer of all further steps.
     #[must_use]
     pub fn with_observer(mut self, observer: impl StepObserver + 'static) -> Self {
-        self.observers.push(Box::new(observer));
+        self.observers.add(observer);
         self.tracker.record_comparisons(true);
         self
     }
 }
 
-/// Checks that the components were made from these parameters: every position is one, of one component only, and the
-/// sizes agree.
+/// Checks that the components were made from these parameters: every position exists, belongs to one component only,
+/// and the sizes agree.
 fn check_positions(map: &ComponentMap, parameters: &Parameters) -> Result<()> {
     let mut taken = vec![false; parameters.len()];
     for component in map.components() {
@@ -116,7 +109,7 @@ fn check_positions(map: &ComponentMap, parameters: &Parameters) -> Result<()> {
             return Err(Error::Unsupported {
                 what: format!("component \"{}\"", component.name),
                 reason: format!(
-                    "its parameters {:?} with {} elements are not among the {} that the wrapper is given; make the \
+                    "its parameters {:?} with {} elements are not among the {} of the wrapper; make the \
                      components from the same list",
                     component.parameters,
                     component.elements,
@@ -128,7 +121,7 @@ fn check_positions(map: &ComponentMap, parameters: &Parameters) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the optimizer can give what the policies read and do what they ask.
+/// Checks that the optimizer has the abilities that the policies need.
 fn check_abilities(inner: &impl InnerOptimizer, tracker: &FreezeTracker) -> Result<()> {
     let refused = |what: &str, reason: &str| {
         let what = format!("{what} with the optimizer \"{}\"", inner.name());
@@ -140,11 +133,11 @@ fn check_abilities(inner: &impl InnerOptimizer, tracker: &FreezeTracker) -> Resu
     {
         return refused(
             &format!("the statistic {statistic}"),
-            "it has no momentum that can be read; take grades::optim::AdamW, Adam or Sgd with a momentum above 0, or a \
+            "it has no momentum that can be read; use grades::optim::AdamW, Adam or Sgd with a momentum above 0, or a \
              policy that reads gradients only, such as fixed-threshold, relative-to-peak or quota",
         );
     }
-    let adjustable = "take grades::optim::AdamW, Adam or Sgd";
+    let adjustable = "use grades::optim::AdamW, Adam or Sgd";
     if tracker.cools() && !tracker.averages() && !inner.capabilities().adjustable {
         let reason = format!(
             "it has no learning rate for each component; set freezing.cooling = \"average\" or cooldown = 0, or {adjustable}"
@@ -158,14 +151,14 @@ fn check_abilities(inner: &impl InnerOptimizer, tracker: &FreezeTracker) -> Resu
     Ok(())
 }
 
-/// Whether a component is on a device from which numbers take their time.
+/// Returns whether a component is on a device other than the CPU.
 fn is_on_device(tracker: &FreezeTracker, parameters: &Parameters) -> bool {
     let positions = tracker.components().iter().flat_map(|component| &component.parameters);
     let mut found = positions.filter_map(|position| parameters.get(ParamId::new(*position)));
     found.any(|parameter| parameter.device() != tch::Device::Cpu)
 }
 
-/// The names and shapes of parameters, in their order.
+/// Returns the names and shapes of parameters, in their order.
 fn infos(parameters: &Parameters) -> Vec<ParameterInfo> {
     parameters.iter().map(|(_, parameter)| ParameterInfo::new(parameter.name(), parameter.shape())).collect()
 }
