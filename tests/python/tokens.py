@@ -4,7 +4,7 @@ Usage: python tokens.py DIR
 
 Makes model directories below DIR, each with a small tokenizer and a chat template, and DIR/cases.json: a list of
 {"folder", "line", "chat", "turns", "max_tokens", "date", "ids", "mask"} and DIR/sentences.json: a list of {"folder",
-"text", "ids"}. `line` is an example as a file has it, `ids` are transformers' tokens of it, and `mask` says which of
+"text", "ids"}. `line` is a line of a data file, `ids` are transformers' tokens of it, and `mask` says which of
 them the loss is taken of. Templates are written with `{% generation %}` around what the assistant says, which gives the
 mask; each is tried with the tags and without them.
 """
@@ -421,7 +421,8 @@ def main() -> None:
                 rest = {k: v for k, v in line.items() if k != "messages"}
                 assert without.apply_chat_template(line["messages"], tokenize=True, return_dict=True, **rest)["input_ids"] == ids
                 mask[0] = 0
-                for folder in (tagged, untagged):
+                # A prompt that begins thoughts is given, not learnt, which the tags do not know.
+                for folder in (tagged,) if "enable_thinking" in line and key == "thinking" else (tagged, untagged):
                     whole = {"folder": folder.name, "line": line, "end": end, "date": DATE, "turns": "all", "max_tokens": 1000, "ids": ids, "mask": mask}
                     cases.append(whole)
                     last = mask[:]
@@ -441,6 +442,9 @@ def main() -> None:
                     if any(mask):
                         cases.append({"folder": tagged.name, "line": line, "end": end, "date": DATE, "turns": "all", "max_tokens": size, "ids": cut, "mask": mask})
     bert(root, sentences)
+    for case in cases:
+        # The order of the keys is part of it.
+        case["line"] = json.dumps(case["line"], ensure_ascii=False)
     (root / "cases.json").write_text(json.dumps(cases))
     (root / "sentences.json").write_text(json.dumps(sentences))
     print(transformers.__version__, len(cases), "cases,", len(sentences), "sentences,", refused, "refused by a template")

@@ -1,6 +1,6 @@
 //! Token ids and loss masks of conversations, prompts and sentences, beside transformers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use grades_finetune::data::sequence::{
@@ -8,7 +8,6 @@ use grades_finetune::data::sequence::{
 };
 use grades_finetune::data::{Limits, Tokenizer};
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::python::{script, skipped};
 
@@ -19,7 +18,7 @@ const SIZE: i64 = 1 << 20;
 #[derive(Deserialize)]
 struct Case {
     folder: String,
-    line: Value,
+    line: String,
     end: Option<u32>,
     date: Option<String>,
     turns: String,
@@ -36,6 +35,15 @@ struct Sentence {
 }
 
 impl Case {
+    fn options(&self) -> EncodeOptions {
+        EncodeOptions {
+            max_tokens: self.max_tokens,
+            too_long: TooLong::Truncate,
+            turns: if self.turns == "last" { Turns::Last } else { Turns::All },
+            chat: false,
+        }
+    }
+
     fn encoder(&self, root: &Path) -> Encoder {
         let folder = root.join(&self.folder);
         let date = self.date.as_ref().map(|date| date.parse().unwrap());
@@ -43,21 +51,16 @@ impl Case {
             vocabulary: Vocabulary::load(&folder.join("tokenizer.json"), SIZE).unwrap(),
             template: ChatTemplate::load(&folder).unwrap().map(|template| template.with_date(date)),
             end: self.end,
-            options: EncodeOptions {
-                max_tokens: self.max_tokens,
-                too_long: TooLong::Truncate,
-                turns: if self.turns == "last" { Turns::Last } else { Turns::All },
-                chat: false,
-            },
+            options: self.options(),
         }
     }
 
     /// The ids and the mask that we make of the line.
-    fn ours(&self, root: &Path) -> Result<(Vec<u32>, Vec<u8>), String> {
+    fn ours(&self, root: &Path, encoder: &Encoder) -> Result<(Vec<u32>, Vec<u8>), String> {
         let path = root.join("line.jsonl");
-        std::fs::write(&path, self.line.to_string()).unwrap();
+        std::fs::write(&path, &self.line).unwrap();
         let examples = read_examples(&path, &KeyNames::default()).map_err(|error| error.to_string())?;
-        let sequences = self.encoder(root).encode(&examples).map_err(|error| error.to_string())?;
+        let sequences = encoder.encode(&examples).map_err(|error| error.to_string())?;
         let sequence = &sequences.list[0];
         let mut mask = vec![0; sequence.ids.len()];
         for target in sequence.targets.iter().cloned().flatten() {
@@ -78,9 +81,12 @@ fn conversations_and_prompts_have_the_tokens_and_the_mask_that_transformers_give
     let cases: Vec<Case> = serde_json::from_slice(&read("cases.json")).unwrap();
     let mut wrong = Vec::new();
     let mut combinations = BTreeSet::new();
+    let mut encoders: BTreeMap<&str, Encoder> = BTreeMap::new();
     for case in &cases {
-        combinations.insert((case.folder.as_str(), case.line.to_string()));
-        match case.ours(dir.path()) {
+        combinations.insert((case.folder.as_str(), case.line.as_str()));
+        let encoder = encoders.entry(&case.folder).or_insert_with(|| case.encoder(dir.path()));
+        encoder.options = case.options();
+        match case.ours(dir.path(), encoder) {
             Ok((ids, _)) if ids != case.ids => {
                 wrong.push(format!("{} {}\n  ids  {ids:?}\n  not  {:?}", case.folder, case.line, case.ids));
             }
@@ -103,7 +109,7 @@ fn conversations_and_prompts_have_the_tokens_and_the_mask_that_transformers_give
             wrong.push(format!("{} {:?}\n  ids  {ids:?}\n  not  {:?}", sentence.folder, sentence.text, sentence.ids));
         }
     }
-    let shown: Vec<String> = wrong.iter().take(20).cloned().collect();
+    let shown: Vec<String> = wrong.iter().take(20).map(|text| text.chars().take(1500).collect()).collect();
     assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), cases.len() + sentences.len(), shown.join("\n"));
     assert!(combinations.len() > 1000, "{} combinations", combinations.len());
 }

@@ -7,14 +7,14 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 use super::date::Date;
 use super::generation::{BEGIN, END, FILTER};
 use super::json::to_json;
-use super::limits::{FUEL, bounded_text};
-
-/// The longest conversation, in bytes.
-pub(super) const LONGEST: usize = 32 << 20;
+use super::limits::FUEL;
+use super::text::text;
 
 /// Compiles named templates.
 pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
+    // Messages have no values of the template in them.
+    environment.set_debug(false);
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
@@ -25,8 +25,17 @@ pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'s
         if value.as_str().is_some() {
             return Ok(value.clone());
         }
-        let text = bounded_text(value);
-        text.map(Value::from).ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "string: the text is too long"))
+        text(value).map(Value::from).ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "string: the text is too long"))
+    });
+    environment.set_formatter(|out, _, value| {
+        use std::fmt::Write;
+        let text = match value.as_str() {
+            Some(text) => std::borrow::Cow::Borrowed(text),
+            None => text(value).map(Into::into).ok_or_else(|| {
+                Error::new(ErrorKind::InvalidOperation, "a value is too long or nested too deeply to be printed")
+            })?,
+        };
+        out.write_str(&text).map_err(Error::from)
     });
     environment.add_filter(FILTER, |text: &str| format!("{BEGIN}{text}{END}"));
     // As in Python: texts are sequences, maps can be counted and iterated over.

@@ -3,8 +3,7 @@
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
-/// The longest text, in bytes: lists that share parts may be far longer than the template that made them.
-const LONGEST: usize = super::environment::LONGEST;
+use super::limits;
 
 /// The deepest nesting.
 const DEEPEST: usize = 500;
@@ -68,7 +67,7 @@ impl Writer {
             }
             ValueKind::String => self.string(value.as_str().unwrap_or_default()),
             ValueKind::Seq | ValueKind::Iterable => {
-                let items: Vec<Value> = value.try_iter()?.take(LONGEST).collect();
+                let items: Vec<Value> = value.try_iter()?.collect();
                 self.list('[', ']', items.len(), depth, |writer, at| {
                     items.get(at).map_or(Ok(()), |item| writer.value(item, depth + 1))
                 })
@@ -158,7 +157,7 @@ impl Writer {
     }
 
     fn push(&mut self, text: &str) -> Result<(), Error> {
-        if self.out.len() + text.len() > LONGEST {
+        if !limits::spend(text.len() + 1) {
             return Err(invalid("tojson: the text is too long"));
         }
         self.out.push_str(text);

@@ -95,9 +95,27 @@ fn code(tag: &str, close: &str) -> (String, usize) {
     (out, tag.len())
 }
 
+/// The longest conversation, in bytes, and the most that all values of it may take as text: lists that share parts may
+/// be far longer than the template that made them.
+const LONGEST: usize = 32 << 20;
+
 thread_local! {
     /// Whether this thread has the large stack already.
     static LARGE: Cell<bool> = const { Cell::new(false) };
+    /// The bytes of values as text that the template may still make.
+    static BUDGET: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Begins a conversation.
+pub(super) fn begin() {
+    BUDGET.set(LONGEST);
+}
+
+/// Counts bytes of a value's text; returns whether the template may make them.
+pub(super) fn spend(bytes: usize) -> bool {
+    let left = BUDGET.get().checked_sub(bytes);
+    BUDGET.set(left.unwrap_or(0));
+    left.is_some()
 }
 
 /// Calls what may need a large stack; a panic becomes `None`.
@@ -126,7 +144,7 @@ impl io::Write for Limited {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // The text of an instruction is one piece, but for lists and maps, of whose elements each is one or more.
         self.pieces += 1;
-        if self.text.len() + bytes.len() > super::environment::LONGEST || self.pieces > FUEL {
+        if self.text.len() + bytes.len() > LONGEST || self.pieces > FUEL {
             return Err(io::Error::other("its text is too long"));
         }
         self.text.extend_from_slice(bytes);
@@ -136,21 +154,4 @@ impl io::Write for Limited {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Writes a value as text, as far as the limit goes.
-pub(super) fn bounded_text(value: &minijinja::Value) -> Option<String> {
-    struct Bounded(String);
-    impl std::fmt::Write for Bounded {
-        fn write_str(&mut self, text: &str) -> std::fmt::Result {
-            if self.0.len() + text.len() > super::environment::LONGEST {
-                return Err(std::fmt::Error);
-            }
-            self.0.push_str(text);
-            Ok(())
-        }
-    }
-    let mut bounded = Bounded(String::new());
-    std::fmt::write(&mut bounded, format_args!("{value}")).ok()?;
-    Some(bounded.0)
 }

@@ -5,6 +5,7 @@ mod environment;
 mod generation;
 mod json;
 mod limits;
+mod text;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -83,8 +84,10 @@ impl ChatTemplate {
             *source = generation::with_filter(&source.replace("\r\n", "\n").replace('\r', "\n"));
         }
         let marks = sources.iter().any(|(_, source)| source.contains(generation::FILTER));
-        let environment = large(&path, || environment(&sources))?
-            .map_err(|error| Error::file(&path, format!("the chat template is not valid: {error}")))?;
+        let environment = large(&path, || {
+            environment(&sources)
+                .map_err(|error| Error::file(&path, format!("the chat template is not valid: {error}")))
+        })??;
         Ok(Some(Self { environment, path, tokens: special_tokens(dir)?, marks }))
     }
 
@@ -108,7 +111,9 @@ impl ChatTemplate {
 
     /// Renders a conversation with further variables.
     pub(super) fn rendered(&self, messages: &[Message], variables: &Variables, prompt: bool) -> Result<Rendered> {
-        let text = large(&self.path, || self.run(messages, variables, prompt))?.map_err(|error| self.failure(&error))?;
+        // An error may have values of the template, which need the stack as well.
+        let text =
+            large(&self.path, || self.run(messages, variables, prompt).map_err(|error| self.failure(&error)))??;
         if !self.marks {
             return Ok(Rendered { text, generated: None });
         }
@@ -125,6 +130,7 @@ impl ChatTemplate {
         variables: &Variables,
         prompt: bool,
     ) -> std::result::Result<String, minijinja::Error> {
+        limits::begin();
         let tokens = self.tokens.iter().map(|(key, text)| (key.clone(), Value::from(text.as_str())));
         let none = ["tools", "documents"].map(|key| (key.to_owned(), Value::from(())));
         let own = [
