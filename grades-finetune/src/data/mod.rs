@@ -31,4 +31,5 @@ pub use labels::Labels;
 pub use read::read;
 pub use record::{Columns, Record, Records, Source};
 pub use sampler::{Sampler, SamplerOptions};
+pub(crate) use tokenizer::is_guarded;
 pub use tokenizer::{Limits, Tokenizer};

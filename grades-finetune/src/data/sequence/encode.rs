@@ -3,7 +3,7 @@
 use super::example::{Example, Examples, Form};
 use super::message::{Message, Variables};
 use super::sequences::{Choice, Question, Sequence, Sequences};
-use super::template::{ChatTemplate, on_large_stack};
+use super::template::ChatTemplate;
 use super::turns;
 use super::vocabulary::Vocabulary;
 use crate::data::error::{Error, Result};
@@ -72,13 +72,6 @@ impl Encoder {
     /// template refuses; [`Error::File`] when the tokenizer fails or gives ids beyond the vocabulary, a chat template
     /// is needed and missing, or no example is left.
     pub fn encode(&self, examples: &Examples) -> Result<Sequences> {
-        // One thread for all conversations.
-        on_large_stack(|| self.encode_all(examples))
-            .map_err(|source| Error::Io { path: examples.path.clone(), source })?
-            .ok_or_else(|| Error::file(&examples.path, "its examples make no sense to the libraries that encode them"))?
-    }
-
-    fn encode_all(&self, examples: &Examples) -> Result<Sequences> {
         let mut sequences = Sequences {
             answers: matches!(examples.form, Form::Exchange | Form::Messages),
             ..Sequences::default()

@@ -9,5 +9,7 @@ mod pretrained;
 mod sentences;
 
 pub(super) use library::guarded;
+pub(crate) use library::is_guarded;
+pub(super) use library::quiet;
 pub(super) use pretrained::{Pretrained, special_tokens};
 pub use sentences::{Limits, Tokenizer};

@@ -1,13 +1,15 @@
 //! Jinja as transformers sets it up.
 
+use std::borrow::Cow;
+
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::ValueKind;
+use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::date::Date;
 use super::generation::{BEGIN, END, FILTER};
 use super::json::to_json;
-use super::limits::FUEL;
+use super::limits::{FUEL, spend};
 use super::text::text;
 
 /// Compiles named templates.
@@ -17,25 +19,46 @@ pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'s
     environment.set_debug(false);
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
-        Err(Error::new(ErrorKind::InvalidOperation, message))
+    environment.add_function("raise_exception", |message: &Value| -> Result<Value, Error> {
+        Err(Error::new(ErrorKind::InvalidOperation, printed(message)?))
     });
     environment.add_filter("tojson", to_json);
-    environment.add_filter("string", |value: &Value| -> Result<Value, Error> {
-        if value.as_str().is_some() {
-            return Ok(value.clone());
+    // The library's own of these write values whose parts share parts without end.
+    environment.remove_filter("pprint");
+    environment.add_filter("string", |value: &Value| printed(value).map(Value::from));
+    environment.add_filter("join", |list: &Value, separator: Option<&str>, arguments: Kwargs| -> Result<Value, Error> {
+        let attribute: Option<&str> = arguments.get("attribute")?;
+        let separator = separator.or(arguments.get("d")?).unwrap_or_default();
+        arguments.assert_all_used()?;
+        let item = |item: Value| match attribute {
+            Some(name) => printed(&item.get_attr(name)?).map(Cow::into_owned),
+            None => printed(&item).map(Cow::into_owned),
+        };
+        let items: Vec<String> = match list.as_str() {
+            Some(text) => text.chars().map(String::from).collect(),
+            None => list.try_iter()?.map(item).collect::<Result<_, _>>()?,
+        };
+        if spend(separator.len().saturating_mul(items.len())) {
+            Ok(Value::from(items.join(separator)))
+        } else {
+            Err(too_long())
         }
-        text(value).map(Value::from).ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "string: the text is too long"))
+    });
+    environment.add_filter("replace", |value: &Value, from: &str, to: &str| -> Result<Value, Error> {
+        let text = printed(value)?;
+        // At most all letters are replaced, and what is between them.
+        let count = if from.is_empty() { text.len() + 1 } else { text.len() / from.len() };
+        if !from.is_empty() && !text.contains(from) {
+            return Ok(Value::from(text));
+        }
+        if spend(count.saturating_mul(to.len()).saturating_add(text.len())) {
+            Ok(Value::from(text.replace(from, to)))
+        } else {
+            Err(too_long())
+        }
     });
     environment.set_formatter(|out, _, value| {
-        use std::fmt::Write;
-        let text = match value.as_str() {
-            Some(text) => std::borrow::Cow::Borrowed(text),
-            None => text(value).map(Into::into).ok_or_else(|| {
-                Error::new(ErrorKind::InvalidOperation, "a value is too long or nested too deeply to be printed")
-            })?,
-        };
-        out.write_str(&text).map_err(Error::from)
+        out.write_str(&printed(value)?).map_err(Error::from)
     });
     environment.add_filter(FILTER, |text: &str| format!("{BEGIN}{text}{END}"));
     // As in Python: texts are sequences, maps can be counted and iterated over.
@@ -54,6 +77,18 @@ pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'s
         environment.add_template_owned(name.clone(), source.clone())?;
     }
     Ok(environment)
+}
+
+/// Returns a value as text.
+fn printed(value: &Value) -> Result<Cow<'_, str>, Error> {
+    match value.as_str() {
+        Some(text) => Ok(Cow::Borrowed(text)),
+        None => text(value).map(Cow::Owned).ok_or_else(too_long),
+    }
+}
+
+fn too_long() -> Error {
+    Error::new(ErrorKind::InvalidOperation, "a value is too long or nested too deeply to be written")
 }
 
 /// Adds `strftime_now`, which writes a fixed date.

@@ -157,7 +157,7 @@ impl Writer {
     }
 
     fn push(&mut self, text: &str) -> Result<(), Error> {
-        if !limits::spend(text.len() + 1) {
+        if !limits::spend(text.len()) {
             return Err(invalid("tojson: the text is too long"));
         }
         self.out.push_str(text);

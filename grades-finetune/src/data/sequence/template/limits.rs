@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The instructions that a template may run for one conversation, for which the texts that it makes pay as well;
 /// published ones need some thousands.
@@ -16,9 +15,6 @@ const LONGEST_TAG: usize = 8 << 10;
 
 /// The most branches and blocks that may be open or follow each other: each is a level of the parser's tree.
 const MOST_BRANCHES: usize = 1000;
-
-/// Values nest as deeply as the fuel allows, and each level takes some of the stack when they are written or dropped.
-const STACK: usize = 512 << 20;
 
 /// Refuses sources that the parser cannot take.
 ///
@@ -100,8 +96,6 @@ fn code(tag: &str, close: &str) -> (String, usize) {
 const LONGEST: usize = 32 << 20;
 
 thread_local! {
-    /// Whether this thread has the large stack already.
-    static LARGE: Cell<bool> = const { Cell::new(false) };
     /// The bytes of values as text that the template may still make.
     static BUDGET: Cell<usize> = const { Cell::new(0) };
 }
@@ -111,26 +105,13 @@ pub(super) fn begin() {
     BUDGET.set(LONGEST);
 }
 
-/// Counts bytes of a value's text; returns whether the template may make them.
+/// Counts a piece of a value's text; returns whether the template may make it.
 pub(super) fn spend(bytes: usize) -> bool {
-    let left = BUDGET.get().checked_sub(bytes);
+    // Even a piece without a byte takes time.
+    const PIECE: usize = 64;
+    let left = BUDGET.get().checked_sub(bytes.saturating_add(PIECE));
     BUDGET.set(left.unwrap_or(0));
     left.is_some()
-}
-
-/// Calls what may need a large stack; a panic becomes `None`.
-pub(in crate::data) fn on_large_stack<T: Send>(call: impl FnOnce() -> T + Send) -> io::Result<Option<T>> {
-    let guarded = || catch_unwind(AssertUnwindSafe(call)).ok();
-    if LARGE.get() {
-        return Ok(guarded());
-    }
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("template".into()).stack_size(STACK).spawn_scoped(scope, || {
-            LARGE.set(true);
-            guarded()
-        })?;
-        Ok(thread.join().ok().flatten())
-    })
 }
 
 /// Ends a template that writes on and on: a list that is printed pays for its length only afterwards, if at all.

@@ -6,6 +6,7 @@ mod generation;
 mod json;
 mod limits;
 mod text;
+mod worker;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,8 @@ use minijinja::{Environment, ErrorKind, Value};
 use serde_json::Value as Json;
 
 pub use self::date::Date;
-use self::environment::{environment, set_date};
-pub(in crate::data) use self::limits::on_large_stack;
+use self::environment::set_date;
+use self::worker::Worker;
 use super::message::{Message, Variables};
 use crate::data::content;
 use crate::data::error::{Error, Result};
@@ -27,7 +28,7 @@ use crate::data::tokenizer::special_tokens;
 /// or are refused, and the same data gives the same tokens on any day.
 #[derive(Debug)]
 pub struct ChatTemplate {
-    environment: Environment<'static>,
+    worker: Worker,
     path: PathBuf,
     /// The texts of special tokens (`bos_token`, …).
     tokens: Vec<(String, String)>,
@@ -84,18 +85,20 @@ impl ChatTemplate {
             *source = generation::with_filter(&source.replace("\r\n", "\n").replace('\r', "\n"));
         }
         let marks = sources.iter().any(|(_, source)| source.contains(generation::FILTER));
-        let environment = large(&path, || {
-            environment(&sources)
-                .map_err(|error| Error::file(&path, format!("the chat template is not valid: {error}")))
-        })??;
-        Ok(Some(Self { environment, path, tokens: special_tokens(dir)?, marks }))
+        let worker = Worker::start(sources)
+            .map_err(|reason| Error::file(&path, format!("the chat template is not valid: {reason}")))?;
+        Ok(Some(Self { worker, path, tokens: special_tokens(dir)?, marks }))
     }
 
     /// Sets the date that `strftime_now` writes.
     #[must_use]
-    pub fn with_date(mut self, date: Option<Date>) -> Self {
+    pub fn with_date(self, date: Option<Date>) -> Self {
         if let Some(date) = date {
-            set_date(&mut self.environment, date);
+            // A template that cannot do this fails at the next conversation.
+            let _ = self.worker.call(move |environment| {
+                set_date(environment, date);
+                Ok(String::new())
+            });
         }
         self
     }
@@ -111,9 +114,15 @@ impl ChatTemplate {
 
     /// Renders a conversation with further variables.
     pub(super) fn rendered(&self, messages: &[Message], variables: &Variables, prompt: bool) -> Result<Rendered> {
-        // An error may have values of the template, which need the stack as well.
-        let text =
-            large(&self.path, || self.run(messages, variables, prompt).map_err(|error| self.failure(&error)))??;
+        let (context, tools) = (self.context(messages, variables, prompt), has_tools(variables));
+        // An error may have values of the template, whose drop needs the large stack as well.
+        let job = move |environment: &mut Environment<'static>| {
+            run(environment, context, tools).map_err(|error| failure(&error))
+        };
+        let text = self.worker.call(job).map_err(|reason| {
+            let reason = reason.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"");
+            Error::file(&self.path, format!("the chat template {reason}"))
+        })?;
         if !self.marks {
             return Ok(Rendered { text, generated: None });
         }
@@ -124,13 +133,8 @@ impl ChatTemplate {
         Ok(Rendered { text, generated: Some(generated) })
     }
 
-    fn run(
-        &self,
-        messages: &[Message],
-        variables: &Variables,
-        prompt: bool,
-    ) -> std::result::Result<String, minijinja::Error> {
-        limits::begin();
+    /// Returns the variables of a conversation.
+    fn context(&self, messages: &[Message], variables: &Variables, prompt: bool) -> Value {
         let tokens = self.tokens.iter().map(|(key, text)| (key.clone(), Value::from(text.as_str())));
         let none = ["tools", "documents"].map(|key| (key.to_owned(), Value::from(())));
         let own = [
@@ -138,36 +142,39 @@ impl ChatTemplate {
             ("add_generation_prompt".to_owned(), Value::from(prompt)),
         ];
         // Later ones replace earlier ones.
-        let context: Variables = tokens.chain(none).chain(variables.iter()).chain(own).collect();
-        let tools = variables.iter().any(|(key, value)| key == "tools" && !value.is_none());
-        let template = match self.environment.get_template(TOOLS) {
-            Ok(template) if tools => template,
-            _ => self.environment.get_template(DEFAULT)?,
-        };
-        let mut limited = limits::Limited::default();
-        template.render_captured_to(context.to_value(), &mut limited)?;
-        Ok(String::from_utf8_lossy(&limited.text).into_owned())
-    }
-
-    fn failure(&self, error: &minijinja::Error) -> Error {
-        let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
-        if error.kind() == ErrorKind::UnknownFunction && reason.contains("strftime_now") {
-            return Error::file(
-                &self.path,
-                "the chat template writes today's date; set data.date, such as data.date = \"2026-01-31\", so that the same \
-                 data gives the same tokens on any day",
-            );
-        }
-        let line = error.line().map_or_else(String::new, |line| format!(" in line {line}"));
-        let reason = reason.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"");
-        Error::file(&self.path, format!("the chat template fails{line}: {reason}"))
+        tokens.chain(none).chain(variables.iter()).chain(own).collect::<Variables>().to_value()
     }
 }
 
-/// Calls the library of templates on a large stack.
-fn large<T: Send>(path: &Path, call: impl FnOnce() -> T + Send) -> Result<T> {
-    let done = on_large_stack(call).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
-    done.ok_or_else(|| Error::file(path, "the chat template fails: it makes no sense to the library that renders it"))
+fn has_tools(variables: &Variables) -> bool {
+    variables.get("tools").is_some_and(|tools| !tools.is_none())
+}
+
+fn run(
+    environment: &Environment<'static>,
+    context: Value,
+    tools: bool,
+) -> std::result::Result<String, minijinja::Error> {
+    limits::begin();
+    let template = match environment.get_template(TOOLS) {
+        Ok(template) if tools => template,
+        _ => environment.get_template(DEFAULT)?,
+    };
+    let mut limited = limits::Limited::default();
+    template.render_captured_to(context, &mut limited)?;
+    Ok(String::from_utf8_lossy(&limited.text).into_owned())
+}
+
+/// Returns what a template does instead of rendering, for a message.
+fn failure(error: &minijinja::Error) -> String {
+    let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+    if error.kind() == ErrorKind::UnknownFunction && reason.contains("strftime_now") {
+        return "writes today's date; set data.date, such as data.date = \"2026-01-31\", so that the same data gives the \
+                same tokens on any day"
+            .to_owned();
+    }
+    let line = error.line().map_or_else(String::new, |line| format!(" in line {line}"));
+    format!("fails{line}: {reason}")
 }
 
 /// Returns the template itself as the default one, or a list of named ones.

@@ -66,6 +66,5 @@ fn number(value: &Value, out: &mut String) {
 }
 
 fn push(out: &mut String, text: &str) -> Option<()> {
-    // An item costs something, too.
-    spend(text.len() + 1).then(|| out.push_str(text))
+    spend(text.len()).then(|| out.push_str(text))
 }
