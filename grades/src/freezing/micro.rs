@@ -16,25 +16,17 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// off the first micro-batch here; for all others it is the same as calling `backward` on `loss * share`.
     ///
     /// ```
-    /// # use grades::policy::{Decision, FreezePolicy, Observation};
-    /// # use grades::statistic::StatisticSet;
-    /// # #[derive(Debug, Clone)]
-    /// # struct Never;
-    /// # impl FreezePolicy for Never {
-    /// #     fn name(&self) -> &'static str { "never" }
-    /// #     fn statistics(&self) -> StatisticSet { StatisticSet::default() }
-    /// #     fn decide(&mut self, _: &Observation<'_>) -> Decision { Decision::Keep }
-    /// # }
-    /// # use grades::{FreezingConfig, FreezingOptimizer};
-    /// # use grades::component::{ComponentConfig, ComponentKind};
-    /// # use tch::nn::{self, Module, OptimizerConfig};
-    /// # use tch::{Device, Kind, Reduction, Tensor};
-    /// # let vs = nn::VarStore::new(Device::Cpu);
-    /// # let net = nn::linear(vs.root() / "layer", 4, 1, Default::default());
-    /// # let components = ComponentConfig::default().with_pattern(r"layer\.weight", ComponentKind::Up)?;
-    /// # let config = FreezingConfig::with_policy(Never).components(components);
-    /// # let mut opt = FreezingOptimizer::new(nn::Sgd::default().build(&vs, 0.1)?, &vs, &config, 10)?;
-    /// # let batches = [16, 8].map(|n| Tensor::randn([n, 4], (Kind::Float, Device::Cpu)));
+    /// use grades::policy::Never;
+    /// use grades::{FreezingConfig, FreezingOptimizer};
+    /// use grades::component::{ComponentConfig, ComponentKind};
+    /// use tch::nn::{self, Module, OptimizerConfig};
+    /// use tch::{Device, Kind, Reduction, Tensor};
+    /// let vs = nn::VarStore::new(Device::Cpu);
+    /// let net = nn::linear(vs.root() / "layer", 4, 1, Default::default());
+    /// let components = ComponentConfig::default().with_pattern(r"layer\.weight", ComponentKind::Up)?;
+    /// let config = FreezingConfig::with_policy(Never).components(components);
+    /// let mut opt = FreezingOptimizer::new(nn::Sgd::default().build(&vs, 0.1)?, &vs, &config, 10)?;
+    /// let batches = [16, 8].map(|n| Tensor::randn([n, 4], (Kind::Float, Device::Cpu)));
     /// opt.zero_grad()?;
     /// for x in &batches {
     ///     let y = x.sum_dim_intlist(1, true, Kind::Float);
@@ -42,7 +34,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     ///     opt.backward_micro(&loss, x.size()[0] as f64 / 24.0)?;
     /// }
     /// let report = opt.step()?;
-    /// # assert!(report.applied);
+    /// assert!(report.applied);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

@@ -43,18 +43,8 @@ use reading::{Clipped, Reading};
 /// In a training loop two lines change, the one that builds the optimizer and the one that steps:
 ///
 /// ```
-/// # use grades::policy::{Decision, FreezePolicy, Observation};
-/// # use grades::statistic::{Statistic, StatisticSet};
-/// # #[derive(Debug, Clone)]
-/// # struct Below(f64);
-/// # impl FreezePolicy for Below {
-/// #     fn name(&self) -> &'static str { "below" }
-/// #     fn statistics(&self) -> StatisticSet { StatisticSet::of([Statistic::GradL1]) }
-/// #     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
-/// #         let value = observation.value(Statistic::GradL1).unwrap_or(f64::NAN);
-/// #         Decision::freeze_below(self.name(), Statistic::GradL1, value, self.0)
-/// #     }
-/// # }
+/// use grades::policy::Threshold;
+/// use grades::statistic::Statistic;
 /// use grades::{FreezingConfig, FreezingOptimizer};
 /// use grades::component::{ComponentConfig, ComponentKind};
 /// use tch::nn::{self, Module, OptimizerConfig};
@@ -66,7 +56,7 @@ use reading::{Clipped, Reading};
 /// let y = x.sum_dim_intlist(1, true, Kind::Float);
 ///
 /// let components = ComponentConfig::default().with_pattern(r"layer\.weight", ComponentKind::Up)?;
-/// let config = FreezingConfig::with_policy(Below(0.05)).components(components);
+/// let config = FreezingConfig::with_policy(Threshold::new(Statistic::GradL1, 0.05)).components(components);
 /// let mut opt = FreezingOptimizer::new(nn::Sgd::default().build(&vs, 0.1)?, &vs, &config, 500)?;
 /// for _ in 0..500 {
 ///     let loss = layer.forward(&x).mse_loss(&y, tch::Reduction::Mean);

@@ -45,26 +45,18 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
     /// observers in a report of their own.
     ///
     /// ```
-    /// # use grades::policy::{Decision, FreezePolicy, Observation};
-    /// # use grades::statistic::StatisticSet;
-    /// # #[derive(Debug, Clone)]
-    /// # struct Never;
-    /// # impl FreezePolicy for Never {
-    /// #     fn name(&self) -> &'static str { "never" }
-    /// #     fn statistics(&self) -> StatisticSet { StatisticSet::default() }
-    /// #     fn decide(&mut self, _: &Observation<'_>) -> Decision { Decision::Keep }
-    /// # }
-    /// # use grades::{FreezingConfig, FreezingOptimizer};
-    /// # use grades::component::{ComponentConfig, ComponentKind};
-    /// # use grades::optim::AdamConfig;
-    /// # use tch::{Device, Kind, nn};
-    /// # let vs = nn::VarStore::new(Device::Cpu);
-    /// # let w = vs.root().ones("w", &[2]);
-    /// # let components = ComponentConfig::default().with_pattern("w", ComponentKind::Up)?;
-    /// # let config = FreezingConfig::with_policy(Never).components(components);
-    /// # let make = || FreezingOptimizer::new(AdamConfig::adamw().build(&vs, 0.1)?, &vs, &config, 10);
-    /// # let folder = tempfile::tempdir()?;
-    /// # let file = folder.path().join("optimizer.safetensors");
+    /// use grades::policy::Never;
+    /// use grades::{FreezingConfig, FreezingOptimizer};
+    /// use grades::component::{ComponentConfig, ComponentKind};
+    /// use grades::optim::AdamConfig;
+    /// use tch::{Device, Kind, nn};
+    /// let vs = nn::VarStore::new(Device::Cpu);
+    /// let w = vs.root().ones("w", &[2]);
+    /// let components = ComponentConfig::default().with_pattern("w", ComponentKind::Up)?;
+    /// let config = FreezingConfig::with_policy(Never).components(components);
+    /// let make = || FreezingOptimizer::new(AdamConfig::adamw().build(&vs, 0.1)?, &vs, &config, 10);
+    /// let folder = tempfile::tempdir()?;
+    /// let file = folder.path().join("optimizer.safetensors");
     /// let mut optimizer = make()?;
     /// optimizer.backward_step(&(&w * &w).sum(Kind::Float))?;
     /// optimizer.save(&file)?;
@@ -128,7 +120,7 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
             optimizer: state.name,
             hyperparameters: state.hyperparameters,
             parameters,
-            tracker: self.tracker.state(),
+            tracker: self.tracker.state()?,
             filters: self.instruments.filters.clone(),
             factors: told.to_vec(),
             standing,

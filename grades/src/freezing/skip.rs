@@ -12,25 +12,17 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// as one of the planned ones, so what cools goes on cooling, and the report says that nothing was applied.
     ///
     /// ```
-    /// # use grades::policy::{Decision, FreezePolicy, Observation};
-    /// # use grades::statistic::StatisticSet;
-    /// # #[derive(Debug, Clone)]
-    /// # struct Never;
-    /// # impl FreezePolicy for Never {
-    /// #     fn name(&self) -> &'static str { "never" }
-    /// #     fn statistics(&self) -> StatisticSet { StatisticSet::default() }
-    /// #     fn decide(&mut self, _: &Observation<'_>) -> Decision { Decision::Keep }
-    /// # }
-    /// # use grades::{FreezingConfig, FreezingOptimizer};
-    /// # use grades::component::{ComponentConfig, ComponentKind};
-    /// # use grades::optim::AdamConfig;
-    /// # use tch::{Device, Kind, nn};
-    /// # let vs = nn::VarStore::new(Device::Cpu);
-    /// # let w = vs.root().ones("w", &[2]);
-    /// # let components = ComponentConfig::default().with_pattern("w", ComponentKind::Up)?;
-    /// # let config = FreezingConfig::with_policy(Never).components(components);
-    /// # let mut optimizer = FreezingOptimizer::new(AdamConfig::adamw().build(&vs, 0.1)?, &vs, &config, 10)?;
-    /// # let loss = (&w * f64::INFINITY).sum(Kind::Float);
+    /// use grades::policy::Never;
+    /// use grades::{FreezingConfig, FreezingOptimizer};
+    /// use grades::component::{ComponentConfig, ComponentKind};
+    /// use grades::optim::AdamConfig;
+    /// use tch::{Device, Kind, nn};
+    /// let vs = nn::VarStore::new(Device::Cpu);
+    /// let w = vs.root().ones("w", &[2]);
+    /// let components = ComponentConfig::default().with_pattern("w", ComponentKind::Up)?;
+    /// let config = FreezingConfig::with_policy(Never).components(components);
+    /// let mut optimizer = FreezingOptimizer::new(AdamConfig::adamw().build(&vs, 0.1)?, &vs, &config, 10)?;
+    /// let loss = (&w * f64::INFINITY).sum(Kind::Float);
     /// optimizer.zero_grad()?;
     /// optimizer.backward_micro(&loss, 1.0)?;
     /// let norm = optimizer.clip_grad_norm(1.0)?;

@@ -29,7 +29,7 @@ use crate::tracker::StepReport;
 /// use grades::observe::{StatisticsLog, StepObserver};
 /// use grades::tracker::StepReport;
 ///
-/// let components = [Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 64)];
+/// let components = [Component::detached("layers.0.wq", ComponentKind::Query, Some(0), 64)];
 /// let mut log = StatisticsLog::start("statistics.jsonl", Vec::new(), &components)?;
 /// log.on_step(&StepReport::new(1, 100, 1))?; // nothing was compared: no line
 /// assert_eq!(log.into_inner().iter().filter(|byte| **byte == b'\n').count(), 1);
@@ -61,9 +61,9 @@ impl<'a> Named<'a> {
 }
 
 #[derive(Serialize)]
-struct Line {
+struct Line<'a> {
     step: u64,
-    policy: &'static str,
+    policy: &'a str,
     statistic: Measure,
     threshold: Threshold,
     values: Vec<Option<f64>>,
@@ -132,9 +132,9 @@ impl<W: Write> StepObserver for StatisticsLog<W> {
         }
         let step = report.snapshot.as_ref().map_or(report.step, |snapshot| snapshot.step());
         for first in &groups {
-            let alike =
-                |cause: &Option<Cause>| cause.as_ref().filter(|cause| is_alike(first, cause)).copied();
-            let causes: Vec<Option<Cause>> = report.compared.iter().map(alike).collect();
+            let alike = |cause: &&Cause| is_alike(first, cause);
+            let causes: Vec<Option<&Cause>> =
+                report.compared.iter().map(|cause| cause.as_ref().filter(alike)).collect();
             let one =
                 causes.iter().flatten().all(|cause| cause.threshold.to_bits() == first.threshold.to_bits());
             let threshold = match one {
@@ -144,7 +144,7 @@ impl<W: Write> StepObserver for StatisticsLog<W> {
                 ),
             };
             let values = causes.iter().map(|cause| cause.and_then(|cause| number(cause.value))).collect();
-            let (policy, statistic) = (first.policy, first.measure);
+            let (policy, statistic) = (&*first.policy, first.measure);
             self.write(&Line { step, policy, statistic, threshold, values })?;
         }
         // A run that is killed leaves whole lines.

@@ -1,5 +1,7 @@
 //! What happened to a component.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::component::{Component, ComponentKind};
@@ -40,7 +42,7 @@ pub struct FreezeEvent {
     /// What the value was compared with.
     pub threshold: f64,
     /// The policy that decided.
-    pub policy: &'static str,
+    pub policy: Cow<'static, str>,
     /// How many elements the component holds.
     pub parameters: u64,
     /// The component's position among all.

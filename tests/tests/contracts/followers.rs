@@ -127,7 +127,7 @@ impl FreezePolicy for ThereAndBack {
 }
 
 fn cause(policy: &'static str) -> Cause {
-    Cause { policy, measure: Measure::Statistic(Statistic::GradL1), value: 0.0, threshold: 0.0 }
+    Cause::new(policy, Statistic::GradL1, 0.0, 0.0)
 }
 
 #[test]
