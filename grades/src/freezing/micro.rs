@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::FreezingOptimizer;
 use super::instruments::MicroBatches;
-use crate::error::{Error, Problems, Result};
+use crate::error::{Error, Result};
 use crate::optim::{InnerOptimizer, StepSums};
 use crate::statistic::Statistic;
 
@@ -40,11 +40,11 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for a share that is not above 0 and up to 1, [`Error::Torch`] when libtorch refuses.
+    /// [`Error::InvalidArgument`] for a share that is not above 0 and up to 1, [`Error::Torch`] when libtorch refuses.
     pub fn backward_micro(&mut self, loss: &Tensor, share: f64) -> Result<()> {
         if !(share > 0.0 && share <= 1.0) {
-            let message = format!("expected a share of the step's examples above 0, up to 1, found {share}");
-            return Err(Problems::of("share", message).into());
+            let expected = "a share of the step's examples above 0, up to 1";
+            return Err(Error::invalid_argument("share", expected, share));
         }
         if self.is_past_training(loss) {
             return Ok(());
