@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use grades::policy::{Cause, Decision, FreezePolicy, Measure, Observation};
+use grades::policy::{Cause, Decision, FreezePolicy, Observation};
 use grades::statistic::{Statistic, StatisticSet};
 
 /// Freezes nothing.

@@ -3,7 +3,7 @@
 use grades::component::{ComponentConfig, ComponentKind};
 use grades::config::Followers;
 use grades::optim::{AdamConfig, InnerOptimizer};
-use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation};
+use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Observation};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{FreezingConfig, FreezingOptimizer};
 use grades_tests::{FreezeAt, Spec, TinyBert, bits};
