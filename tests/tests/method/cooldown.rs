@@ -228,7 +228,7 @@ fn at_the_deadline_all_that_is_left_cools() {
     }
     assert_eq!(step, 20, "it ends with its last step, all frozen");
     let found: Vec<_> =
-        events.iter().map(|event| (event.step, event.layer, event.event, event.policy)).collect();
+        events.iter().map(|event| (event.step, event.layer, event.event, &*event.policy)).collect();
     let expected: Vec<_> = [
         (4, Some(0), Transition::Cool, "freeze-at"),
         (7, Some(0), Transition::Freeze, "freeze-at"),
