@@ -7,7 +7,6 @@ use super::track::{Phase, Track};
 use crate::config::Cooling;
 use crate::error::{Error, Result};
 use crate::policy::{Cause, Measure, PolicyState};
-use crate::statistic::Statistic;
 
 /// What a [`FreezeTracker`] has learnt and decided so far: plain data that TOML can write.
 ///
@@ -153,11 +152,7 @@ impl FreezeTracker {
 }
 
 fn cause(saved: &CoolingState) -> Result<Cause> {
-    let measures = [Measure::Rank, Measure::ChecksFrozen, Measure::LearningRate, Measure::StepsLeft];
-    let measure = match measures.into_iter().find(|measure| measure.name() == saved.measure) {
-        Some(measure) => measure,
-        None => Measure::Statistic(saved.measure.parse::<Statistic>()?),
-    };
+    let measure = saved.measure.parse::<Measure>()?;
     Ok(Cause::new(saved.policy.clone(), measure, saved.value, saved.threshold))
 }
 

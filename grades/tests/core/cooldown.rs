@@ -390,8 +390,8 @@ fn the_deadline_is_the_cause_only_where_the_policy_keeps() {
             assert_eq!(tracker.check(&snapshot(step, &[5.0])).events, []);
         }
         let event = tracker.check(&snapshot(80, &[value])).events.remove(0);
-        (event.policy, event.statistic, event.value, event.threshold)
+        (event.policy.into_owned(), event.statistic, event.value, event.threshold)
     };
-    assert_eq!(cause(5.0), ("deadline".into(), Measure::StepsLeft, 20.0, 20.0));
-    assert_eq!(cause(0.5), ("below".into(), Statistic::GradL1.into(), 0.5, 1.0));
+    assert_eq!(cause(5.0), ("deadline".to_owned(), Measure::StepsLeft, 20.0, 20.0));
+    assert_eq!(cause(0.5), ("below".to_owned(), Statistic::GradL1.into(), 0.5, 1.0));
 }
