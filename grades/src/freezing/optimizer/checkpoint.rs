@@ -140,7 +140,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             optimizer: inner.name,
             hyperparameters: inner.hyperparameters,
             parameters: headers,
-            tracker: self.tracker.state(),
+            tracker: self.tracker.state()?,
             filters: monitor.filters,
             factors: cooldown.factors,
             standing: cooldown.counts,
