@@ -10,7 +10,6 @@ use super::decoder::DecoderTask;
 use super::fit::fit;
 use super::interrupt::Interrupt;
 use super::lora::LoraTraining;
-use super::never::Never;
 use super::optimizer::build_optimizer;
 use super::task::{Micro, Optimizer, Task};
 use crate::config::RunConfig;
@@ -54,7 +53,7 @@ pub fn measure_monitoring(config: &RunConfig, steps: usize, interrupt: &Interrup
         optimizer.set_lr(config.optimizer.lr * 1e-9)?;
         Ok(optimizer)
     };
-    let mut without = build(&grades::FreezingConfig::with_policy(Never))?;
+    let mut without = build(&grades::FreezingConfig::with_policy(grades::policy::Never))?;
     let mut with = build(&freezing.grace(1.0))?;
 
     let order = (0..).flat_map(|epoch| task.sampler().epoch_order(epoch));

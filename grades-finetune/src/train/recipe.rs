@@ -23,7 +23,6 @@ use super::keeping::Keeping;
 use super::log::StepLog;
 use super::lora::LoraTraining;
 use super::memory::resident_memory;
-use super::never::Never;
 use super::observing::observed;
 use super::optimizer::build_optimizer;
 use super::progress::{Progress, Standing};
@@ -119,7 +118,8 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
         );
     }
     let mut stopping = config.early_stopping.map(|stopping| EarlyStopping::new(stopping, task.store()));
-    let freezing = config.freezing.clone().unwrap_or_else(|| FreezingConfig::with_policy(Never));
+    let freezing =
+        config.freezing.clone().unwrap_or_else(|| FreezingConfig::with_policy(grades::policy::Never));
     let optimizer = build_optimizer(&config.optimizer, task.store())?;
     let optimizer = FreezingOptimizer::new(optimizer, task.store(), &freezing, planned)?;
 
