@@ -179,7 +179,7 @@ fn every_optimizer_goes_on_as_if_there_had_been_no_break() {
 }
 
 #[test]
-fn what_is_read_late_is_told_before_it_is_saved() {
+fn deferred_statistics_are_reported_before_a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("optimizer.safetensors");
     let config = config(CONFIGS[0], SETTINGS[1]);
