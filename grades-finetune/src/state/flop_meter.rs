@@ -1,17 +1,17 @@
 //! The operations of a run, added up as it goes on.
 
-use grades_models::flops::{BatchShape, Products};
+use grades_models::flops::{BatchShape, Matmuls};
 
 /// Adds up the FLOPs of a run's steps, what they would have been if nothing had been frozen, and those of evaluations
 /// between steps.
 ///
 /// ```
 /// use grades_finetune::state::FlopMeter;
-/// use grades_models::flops::{BatchShape, Products, Rows};
+/// use grades_models::flops::{BatchShape, Matmuls, Per};
 ///
-/// let (mut all, mut frozen) = (Products::default(), Products::default());
-/// all.add(Rows::Tokens, 10, true, true);
-/// frozen.add(Rows::Tokens, 10, true, false);
+/// let (mut all, mut frozen) = (Matmuls::default(), Matmuls::default());
+/// all.add(Per::Token, 10, true, true);
+/// frozen.add(Per::Token, 10, true, false);
 /// let mut meter = FlopMeter::new(all);
 /// let batch = BatchShape::new(1, 1, 0);
 /// assert_eq!(meter.step(batch), 60);
@@ -21,20 +21,20 @@ use grades_models::flops::{BatchShape, Products};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlopMeter {
-    all: Products,
-    now: Products,
+    all: Matmuls,
+    now: Matmuls,
     total: u128,
     without_freezing: u128,
     validation: u128,
 }
 
 impl FlopMeter {
-    /// A meter of a run that begins with these products, nothing being frozen yet.
-    pub fn new(all: Products) -> Self {
+    /// A meter of a run that begins with these matmuls, nothing being frozen yet.
+    pub fn new(all: Matmuls) -> Self {
         Self { now: all.clone(), all, total: 0, without_freezing: 0, validation: 0 }
     }
 
-    /// Goes on with what another meter of the same products had added up: its total, that without freezing, and that of
+    /// Goes on with what another meter of the same matmuls had added up: its total, that without freezing, and that of
     /// evaluations.
     #[must_use]
     pub fn resumed(mut self, total: u128, without_freezing: u128, validation: u128) -> Self {
@@ -42,8 +42,8 @@ impl FlopMeter {
         self
     }
 
-    /// What the products are from now on: something was frozen, thawed or merged.
-    pub fn change(&mut self, now: Products) {
+    /// What the matmuls are from now on: something was frozen, thawed or merged.
+    pub fn change(&mut self, now: Matmuls) {
         self.now = now;
     }
 

@@ -11,8 +11,8 @@ use super::evaluate::{Evaluation, evaluate};
 use super::task::{Micro, Optimizer, Part, Task};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Labels, Limits, Sampler, SamplerOptions, Tokenizer, read};
-use grades_models::flops::{BatchShape, Products};
-use grades_models::{BertClassifier, LoadOptions};
+use grades_models::bert::{BertClassifier, LoadOptions};
+use grades_models::flops::{BatchShape, Matmuls};
 
 /// A classifier with its data.
 pub(super) struct Classifier {
@@ -33,9 +33,10 @@ impl Classifier {
         let labels = Labels::from_records(&records)?;
         let options = LoadOptions {
             labels: Some(labels.names().to_vec()),
+            subset: true,
             new_head: config.model.new_head,
             device,
-            kind: config.model.kind.kind(),
+            dtype: config.model.kind.kind(),
             seed,
         };
         let (model, loaded) = BertClassifier::load(&config.model.path, options)?;
@@ -136,8 +137,8 @@ impl Task for Classifier {
         BatchShape::new(batch.len(), lengths.max().unwrap_or(0), 0)
     }
 
-    fn products(&self) -> Products {
-        self.model.products()
+    fn matmuls(&self) -> Matmuls {
+        self.model.matmuls()
     }
 
     fn has_accuracy(&self) -> bool {

@@ -16,7 +16,7 @@ use crate::data::sequence::{
 };
 use crate::data::{Sampler, SamplerOptions};
 use grades_models::decoder::{Backward, Decoder, LoadOptions, LoadReport};
-use grades_models::flops::{BatchShape, Products};
+use grades_models::flops::{BatchShape, Matmuls};
 
 /// A decoder with its data.
 pub(super) struct DecoderTask {
@@ -42,7 +42,7 @@ impl DecoderTask {
         let examples = read_examples(&config.data.train, &names)?;
         let options = LoadOptions {
             device,
-            kind: config.model.kind.kind(),
+            dtype: config.model.kind.kind(),
             autocast: config.model.autocast,
             split_fused: config.model.split_fused,
         };
@@ -229,8 +229,8 @@ impl Task for DecoderTask {
         BatchShape::new(batch.len(), length, self.weight(batch))
     }
 
-    fn products(&self) -> Products {
-        self.model.products(self.checkpointing)
+    fn matmuls(&self) -> Matmuls {
+        self.model.matmuls(self.checkpointing)
     }
 
     fn has_accuracy(&self) -> bool {

@@ -6,7 +6,7 @@ use tch::{Device, Kind};
 use super::evaluate::Evaluation;
 use crate::data::sequence::{Sequence, Sequences, Vocabulary, collate};
 use grades_models::decoder::{Decoder, Generation};
-use grades_models::flops::{BatchShape, Products};
+use grades_models::flops::{BatchShape, Matmuls};
 
 /// What is measured besides the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub fn evaluate_decoder(
 ) -> Result<Evaluation> {
     let start = std::time::Instant::now();
     let all: Vec<&Sequence> = sequences.list.iter().collect();
-    let mut work = Work { products: model.products(false), flops: 0 };
+    let mut work = Work { matmuls: model.matmuls(false), flops: 0 };
     let losses = sums(model, &all, batch_size, &mut work)?;
     let count: usize = all.iter().map(|sequence| sequence.target_count()).sum();
     let loss = losses.iter().sum::<f64>() / count.max(1) as f64;
@@ -66,13 +66,13 @@ pub fn evaluate_decoder(
 
 /// The operations of an evaluation.
 struct Work {
-    products: Products,
+    matmuls: Matmuls,
     flops: u128,
 }
 
 impl Work {
     fn add(&mut self, shape: BatchShape) {
-        self.flops += self.products.forward(shape);
+        self.flops += self.matmuls.forward(shape);
     }
 }
 

@@ -6,8 +6,9 @@ use grades::Problems;
 use crate::config::RunConfig;
 use crate::data::sequence::{KeyNames, TooLong, Turns};
 use crate::data::{Column, Header};
+use grades_models::Family;
+use grades_models::bert::BertConfig;
 use grades_models::decoder::DecoderConfig;
-use grades_models::{BertConfig, Family};
 
 /// The longest sequence of a classifier, and of a decoder, unless the user says otherwise or
 /// the model has fewer positions.

@@ -34,7 +34,7 @@ impl Run<'_> {
             self.progress.merged(report.step, &lora.after_step(self.task.as_mut(), report)?);
         }
         if !report.events.is_empty() {
-            self.flops.change(self.task.products());
+            self.flops.change(self.task.matmuls());
         }
         self.freezes.extend(report.events.iter().filter(|event| event.is_freeze()).cloned());
         self.progress.freezes(&report.events);

@@ -7,7 +7,7 @@ use grades_lora::{Adapters, MergeFrozen};
 use super::folder::RunFolder;
 use super::task::Task;
 use crate::config::LoraRun;
-use grades_models::LABELS_FILE;
+use grades_models::bert::LABELS_FILE;
 
 /// The one adapter that a run trains, called `default` as in PEFT.
 pub(super) struct LoraTraining {

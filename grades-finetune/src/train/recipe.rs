@@ -121,7 +121,7 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
     let inputs = inputs(config)?;
     let mut optimizer = optimizer;
     // Before anything is frozen again.
-    let all = task.products();
+    let all = task.matmuls();
     let mut warnings = Vec::new();
     let (earlier, notes) = match &begin {
         Begin::New(_) => (None, Vec::new()),
@@ -171,7 +171,7 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
 
     let mut run = Run {
         config,
-        flops: keeping.earlier().flop_meter(all, task.products()),
+        flops: keeping.earlier().flop_meter(all, task.matmuls()),
         task,
         lora,
         optimizer,

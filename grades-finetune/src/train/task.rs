@@ -11,7 +11,7 @@ use tch::{Device, Tensor};
 
 use super::evaluate::Evaluation;
 use crate::data::Sampler;
-use grades_models::flops::{BatchShape, Products};
+use grades_models::flops::{BatchShape, Matmuls};
 
 /// The optimizer of a run.
 pub(super) type Optimizer = FreezingOptimizer<Box<dyn StatefulOptimizer>>;
@@ -78,7 +78,7 @@ pub(super) trait Task {
     fn shape(&self, batch: &[usize]) -> BatchShape;
 
     /// The products of a training step as things stand.
-    fn products(&self) -> Products;
+    fn matmuls(&self) -> Matmuls;
 
     /// Whether an evaluation on `data.eval` gives an accuracy.
     fn has_accuracy(&self) -> bool;

@@ -8,7 +8,7 @@ use super::digest::Digest;
 use crate::state::FlopMeter;
 use crate::train::early_stopping::PatienceState;
 use crate::train::guard::GuardState;
-use grades_models::flops::Products;
+use grades_models::flops::Matmuls;
 
 /// The version of the format that this program writes, and the newest that it reads.
 ///
@@ -87,7 +87,7 @@ impl Counters {
     }
 
     /// A meter that goes on: of a run that began with `all` products and now has `now`.
-    pub(crate) fn flop_meter(&self, all: Products, now: Products) -> FlopMeter {
+    pub(crate) fn flop_meter(&self, all: Matmuls, now: Matmuls) -> FlopMeter {
         let number = |text: &str| text.parse().unwrap_or(0);
         let [steps, without, validation] =
             [&self.flops, &self.flops_without_freezing, &self.validation_flops].map(|text| number(text));
