@@ -137,7 +137,7 @@ impl BertClassifier {
     /// The linear layers, under Hugging Face's names, and the variables, to put adapters in:
     ///
     /// ```no_run
-    /// # use grades_models::{BertClassifier, LoadOptions};
+    /// # use grades_models::bert::{BertClassifier, LoadOptions};
     /// # use grades_lora::{Adapters, LoraConfig};
     /// # let dir = std::path::Path::new("models/mine");
     /// let (mut model, _) = BertClassifier::load(dir, LoadOptions::default())?;
