@@ -1,7 +1,7 @@
 //! Builds the parts of a run that need no folder.
 
-use crate::tasks::Never;
 use anyhow::Result;
+use grades::policy::Never;
 use grades::tracker::StepReport;
 use grades::{FreezingConfig, FreezingOptimizer};
 
