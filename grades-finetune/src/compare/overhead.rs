@@ -9,8 +9,9 @@ use super::folder::ComparisonFolder;
 use super::plan::name;
 use super::process::{Ended, last_line, run};
 use super::variants::Variant;
+use crate::log::Progress;
 use crate::records::Overhead;
-use crate::train::{Interrupt, Progress};
+use crate::run::Interrupt;
 
 /// A measurement of the overhead.
 pub(super) struct Measurement<'a> {

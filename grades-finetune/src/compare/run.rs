@@ -17,9 +17,10 @@ use super::summarize::summarize;
 use super::table::markdown;
 use super::variants::Variant;
 use crate::causes::with_causes;
+use crate::log::{Progress, duration};
 use crate::records::{Comparison, Failure, Quantity, StopReason, mean};
 use crate::report::write_comparison_report;
-use crate::train::{Interrupt, Progress, duration};
+use crate::run::Interrupt;
 
 /// What is compared, and where.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ pub fn compare(options: &Options, interrupt: &Interrupt) -> Result<Outcome> {
         let steps = options.monitoring_steps;
         overhead =
             Measurement { program: &options.program, seed: *seed, steps }.of(variants, &folder, interrupt)?;
-        interrupted = interrupt.is_asked();
+        interrupted = interrupt.is_requested();
     }
     let Runner { done, failures, .. } = runner;
     let mut runs: Vec<Vec<FinishedRun>> = vec![Vec::new(); variants.len()];
@@ -130,7 +131,7 @@ impl Runner<'_> {
             if self.done.contains_key(&run.key()) {
                 continue;
             }
-            if interrupt.is_asked() {
+            if interrupt.is_requested() {
                 return Ok(true);
             }
             progress.line(&format!("{}/{} {}{}", number + 1, self.plan.len(), run.name, self.time_left()));

@@ -32,7 +32,7 @@ impl FreezePolicy for These {
             return Decision::Keep;
         }
         let measure = Measure::Statistic(self.1);
-        Decision::Freeze(Cause { policy: "these", measure, value: 0.0, threshold: 0.0 })
+        Decision::Freeze(Cause::new("these", measure, 0.0, 0.0))
     }
 }
 
