@@ -1,12 +1,12 @@
 //! Cooling: how long, how fast, and that a run with it ends with all components frozen.
 
+use grades::FreezingConfig;
 use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
 use grades::config::Cooldown;
 use grades::config::Cooling;
 use grades::policy::Measure;
 use grades::statistic::{GradientSnapshot, Statistic};
-use grades::tracker::{FreezeTracker, Transition};
-use grades::{Error, FreezingConfig};
+use grades::tracker::{FreezeTracker, TrackerState, Transition};
 
 use crate::policies::{Below, Scripted};
 use crate::tracker::{sample, snapshot, tracker};
@@ -271,7 +271,7 @@ fn the_cooldown_is_the_policys_unless_the_configuration_says_otherwise() {
             None => config,
         };
         let cools = expected.contains('C');
-        assert_eq!(config.cools().unwrap(), cools, "{own:?}, {configured:?}");
+        assert_eq!(config.cools(), cools, "{own:?}, {configured:?}");
         assert_eq!(tracker(1, &config, 100).cools(), cools, "{own:?}, {configured:?}");
         assert_eq!(quiet_from(config, 10), expected, "{own:?}, {configured:?}");
     }
@@ -280,11 +280,11 @@ fn the_cooldown_is_the_policys_unless_the_configuration_says_otherwise() {
 #[test]
 fn whether_it_cools_cannot_be_said_of_a_policy_that_cannot_be_built() {
     let table = "policy = { name = \"planned\", needs = 20 }".parse().unwrap();
-    assert!(!FreezingConfig::from_table("freezing", &table).unwrap().cools().unwrap());
+    assert!(!FreezingConfig::from_table("freezing", &table).unwrap().cools());
     let mut problems = grades::Problems::default();
     let wrong = "policy = { name = \"below\" }".parse().unwrap();
     let config = FreezingConfig::read("freezing", &wrong, &mut problems).unwrap();
-    assert!(matches!(config.cools(), Err(Error::Config(_))));
+    assert!(config.is_none() && !problems.is_empty());
 }
 
 #[test]
@@ -394,4 +394,27 @@ fn the_deadline_is_the_cause_only_where_the_policy_keeps() {
     };
     assert_eq!(cause(5.0), ("deadline".to_owned(), Measure::StepsLeft, 20.0, 20.0));
     assert_eq!(cause(0.5), ("below".to_owned(), Statistic::GradL1.into(), 0.5, 1.0));
+}
+
+#[test]
+fn the_cooldown_of_a_file_of_version_1_is_read() {
+    let cases = [
+        (Cooldown::Steps(2), "cooldown = 2", "cooldown = \"Steps(2)\""),
+        (Cooldown::Share { share: 0.5 }, "[cooldown]\nshare = 0.5", "cooldown = \"Share { share: 0.5 }\""),
+    ];
+    for (cooldown, now, version_1) in cases {
+        let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(cooldown);
+        let mut tracker = tracker(1, &config, 100);
+        let state = tracker.state().unwrap();
+        let text = toml::to_string(&state).unwrap();
+        assert!(text.contains(now), "{text}");
+        assert_eq!(toml::from_str::<TrackerState>(&text).unwrap(), state);
+        let old = format!("{version_1}\n{}", text.replace(now, ""));
+        let read: TrackerState = toml::from_str(&old).unwrap();
+        assert_eq!(read, state);
+        tracker.restore(&read).unwrap();
+        let wrong = format!("cooldown = \"Steps(-1)\"\n{}", text.replace(now, ""));
+        let error = toml::from_str::<TrackerState>(&wrong).unwrap_err().to_string();
+        assert!(error.contains("expected a cooldown, found \"Steps(-1)\""), "{error}");
+    }
 }
