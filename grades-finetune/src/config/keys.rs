@@ -56,7 +56,10 @@ pub(super) const DATA: &[Key] = &[
     Key::new("eval", "the examples for evaluation"),
     Key::new("test", "more examples, evaluated once at the end"),
     Key::new("format", "tsv, csv or jsonl, when the files' extensions do not say"),
-    Key::new("text", "the column of the text, by name or position (auto: by its name); for decoders its key (text)"),
+    Key::new(
+        "text",
+        "the column of the text, by name or position (auto: by its name); for decoders its key (text)",
+    ),
     Key::new("label", "the column of the label, by name or position, -1 is the last (auto: by its name)"),
     Key::new("header", "true, false or \"auto\": whether the first line names the columns (auto)"),
     Key::new("skip_unlabelled", "leave out examples with a negative label, instead of refusing them (false)"),

@@ -53,7 +53,10 @@ fn decoded<'a>(path: &Path, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>> {
     let packed: [(&[u8], &str); 4] = [
         (b"\x1f\x8b", "is compressed by gzip; `gunzip` unpacks it"),
         (b"PK\x03\x04", "is a zip archive or a spreadsheet; unpack it, or save the sheet as CSV"),
-        (b"PAR1", "is Parquet; write it as JSONL, such as with pandas' to_json(orient=\"records\", lines=True)"),
+        (
+            b"PAR1",
+            "is Parquet; write it as JSONL, such as with pandas' to_json(orient=\"records\", lines=True)",
+        ),
         (b"ARROW1", "is Arrow; write it as JSONL, such as with datasets' to_json"),
     ];
     if let Some((_, message)) = packed.iter().find(|(start, _)| bytes.starts_with(start)) {
@@ -109,9 +112,7 @@ pub(super) fn object<T: serde::de::DeserializeOwned>(path: &Path, line: u64, tex
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let trimmed = text.trim();
         let cure = if line == 1 && trimmed.starts_with('[') {
-            format!(
-                "; the file is a JSON array: `jq -c '.[]' {name} > lines.jsonl` writes one object a line"
-            )
+            format!("; the file is a JSON array: `jq -c '.[]' {name} > lines.jsonl` writes one object a line")
         } else if trimmed.ends_with(',') {
             "; remove the comma at the end of the line".to_owned()
         } else if error.is_eof() && trimmed.starts_with('{') {

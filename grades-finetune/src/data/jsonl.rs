@@ -59,17 +59,17 @@ pub(super) fn records(path: &Path, bytes: &[u8], source: &Source) -> Result<Reco
             None => records.unlabelled += 1,
         }
     }
-    records.columns = keys.map(|(text, label)| Columns {
-        text: format!("key \"{text}\""),
-        label: format!("key \"{label}\""),
-    });
+    records.columns = keys
+        .map(|(text, label)| Columns { text: format!("key \"{text}\""), label: format!("key \"{label}\"") });
     Ok(records)
 }
 
 fn no_position(path: &Path, bytes: &[u8], column: &Column, role: Role) -> Result<()> {
     let Column::Position(position) = column else { return Ok(()) };
-    let first = lines(bytes).next().and_then(|(_, line)| serde_json::from_slice::<Map<String, Value>>(line).ok());
-    let keys = first.map_or_else(String::new, |object| format!("; the keys of the first line are {}", listed(&object)));
+    let first =
+        lines(bytes).next().and_then(|(_, line)| serde_json::from_slice::<Map<String, Value>>(line).ok());
+    let keys = first
+        .map_or_else(String::new, |object| format!("; the keys of the first line are {}", listed(&object)));
     let what = role.word();
     let message = format!(
         "{what} = {position}: JSONL has keys, not positions; give the key's name, such as --set data.{what}={what}{keys}"

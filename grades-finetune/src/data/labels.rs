@@ -33,7 +33,8 @@ impl Labels {
                 _ => false,
             });
             if let Some([one, other]) = same {
-                let message = format!("the labels \"{one}\" and \"{other}\" are the same number; write one of them");
+                let message =
+                    format!("the labels \"{one}\" and \"{other}\" are the same number; write one of them");
                 return Err(Error::file(&records.path, message));
             }
         }
@@ -89,11 +90,12 @@ impl Labels {
             // A header is no example, and nothing in the data says that it is one.
             let first = records.list.first().is_some_and(|first| first.line == record.line);
             let alone = records.list.iter().filter(|other| other.label == record.label).count() == 1;
-            let hint = if first && alone && !records.header && records.columns.is_some() && records.list.len() > 1 {
-                "; if the line names the columns, say data.header = true"
-            } else {
-                ""
-            };
+            let hint =
+                if first && alone && !records.header && records.columns.is_some() && records.list.len() > 1 {
+                    "; if the line names the columns, say data.header = true"
+                } else {
+                    ""
+                };
             let message = format!(
                 "unknown label \"{}\"; the known labels are {}{hint}",
                 record.label,

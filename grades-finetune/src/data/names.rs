@@ -4,8 +4,25 @@
 const TEXTS: [&[&str]; 2] = [
     &["text", "sentence"],
     &[
-        "review", "comment", "content", "tweet", "message", "document", "utterance", "question", "query", "headline",
-        "title", "description", "body", "post", "sms", "email", "phrase", "input", "abstract",
+        "review",
+        "comment",
+        "content",
+        "tweet",
+        "message",
+        "document",
+        "utterance",
+        "question",
+        "query",
+        "headline",
+        "title",
+        "description",
+        "body",
+        "post",
+        "sms",
+        "email",
+        "phrase",
+        "input",
+        "abstract",
     ],
 ];
 
@@ -13,8 +30,23 @@ const TEXTS: [&[&str]; 2] = [
 const LABELS: [&[&str]; 2] = [
     &["label", "labels", "class", "target", "category"],
     &[
-        "sentiment", "emotion", "intent", "mood", "topic", "polarity", "rating", "score", "stars", "tag", "genre",
-        "toxic", "spam", "answer", "verdict", "language", "type",
+        "sentiment",
+        "emotion",
+        "intent",
+        "mood",
+        "topic",
+        "polarity",
+        "rating",
+        "score",
+        "stars",
+        "tag",
+        "genre",
+        "toxic",
+        "spam",
+        "answer",
+        "verdict",
+        "language",
+        "type",
     ],
 ];
 

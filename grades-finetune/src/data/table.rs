@@ -55,7 +55,10 @@ fn names_columns(first: &Row, source: &Source) -> bool {
     let cells = || first.cells.iter().map(String::as_str);
     first.cells.len() > 1
         && (cells().any(|cell| Role::Label.certain(cell))
-            || Role::Text.find(cells()).zip(Role::Label.find(cells())).is_some_and(|(text, label)| text != label))
+            || Role::Text
+                .find(cells())
+                .zip(Role::Label.find(cells()))
+                .is_some_and(|(text, label)| text != label))
 }
 
 /// Returns whether the first row is unlike those below: it has a word above a column of numbers.
@@ -92,7 +95,8 @@ impl Table<'_> {
         let (text, label) = (given(&source.text, Role::Text)?, given(&source.label, Role::Label)?);
         if let (Some(text), Some(label)) = (text, label) {
             // A position from the end may be the other's.
-            let same = self.header && self.first.index(text).is_some_and(|at| self.first.index(label) == Some(at));
+            let same =
+                self.header && self.first.index(text).is_some_and(|at| self.first.index(label) == Some(at));
             return Ok((text, if same { text } else { label }));
         }
         let width = self.first.cells.len();
@@ -155,7 +159,8 @@ impl Table<'_> {
                 Err(Error::line(self.path, self.first.line, message))
             }
             _ => {
-                let message = format!("two columns are named \"{name}\"; give the position of the {}", role.word());
+                let message =
+                    format!("two columns are named \"{name}\"; give the position of the {}", role.word());
                 Err(Error::line(self.path, self.first.line, message))
             }
         }

@@ -16,7 +16,8 @@ fn pairs(name: &str, content: &str) -> Vec<(String, String)> {
 
 fn expect(name: &str, content: &str, expected: &[(&str, &str)]) {
     let found = pairs(name, content);
-    let found: Vec<(&str, &str)> = found.iter().map(|(text, label)| (text.as_str(), label.as_str())).collect();
+    let found: Vec<(&str, &str)> =
+        found.iter().map(|(text, label)| (text.as_str(), label.as_str())).collect();
     assert_eq!(found, expected, "{name}: {content}");
 }
 
@@ -117,8 +118,16 @@ fn rows_of_another_length_are_refused() {
             error: "a.csv:3: has 3 cells, line 1 has 2: \"well |  it is bad | no\"; a text with the separator in it stands in \
                     quotation marks",
         },
-        Refused { name: "a.csv", content: "good,yes\nwell, bad,no\n", error: "a.csv:2: has 3 cells, line 1 has 2" },
-        Refused { name: "a.tsv", content: "good\tyes\nso\tbad\tno\n", error: "a.tsv:2: has 3 cells, line 1 has 2" },
+        Refused {
+            name: "a.csv",
+            content: "good,yes\nwell, bad,no\n",
+            error: "a.csv:2: has 3 cells, line 1 has 2",
+        },
+        Refused {
+            name: "a.tsv",
+            content: "good\tyes\nso\tbad\tno\n",
+            error: "a.tsv:2: has 3 cells, line 1 has 2",
+        },
         Refused {
             name: "a.tsv",
             content: "text\tlabel\tnote\ngood\tyes\tx\nbad\tno\n",
@@ -157,8 +166,16 @@ fn numbers_that_are_no_class_are_refused() {
             content: "text,label\ngood,1.0\nbad,0.0\n",
             error: "a.csv:2: the label is 1.0: a decimal number is no class; write whole numbers or words",
         },
-        Refused { name: "a.csv", content: "text,label\ngood,1e-1\nbad,0\n", error: "the label is 1e-1: a decimal" },
-        Refused { name: "a.csv", content: "text,label\ngood,nan\nbad,0\n", error: "the label is nan: it is missing" },
+        Refused {
+            name: "a.csv",
+            content: "text,label\ngood,1e-1\nbad,0\n",
+            error: "the label is 1e-1: a decimal",
+        },
+        Refused {
+            name: "a.csv",
+            content: "text,label\ngood,nan\nbad,0\n",
+            error: "the label is nan: it is missing",
+        },
         Refused {
             name: "a.jsonl",
             content: "{\"text\":\"good\",\"label\":0.5}\n",
@@ -176,14 +193,18 @@ fn numbers_that_are_no_class_are_refused() {
     let error = examples("a.tsv", b"good\t-1\nbad\t-1\n", &skip).unwrap_err();
     assert_eq!(error, "a.tsv: has no examples with a label");
     let error = Labels::from_records(&auto("a.tsv", "a\t01\nb\t1\nc\t2\n").unwrap()).unwrap_err();
-    assert!(error.to_string().ends_with("the labels \"01\" and \"1\" are the same number; write one of them"), "{error}");
+    assert!(
+        error.to_string().ends_with("the labels \"01\" and \"1\" are the same number; write one of them"),
+        "{error}"
+    );
 }
 
 #[test]
 fn jsonl_has_usual_keys() {
     let expected = [("good", "yes"), ("bad", "no")];
     for (text, label) in [("text", "label"), ("sentence", "label"), ("review", "sentiment")] {
-        let line = |one: &str, other: &str| format!("{{\"id\":1,\"{label}\":\"{other}\",\"{text}\":\"{one}\"}}\n");
+        let line =
+            |one: &str, other: &str| format!("{{\"id\":1,\"{label}\":\"{other}\",\"{text}\":\"{one}\"}}\n");
         expect("a.jsonl", &(line("good", "yes") + &line("bad", "no")), &expected);
     }
     refused(&[
@@ -214,7 +235,11 @@ fn jsonl_has_usual_keys() {
             content: "{\"text\":\"good\",\"label\":NaN}\n",
             error: "NaN and Infinity are no JSON",
         },
-        Refused { name: "a.jsonl", content: "{\"text\":\"go \\ud83d\",\"label\":1}\n", error: "a.jsonl:1: expected one JSON" },
+        Refused {
+            name: "a.jsonl",
+            content: "{\"text\":\"go \\ud83d\",\"label\":1}\n",
+            error: "a.jsonl:1: expected one JSON",
+        },
         Refused {
             name: "a.jsonl",
             content: "{\"text\":null,\"label\":1}\n",
@@ -224,7 +249,10 @@ fn jsonl_has_usual_keys() {
     ]);
     let position = Source { text: "0".parse().unwrap(), ..Source::default() };
     let error = examples("a.jsonl", b"{\"text\":\"a\",\"label\":1}", &position).unwrap_err();
-    assert!(error.ends_with("such as --set data.text=text; the keys of the first line are \"label\", \"text\""), "{error}");
+    assert!(
+        error.ends_with("such as --set data.text=text; the keys of the first line are \"label\", \"text\""),
+        "{error}"
+    );
 }
 
 #[test]
@@ -242,12 +270,24 @@ fn separators_and_encodings_are_read_where_they_are_certain() {
         assert_eq!((records.list[0].text.as_str(), records.list[1].text.as_str()), ("gööd", "🔥"));
     }
     let refused: [(&str, Vec<u8>, &str); 6] = [
-        ("a.tsv", wide(u16::to_le_bytes, 0xfeff)[2..].to_vec(), "`iconv -f UTF-16LE -t UTF-8 a.tsv > utf8-a.tsv` makes UTF-8"),
-        ("a.csv", b"text,label\ncaf\xe9,a\nbad,b\n".to_vec(), "if the file is Latin-1, `iconv -f ISO-8859-1 -t UTF-8 a.csv"),
+        (
+            "a.tsv",
+            wide(u16::to_le_bytes, 0xfeff)[2..].to_vec(),
+            "`iconv -f UTF-16LE -t UTF-8 a.tsv > utf8-a.tsv` makes UTF-8",
+        ),
+        (
+            "a.csv",
+            b"text,label\ncaf\xe9,a\nbad,b\n".to_vec(),
+            "if the file is Latin-1, `iconv -f ISO-8859-1 -t UTF-8 a.csv",
+        ),
         ("a.tsv", b"\xff\xfe\0\0a\0\0\0".to_vec(), "is UTF-32; `iconv -f UTF-32"),
         ("a.csv", b"\x1f\x8b\x08\0".to_vec(), "is compressed by gzip; `gunzip` unpacks it"),
         ("a.csv", b"PAR1\x15\x04".to_vec(), "is Parquet; write it as JSONL"),
-        ("a.tsv", b"good,yes\nbad,no\n".to_vec(), "where commas separate the columns, say data.format = \"csv\""),
+        (
+            "a.tsv",
+            b"good,yes\nbad,no\n".to_vec(),
+            "where commas separate the columns, say data.format = \"csv\"",
+        ),
     ];
     for (name, bytes, expected) in refused {
         let error = examples(name, &bytes, &Source::default()).unwrap_err();
@@ -289,7 +329,8 @@ fn a_header_among_the_examples_of_another_file_is_named() {
     let train = auto("train.tsv", "a\tyes\nb\tno\n").unwrap();
     let labels = Labels::from_records(&train).unwrap();
     let (_dir, path) = tokenizer_file();
-    let tokenizer = Tokenizer::load(&path, Limits { max_tokens: 6, max_positions: 8, vocab_size: 9 }).unwrap();
+    let tokenizer =
+        Tokenizer::load(&path, Limits { max_tokens: 6, max_positions: 8, vocab_size: 9 }).unwrap();
     let records = auto("dev.tsv", "words\tmeant\na\tyes\n").unwrap();
     let error = Dataset::new(&records, &labels, &tokenizer).unwrap_err().to_string();
     assert!(

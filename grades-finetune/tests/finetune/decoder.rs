@@ -60,7 +60,9 @@ impl Work {
         let work = Self { tiny };
         let lines: String = PAIRS
             .iter()
-            .map(|(prompt, response)| format!("{}\n", json!({"prompt": format!("{prompt} "), "response": response})))
+            .map(|(prompt, response)| {
+                format!("{}\n", json!({"prompt": format!("{prompt} "), "response": response}))
+            })
             .collect();
         work.write("train.jsonl", &lines);
         work.write("run.toml", CONFIG);

@@ -14,7 +14,11 @@ struct Hostile {
     error: Option<&'static str>,
 }
 
-fn hostile(name: &'static str, template: impl Into<String>, error: impl Into<Option<&'static str>>) -> Hostile {
+fn hostile(
+    name: &'static str,
+    template: impl Into<String>,
+    error: impl Into<Option<&'static str>>,
+) -> Hostile {
     Hostile { name, template: template.into(), error: error.into() }
 }
 
@@ -45,7 +49,11 @@ fn templates_neither_panic_nor_run_for_ever() {
         hostile("choices", format!("{{{{ {}1 }}}}", "1 if 1 else ".repeat(600)), None),
         hostile("elif", format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}".repeat(50_000)), refused),
         hostile("few elifs", format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}".repeat(900)), None),
-        hostile("blocks", format!("{}{}", "{% if 1 %}".repeat(50_000), "{% endif %}".repeat(50_000)), refused),
+        hostile(
+            "blocks",
+            format!("{}{}", "{% if 1 %}".repeat(50_000), "{% endif %}".repeat(50_000)),
+            refused,
+        ),
         hostile("open blocks", "{% for a in [1] %}".repeat(900), None),
         hostile("long", "a".repeat(2 << 20), refused),
         hostile("quotes", format!("{{{{ '{}", "\\".repeat(9_000)), None),
@@ -61,20 +69,44 @@ fn templates_neither_panic_nor_run_for_ever() {
         hostile("shared joined", again(40, "[ns.s, ns.s]", "{{ ns.s | join }}"), fails),
         hostile("shared sorted", again(40, "[ns.s, ns.s]", "{{ [ns.s, ns.s] | sort | length }}"), None),
         hostile("shared in", again(40, "[ns.s, ns.s]", "{{ [3] in ns.s }}"), None),
-        hostile("shared unique", again(40, "[ns.s, ns.s]", "{{ [ns.s, ns.s] | unique | list | length }}"), None),
+        hostile(
+            "shared unique",
+            again(40, "[ns.s, ns.s]", "{{ [ns.s, ns.s] | unique | list | length }}"),
+            None,
+        ),
         hostile("shared printed", again(40, "[ns.s, ns.s]", "{{ ns.s | pprint }}"), None),
         hostile("shared replace", again(40, "[ns.s, ns.s]", "{{ ns.s | replace('1', '2') | length }}"), None),
         hostile("shared raised", again(40, "[ns.s, ns.s]", "{{ raise_exception(ns.s) }}"), None),
-        hostile("doubled text", "{% set ns = namespace(s='ab') %}{% for i in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}", fails),
-        hostile("doubled tilde", "{% set ns = namespace(s='ab') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}", fails),
-        hostile("replaced", "{% set ns = namespace(s='a') %}{% for i in range(60) %}{% set ns.s = ns.s | replace('a', 'aa') %}{% endfor %}", fails),
-        hostile("itself", "{% set ns = namespace() %}{% set ns.s = ns %}{{ ns }}{{ ns.s == ns }}{{ ns | tojson }}", None),
+        hostile(
+            "doubled text",
+            "{% set ns = namespace(s='ab') %}{% for i in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
+            fails,
+        ),
+        hostile(
+            "doubled tilde",
+            "{% set ns = namespace(s='ab') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+            fails,
+        ),
+        hostile(
+            "replaced",
+            "{% set ns = namespace(s='a') %}{% for i in range(60) %}{% set ns.s = ns.s | replace('a', 'aa') %}{% endfor %}",
+            fails,
+        ),
+        hostile(
+            "itself",
+            "{% set ns = namespace() %}{% set ns.s = ns %}{{ ns }}{{ ns.s == ns }}{{ ns | tojson }}",
+            None,
+        ),
         hostile("itself in a list", "{% set ns = namespace() %}{% set ns.s = [ns] %}{{ ns.s }}", None),
         hostile("itself as text", "{% set ns = namespace() %}{% set ns.s = [ns] %}{{ ns.s | string }}", None),
         hostile("macro", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", fails),
         hostile("loop in itself", "{% for i in [1] recursive %}{{ loop([1]) }}{% endfor %}", fails),
         hostile("range", "{{ range(1000000000) | list | length }}", fails),
-        hostile("loops", "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}", fails),
+        hostile(
+            "loops",
+            "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
+            fails,
+        ),
         hostile("times", "{{ ('a' * 100000000000) | length }}", fails),
         hostile("power", "{{ 9 ** 9 ** 9 }}", None),
         hostile("indent", "{{ messages | tojson(indent=100000000) }}", fails),
@@ -82,7 +114,11 @@ fn templates_neither_panic_nor_run_for_ever() {
         hostile("slices", "{{ [1] | slice(1000000000) | list | length }}", None),
         hostile("center", "{{ 'a'.center(10000000000) }}", None),
         hostile("include", "{% include 'default' %}", None),
-        hostile("generation", "{% generation %}{% generation %}a{% endgeneration %}{% endgeneration %}", fails),
+        hostile(
+            "generation",
+            "{% generation %}{% generation %}a{% endgeneration %}{% endgeneration %}",
+            fails,
+        ),
         hostile("half a tag", "{% generation %}a", None),
         // The one that only the clock ends; its thread goes on as long as these tests.
         hostile("doubled list", again(60, "ns.s + ns.s", "{{ ns.s | length }}"), None),
@@ -99,7 +135,9 @@ fn templates_neither_panic_nor_run_for_ever() {
         let lasted = begun.elapsed();
 
         match (rendered, error) {
-            (Err(found), Some(error)) if !found.to_string().contains(error) => wrong.push(format!("{name}: {found}")),
+            (Err(found), Some(error)) if !found.to_string().contains(error) => {
+                wrong.push(format!("{name}: {found}"))
+            }
             (Ok(text), Some(_)) => wrong.push(format!("{name}: is rendered, {} bytes", text.len())),
             _ => {}
         }
@@ -133,7 +171,10 @@ fn tokenizers_that_multiply_texts_or_ask_for_memory_are_refused() {
     };
     let replace = json!({"type": "Replace", "pattern": {"String": "a"}, "content": "aaaaaaaaaa"});
     let all = json!({"type": "Sequence", "normalizers": vec![replace.clone(); 12]});
-    assert!(error("normalizer", all).contains("is refused: its normalizer makes texts more than 4096 times as long"));
+    assert!(
+        error("normalizer", all)
+            .contains("is refused: its normalizer makes texts more than 4096 times as long")
+    );
     let all = json!({"type": "Sequence", "decoders": vec![replace; 12]});
     assert!(error("decoder", all).contains("is refused: its decoder makes texts"));
     let table = json!({"type": "Precompiled", "precompiled_charsmap": "/////wAAAAA="});

@@ -42,7 +42,8 @@ fn published_keys_are_known() {
     // Answers in a prompt are given, not learnt.
     let user = |content: &str| json!({"role": "user", "content": content});
     let assistant = |content: &str| json!({"role": "assistant", "content": content});
-    let given = json!({"prompt": [user("sky"), assistant("blue"), user("snow")], "completion": [assistant("white")]});
+    let given =
+        json!({"prompt": [user("sky"), assistant("blue"), user("snow")], "completion": [assistant("white")]});
     let (found, targets) = one(given);
     assert_eq!(found, ids("<s> <user> sky <assistant> blue </s> <user> snow <assistant> white </s>"));
     assert_eq!(targets, [9..11]);
@@ -59,7 +60,10 @@ fn what_is_missing_is_named_with_the_cure() {
     let tools = json!({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "tools": "x"});
     assert!(error(tools).contains("\"tools\": expected a list, or a text with a list in JSON"));
     let list = json!({"messages": "a"});
-    assert_eq!(error(list), "a.jsonl:1: \"messages\": expected a list of objects with a \"role\" and a \"content\"");
+    assert_eq!(
+        error(list),
+        "a.jsonl:1: \"messages\": expected a list of objects with a \"role\" and a \"content\""
+    );
     let array = encode(OPTIONS, "a.jsonl", "[{\"prompt\":\"a\",\"response\":\"b\"}]").unwrap_err();
     assert!(array.contains("the file is a JSON array: `jq -c '.[]' a.jsonl > lines.jsonl`"), "{array}");
     let json = encode(OPTIONS, "a.json", "[]").unwrap_err();
@@ -68,7 +72,10 @@ fn what_is_missing_is_named_with_the_cure() {
 
 #[test]
 fn an_end_that_is_there_is_not_added_again() {
-    assert_eq!(one(json!({"prompt": "sky ", "response": "blue </s>"})), (ids("<s> sky blue </s>"), vec![2..4]));
+    assert_eq!(
+        one(json!({"prompt": "sky ", "response": "blue </s>"})),
+        (ids("<s> sky blue </s>"), vec![2..4])
+    );
     assert_eq!(line(json!({"text": "sky </s>"})).unwrap().list[0].ids, ids("<s> sky </s>"));
 }
 
@@ -103,7 +110,9 @@ fn every_field_reaches_the_template_and_a_missing_one_is_undefined() {
     let found = encoded(template, Turns::All, &json!({"messages": messages, "colour": "green"})).unwrap();
     assert_eq!(found.list[0].ids, ids("<user> sun sky </s> <assistant> of ask </s> a green"));
     let message = json!({"messages": [{"role": "assistant", "content": "", "tool_calls": []}]});
-    assert!(encoded(template, Turns::All, &message).unwrap_err().contains("a message of the assistant is empty"));
+    assert!(
+        encoded(template, Turns::All, &message).unwrap_err().contains("a message of the assistant is empty")
+    );
 }
 
 #[test]
@@ -116,7 +125,10 @@ fn tags_give_the_targets() {
     ]);
     let line = json!({"messages": messages});
     let all = encoded(template, Turns::All, &line).unwrap();
-    assert_eq!(all.list[0].ids, ids("<s> <user> sky <assistant> blue and white </s> <user> sun <assistant> yellow </s>"));
+    assert_eq!(
+        all.list[0].ids,
+        ids("<s> <user> sky <assistant> blue and white </s> <user> sun <assistant> yellow </s>")
+    );
     assert_eq!(all.list[0].targets, [4..7, 11..12]);
     assert_eq!(encoded(template, Turns::Last, &line).unwrap().list[0].targets, [11..12]);
 }
@@ -125,7 +137,8 @@ fn tags_give_the_targets() {
 fn a_prompt_that_is_no_beginning_of_the_turn_counts_as_far_as_it_goes() {
     let template = "<s> {% for m in messages %}{% if m.role == 'assistant' %}<assistant> {{ m.content }} {{ eos_token }} \
         {% else %}<user> {{ m.content }} {% endif %}{% endfor %}{% if add_generation_prompt %}<assistant> what {% endif %}";
-    let line = json!({"messages": [{"role": "user", "content": "sky"}, {"role": "assistant", "content": "blue"}]});
+    let line =
+        json!({"messages": [{"role": "user", "content": "sky"}, {"role": "assistant", "content": "blue"}]});
     assert_eq!(encoded(template, Turns::All, &line).unwrap().list[0].targets, [4..6]);
 }
 
@@ -135,7 +148,10 @@ fn dates_are_fixed_or_refused() {
     let template = || ChatTemplate::load(tiny.path()).unwrap().unwrap();
     let messages = [grades_finetune::data::sequence::Message::new("user", "sky")];
     let error = template().render(&messages, false).unwrap_err().to_string();
-    assert!(error.contains("the chat template writes today's date; set data.date, such as data.date = "), "{error}");
+    assert!(
+        error.contains("the chat template writes today's date; set data.date, such as data.date = "),
+        "{error}"
+    );
     let dated = template().with_date(Some("2026-03-05".parse().unwrap()));
     assert_eq!(dated.render(&messages, false).unwrap(), "2026 sky");
 }
@@ -145,7 +161,8 @@ fn one_line_says_what_was_understood() {
     let tiny = TinyDecoder::new(json!({}));
     tiny.complete();
     let path = tiny.file("a.jsonl");
-    std::fs::write(&path, json!({"instruction": "say", "input": "sky ", "output": "blue"}).to_string()).unwrap();
+    std::fs::write(&path, json!({"instruction": "say", "input": "sky ", "output": "blue"}).to_string())
+        .unwrap();
     let examples = read_examples(&path, &KeyNames::default()).unwrap();
     let encoder = encoder(&tiny, OPTIONS);
     let sequences = encoder.encode(&examples).unwrap();

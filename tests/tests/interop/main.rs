@@ -15,11 +15,11 @@ mod flops;
 mod lora;
 mod minilm;
 mod python;
-mod tokens;
 #[path = "../../../grades-models/tests/support/tiny.rs"]
 mod tiny;
 #[path = "../../../grades-models/tests/support/tiny_decoder.rs"]
 mod tiny_decoder;
+mod tokens;
 mod trained;
 
 use std::path::{Path, PathBuf};

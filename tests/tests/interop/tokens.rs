@@ -106,10 +106,19 @@ fn conversations_and_prompts_have_the_tokens_and_the_mask_that_transformers_give
         let limits = Limits { max_tokens: 512, max_positions: 512, vocab_size: SIZE };
         let ids = Tokenizer::load(&path, limits).unwrap().encode(&sentence.text).unwrap();
         if ids != sentence.ids {
-            wrong.push(format!("{} {:?}\n  ids  {ids:?}\n  not  {:?}", sentence.folder, sentence.text, sentence.ids));
+            wrong.push(format!(
+                "{} {:?}\n  ids  {ids:?}\n  not  {:?}",
+                sentence.folder, sentence.text, sentence.ids
+            ));
         }
     }
     let shown: Vec<String> = wrong.iter().take(20).map(|text| text.chars().take(1500).collect()).collect();
-    assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), cases.len() + sentences.len(), shown.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} are wrong:\n{}",
+        wrong.len(),
+        cases.len() + sentences.len(),
+        shown.join("\n")
+    );
     assert!(combinations.len() > 1000, "{} combinations", combinations.len());
 }

@@ -212,7 +212,9 @@ impl Encoder {
             }
         }
         if targets.is_empty() {
-            return Err(Error::Input("what the assistant says, or what comes before it, has no tokens".into()));
+            return Err(Error::Input(
+                "what the assistant says, or what comes before it, has no tokens".into(),
+            ));
         }
         Ok(Sequence { ids: encoded.ids, targets })
     }

@@ -31,23 +31,38 @@ impl Default for KeyNames {
 /// Where a line has its example: under the keys of the configuration, or as published data sets have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Layout {
-    Text { text: String },
-    Exchange { prompt: String, response: String },
-    Messages { messages: String },
-    Choices { prompt: String, choices: String, answer: String },
+    Text {
+        text: String,
+    },
+    Exchange {
+        prompt: String,
+        response: String,
+    },
+    Messages {
+        messages: String,
+    },
+    Choices {
+        prompt: String,
+        choices: String,
+        answer: String,
+    },
     /// ShareGPT: `conversations`, a list of objects with `from` and `value`.
     Conversations,
     /// Alpaca: `instruction`, perhaps with `input`, and `output`.
     Instruction,
     /// TRL's `prompt` and `completion`, each a list of messages.
-    Completion { prompt: String, completion: String },
+    Completion {
+        prompt: String,
+        completion: String,
+    },
 }
 
 impl Layout {
     /// Returns the layout of a line, by its keys; the configuration's keys come first.
     pub(super) fn of(line: &Variables, names: &KeyNames) -> Option<Self> {
         let has = |key: &str| line.get(key).is_some();
-        let list = |key: &str| line.get(key).is_some_and(|value| value.kind() == minijinja::value::ValueKind::Seq);
+        let list =
+            |key: &str| line.get(key).is_some_and(|value| value.kind() == minijinja::value::ValueKind::Seq);
         let KeyNames { text, prompt, response, messages, choices, answer } = names.clone();
         Some(match () {
             () if has(&messages) => Self::Messages { messages },
@@ -84,14 +99,17 @@ impl Layout {
     pub(super) fn shown(&self) -> String {
         match self {
             Self::Text { text } => format!("texts (\"{text}\")"),
-            Self::Exchange { prompt, response } => format!("prompts (\"{prompt}\") with responses (\"{response}\")"),
+            Self::Exchange { prompt, response } => {
+                format!("prompts (\"{prompt}\") with responses (\"{response}\")")
+            }
             Self::Messages { messages } => format!("conversations (\"{messages}\")"),
             Self::Choices { prompt, choices, answer } => {
                 format!("prompts (\"{prompt}\") with \"{choices}\" and \"{answer}\"")
             }
             Self::Conversations => "conversations (\"conversations\" with \"from\" and \"value\")".to_owned(),
             Self::Instruction => {
-                "prompts (\"instruction\", an empty line and \"input\") with responses (\"output\")".to_owned()
+                "prompts (\"instruction\", an empty line and \"input\") with responses (\"output\")"
+                    .to_owned()
             }
             Self::Completion { prompt, completion } => {
                 format!("conversations (\"{prompt}\", of which nothing is learnt, then \"{completion}\")")

@@ -82,7 +82,8 @@ impl Record<'_> {
     }
 
     fn keys(&self) -> String {
-        let mut keys: Vec<String> = self.fields.keys().map(|key| format!("\"{}\"", key.escape_debug())).collect();
+        let mut keys: Vec<String> =
+            self.fields.keys().map(|key| format!("\"{}\"", key.escape_debug())).collect();
         keys.sort();
         if keys.is_empty() { "none".to_owned() } else { keys.join(", ") }
     }
@@ -164,9 +165,8 @@ impl Record<'_> {
     }
 
     fn messages(&self, key: &str) -> Result<Vec<Message>> {
-        let expected = || {
-            self.error(format!("\"{key}\": expected a list of objects with a \"role\" and a \"content\""))
-        };
+        let expected =
+            || self.error(format!("\"{key}\": expected a list of objects with a \"role\" and a \"content\""));
         let value = self.fields.get(key).ok_or_else(|| self.missing(key))?;
         if value.kind() != ValueKind::Seq {
             return Err(expected());
@@ -191,13 +191,7 @@ impl Record<'_> {
         Ok(list)
     }
 
-    fn conversation(
-        &self,
-        key: &str,
-        messages: Vec<Message>,
-        given: usize,
-        own: &[&str],
-    ) -> Result<Example> {
+    fn conversation(&self, key: &str, messages: Vec<Message>, given: usize, own: &[&str]) -> Result<Example> {
         let learnt = || messages.iter().skip(given);
         let mut answers = learnt().filter(|message| message.role() == Some("assistant")).peekable();
         if answers.peek().is_none() {
@@ -208,9 +202,8 @@ impl Record<'_> {
                 0 => String::new(),
                 _ => format!("; the roles are {}", roles.join(", ").escape_debug()),
             };
-            return Err(
-                self.error(format!("\"{key}\" has no message of the role \"assistant\" to learn from{roles}"))
-            );
+            return Err(self
+                .error(format!("\"{key}\" has no message of the role \"assistant\" to learn from{roles}")));
         }
         if answers.any(Message::is_empty) {
             return Err(self.error(format!("\"{key}\": a message of the assistant is empty")));

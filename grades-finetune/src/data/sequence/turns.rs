@@ -72,7 +72,9 @@ impl Renderer<'_> {
     fn start(&self, turn: usize) -> Result<usize> {
         match self.messages.get(..turn) {
             // Many templates refuse a conversation without messages.
-            Some([]) | None => Ok(self.rendered(&[], true).map_or(0, |prompt| common_start(&prompt, self.text))),
+            Some([]) | None => {
+                Ok(self.rendered(&[], true).map_or(0, |prompt| common_start(&prompt, self.text)))
+            }
             Some(before) => Ok(common_start(&self.rendered(before, true)?, self.text)),
         }
     }

@@ -20,8 +20,13 @@ pub(super) enum Class {
 
 impl Class {
     /// Returns the class that `AutoTokenizer` chooses by `tokenizer_config.json` and `config.json`.
-    pub(super) fn of(config: &Map<String, Value>, model: &Map<String, Value>, file: &Map<String, Value>) -> Self {
-        let text = |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_str).map(str::to_owned);
+    pub(super) fn of(
+        config: &Map<String, Value>,
+        model: &Map<String, Value>,
+        file: &Map<String, Value>,
+    ) -> Self {
+        let text =
+            |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_str).map(str::to_owned);
         let family = text(model, "model_type").unwrap_or_default();
         let named = text(config, "tokenizer_class").or_else(|| text(model, "tokenizer_class"));
         let named = named.map(|name| name.trim_end_matches("Fast").to_owned());
@@ -83,8 +88,7 @@ impl Class {
         let mut set = |key: &str, value: Value| {
             file.insert(key.to_owned(), value);
         };
-        let bytes_decoder =
-            || json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true});
+        let bytes_decoder = || json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true});
         match self {
             Self::File => return,
             Self::Bert => {

@@ -56,8 +56,10 @@ impl Declared {
                 }
             }
         }
-        let padding = file.get("padding").and_then(|padding| padding.get("pad_token")).and_then(Value::as_str);
-        for (attribute, content) in defaults.iter().copied().chain(padding.map(|token| ("pad_token", token))) {
+        let padding =
+            file.get("padding").and_then(|padding| padding.get("pad_token")).and_then(Value::as_str);
+        for (attribute, content) in defaults.iter().copied().chain(padding.map(|token| ("pad_token", token)))
+        {
             if declared.named(attribute).is_none() {
                 declared.set(attribute, AddedToken::from(content.to_owned(), true));
             }

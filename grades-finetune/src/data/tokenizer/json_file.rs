@@ -15,7 +15,9 @@ use crate::data::error::{Error, Result};
 pub(super) fn object(path: &Path) -> Result<Map<String, Value>> {
     let bytes = match content::read(path) {
         Ok(bytes) => bytes,
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(Map::new()),
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Map::new());
+        }
         Err(error) => return Err(error),
     };
     let parsed = serde_json::from_slice(&bytes)
@@ -29,7 +31,9 @@ fn without_numbers_of_python(bytes: &[u8]) -> Vec<u8> {
     let (mut rest, mut in_string) = (bytes, false);
     while let Some((&byte, after)) = rest.split_first() {
         if !in_string {
-            let word = [b"-Infinity".as_slice(), b"Infinity", b"NaN"].into_iter().find(|word| rest.starts_with(word));
+            let word = [b"-Infinity".as_slice(), b"Infinity", b"NaN"]
+                .into_iter()
+                .find(|word| rest.starts_with(word));
             if let Some(word) = word {
                 out.extend_from_slice(b"null");
                 rest = rest.get(word.len()..).unwrap_or_default();

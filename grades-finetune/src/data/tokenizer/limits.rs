@@ -49,7 +49,8 @@ impl Found {
         }
         let length = |key: &str| object.get(key).and_then(Value::as_str).map_or(0, str::len) as u64;
         if kind == "Replace" {
-            let text = object.get("pattern").and_then(|pattern| pattern.get("String")).and_then(Value::as_str);
+            let text =
+                object.get("pattern").and_then(|pattern| pattern.get("String")).and_then(Value::as_str);
             // A regular expression may match between all letters.
             let factor = match text.map_or(0, str::len) as u64 {
                 0 => length("content") + 1,

@@ -91,7 +91,8 @@ fn file_or_vocabulary(path: &Path) -> Result<Vec<u8>> {
         Err(error) => error,
     };
     let pieces = path.with_file_name("vocab.txt");
-    let absent = matches!(&missing, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
+    let absent =
+        matches!(&missing, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
     if !absent || !pieces.is_file() {
         return Err(missing);
     }
@@ -129,10 +130,8 @@ fn around_sentences(path: &Path, inner: &mut tokenizers::Tokenizer, declared: &D
         "pair": [special(&first, 0), sequence("A", 0), special(&last, 0), sequence("B", 1), special(&last, 1)],
         "special_tokens": known
     });
-    let processor: PostProcessorWrapper = guarded(path, "its special tokens cannot be used", || {
-        serde_json::from_value(processor)
-    })?;
+    let processor: PostProcessorWrapper =
+        guarded(path, "its special tokens cannot be used", || serde_json::from_value(processor))?;
     inner.with_post_processor(Some(processor));
     Ok(())
 }
-

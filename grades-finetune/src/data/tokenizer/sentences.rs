@@ -97,9 +97,8 @@ impl Tokenizer {
 
     /// The tokens of many sentences, in their order; the work is spread over the cores.
     pub(in crate::data) fn encode_batch(&self, texts: Vec<&str>) -> Result<Vec<Result<Tokens>>> {
-        let encodings = guarded(&self.path, "the tokenizer failed", || {
-            self.inner.encode_batch_fast(texts, true)
-        })?;
+        let encodings =
+            guarded(&self.path, "the tokenizer failed", || self.inner.encode_batch_fast(texts, true))?;
         let tokens = encodings.into_iter().map(|encoding| {
             let ids = encoding.get_ids().to_vec();
             if let Some(id) = ids.iter().find(|&&id| !in_vocabulary(id, self.limits)) {

@@ -18,7 +18,17 @@ pub struct Date {
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 
@@ -30,7 +40,8 @@ impl FromStr for Date {
         let wrong = || format!("expected a date such as 2026-01-31 or 2026-01-31T12:30:00, found {text}");
         let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00:00"));
         let parts = |text: &str, separator: char| -> Option<Vec<u32>> {
-            let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok());
+            let digits =
+                |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok());
             text.split(separator).map(|part| digits(part).flatten()).collect()
         };
         let (Some(date), Some(time)) = (parts(date, '-'), parts(time, ':')) else { return Err(wrong()) };
@@ -120,22 +131,23 @@ impl Date {
 
     fn directive(self, directive: char) -> Option<String> {
         let name = |list: &[&'static str], at: usize| list.get(at).copied().unwrap_or_default();
-        let (day, month) = (name(&DAYS, self.weekday()), name(&MONTHS, self.month.saturating_sub(1) as usize));
+        let (day, month) =
+            (name(&DAYS, self.weekday()), name(&MONTHS, self.month.saturating_sub(1) as usize));
         let short = |name: &str| name.get(..3).unwrap_or(name).to_owned();
         let Self { year, hour, minute, second, .. } = self;
         let half = if hour < 12 { "AM" } else { "PM" };
         let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
         let (date, weekday) = (self.day, self.weekday());
         // Weeks that begin on Sundays and on Mondays.
-        let week = |first: usize| {
-            (self.day_of_year() as usize + 6 - (weekday + 7 - first) % 7) / 7
-        };
+        let week = |first: usize| (self.day_of_year() as usize + 6 - (weekday + 7 - first) % 7) / 7;
         Some(match directive {
             'a' => short(day),
             'A' => day.to_owned(),
             'b' | 'h' => short(month),
             'B' => month.to_owned(),
-            'c' => format!("{} {} {date:>2} {hour:02}:{minute:02}:{second:02} {year}", short(day), short(month)),
+            'c' => {
+                format!("{} {} {date:>2} {hour:02}:{minute:02}:{second:02} {year}", short(day), short(month))
+            }
             'C' => format!("{:02}", year / 100),
             'd' => format!("{date:02}"),
             'D' | 'x' => format!("{:02}/{date:02}/{:02}", self.month, year % 100),

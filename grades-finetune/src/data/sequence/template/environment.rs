@@ -26,24 +26,27 @@ pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'s
     // The library's own of these write values whose parts share parts without end.
     environment.remove_filter("pprint");
     environment.add_filter("string", |value: &Value| printed(value).map(Value::from));
-    environment.add_filter("join", |list: &Value, separator: Option<&str>, arguments: Kwargs| -> Result<Value, Error> {
-        let attribute: Option<&str> = arguments.get("attribute")?;
-        let separator = separator.or(arguments.get("d")?).unwrap_or_default();
-        arguments.assert_all_used()?;
-        let item = |item: Value| match attribute {
-            Some(name) => printed(&item.get_attr(name)?).map(Cow::into_owned),
-            None => printed(&item).map(Cow::into_owned),
-        };
-        let items: Vec<String> = match list.as_str() {
-            Some(text) => text.chars().map(String::from).collect(),
-            None => list.try_iter()?.map(item).collect::<Result<_, _>>()?,
-        };
-        if spend(separator.len().saturating_mul(items.len())) {
-            Ok(Value::from(items.join(separator)))
-        } else {
-            Err(too_long())
-        }
-    });
+    environment.add_filter(
+        "join",
+        |list: &Value, separator: Option<&str>, arguments: Kwargs| -> Result<Value, Error> {
+            let attribute: Option<&str> = arguments.get("attribute")?;
+            let separator = separator.or(arguments.get("d")?).unwrap_or_default();
+            arguments.assert_all_used()?;
+            let item = |item: Value| match attribute {
+                Some(name) => printed(&item.get_attr(name)?).map(Cow::into_owned),
+                None => printed(&item).map(Cow::into_owned),
+            };
+            let items: Vec<String> = match list.as_str() {
+                Some(text) => text.chars().map(String::from).collect(),
+                None => list.try_iter()?.map(item).collect::<Result<_, _>>()?,
+            };
+            if spend(separator.len().saturating_mul(items.len())) {
+                Ok(Value::from(items.join(separator)))
+            } else {
+                Err(too_long())
+            }
+        },
+    );
     environment.add_filter("replace", |value: &Value, from: &str, to: &str| -> Result<Value, Error> {
         let text = printed(value)?;
         // At most all letters are replaced, and what is between them.
@@ -57,9 +60,7 @@ pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'s
             Err(too_long())
         }
     });
-    environment.set_formatter(|out, _, value| {
-        out.write_str(&printed(value)?).map_err(Error::from)
-    });
+    environment.set_formatter(|out, _, value| out.write_str(&printed(value)?).map_err(Error::from));
     environment.add_filter(FILTER, |text: &str| format!("{BEGIN}{text}{END}"));
     // As in Python: texts are sequences, maps can be counted and iterated over.
     environment.add_test("sequence", |value: &Value| {

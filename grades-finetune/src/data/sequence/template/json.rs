@@ -82,7 +82,9 @@ impl Writer {
                     match key.kind() {
                         ValueKind::String => writer.string(key.as_str().unwrap_or_default())?,
                         ValueKind::None => writer.push("\"null\"")?,
-                        ValueKind::Bool => writer.push(if key.is_true() { "\"true\"" } else { "\"false\"" })?,
+                        ValueKind::Bool => {
+                            writer.push(if key.is_true() { "\"true\"" } else { "\"false\"" })?
+                        }
                         ValueKind::Number => {
                             let text = number(key);
                             writer.push(&format!("\"{text}\""))?;

@@ -43,7 +43,10 @@ pub(super) fn check_source(source: &str) -> Result<(), String> {
         };
         let (inside, end) = code(&tag[2..], close);
         if inside.len() > LONGEST_TAG {
-            return Err(format!("an expression or statement has {} bytes, more than {LONGEST_TAG}", inside.len()));
+            return Err(format!(
+                "an expression or statement has {} bytes, more than {LONGEST_TAG}",
+                inside.len()
+            ));
         }
         let word = inside.trim_start_matches(['-', '+', ' ', '\n', '\t', '\r']);
         if close == "%}" {
@@ -51,7 +54,10 @@ pub(super) fn check_source(source: &str) -> Result<(), String> {
                 branches += 1;
             } else if word.starts_with("end") {
                 open = open.saturating_sub(1);
-            } else if ["if", "for", "macro", "filter", "call", "block", "with", "set"].iter().any(|name| word.starts_with(name)) {
+            } else if ["if", "for", "macro", "filter", "call", "block", "with", "set"]
+                .iter()
+                .any(|name| word.starts_with(name))
+            {
                 // A `set` has an end only where it has no value.
                 open += usize::from(!(word.starts_with("set") && word.contains('=')));
             }

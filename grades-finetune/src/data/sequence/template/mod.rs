@@ -113,7 +113,12 @@ impl ChatTemplate {
     }
 
     /// Renders a conversation with further variables.
-    pub(super) fn rendered(&self, messages: &[Message], variables: &Variables, prompt: bool) -> Result<Rendered> {
+    pub(super) fn rendered(
+        &self,
+        messages: &[Message],
+        variables: &Variables,
+        prompt: bool,
+    ) -> Result<Rendered> {
         let (context, tools) = (self.context(messages, variables, prompt), has_tools(variables));
         // An error may have values of the template, whose drop needs the large stack as well.
         let job = move |environment: &mut Environment<'static>| {
@@ -128,7 +133,10 @@ impl ChatTemplate {
         }
         let parted = generation::without_marks(&text);
         let (text, generated) = parted.ok_or_else(|| {
-            Error::file(&self.path, "the chat template fails: its generation tags do not match, or the text has their marks")
+            Error::file(
+                &self.path,
+                "the chat template fails: its generation tags do not match, or the text has their marks",
+            )
         })?;
         Ok(Rendered { text, generated: Some(generated) })
     }
