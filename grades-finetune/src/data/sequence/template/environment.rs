@@ -19,8 +19,9 @@ pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'s
     environment.set_debug(false);
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_function("raise_exception", |message: &Value| -> Result<Value, Error> {
-        Err(Error::new(ErrorKind::InvalidOperation, printed(message)?))
+    environment.add_function("raise_exception", |message: Value| -> Result<Value, Error> {
+        let message = printed(&message)?.into_owned();
+        Err(Error::new(ErrorKind::InvalidOperation, message))
     });
     environment.add_filter("tojson", to_json);
     // The library's own of these write values whose parts share parts without end.
