@@ -134,6 +134,10 @@ fn notes_on_weights(loaded: &LoadReport, split_fused: bool) -> Vec<String> {
     if !loaded.ignored.is_empty() {
         notes.push(format!("in the files, but not of this model: {}", loaded.ignored.join(", ")));
     }
+    if loaded.untied {
+        let reason = "the files have an output matrix (lm_head.weight) that differs from the embedding";
+        notes.push(format!("not tied, though \"tie_word_embeddings\" is true: {reason}"));
+    }
     if let Some(first) = loaded.fused.first() {
         let parts: Vec<String> =
             first.parts.iter().map(|(name, rows)| format!("{rows} rows of {name}")).collect();

@@ -1,4 +1,4 @@
-//! Adapters in a decoder.
+//! Adds adapters to a decoder.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ impl LinearLayers for Blocks {
 }
 
 impl Decoder {
-    /// The linear layers of the blocks, under Hugging Face's names, and the variables, to put adapters in.
+    /// The linear layers of the blocks, under Hugging Face's names, and the variables, for adapters.
     ///
     /// ```no_run
     /// # use grades_models::decoder::{Decoder, LoadOptions};
@@ -67,7 +67,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Loads a base model and puts the adapter of a folder in, which is then in use.
+    /// Loads a base model and adds the adapter of a folder, which is then active.
     ///
     /// # Errors
     ///

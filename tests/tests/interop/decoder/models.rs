@@ -186,7 +186,7 @@ pub(crate) fn batch() -> (Tokens, Targets) {
     (Tokens::from(Tensor::from_slice2(&ids)), targets)
 }
 
-/// What transformers computed with a model.
+/// The results of transformers with a model.
 pub(crate) fn reference(name: &str) -> BTreeMap<String, Tensor> {
     let path = folder().join(format!("{name}.safetensors"));
     Tensor::read_safetensors(path).unwrap().into_iter().collect()
