@@ -47,8 +47,7 @@ fn an_adapter_with_an_embedding_leaves_a_tied_output_matrix_alone_as_in_peft() {
     for name in tied {
         let mut model = load(name, LoadOptions::default());
         assert!(model.config().tie_word_embeddings, "{name}");
-        let config =
-            LoraConfig::new(2).target_modules(["q_proj", "qkv_proj"]).modules_to_save(["embed_tokens"]);
+        let config = LoraConfig::new(2).target_pattern("all-linear").modules_to_save(["embed_tokens"]);
         let config = config.task_type("CAUSAL_LM");
         model.prepare_for(&config).unwrap();
         let (layers, variables) = model.layers_mut();
