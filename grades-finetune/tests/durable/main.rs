@@ -13,6 +13,7 @@ mod broken;
 mod damage;
 mod disk;
 mod guard;
+mod in_process;
 mod kills;
 mod memory;
 mod refused;
