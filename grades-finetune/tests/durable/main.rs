@@ -12,9 +12,10 @@
 mod broken;
 mod damage;
 mod disk;
-mod guard;
+
 mod in_process;
 mod kills;
+mod loss_monitor;
 mod memory;
 mod refused;
 mod resume;
