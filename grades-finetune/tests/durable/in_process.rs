@@ -7,6 +7,9 @@ use grades_finetune::records::{Ending, STEPS, StepRecord, StopReason, read_lines
 use grades_finetune::run::Interrupt;
 use grades_finetune::train::{Resume, resume, train_logged};
 
+// Links the policies, so that the configuration can name one.
+use grades_policies as _;
+
 use crate::support::Folder;
 
 /// The configuration of a folder, with absolute paths and a checkpoint every fourth step.
