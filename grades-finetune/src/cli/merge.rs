@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use grades_lora::LoraConfig;
 
-use crate::config::KindChoice;
+use crate::config::Dtype;
 use grades_models::decoder::{self, Decoder};
 use grades_models::{Family, LoadOptions, load_adapted};
 
@@ -24,9 +24,9 @@ pub(super) struct Arguments {
     /// The folder for the merged model; must be empty or not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The kind of the merged model: f32, or bf16, to which the base is rounded before and the sum after merging
-    #[arg(long, default_value = "f32")]
-    kind: KindChoice,
+    /// The dtype of the merged model: f32, or bf16, to which the base is rounded before and the sum after merging
+    #[arg(long, alias = "kind", default_value = "f32")]
+    dtype: Dtype,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if out.read_dir().is_ok_and(|mut entries| entries.next().is_some()) || out.is_file() {
         bail!("{} is there already and not empty; choose another folder (--out)", out.display());
     }
-    let kind = arguments.kind.kind();
+    let kind = arguments.dtype.kind();
     match Family::of(&base)? {
         Family::Bert => {
             let options = LoadOptions { kind, ..LoadOptions::default() };

@@ -35,7 +35,7 @@ impl Classifier {
             labels: Some(labels.names().to_vec()),
             new_head: config.model.new_head,
             device,
-            kind: config.model.kind.kind(),
+            kind: config.model.dtype.kind(),
             seed,
         };
         let (model, loaded) = BertClassifier::load(&config.model.path, options)?;

@@ -42,7 +42,7 @@ impl DecoderTask {
         let examples = read_examples(&config.data.train, &names)?;
         let options = LoadOptions {
             device,
-            kind: config.model.kind.kind(),
+            kind: config.model.dtype.kind(),
             autocast: config.model.autocast,
             split_fused: config.model.split_fused,
         };
@@ -102,7 +102,7 @@ impl DecoderTask {
             eval,
             test,
             options,
-            checkpointing: config.training.checkpointing,
+            checkpointing: config.training.activation_checkpointing,
             split_fused: config.model.split_fused,
             seed: config.training.seed,
         })

@@ -9,7 +9,6 @@ mod early_stopping;
 mod evals;
 mod evaluate;
 mod evaluate_decoder;
-mod fit;
 mod folder;
 mod guard;
 mod interrupt;

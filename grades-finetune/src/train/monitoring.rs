@@ -8,13 +8,12 @@ use serde::Serialize;
 
 use super::classifier::Classifier;
 use super::decoder::DecoderTask;
-use super::fit::fit;
 use super::interrupt::Interrupt;
 use super::lora::LoraTraining;
 use super::never::Never;
 use super::optimizer::build_optimizer;
 use super::task::{Micro, Optimizer, Task};
-use crate::config::RunConfig;
+use crate::config::{RunConfig, resolve_for_model};
 use grades_models::Family;
 
 /// What watching gradients costs.
@@ -50,9 +49,8 @@ pub fn measure_monitoring(config: &RunConfig, steps: usize, interrupt: &Interrup
     };
     tch::manual_seed(config.training.seed.cast_signed());
     let device = config.model.device.device()?;
-    let family = Family::of(&config.model.path)?;
     let mut config = config.clone();
-    let max_tokens = fit(&mut config, family)?;
+    let (family, max_tokens) = resolve_for_model(&mut config)?;
     let mut task: Box<dyn Task> = match family {
         Family::Bert => Box::new(Classifier::load(&config, device, max_tokens)?),
         Family::Decoder(_) => Box::new(DecoderTask::load(&config, device, max_tokens)?),
@@ -71,8 +69,11 @@ pub fn measure_monitoring(config: &RunConfig, steps: usize, interrupt: &Interrup
     let mut with = build(&freezing.grace(1.0))?;
 
     let order = (0..).flat_map(|epoch| task.sampler().epoch_order(epoch));
-    let mut lots =
-        Lots { order, accumulate: config.training.accumulate, clip_norm: config.training.clip_norm };
+    let mut lots = Lots {
+        order,
+        accumulate: config.training.gradient_accumulation_steps,
+        clip_norm: config.training.clip_norm,
+    };
     let warm_up = lots.take(WARM_UP);
     for optimizer in [&mut without, &mut with] {
         lots.time(task.as_ref(), optimizer, &warm_up)?;

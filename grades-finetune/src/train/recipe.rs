@@ -14,7 +14,6 @@ use super::cpu::cpu_seconds;
 use super::decoder::DecoderTask;
 use super::early_stopping::EarlyStopping;
 use super::evals::EvalLog;
-use super::fit::fit;
 use super::folder::RunFolder;
 use super::guard::Guard;
 use super::interrupt::Interrupt;
@@ -31,7 +30,7 @@ use super::schedule::LearningRate;
 use super::summary::Summary;
 use super::task::{Micro, Optimizer, Part, Task};
 use crate::causes::with_causes;
-use crate::config::{Metric, RunConfig};
+use crate::config::{Metric, RunConfig, resolve_for_model};
 use crate::report::write_run_report;
 use crate::state::FlopMeter;
 use crate::tensorboard::TensorBoard;
@@ -67,7 +66,7 @@ pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Ou
 /// in something that would change the result, or a checkpoint is of a newer version.
 pub fn resume(config: &RunConfig, how: &Resume<'_>, interrupt: &Interrupt) -> Result<Option<Outcome>> {
     let mut fitted = config.clone();
-    fit(&mut fitted, Family::of(&config.model.path)?)?;
+    resolve_for_model(&mut fitted)?;
     match Resumed::open(&fitted, how)? {
         Some(resumed) => run(config, Begin::Again(Box::new(resumed)), interrupt).map(Some),
         None => Ok(None),
@@ -87,18 +86,17 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
     tch::manual_seed(seed.cast_signed());
     let device = config.model.device.device()?;
 
-    let family = Family::of(&config.model.path)?;
     let mut config = config.clone();
-    let max_tokens = fit(&mut config, family)?;
+    let (family, max_tokens) = resolve_for_model(&mut config)?;
     let config = &config;
     let mut task: Box<dyn Task> = match family {
         Family::Bert => Box::new(Classifier::load(config, device, max_tokens)?),
         Family::Decoder(_) => Box::new(DecoderTask::load(config, device, max_tokens)?),
     };
     let sampler = task.sampler().clone();
-    let batches = Batches::new(&sampler, config.training.accumulate, config.training.epochs);
+    let batches = Batches::new(&sampler, config.training.gradient_accumulation_steps, config.training.epochs);
     let longest = config.training.max_steps.unwrap_or(u64::MAX).min(batches.steps());
-    let planned = ((config.training.share * longest as f64).round() as u64).clamp(1, longest.max(1));
+    let planned = ((config.training.step_fraction * longest as f64).round() as u64).clamp(1, longest.max(1));
     let rate = LearningRate::new(&config.schedule, config.optimizer.lr, planned);
 
     let base = config.model.path.display().to_string();

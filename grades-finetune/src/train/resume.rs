@@ -9,14 +9,12 @@ use toml::{Table, Value};
 
 use super::checkpoint::{BEST, FOLDER, Found, OPTIMIZER, PARAMETERS, RunState, newest};
 use super::early_stopping::EarlyStopping;
-use super::fit::fit;
 use super::folder::RunFolder;
 use super::keeping::generators;
 use super::lora::LoraTraining;
 use super::task::{Optimizer, Task};
-use crate::config::{Document, OptimizerConfig, OptimizerName, RunConfig};
+use crate::config::{Document, OptimizerConfig, OptimizerName, RunConfig, may_change, resolve_for_model};
 use crate::storage::sweep;
-use grades_models::Family;
 use grades_models::files::read_file;
 
 /// Which run is resumed, and how.
@@ -27,23 +25,6 @@ pub struct Resume<'a> {
     /// Whether it goes on although the configuration or what it reads has changed.
     pub allow_changes: bool,
 }
-
-/// Keys, or beginnings of keys, that do not change what is trained. Files are compared by their contents.
-const FREE: [&str; 10] = [
-    "output.",
-    "checkpoint.",
-    "compare.",
-    "guard.",
-    "evaluation.",
-    "data.train",
-    "data.eval",
-    "data.test",
-    "model.path",
-    "model.device",
-];
-
-/// Those that do not either unless evaluations decide when the run ends.
-const FREE_WITHOUT_STOPPING: [&str; 2] = ["training.eval_every", "training.eval_batch_size"];
 
 /// A run that may go on.
 pub(super) struct Resumed {
@@ -215,19 +196,13 @@ fn differences(before: &Table, config: &RunConfig) -> Result<Vec<String>> {
     let mut then = RunConfig::read(before).context("the configuration of the run's folder")?;
     // The model may have moved; what depends on it is settled by the one that is there.
     then.model.path.clone_from(&config.model.path);
-    let family = Family::of(&then.model.path)?;
-    fit(&mut then, family)?;
+    resolve_for_model(&mut then)?;
     let (mut before, mut now) = (BTreeMap::new(), BTreeMap::new());
     flatten("", &Table::try_from(&then).context("comparing configurations")?, &mut before);
     flatten("", &Table::try_from(config).context("comparing configurations")?, &mut now);
     let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     let text = |value: Option<&Value>| value.map_or("not given".to_owned(), ToString::to_string);
-    let free = |key: &str| {
-        let among = |list: &[&str]| {
-            list.iter().any(|free| *free == key || free.ends_with('.') && key.starts_with(free))
-        };
-        among(&FREE) || config.early_stopping.is_none() && among(&FREE_WITHOUT_STOPPING)
-    };
+    let free = |key: &str| may_change(key, config.early_stopping.is_some());
     Ok(keys
         .into_iter()
         .filter(|key| !free(key))

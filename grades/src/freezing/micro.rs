@@ -85,7 +85,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             what: "a policy that compares two batches (statistics two-batch-signal, two-batch-noise)"
                 .to_owned(),
             reason: "the step's gradient came from one backward pass; accumulate at least two per step with \
-                     FreezingOptimizer::backward_micro (training.accumulate = 2 in finetune)"
+                     FreezingOptimizer::backward_micro (training.gradient_accumulation_steps = 2 in finetune)"
                 .to_owned(),
         })
     }

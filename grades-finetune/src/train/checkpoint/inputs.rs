@@ -6,9 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::digest::Digest;
 use crate::config::RunConfig;
-use crate::storage::fingerprint;
+use crate::storage::{Digest, fingerprint};
 use grades_models::Family;
 
 /// What a decoder's texts are made with, where a model directory has them.

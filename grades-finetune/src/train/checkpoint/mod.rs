@@ -6,7 +6,6 @@
 //! The order of the data is a function of the seed, so the step is its position.
 
 mod copy;
-mod digest;
 mod find;
 mod inputs;
 mod state;

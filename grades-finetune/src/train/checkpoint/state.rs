@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::storage::{Digest, checksum};
 use serde::{Deserialize, Serialize};
 
-use super::digest::Digest;
 use crate::state::FlopMeter;
 use crate::train::early_stopping::PatienceState;
 use crate::train::guard::GuardState;
@@ -157,17 +157,17 @@ impl RunState {
     /// The text of the file.
     pub(super) fn to_text(&self) -> Result<String, String> {
         let body = toml::to_string(self).map_err(|error| error.to_string())?;
-        Ok(format!("{FIRST}{:08x}\n{body}", crc32fast::hash(body.as_bytes())))
+        Ok(format!("{FIRST}{}\n{body}", checksum(body.as_bytes())))
     }
 
     /// Reads the text of a file.
     pub(super) fn from_text(text: &str) -> Result<Self, Unfit> {
         let damaged = |reason: &str| Unfit::Damaged(reason.to_owned());
         let (first, body) = text.split_once('\n').ok_or_else(|| damaged("it has no checksum"))?;
-        let checksum = first.strip_prefix(FIRST).ok_or_else(|| damaged("it has no checksum"))?;
-        let found = format!("{:08x}", crc32fast::hash(body.as_bytes()));
-        if checksum != found {
-            return Err(Unfit::Damaged(format!("its checksum is {checksum}, its bytes give {found}")));
+        let written = first.strip_prefix(FIRST).ok_or_else(|| damaged("it has no checksum"))?;
+        let found = checksum(body.as_bytes());
+        if written != found {
+            return Err(Unfit::Damaged(format!("its checksum is {written}, its bytes give {found}")));
         }
         let table: toml::Table = body.parse().map_err(|_| damaged("it is not TOML"))?;
         let version = table.get("version").and_then(toml::Value::as_integer).unwrap_or(0);

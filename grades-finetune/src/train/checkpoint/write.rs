@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::copy::Copied;
-use super::digest::Digest;
 use super::{BEST, OPTIMIZER, PARAMETERS, RUN, name_of, step_of};
-use crate::storage::{AtomicFolder, remove_whole};
+use crate::storage::{AtomicFolder, Digest, remove_whole};
 use grades_models::files::write_file;
 
 /// A checkpoint that is on the disk, and what went wrong after it was.
