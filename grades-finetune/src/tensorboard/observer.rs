@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use grades::component::Component;
 use grades::observe::StepObserver;
-use grades::tracker::{EventKind, FreezeEvent, StepReport};
+use grades::tracker::{FreezeEvent, StepReport, Transition};
 use grades::{Error, Result};
 
 use super::EventFile;
@@ -104,11 +104,13 @@ impl Shared {
     }
 
     fn check(&mut self, report: &StepReport) -> io::Result<()> {
-        let step = report.snapshot.as_ref().map_or(report.step, |snapshot| snapshot.step());
+        let checked = report.checked.as_ref();
+        let step = checked.map_or(report.step, |checked| checked.step);
+        let compared = checked.map(|checked| checked.compared.as_slice()).unwrap_or_default();
         let mut scalars = Vec::new();
         // Sums by statistic and kind, in the order in which they come.
         let mut kinds: Vec<(String, f64, f64)> = Vec::new();
-        for (component, cause) in self.components.iter().zip(&report.compared) {
+        for (component, cause) in self.components.iter().zip(compared) {
             let Some(cause) = cause.filter(|cause| cause.value.is_finite()) else { continue };
             scalars.push((format!("{}/{}", cause.measure, component.name), cause.value));
             let tag = format!("{} by kind/{}", cause.measure, component.kind);
@@ -135,9 +137,9 @@ impl Shared {
 /// An item of a list in Markdown.
 fn line(event: &FreezeEvent) -> String {
     let verb = match event.event {
-        EventKind::Cool => "cools",
-        EventKind::Freeze => "froze",
-        EventKind::Thaw => "thawed",
+        Transition::Cool => "cools",
+        Transition::Freeze => "froze",
+        Transition::Thaw => "thawed",
         _ => "changed",
     };
     let FreezeEvent { component, statistic, value, threshold, policy, .. } = event;

@@ -218,7 +218,7 @@ impl Task for DecoderTask {
         let how = Backward { scale, checkpointing: self.checkpointing, dropout: Some(seed) };
         let pass = self.model.backward(&batch.tokens, &batch.targets, how)?;
         // The optimizer multiplies by the share, which is in the gradients already.
-        optimizer.backward_micro(&pass.rest.f_div_scalar(share)?, share)?;
+        optimizer.backward_accumulate(&pass.rest.f_div_scalar(share)?, share)?;
         Ok((pass.loss.f_mul_scalar(scale)?, batch.token_count))
     }
 

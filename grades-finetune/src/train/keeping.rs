@@ -97,7 +97,7 @@ impl Run<'_> {
 
     /// Copies the state and begins to write it, once the checkpoint before is written.
     fn checkpoint(&mut self) -> Result<()> {
-        if let Some(report) = self.optimizer.settle()? {
+        if let Some(report) = self.optimizer.flush()? {
             self.take_events(&report)?;
         }
         self.log.fetch()?;

@@ -202,7 +202,7 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
     run.progress.finish();
     // The weights of the best evaluation are kept as they were evaluated.
     if ended != INTERRUPTED && !run.config.early_stopping.is_some_and(|stopping| stopping.restore_best) {
-        run.optimizer.put_averages()?;
+        run.optimizer.apply_averages()?;
     }
 
     match &run.lora {
@@ -327,7 +327,7 @@ impl Run<'_> {
         }
         let loss = Tensor::f_stack(&losses, 0)?.f_sum(Kind::Float)?;
         let (grad_norm, skipped) = self.look(&loss)?;
-        let report = if skipped.is_none() { self.optimizer.step()? } else { self.optimizer.skip()? };
+        let report = if skipped.is_none() { self.optimizer.step()? } else { self.optimizer.skip_step()? };
         let flops = batches.iter().map(|batch| self.flops.step(self.task.shape(batch))).sum();
         self.seconds += start.elapsed();
         let worked = cpu_seconds().zip(cpu).map(|(now, before)| now - before);

@@ -31,7 +31,7 @@ impl Run<'_> {
     pub(super) fn validate_last(&mut self) -> Result<()> {
         let step = self.optimizer.steps();
         if self.stopping.as_ref().is_some_and(|stopping| !stopping.has_seen(step)) {
-            self.optimizer.put_averages()?;
+            self.optimizer.apply_averages()?;
             self.validate()?;
         }
         Ok(())

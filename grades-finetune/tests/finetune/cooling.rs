@@ -156,7 +156,7 @@ fn two_batches_of_a_step_are_compared() {
     let error = ran.error();
     assert!(
         error.contains(
-            "FreezingOptimizer::backward_micro (training.gradient_accumulation_steps = 2 in finetune)"
+            "FreezingOptimizer::backward_accumulate (training.gradient_accumulation_steps = 2 in finetune)"
         ),
         "{error}"
     );

@@ -31,15 +31,16 @@ impl AtomicFile {
         let mut prefix = OsString::from(".");
         prefix.push(name);
         prefix.push(".");
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(&prefix).suffix(SUFFIX);
-        // A temporary file is its owner's alone unless told otherwise; the umask still applies.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file =
-            builder.tempfile_in(folder_of(destination)).map_err(|error| with_path(error, destination))?;
+        // Opened here: tempfile's own files are readable by their owner alone, and its errors name the temporary path.
+        let open = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
+        let file = tempfile::Builder::new()
+            .prefix(&prefix)
+            .suffix(SUFFIX)
+            .make_in(folder_of(destination), open)
+            .map_err(|error| with_path(error, destination))?;
+        let (file, temporary) = file.into_parts();
         let writer = BufWriter::with_capacity(1 << 18, file);
-        Ok(Self { writer, destination: destination.to_path_buf() })
+        Ok(Self { writer, temporary, destination: destination.to_path_buf() })
     }
 
     /// Flushes everything to the disk and closes the file; the destination is not touched yet.

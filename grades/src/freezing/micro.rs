@@ -39,7 +39,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// for x in &batches {
     ///     let y = x.sum_dim_intlist(1, true, Kind::Float);
     ///     let loss = net.forward(x).mse_loss(&y, Reduction::Mean);
-    ///     opt.backward_micro(&loss, x.size()[0] as f64 / 24.0)?;
+    ///     opt.backward_accumulate(&loss, x.size()[0] as f64 / 24.0)?;
     /// }
     /// let report = opt.step()?;
     /// # assert!(report.applied);
@@ -49,7 +49,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// # Errors
     ///
     /// [`Error::InvalidArgument`] for a share that is not above 0 and up to 1, [`Error::Torch`] when libtorch refuses.
-    pub fn backward_micro(&mut self, loss: &Tensor, share: f64) -> Result<()> {
+    pub fn backward_accumulate(&mut self, loss: &Tensor, share: f64) -> Result<()> {
         if !(share > 0.0 && share <= 1.0) {
             let expected = "a share of the step's examples above 0, up to 1";
             return Err(Error::invalid_argument("share", expected, share));
@@ -85,7 +85,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             what: "a policy that compares two batches (statistics two-batch-signal, two-batch-noise)"
                 .to_owned(),
             reason: "the step's gradient came from one backward pass; accumulate at least two per step with \
-                     FreezingOptimizer::backward_micro (training.gradient_accumulation_steps = 2 in finetune)"
+                     FreezingOptimizer::backward_accumulate (training.gradient_accumulation_steps = 2 in finetune)"
                 .to_owned(),
         })
     }

@@ -9,7 +9,7 @@ use super::StepObserver;
 use crate::component::{Component, ComponentKind};
 use crate::error::{Error, Result};
 use crate::policy::{Cause, Measure};
-use crate::tracker::StepReport;
+use crate::tracker::{Checked, StepReport};
 
 /// Writes what the policy of every component compared with what, one JSON line a check.
 ///
@@ -123,18 +123,18 @@ impl<W> fmt::Debug for StatisticsLog<W> {
 
 impl<W: Write> StepObserver for StatisticsLog<W> {
     fn on_step(&mut self, report: &StepReport) -> Result<()> {
-        // The first of each pair of a policy and what it looks at, in the order of the components.
+        let Some(Checked { step, compared, .. }) = &report.checked else { return Ok(()) };
+        // The first of each pair of a policy and a statistic, in the order of the components.
         let mut groups: Vec<&Cause> = Vec::new();
-        for cause in report.compared.iter().flatten() {
+        for cause in compared.iter().flatten() {
             if !groups.iter().any(|first| is_alike(first, cause)) {
                 groups.push(cause);
             }
         }
-        let step = report.snapshot.as_ref().map_or(report.step, |snapshot| snapshot.step());
         for first in &groups {
             let alike =
                 |cause: &Option<Cause>| cause.as_ref().filter(|cause| is_alike(first, cause)).copied();
-            let causes: Vec<Option<Cause>> = report.compared.iter().map(alike).collect();
+            let causes: Vec<Option<Cause>> = compared.iter().map(alike).collect();
             let one =
                 causes.iter().flatten().all(|cause| cause.threshold.to_bits() == first.threshold.to_bits());
             let threshold = match one {
@@ -145,7 +145,7 @@ impl<W: Write> StepObserver for StatisticsLog<W> {
             };
             let values = causes.iter().map(|cause| cause.and_then(|cause| number(cause.value))).collect();
             let (policy, statistic) = (first.policy, first.measure);
-            self.write(&Line { step, policy, statistic, threshold, values })?;
+            self.write(&Line { step: *step, policy, statistic, threshold, values })?;
         }
         // A run that is killed leaves whole lines.
         if groups.is_empty() { Ok(()) } else { self.flush() }

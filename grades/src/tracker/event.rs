@@ -9,7 +9,7 @@ use crate::policy::{Cause, Measure};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum EventKind {
+pub enum Transition {
     /// It was decided that it has converged; it cools from the next step on.
     Cool,
     /// It froze; no update after this step moves it.
@@ -24,7 +24,7 @@ pub enum EventKind {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FreezeEvent {
     /// What happened.
-    pub event: EventKind,
+    pub event: Transition,
     /// The optimizer step after which it happened, counted from 1.
     pub step: u64,
     /// The component's name.
@@ -51,11 +51,11 @@ pub struct FreezeEvent {
 impl FreezeEvent {
     /// Whether the component froze.
     pub fn is_freeze(&self) -> bool {
-        self.event == EventKind::Freeze
+        self.event == Transition::Freeze
     }
 
     pub(super) fn new(
-        event: EventKind,
+        event: Transition,
         step: u64,
         index: usize,
         component: &Component,

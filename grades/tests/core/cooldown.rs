@@ -5,7 +5,7 @@ use grades::config::Cooldown;
 use grades::config::Cooling;
 use grades::policy::Measure;
 use grades::statistic::{GradientSnapshot, Statistic};
-use grades::tracker::{EventKind, FreezeTracker};
+use grades::tracker::{FreezeTracker, Transition};
 use grades::{Error, FreezingConfig};
 
 use crate::policies::{Below, Scripted};
@@ -34,9 +34,9 @@ pub(crate) fn step(tracker: &mut FreezeTracker, snapshot: &GradientSnapshot) -> 
         events.extend(tracker.check(snapshot).events);
     }
     let letter = |kind| match kind {
-        EventKind::Cool => 'C',
-        EventKind::Freeze => 'F',
-        EventKind::Thaw => 'T',
+        Transition::Cool => 'C',
+        Transition::Freeze => 'F',
+        Transition::Thaw => 'T',
         other => panic!("{other:?}"),
     };
     events.iter().map(|event| format!("{}{}{}", event.step, letter(event.event), event.index)).collect()

@@ -7,7 +7,7 @@ use grades::component::{Component, ComponentKind};
 use grades::observe::StepObserver;
 use grades::policy::{Cause, Measure};
 use grades::statistic::Statistic;
-use grades::tracker::{FreezeTracker, StepReport};
+use grades::tracker::{Checked, FreezeTracker, StepReport};
 use grades_finetune::tensorboard::{EventFile, TensorBoard};
 use grades_finetune::train::StepRecord;
 use serde_json::{Value, json};
@@ -62,7 +62,9 @@ fn tensorboard_reads_what_an_observer_wrote() {
     };
     for step in 1..=3 {
         let mut report = StepReport::new(step, 10, 3);
-        report.compared = vec![cause(step as f64), cause(2.0), if step == 2 { None } else { cause(0.75) }];
+        let mut checked = Checked::new(step);
+        checked.compared = vec![cause(step as f64), cause(2.0), if step == 2 { None } else { cause(0.75) }];
+        report.checked = Some(checked);
         if step == 3 {
             report.events = events();
         }
