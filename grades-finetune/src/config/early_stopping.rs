@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::field::{AT_LEAST_ZERO, count, flag, number, word};
 use super::table::table;
 use super::words::words;
+use crate::records::Metric;
 
 table! {
     /// When a run ends because it no longer improves on the examples for evaluation.
@@ -21,24 +22,4 @@ table! {
     }
 }
 
-/// The metric that evaluations are judged by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Metric {
-    /// The lower the better.
-    Loss,
-    /// The higher the better.
-    Accuracy,
-}
-
 words!(Metric, "metric", "loss" => Self::Loss, "accuracy" => Self::Accuracy);
-
-impl Metric {
-    /// Returns whether `value` is better than `other` by more than `delta`; NaN never is.
-    pub fn is_better(self, value: f64, other: f64, delta: f64) -> bool {
-        match self {
-            Self::Loss => other - value > delta,
-            Self::Accuracy => value - other > delta,
-        }
-    }
-}

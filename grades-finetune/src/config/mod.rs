@@ -33,7 +33,7 @@ pub(crate) use describe::KeyInfo;
 pub use device::DeviceChoice;
 pub use document::Document;
 pub use dtype::Dtype;
-pub use early_stopping::{EarlyStoppingConfig, Metric};
+pub use early_stopping::EarlyStoppingConfig;
 pub use evaluation::EvaluationConfig;
 pub use guard::GuardConfig;
 pub use interval::Interval;

@@ -11,7 +11,7 @@ use grades::tracker::{FreezeEvent, StepReport, Transition};
 use grades::{Error, Result};
 
 use super::EventFile;
-use crate::train::StepRecord;
+use crate::records::StepRecord;
 
 /// An observer that writes an event file, and a hand by which the recipe adds what no observer sees, such as the loss.
 ///
@@ -67,16 +67,16 @@ impl TensorBoard {
     pub fn step(&self, record: &StepRecord) {
         let mut shared = self.shared.borrow_mut();
         let total = shared.components.len().max(1) as f64;
-        let seconds = record.seconds - std::mem::replace(&mut shared.seconds, record.seconds);
+        let seconds = record.work.seconds - std::mem::replace(&mut shared.seconds, record.work.seconds);
         let known = [
             ("train/loss", Some(record.loss)),
             ("train/learning_rate", Some(record.learning_rate)),
             ("train/grad_norm", record.grad_norm),
             ("train/step_seconds", Some(seconds)),
-            ("freezing/frozen", Some(record.frozen as f64 / total)),
-            ("freezing/cooling", Some(record.cooling as f64 / total)),
-            ("memory/process_bytes", record.memory_bytes.map(|bytes| bytes as f64)),
-            ("memory/training_bytes", Some(record.training_bytes as f64)),
+            ("freezing/frozen", Some(record.components.frozen as f64 / total)),
+            ("freezing/cooling", Some(record.components.cooling as f64 / total)),
+            ("memory/process_bytes", record.memory.memory_bytes.map(|bytes| bytes as f64)),
+            ("memory/training_bytes", Some(record.memory.training_bytes as f64)),
         ];
         let known = known.into_iter().filter_map(|(tag, value)| Some((tag.to_owned(), value?)));
         shared.write(|file| file.scalars(record.step, known));

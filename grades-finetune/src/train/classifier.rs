@@ -7,10 +7,11 @@ use grades_lora::LinearLayers;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::evaluate::{Evaluation, evaluate};
+use super::evaluate::evaluate;
 use super::task::{Micro, Optimizer, Part, Task};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Labels, Limits, Sampler, SamplerOptions, Tokenizer, read};
+use crate::records::Evaluation;
 use grades_models::flops::{BatchShape, Products};
 use grades_models::{BertClassifier, LoadOptions};
 

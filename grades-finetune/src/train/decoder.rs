@@ -7,7 +7,6 @@ use grades_lora::LinearLayers;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
-use super::evaluate::Evaluation;
 use super::evaluate_decoder::{DecoderEvaluation, evaluate_decoder};
 use super::task::{Micro, Optimizer, Part, Task};
 use crate::config::RunConfig;
@@ -15,6 +14,7 @@ use crate::data::sequence::{
     ChatTemplate, EncodeOptions, Encoder, Sequences, Vocabulary, collate, read_examples, rows,
 };
 use crate::data::{Sampler, SamplerOptions};
+use crate::records::Evaluation;
 use grades_models::decoder::{Backward, Decoder, LoadOptions, LoadReport};
 use grades_models::flops::{BatchShape, Products};
 

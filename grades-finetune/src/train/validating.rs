@@ -4,10 +4,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::evals::EvalRecord;
-use super::evaluate::Evaluation;
 use super::recipe::Run;
 use super::task::Part;
+use crate::records::{EvalRecord, Evaluation};
 
 impl Run<'_> {
     /// An evaluation between steps; whether the run is to end with it.

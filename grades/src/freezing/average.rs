@@ -9,7 +9,7 @@ use super::FreezingOptimizer;
 use crate::Result;
 use crate::optim::InnerOptimizer;
 use crate::parameters::ParamId;
-use crate::torch::averages;
+use crate::torch::{averages, byte_len};
 
 /// The means of what cools.
 #[derive(Debug, Default)]
@@ -63,8 +63,7 @@ impl Averages {
 
     /// Bytes of the means.
     pub(super) fn bytes(&self) -> u64 {
-        let bytes = |mean: &Mean| (mean.tensor.numel() * mean.tensor.kind().elt_size_in_bytes()) as u64;
-        self.means.values().map(bytes).sum()
+        self.means.values().map(|mean| byte_len(&mean.tensor)).sum()
     }
 }
 

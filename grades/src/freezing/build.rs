@@ -136,7 +136,7 @@ fn check_abilities(inner: &impl InnerOptimizer, tracker: &FreezeTracker) -> Resu
     };
     let needed = [Statistic::SignalFraction, Statistic::UpdateMeanAbs];
     if let Some(statistic) = needed.into_iter().find(|needed| tracker.statistics().contains(*needed))
-        && !inner.has_moments()
+        && !inner.capabilities().moments
     {
         return refused(
             &format!("the statistic {statistic}"),
@@ -145,13 +145,13 @@ fn check_abilities(inner: &impl InnerOptimizer, tracker: &FreezeTracker) -> Resu
         );
     }
     let adjustable = "take grades::optim::AdamW, Adam or Sgd";
-    if tracker.cools() && !tracker.averages() && !inner.is_adjustable() {
+    if tracker.cools() && !tracker.averages() && !inner.capabilities().adjustable {
         let reason = format!(
             "it has no learning rate for each component; set freezing.cooling = \"average\" or cooldown = 0, or {adjustable}"
         );
         return refused("a cooldown", &reason);
     }
-    if tracker.thaws() && !inner.is_adjustable() {
+    if tracker.thaws() && !inner.capabilities().adjustable {
         let reason = format!("it cannot start a parameter afresh; {adjustable}");
         return refused("a policy that thaws", &reason);
     }

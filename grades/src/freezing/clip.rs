@@ -6,7 +6,7 @@ use super::FreezingOptimizer;
 use super::measure::Scale;
 use super::reading::clip_factor;
 use crate::error::{Error, Result};
-use crate::optim::{InnerOptimizer, StepSums};
+use crate::optim::{GradStats, InnerOptimizer};
 use crate::torch::gradients;
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
@@ -34,7 +34,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             }
             // The gradients are not what they were when those sums were taken.
             Some(_) => {
-                let mut now = StepSums::new(self.parameters.len());
+                let mut now = GradStats::new(self.parameters.len());
                 now.add_gradients(&self.parameters, &self.active, true)?;
                 now.read()?;
                 now.norm()

@@ -24,7 +24,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
                 statistic = %event.statistic,
                 value = event.value,
                 threshold = event.threshold,
-                policy = event.policy,
+                policy = %event.policy,
             );
             let ids: Vec<ParamId> = self.ids_of(event.index).collect();
             match event.event {

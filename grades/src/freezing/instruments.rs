@@ -3,10 +3,10 @@
 use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
-use crate::optim::StepSums;
+use crate::optim::GradStats;
 use crate::parameters::ParamId;
 use crate::statistic::{MomentFilter, Statistic, StatisticSet};
-use crate::torch::gradients;
+use crate::torch::{byte_len, gradients};
 
 /// What is kept between steps for statistics that need more than the present gradient.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ pub(super) struct MicroBatches {
     /// How many there were.
     pub(super) count: u64,
     /// The first one's share of the step's loss, and the sums of its gradients, by parameter.
-    pub(super) first: Option<(f64, StepSums)>,
+    pub(super) first: Option<(f64, GradStats)>,
     /// Whether any step so far had two.
     pub(super) seen: bool,
 }
@@ -138,8 +138,7 @@ impl Copies {
     }
 
     fn bytes(&self) -> u64 {
-        let bytes = |tensor: &Tensor| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64;
-        self.list.iter().flatten().map(bytes).sum()
+        self.list.iter().flatten().map(byte_len).sum()
     }
 }
 

@@ -6,7 +6,7 @@ use super::FreezingOptimizer;
 use super::reading::{Clipped, Reading, Scaled};
 use crate::component::Component;
 use crate::error::Result;
-use crate::optim::{GradScale, InnerOptimizer, StepRequest, StepSums, Wanted};
+use crate::optim::{GradScale, GradStats, Hyperparameter, InnerOptimizer, StatsRequest, StepRequest};
 use crate::parameters::ParamId;
 use crate::statistic::Statistic;
 
@@ -31,18 +31,18 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         };
         let measured = self.ids_of_all(&components);
         let deltas = if measures && clipped.is_none() { self.deltas(&measured)? } else { Vec::new() };
-        let wanted = self.wanted(due, &measured, clipped.as_ref())?;
+        let stats = self.stats_request(due, &measured, clipped.as_ref());
         let (grad_scale, scaled) = match scale {
             Scale::One => (GradScale::Factor(1.0), Scaled::By(1.0)),
             Scale::Factor(factor) => (GradScale::Factor(*factor), Scaled::By(*factor)),
             Scale::ToNorm(max, divisor) => (GradScale::Divisor(divisor), Scaled::ToNorm(*max)),
         };
-        let mut sums = StepSums::new(self.parameters.len());
+        let mut sums = GradStats::new(self.parameters.len());
         let request = StepRequest {
             parameters: &self.parameters,
             active: &self.active,
             measured: &measured,
-            wanted,
+            stats,
             scale: grad_scale,
         };
         self.inner.step_measured(&request, &mut sums)?;
@@ -53,7 +53,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         sums.send()?;
         let mut reading = Reading {
             step,
-            learning_rate: self.inner.lr(),
+            learning_rate: self.inner.get(0, Hyperparameter::LearningRate),
             due,
             sums,
             clipped,
@@ -71,8 +71,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         if !self.instruments.filters.is_empty() {
             // Decay and gain are those of a component's first parameter: its parameters are of one group.
             let first = |index: &usize| self.ids_of(*index).next();
-            let ids: Vec<ParamId> = reading.components.iter().filter_map(first).collect();
-            reading.rates = self.inner.moment_rates(&ids)?;
+            let ids = reading.components.iter().filter_map(first);
+            reading.rates = ids.map(|id| reading.sums.rates(id)).collect();
         }
         if due && self.reads(Statistic::WeightDeltaL1) {
             reading.weight_deltas = self.instruments.weights.deltas(&self.handles(&measured))?;
@@ -83,20 +83,29 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         Ok(Some(reading))
     }
 
-    /// What is to be summed of the components' parameters.
-    fn wanted(&self, due: bool, measured: &[ParamId], clipped: Option<&Clipped>) -> Result<Wanted> {
+    /// The statistics of the components' parameters that this step needs.
+    fn stats_request(&self, due: bool, measured: &[ParamId], clipped: Option<&Clipped>) -> StatsRequest {
         let changed = clipped.is_some_and(|clipped| clipped.changed);
         let averages = !self.instruments.filters.is_empty();
-        // Where neither a clip of values nor weight decay comes between, it follows from the gradients' own sums.
-        let averaged =
-            averages && (changed || self.inner.gradient_decays(measured)?.iter().any(|decay| *decay != 0.0));
-        Ok(Wanted {
+        // Where neither a clip of values nor weight decay changes it, it follows from the gradients' own sums.
+        let moment_input = averages && (changed || self.has_coupled_decay(measured));
+        StatsRequest {
             // A policy that reads nothing is asked all the same, about the components that have a gradient.
             gradients: clipped.is_none() && !measured.is_empty() && !self.tracker.statistics().is_empty(),
-            averaged,
+            moment_input,
             moments: due && self.reads(Statistic::SignalFraction),
             updates: due && self.reads(Statistic::UpdateMeanAbs),
-        })
+            rates: averages,
+        }
+    }
+
+    /// Returns whether weight decay enters the moments of one of these parameters.
+    fn has_coupled_decay(&self, ids: &[ParamId]) -> bool {
+        let decays = |id: &ParamId| {
+            let group = self.parameters.get(*id).map_or(0, |parameter| parameter.group());
+            self.inner.get(group, Hyperparameter::WeightDecay).is_some_and(|decay| decay != 0.0)
+        };
+        self.inner.capabilities().coupled_decay && ids.iter().any(decays)
     }
 
     /// The sums of the gradients before a clip changes them, unless one before it took them: of all active
@@ -107,7 +116,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             None => {
                 let components: Vec<usize> = self.watched_components().map(|(index, _)| index).collect();
                 let watched = self.ids_of_all(&components);
-                let mut sums = StepSums::new(self.parameters.len());
+                let mut sums = GradStats::new(self.parameters.len());
                 let step = self.steps + 1;
                 if norm {
                     sums.add_gradients(&self.parameters, &self.active, true)?;

@@ -1,7 +1,8 @@
 //! How much memory training takes now.
 
 use super::FreezingOptimizer;
-use crate::optim::InnerOptimizer;
+use crate::optim::{InnerOptimizer, OptimizerMemory};
+use crate::torch::byte_len;
 
 /// Bytes that are allocated now, by what they hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,17 +34,15 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Bytes that are allocated now, by what they hold.
     pub fn memory(&self) -> Memory {
         let statistics = self.instruments.bytes();
-        let optimizer_state = self.inner.state_bytes();
-        let master_weights = self.inner.master_bytes();
+        let OptimizerMemory { state: optimizer_state, master_weights } = self.inner.memory();
         let averages = self.averages.bytes();
         let mut memory =
             Memory { parameters: 0, gradients: 0, statistics, averages, optimizer_state, master_weights };
         for (_, parameter) in self.parameters.iter() {
-            let bytes = |elements: usize, kind: tch::Kind| (elements * kind.elt_size_in_bytes()) as u64;
-            memory.parameters += bytes(parameter.elements(), parameter.kind());
+            memory.parameters += byte_len(parameter.tensor());
             let gradient = parameter.tensor().grad();
             if gradient.defined() {
-                memory.gradients += bytes(gradient.numel(), gradient.kind());
+                memory.gradients += byte_len(&gradient);
             }
         }
         memory

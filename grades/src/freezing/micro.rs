@@ -5,7 +5,7 @@ use tch::Tensor;
 use super::FreezingOptimizer;
 use super::instruments::MicroBatches;
 use crate::error::{Error, Result};
-use crate::optim::{InnerOptimizer, StepSums};
+use crate::optim::{GradStats, InnerOptimizer};
 use crate::statistic::Statistic;
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
@@ -61,7 +61,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         scaled.map_err(|error| Error::torch("computing the gradients of the loss", &error))?;
         if self.compares_batches() && self.instruments.micro.count == 0 && share < 1.0 {
             let components: Vec<usize> = self.watched_components().map(|(index, _)| index).collect();
-            let mut sums = StepSums::new(self.parameters.len());
+            let mut sums = GradStats::new(self.parameters.len());
             sums.add_gradients(&self.parameters, &self.ids_of_all(&components), true)?;
             sums.send()?;
             self.instruments.micro.first = Some((share, sums));

@@ -27,7 +27,7 @@ use tch::Tensor;
 
 use crate::error::{Error, Result};
 use crate::observe::StepObserver;
-use crate::optim::InnerOptimizer;
+use crate::optim::{Hyperparameter, InnerOptimizer};
 use crate::parameters::{ParamId, Parameters};
 use crate::tracker::{FreezeTracker, StepReport};
 use average::Averages;
@@ -251,7 +251,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
 
     fn report(&self, step: u64) -> StepReport {
         let mut report = StepReport::new(step, self.tracker.total_steps(), self.tracker.total());
-        report.learning_rate = self.inner.lr();
+        report.learning_rate = self.inner.get(0, Hyperparameter::LearningRate);
         report.count(&self.tracker);
         report
     }

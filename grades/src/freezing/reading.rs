@@ -2,7 +2,7 @@
 
 use crate::component::Component;
 use crate::error::Result;
-use crate::optim::{MomentRates, StepSums};
+use crate::optim::{GradStats, MomentRates};
 use crate::parameters::ParamId;
 use crate::torch::gradients::GradientSums;
 
@@ -10,7 +10,7 @@ use crate::torch::gradients::GradientSums;
 #[derive(Debug)]
 pub(super) struct Clipped {
     /// Of all active parameters after a clip of the norm, else of the measured ones.
-    pub(super) sums: StepSums,
+    pub(super) sums: GradStats,
     /// Σ|gₜ − gₜ₋₁|, by parameter; empty when no policy reads it.
     pub(super) deltas: Vec<Option<f64>>,
     /// Whether the sums are those of all active parameters.
@@ -31,7 +31,7 @@ pub(super) struct Reading {
     /// The components that were measured, as positions.
     pub(super) components: Vec<usize>,
     /// What the step summed.
-    pub(super) sums: StepSums,
+    pub(super) sums: GradStats,
     /// What a clip before it had summed: then the step did not sum the gradients again.
     pub(super) clipped: Option<Clipped>,
     /// What the step multiplied the gradients by.
@@ -41,7 +41,7 @@ pub(super) struct Reading {
     /// Σ|Wₜ − Wₜ₋ₖ|, by parameter; empty when no policy reads it.
     pub(super) weight_deltas: Vec<Option<f64>>,
     /// The first micro-batch's share of the step, and the sums of its gradients.
-    pub(super) micro: Option<(f64, StepSums)>,
+    pub(super) micro: Option<(f64, GradStats)>,
     /// How the optimizer averaged each component's gradients.
     pub(super) rates: Vec<Option<MomentRates>>,
 }
@@ -70,7 +70,7 @@ impl Reading {
         self.clipped.as_ref().filter(|clipped| clipped.has_norm).map(|clipped| clipped.sums.norm())
     }
 
-    fn raw(&self) -> &StepSums {
+    fn raw(&self) -> &GradStats {
         self.clipped.as_ref().map_or(&self.sums, |clipped| &clipped.sums)
     }
 
@@ -90,8 +90,8 @@ impl Reading {
 
     /// Σg² over a component's parameters as the optimizer averaged it.
     pub(super) fn averaged(&self, component: &Component) -> Option<f64> {
-        if let Some(averaged) = total(component, |id| self.sums.averaged(id)) {
-            return Some(averaged);
+        if let Some(input) = total(component, |id| self.sums.moment_input(id)) {
+            return Some(input);
         }
         let before = self.clipped.as_ref().map_or(1.0, |clipped| clipped.factor);
         let factor = match self.scale {

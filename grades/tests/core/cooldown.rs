@@ -177,7 +177,7 @@ fn both_events_say_what_decided() {
     assert!(freeze.is_freeze() && !cool.is_freeze());
     for (event, step) in [(&cool, 2), (&freeze, 4)] {
         assert_eq!(event.step, step);
-        assert_eq!((event.value, event.threshold, event.policy), (0.25, 1.0, "below"));
+        assert_eq!((event.value, event.threshold, &*event.policy), (0.25, 1.0, "below"));
         assert_eq!(event.statistic, Statistic::GradL1.into());
     }
     let json = serde_json::to_string(&cool).unwrap();
@@ -390,8 +390,8 @@ fn the_deadline_is_the_cause_only_where_the_policy_keeps() {
             assert_eq!(tracker.check(&snapshot(step, &[5.0])).events, []);
         }
         let event = tracker.check(&snapshot(80, &[value])).events.remove(0);
-        (event.policy, event.statistic, event.value, event.threshold)
+        (event.policy.into_owned(), event.statistic, event.value, event.threshold)
     };
-    assert_eq!(cause(5.0), ("deadline", Measure::StepsLeft, 20.0, 20.0));
-    assert_eq!(cause(0.5), ("below", Statistic::GradL1.into(), 0.5, 1.0));
+    assert_eq!(cause(5.0), ("deadline".to_owned(), Measure::StepsLeft, 20.0, 20.0));
+    assert_eq!(cause(0.5), ("below".to_owned(), Statistic::GradL1.into(), 0.5, 1.0));
 }

@@ -184,7 +184,7 @@ fn a_freeze_says_what_decided() {
         statistic: Statistic::GradL1.into(),
         value: 0.25,
         threshold: 1.0,
-        policy: "below",
+        policy: "below".into(),
         parameters: 6,
         index: 1,
     };

@@ -8,8 +8,8 @@ use grades::observe::StepObserver;
 use grades::policy::{Cause, Measure};
 use grades::statistic::Statistic;
 use grades::tracker::{Checked, FreezeTracker, StepReport};
+use grades_finetune::records::{ComponentCounts, StepMemory, StepRecord, StepWork};
 use grades_finetune::tensorboard::{EventFile, TensorBoard};
-use grades_finetune::train::StepRecord;
 use serde_json::{Value, json};
 
 use crate::python::{run_script, skipped};
@@ -25,15 +25,10 @@ fn record(step: u64) -> StepRecord {
         loss: 1.0 / step as f64,
         learning_rate: 1e-4 * step as f64,
         grad_norm: (step > 1).then_some(0.5),
-        examples: 8,
-        tokens: 64,
-        flops: 1_000,
-        seconds: 0.25 * step as f64,
-        cooling: 1,
-        frozen: 0,
+        work: StepWork { examples: 8, tokens: 64, flops: 1_000, seconds: 0.25 * step as f64 },
+        components: ComponentCounts { cooling: 1, frozen: 0 },
+        memory: StepMemory { memory_bytes: Some(1 << 30), training_bytes: 1 << 20 },
         skipped: None,
-        memory_bytes: Some(1 << 30),
-        training_bytes: 1 << 20,
     }
 }
 

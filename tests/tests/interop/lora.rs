@@ -252,7 +252,7 @@ fn peft_and_transformers_read_what_a_run_writes() {
     }
     let config = RunConfig::read(document.table()).unwrap();
     let outcome = train(&config, "lora", &Interrupt::never()).unwrap();
-    assert!(outcome.summary.components_frozen > 0, "some adapters were merged");
+    assert!(outcome.summary.freezing.components_frozen > 0, "some adapters were merged");
     let (base, adapter) = (dir.path().join("model"), dir.path().join("runs/lora/adapter"));
     let (mut model, mut adapters, _) = load_adapted(&base, &adapter, LoadOptions::default()).unwrap();
     assert_eq!(model.labels(), ["negative", "positive"]);

@@ -30,7 +30,7 @@ fn transformers_reads_a_trained_model() {
     }
     let config = RunConfig::read(document.table()).unwrap();
     let outcome = train(&config, "interop", &Interrupt::never()).unwrap();
-    assert_eq!((outcome.summary.steps, outcome.warnings.len()), (3, 0));
+    assert_eq!((outcome.summary.steps.steps, outcome.warnings.len()), (3, 0));
 
     let sentences: [&[i64]; 3] = [&[2, 13, 4, 6, 3], &[2, 16, 11, 14, 5, 10, 9, 1, 3], &[2, 3]];
     assert_same(&dir.path().join("runs/interop/model"), &sentences, TINY_BERT);

@@ -3,6 +3,7 @@
 use grades::component::{ComponentMap, ParameterInfo};
 use grades::config::Cooldown;
 use grades::config::Cooling;
+use grades::optim::Hyperparameter::Momentum;
 use grades::optim::{InnerOptimizer, SgdConfig};
 use grades::parameters::Parameters;
 use grades::statistic::Statistic;
@@ -79,7 +80,7 @@ fn one_group_without_momentum_is_enough_to_refuse() {
     let path = vs.root().set_group(1);
     let _ = path.sub("block").sub("0").sub("single").var("weight", &[2], tch::nn::Init::Const(0.5));
     let mut inner = SgdConfig::new().momentum(0.9).build(&vs, 1e-2).unwrap();
-    inner.set_momentum_group(1, 0.0).unwrap();
+    inner.set(Some(1), Momentum, 0.0).unwrap();
     let config = Rig::config(Told::reading([Statistic::SignalFraction]));
     let error = FreezingOptimizer::new(inner, &vs, &config, 10).unwrap_err().to_string();
     assert!(error.starts_with("the statistic signal-fraction with the optimizer \"sgd\""), "{error}");

@@ -27,8 +27,11 @@ fn a_thawed_component_takes_the_first_step_of_a_new_optimizer<O: InnerOptimizer>
         let before = rig.values(&PAIR);
         let report = optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap();
         assert_eq!(rig.values(&PAIR) == before, step > 3, "step {step}");
-        let events: Vec<_> =
-            report.events.iter().map(|event| (event.event, event.component.as_str(), event.policy)).collect();
+        let events: Vec<_> = report
+            .events
+            .iter()
+            .map(|event| (event.event, event.component.as_str(), &*event.policy))
+            .collect();
         match step {
             3 => assert_eq!(events, [(Transition::Freeze, "block.1.pair", "told")]),
             5 => assert_eq!(events, [(Transition::Thaw, "block.1.pair", "told")]),

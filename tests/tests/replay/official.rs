@@ -68,7 +68,7 @@ fn replay(run: &Run, grace: f64) -> (FreezeTracker, Option<u64>) {
     let mut stop = None;
     for (place, &step) in run.checks.iter().enumerate() {
         for event in check(&mut tracker, step, run, |matrix| matrix.measured.get(place).copied()) {
-            assert_eq!((event.policy, event.threshold), ("fixed-threshold", run.tau));
+            assert_eq!((&*event.policy, event.threshold), ("fixed-threshold", run.tau));
             assert_eq!(event.statistic, Measure::Statistic(Statistic::WeightDeltaL1));
         }
         if tracker.should_stop() {

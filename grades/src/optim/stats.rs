@@ -1,19 +1,20 @@
-//! What a step summed.
+//! The statistics of a step.
 
 use tch::{Device, Tensor};
 
-use crate::Result;
+use super::{MomentRates, StatsRequest};
+use crate::error::Result;
 use crate::parameters::{ParamId, Parameters};
 use crate::torch::Norms;
 use crate::torch::gradients::{self, GradientSums};
-use crate::torch::update::StepSum;
+use crate::torch::update::StepSums;
 
 /// Sums over gradients, moments and updates, by parameter.
 ///
-/// On the CPU they are there at once. Those of other devices are gathered on the device and copied to the host once
-/// per device, without waiting; [`read`](Self::read) takes them in.
+/// Those of the CPU are available at once. Those of other devices are gathered on the device and copied to the host once
+/// per device, without waiting; [`read`](Self::read) waits for them.
 #[derive(Debug, Default)]
-pub struct StepSums {
+pub struct GradStats {
     entries: Vec<Entry>,
     devices: Vec<OnDevice>,
     /// The common L2 norm of the gradients that a clip on a device computed.
@@ -25,17 +26,18 @@ struct Entry {
     has_gradient: bool,
     absolute: Option<f64>,
     squares: Option<f64>,
-    averaged: Option<f64>,
+    moment_input: Option<f64>,
     moments: Option<f64>,
     updates: Option<f64>,
+    rates: Option<MomentRates>,
 }
 
-/// A value that a device holds, and what it is for: the L1 norm itself, or the square of the L2 norm.
+/// The use of a value on a device, which is an L1 norm, or an L2 norm to be squared.
 #[derive(Debug, Clone, Copy)]
 enum Field {
     Absolute,
     Squares,
-    Averaged,
+    MomentInput,
     Moments,
     Updates,
     /// The common norm, of no parameter.
@@ -50,26 +52,26 @@ struct OnDevice {
     sent: bool,
 }
 
-impl StepSums {
-    /// Room for the sums of so many parameters.
+impl GradStats {
+    /// Empty statistics for `parameters` parameters.
     pub fn new(parameters: usize) -> Self {
         Self { entries: vec![Entry::default(); parameters], ..Self::default() }
     }
 
-    /// Whether the parameter has a gradient, as far as it was looked at.
+    /// Returns whether the parameter is known to have a gradient.
     pub fn has_gradient(&self, id: ParamId) -> bool {
         self.entry(id).has_gradient
     }
 
-    /// Σ|g| and Σg² of the gradient as it is held; `None` where there is none, or it was not wanted.
+    /// Σ|g| and Σg² of the gradient before it was scaled; `None` without a gradient, or when not requested.
     pub fn gradient(&self, id: ParamId) -> Option<GradientSums> {
         let entry = self.entry(id);
         Some(GradientSums { absolute: entry.absolute?, squares: entry.squares? })
     }
 
-    /// Σg² of what entered the moments; `None` where it was not summed on its own.
-    pub fn averaged(&self, id: ParamId) -> Option<f64> {
-        self.entry(id).averaged
+    /// Σg² of the gradient that entered the moments; `None` when not requested.
+    pub fn moment_input(&self, id: ParamId) -> Option<f64> {
+        self.entry(id).moment_input
     }
 
     /// Σm² of the moments after the update.
@@ -82,7 +84,12 @@ impl StepSums {
         self.entry(id).updates
     }
 
-    /// Looks at the gradients of these parameters: whether there is one, and, where they are to be summed, Σ|g| and Σg².
+    /// The rates at which the step averaged the gradient; `None` for a parameter without moments, or when not requested.
+    pub fn rates(&self, id: ParamId) -> Option<MomentRates> {
+        self.entry(id).rates
+    }
+
+    /// Finds which of these parameters have a gradient and, when `summed`, adds Σ|g| and Σg² of each.
     ///
     /// # Errors
     ///
@@ -93,39 +100,39 @@ impl StepSums {
         let tensors: Vec<&Tensor> = known.iter().map(|(_, tensor)| *tensor).collect();
         if summed && tensors.iter().all(|tensor| gradients::is_on_cpu(tensor)) {
             for ((id, _), sums) in known.iter().zip(gradients::sums(&tensors)?) {
-                self.take_gradient(*id, sums);
+                self.set_gradient(*id, sums);
             }
             return Ok(());
         }
         let defined = gradients::defined(&tensors)?;
-        let there: Vec<(ParamId, &Tensor)> =
+        let with_gradient: Vec<(ParamId, &Tensor)> =
             known.into_iter().zip(defined).filter(|(_, defined)| *defined).map(|(found, _)| found).collect();
-        for (id, _) in &there {
+        for (id, _) in &with_gradient {
             self.entry_mut(*id).has_gradient = true;
         }
         if !summed {
             return Ok(());
         }
         let (cpu, other): (Vec<_>, Vec<_>) =
-            there.into_iter().partition(|(_, tensor)| gradients::is_on_cpu(tensor));
+            with_gradient.into_iter().partition(|(_, tensor)| gradients::is_on_cpu(tensor));
         let tensors: Vec<&Tensor> = cpu.iter().map(|(_, tensor)| *tensor).collect();
         for ((id, _), sums) in cpu.iter().zip(gradients::sums(&tensors)?) {
-            self.take_gradient(*id, sums);
+            self.set_gradient(*id, sums);
         }
         self.gather(&other, true, 1, Field::Absolute)?;
         self.gather(&other, true, 2, Field::Squares)
     }
 
-    /// Sums what enters the moments: the gradients as the update takes them.
+    /// Adds Σg² of the gradients that enter the moments.
     ///
     /// # Errors
     ///
     /// As [`add_gradients`](Self::add_gradients).
-    pub fn add_averaged(&mut self, gradients: &[(ParamId, &Tensor)]) -> Result<()> {
-        self.add(gradients, 2, Field::Averaged)
+    pub fn add_moment_inputs(&mut self, gradients: &[(ParamId, &Tensor)]) -> Result<()> {
+        self.add(gradients, 2, Field::MomentInput)
     }
 
-    /// Sums the moments after an update.
+    /// Adds Σm² of moments after an update.
     ///
     /// # Errors
     ///
@@ -134,7 +141,7 @@ impl StepSums {
         self.add(moments, 2, Field::Moments)
     }
 
-    /// Sums updates, ΔW ÷ lr, decoupled weight decay left out.
+    /// Adds Σ|u| of updates u = ΔW ÷ lr, decoupled weight decay left out.
     ///
     /// # Errors
     ///
@@ -143,17 +150,17 @@ impl StepSums {
         self.add(updates, 1, Field::Updates)
     }
 
-    /// Takes in what has been gathered on devices, waiting for it.
+    /// Waits for the values that were gathered on devices, and adds them.
     ///
     /// # Errors
     ///
     /// [`Error::Torch`](crate::Error::Torch) when libtorch refuses.
     pub fn read(&mut self) -> Result<()> {
         self.send()?;
-        self.take_in(false)
+        self.receive(false)
     }
 
-    /// Starts the copies to the host; nothing waits.
+    /// Starts the copies to the host, without waiting.
     pub(crate) fn send(&mut self) -> Result<()> {
         for on_device in self.devices.iter_mut().filter(|on_device| !on_device.sent) {
             on_device.norms.send()?;
@@ -162,13 +169,13 @@ impl StepSums {
         Ok(())
     }
 
-    /// Takes in what was sent, after the devices have been given other work.
+    /// As [`read`](Self::read), for values that were sent before the devices were given other work.
     pub(crate) fn read_late(&mut self) -> Result<()> {
         self.send()?;
-        self.take_in(true)
+        self.receive(true)
     }
 
-    fn take_in(&mut self, late: bool) -> Result<()> {
+    fn receive(&mut self, late: bool) -> Result<()> {
         for mut on_device in std::mem::take(&mut self.devices) {
             let values = on_device.norms.read(late)?;
             for ((index, field), value) in on_device.targets.into_iter().zip(values) {
@@ -180,7 +187,7 @@ impl StepSums {
                     Field::Absolute => entry.absolute = Some(value),
                     Field::Updates => entry.updates = Some(value),
                     Field::Squares => entry.squares = Some(value * value),
-                    Field::Averaged => entry.averaged = Some(value * value),
+                    Field::MomentInput => entry.moment_input = Some(value * value),
                     Field::Moments => entry.moments = Some(value * value),
                     Field::Norm => {}
                 }
@@ -189,13 +196,13 @@ impl StepSums {
         Ok(())
     }
 
-    /// The common L2 norm of all gradients that were summed, once they are there.
+    /// The common L2 norm of all gradients that were summed, once they are read.
     pub(crate) fn norm(&self) -> f64 {
         self.norm.unwrap_or_else(|| self.entries.iter().filter_map(|entry| entry.squares).sum::<f64>().sqrt())
     }
 
-    /// What gradients that were all summed on one device are divided by so that their common L2 norm is at most `max`, as
-    /// a scalar there; `None` where the sums are not of one device alone.
+    /// The divisor that clips the common L2 norm of gradients on one device to `max`, as a scalar there; `None` when the
+    /// gradients are on several devices or on the CPU.
     pub(crate) fn clip_on_device(&mut self, max: f64) -> Result<Option<Tensor>> {
         let on_host = self.entries.iter().any(|entry| entry.squares.is_some());
         let [on_device] = self.devices.as_mut_slice() else { return Ok(None) };
@@ -206,23 +213,28 @@ impl StepSums {
         Ok(Some(divisor))
     }
 
-    /// Takes what a kernel summed of a parameter in its pass.
-    pub(super) fn take(&mut self, id: ParamId, wanted: super::Wanted, sums: &StepSum) {
+    /// Sets the sums of a parameter that a kernel computed in its pass.
+    pub(super) fn set_sums(&mut self, id: ParamId, request: StatsRequest, sums: &StepSums) {
         let entry = self.entry_mut(id);
         entry.has_gradient = true;
-        let set = |field: &mut Option<f64>, wanted: bool, value: f64| {
-            if wanted {
+        let set = |field: &mut Option<f64>, requested: bool, value: f64| {
+            if requested {
                 *field = Some(value);
             }
         };
-        set(&mut entry.absolute, wanted.gradients, sums.absolute);
-        set(&mut entry.squares, wanted.gradients, sums.squares);
-        set(&mut entry.averaged, wanted.averaged, sums.averaged);
-        set(&mut entry.moments, wanted.moments, sums.moments);
-        set(&mut entry.updates, wanted.updates, sums.updates);
+        set(&mut entry.absolute, request.gradients, sums.absolute);
+        set(&mut entry.squares, request.gradients, sums.squares);
+        set(&mut entry.moment_input, request.moment_input, sums.moment_input);
+        set(&mut entry.moments, request.moments, sums.moments);
+        set(&mut entry.updates, request.updates, sums.updates);
     }
 
-    fn take_gradient(&mut self, id: ParamId, sums: Option<GradientSums>) {
+    /// Sets the rates at which a step averaged the gradient.
+    pub fn set_rates(&mut self, id: ParamId, rates: Option<MomentRates>) {
+        self.entry_mut(id).rates = rates;
+    }
+
+    fn set_gradient(&mut self, id: ParamId, sums: Option<GradientSums>) {
         let entry = self.entry_mut(id);
         entry.has_gradient |= sums.is_some();
         entry.absolute = sums.map(|sums| sums.absolute);
@@ -236,7 +248,7 @@ impl StepSums {
         for ((id, _), sums) in cpu.iter().zip(gradients::sums_of_tensors(&list)?) {
             let entry = self.entry_mut(*id);
             match field {
-                Field::Averaged => entry.averaged = Some(sums.squares),
+                Field::MomentInput => entry.moment_input = Some(sums.squares),
                 Field::Moments => entry.moments = Some(sums.squares),
                 Field::Updates => entry.updates = Some(sums.absolute),
                 Field::Absolute | Field::Squares | Field::Norm => {}

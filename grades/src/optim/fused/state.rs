@@ -1,35 +1,60 @@
-//! Which parameters an optimizer still updates, and the state of each.
+//! The state of each parameter of an optimizer.
 
 use std::collections::{BTreeMap, HashMap};
 
 use tch::Tensor;
 
-use super::batches::Batch;
-use super::stateful::ParameterState;
-use super::tch_optimizer::unknown_parameter;
-use super::{StepRequest, Wanted};
-use crate::Result;
+use super::buckets::Bucket;
+use crate::error::Result;
+use crate::optim::inner::unknown_parameter;
+use crate::optim::stateful::ParameterState;
+use crate::optim::{StatsRequest, StepRequest};
 use crate::parameters::{ParamId, Parameter, Parameters};
 use crate::torch::{gradients, identity};
 
-enum Slot<S> {
-    /// No gradient has been seen, so there is no state.
+/// The state of one parameter.
+pub(super) struct State {
+    /// One per field of the family.
+    pub(super) fields: Vec<Option<Tensor>>,
+    /// The weights in f32, of which the parameter is a rounded copy.
+    pub(super) master: Option<Tensor>,
+    /// The number of updates, where the family counts them.
+    pub(super) steps: u64,
+}
+
+impl State {
+    /// The tensors with their names.
+    pub(super) fn tensors(
+        &self,
+        names: &'static [&'static str],
+    ) -> impl Iterator<Item = (&'static str, &Tensor)> {
+        let fields = names.iter().zip(&self.fields);
+        let fields = fields.filter_map(|(name, tensor)| Some((*name, tensor.as_ref()?)));
+        fields.chain(self.master.iter().map(|master| (MASTER, master)))
+    }
+}
+
+/// The name of a master copy.
+pub(super) const MASTER: &str = "master";
+
+enum Slot {
+    /// No gradient so far, so there is no state.
     Waiting,
-    Live(S),
+    Live(State),
     /// Not updated any more.
     Released,
 }
 
-/// Slots and factors that were read and not put in yet.
-pub(super) struct Loaded<S> {
-    slots: Vec<Slot<S>>,
+/// Slots and factors that were loaded and do not apply yet.
+pub(super) struct Loaded {
+    slots: Vec<Slot>,
     factors: Vec<f64>,
 }
 
 /// The parameters of an optimizer, each with its state.
-pub(super) struct Slots<S> {
+pub(super) struct States {
     parameters: Parameters,
-    slots: Vec<Slot<S>>,
+    slots: Vec<Slot>,
     /// The factor on each parameter's learning rate.
     factors: Vec<f64>,
     /// The own id of each id of the caller.
@@ -38,17 +63,24 @@ pub(super) struct Slots<S> {
     callers: Vec<Option<ParamId>>,
 }
 
-/// Set in what is wanted of a parameter that is measured at all.
-const MEASURED: u8 = 128;
+/// The bits of `csrc/update.h` that request statistics of a parameter.
+mod request_bits {
+    pub(super) const GRADIENTS: u8 = 1;
+    pub(super) const MOMENT_INPUT: u8 = 2;
+    pub(super) const MOMENTS: u8 = 4;
+    pub(super) const UPDATES: u8 = 8;
+    /// Set for every measured parameter; the kernels ignore it.
+    pub(super) const MEASURED: u8 = 128;
+}
 
-impl<S> Slots<S> {
+impl States {
     /// The caller's ids are the optimizer's own until [`bind`](Self::bind) is called.
     pub(super) fn new(parameters: Parameters) -> Self {
         let slots = parameters.ids().map(|_| Slot::Waiting).collect();
         let factors = vec![1.0; parameters.len()];
         let bound = parameters.ids().collect();
         let callers = parameters.ids().map(Some).collect();
-        Slots { parameters, slots, factors, bound, callers }
+        States { parameters, slots, factors, bound, callers }
     }
 
     pub(super) fn parameters(&self) -> &Parameters {
@@ -74,28 +106,34 @@ impl<S> Slots<S> {
         Ok(())
     }
 
-    /// What is wanted of each own parameter, as bits of `csrc/update.h`; 0 for those that are not measured.
-    pub(super) fn wants(&self, request: &StepRequest<'_>) -> Result<Vec<u8>> {
+    /// The requests of each own parameter, as bits of `csrc/update.h`; 0 for those that are not measured.
+    pub(super) fn requests(&self, request: &StepRequest<'_>) -> Result<Vec<u8>> {
         if request.measured.is_empty() {
             return Ok(Vec::new());
         }
-        let Wanted { gradients, averaged, moments, updates } = request.wanted;
-        let bits = [gradients, averaged, moments, updates].into_iter().zip([1, 2, 4, 8]);
-        let bits = bits.filter(|(wanted, _)| *wanted).fold(MEASURED, |all, (_, bit)| all | bit);
-        let mut wants = vec![0; self.parameters.len()];
+        let StatsRequest { gradients, moment_input, moments, updates, rates: _ } = request.stats;
+        let bits = [
+            (gradients, request_bits::GRADIENTS),
+            (moment_input, request_bits::MOMENT_INPUT),
+            (moments, request_bits::MOMENTS),
+            (updates, request_bits::UPDATES),
+        ];
+        let bits = bits.into_iter().filter(|(requested, _)| *requested);
+        let bits = bits.fold(request_bits::MEASURED, |all, (_, bit)| all | bit);
+        let mut requests = vec![0; self.parameters.len()];
         for id in self.own(request.measured)? {
-            wants[id.index()] = bits;
+            requests[id.index()] = bits;
         }
-        Ok(wants)
+        Ok(requests)
     }
 
-    /// The members of a batch that are measured: the caller's id and the place in the batch.
-    pub(super) fn measured(&self, batch: &Batch, want: &[u8]) -> Vec<(ParamId, usize)> {
-        let members = batch.members.iter().enumerate().zip(want).filter(|(_, want)| **want != 0);
+    /// The members of a bucket that are measured: the caller's id and the index in the bucket.
+    pub(super) fn measured(&self, bucket: &Bucket, requests: &[u8]) -> Vec<(ParamId, usize)> {
+        let members = bucket.members.iter().enumerate().zip(requests).filter(|(_, bits)| **bits != 0);
         members.filter_map(|((index, id), _)| Some((self.callers[id.index()]?, index))).collect()
     }
 
-    /// Drops the state of parameters that the caller names by its ids, all or, on an error, none.
+    /// Drops the state of parameters, given by the caller's ids; on an error of none.
     pub(super) fn release(&mut self, ids: &[ParamId]) -> Result<()> {
         for id in self.own(ids)? {
             self.slots[id.index()] = Slot::Released;
@@ -103,7 +141,7 @@ impl<S> Slots<S> {
         Ok(())
     }
 
-    /// Lets released parameters wait for a gradient again.
+    /// Makes released parameters wait for a gradient again.
     pub(super) fn readmit(&mut self, ids: &[ParamId]) -> Result<()> {
         for id in self.own(ids)? {
             self.slots[id.index()] = Slot::Waiting;
@@ -112,7 +150,7 @@ impl<S> Slots<S> {
         Ok(())
     }
 
-    /// Sets factors on learning rates, all or, on an error, none; true when one of them changed.
+    /// Sets factors on learning rates, on an error none; returns whether one of them changed.
     pub(super) fn set_factors(&mut self, factors: &[(ParamId, f64)]) -> Result<bool> {
         let ids: Vec<ParamId> = factors.iter().map(|(id, _)| *id).collect();
         let mut changed = false;
@@ -128,15 +166,16 @@ impl<S> Slots<S> {
         self.factors[id.index()]
     }
 
-    /// What is to be saved of each parameter; `describe` gives the steps and the tensors of a state.
-    pub(super) fn save(
-        &self,
-        describe: impl Fn(&S) -> (u64, BTreeMap<String, Tensor>),
-    ) -> BTreeMap<String, ParameterState> {
+    /// The state of all parameters, to be saved.
+    pub(super) fn save(&self, names: &'static [&'static str]) -> BTreeMap<String, ParameterState> {
         let one = |(id, parameter): (ParamId, &Parameter)| {
             let slot = &self.slots[id.index()];
             let (steps, tensors) = match slot {
-                Slot::Live(state) => describe(state),
+                Slot::Live(state) => {
+                    let tensors = state.tensors(names);
+                    let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+                    (state.steps, tensors.collect())
+                }
                 Slot::Waiting | Slot::Released => Default::default(),
             };
             let released = matches!(slot, Slot::Released);
@@ -146,12 +185,12 @@ impl<S> Slots<S> {
         self.parameters.iter().map(one).collect()
     }
 
-    /// The slots and factors that were saved; `make` gives a state from what was saved of it.
-    pub(super) fn loaded(
+    /// Builds slots and factors from saved state; `make` builds the state of one parameter.
+    pub(super) fn load(
         &self,
         saved: &BTreeMap<String, ParameterState>,
-        make: impl Fn(&Parameter, &ParameterState) -> Result<S>,
-    ) -> Result<Loaded<S>> {
+        make: impl Fn(&Parameter, &ParameterState) -> Result<State>,
+    ) -> Result<Loaded> {
         let one = |(id, parameter): (ParamId, &Parameter)| {
             let Some(saved) = saved.get(parameter.name()) else {
                 return Ok((Slot::Waiting, self.factors[id.index()]));
@@ -168,8 +207,8 @@ impl<S> Slots<S> {
         Ok(Loaded { slots, factors })
     }
 
-    /// Takes these for its own.
-    pub(super) fn put(&mut self, loaded: Loaded<S>) {
+    /// Replaces slots and factors by loaded ones.
+    pub(super) fn replace(&mut self, loaded: Loaded) {
         self.slots = loaded.slots;
         self.factors = loaded.factors;
     }
@@ -185,32 +224,68 @@ impl<S> Slots<S> {
         ids.iter().map(known).collect()
     }
 
-    /// Makes the state of those parameters that wait, have a gradient now, and for which `wanted` holds; their ids
-    /// come in order.
+    /// Makes the state of waiting parameters that have a gradient now and for which `needs` holds; returns their ids, in
+    /// order.
     pub(super) fn start(
         &mut self,
-        wanted: impl Fn(&Parameter) -> bool,
-        make: impl Fn(&Parameter) -> Result<S>,
+        needs: impl Fn(&Parameter) -> bool,
+        make: impl Fn(&Parameter) -> Result<State>,
     ) -> Result<Vec<ParamId>> {
         let waiting: Vec<(ParamId, &Parameter)> = self
             .parameters
             .iter()
-            .filter(|(id, parameter)| matches!(self.slots[id.index()], Slot::Waiting) && wanted(parameter))
+            .filter(|(id, parameter)| matches!(self.slots[id.index()], Slot::Waiting) && needs(parameter))
             .collect();
         if waiting.is_empty() {
             return Ok(Vec::new());
         }
         let tensors: Vec<&Tensor> = waiting.iter().map(|(_, parameter)| parameter.tensor()).collect();
         let defined = gradients::defined(&tensors)?;
-        // All are made before the first is stored, so that an error leaves everything as it was.
+        // All are made before the first is stored, so that an error changes nothing.
         let started = waiting.into_iter().zip(defined).filter(|(_, defined)| *defined);
-        let started: Vec<(ParamId, S)> =
+        let started: Vec<(ParamId, State)> =
             started.map(|((id, parameter), _)| Ok((id, make(parameter)?))).collect::<Result<_>>()?;
-        let store = |(id, state): (ParamId, S)| {
+        let store = |(id, state): (ParamId, State)| {
             self.slots[id.index()] = Slot::Live(state);
             id
         };
         Ok(started.into_iter().map(store).collect())
+    }
+
+    /// Adds the fields that `missing` finds to the state of parameters that have a gradient now; returns the ids of the
+    /// parameters whose state changed, in order.
+    pub(super) fn complete(
+        &mut self,
+        missing: impl Fn(&Parameter, &State) -> Vec<usize>,
+        make: impl Fn(&Parameter, usize) -> Result<Tensor>,
+    ) -> Result<Vec<ParamId>> {
+        let incomplete = self.live().map(|(id, parameter, state)| (id, parameter, missing(parameter, state)));
+        let incomplete: Vec<_> = incomplete.filter(|(_, _, fields)| !fields.is_empty()).collect();
+        let tensors: Vec<&Tensor> = incomplete.iter().map(|(_, parameter, _)| parameter.tensor()).collect();
+        let ready = incomplete.iter().zip(gradients::defined(&tensors)?).filter(|(_, defined)| *defined);
+        // All are made before the first is stored, so that an error changes nothing.
+        let made = ready.map(|((id, parameter, fields), _)| {
+            let tensors = fields.iter().map(|field| Ok((*field, make(parameter, *field)?)));
+            Ok((*id, tensors.collect::<Result<Vec<_>>>()?))
+        });
+        let made = made.collect::<Result<Vec<(ParamId, Vec<(usize, Tensor)>)>>>()?;
+        let ids = made.iter().map(|(id, _)| *id).collect();
+        for (id, tensors) in made {
+            let Slot::Live(state) = &mut self.slots[id.index()] else { continue };
+            for (field, tensor) in tensors {
+                state.fields[field] = Some(tensor);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Counts an update of the members of a bucket that were updated.
+    pub(super) fn count(&mut self, members: &[ParamId], updated: &[bool]) {
+        for (id, _) in members.iter().zip(updated).filter(|(_, updated)| **updated) {
+            if let Slot::Live(state) = &mut self.slots[id.index()] {
+                state.steps += 1;
+            }
+        }
     }
 
     /// The parameters that are not released.
@@ -219,19 +294,12 @@ impl<S> Slots<S> {
     }
 
     /// The parameters that have state.
-    pub(super) fn live(&self) -> impl Iterator<Item = (ParamId, &Parameter, &S)> {
+    pub(super) fn live(&self) -> impl Iterator<Item = (ParamId, &Parameter, &State)> {
         self.parameters.iter().filter_map(|(id, parameter)| Some((id, parameter, self.state(id)?)))
     }
 
-    pub(super) fn state(&self, id: ParamId) -> Option<&S> {
+    pub(super) fn state(&self, id: ParamId) -> Option<&State> {
         match &self.slots[id.index()] {
-            Slot::Live(state) => Some(state),
-            Slot::Waiting | Slot::Released => None,
-        }
-    }
-
-    pub(super) fn state_mut(&mut self, id: ParamId) -> Option<&mut S> {
-        match &mut self.slots[id.index()] {
             Slot::Live(state) => Some(state),
             Slot::Waiting | Slot::Released => None,
         }
@@ -242,9 +310,4 @@ impl<S> Slots<S> {
         let tensors: Vec<&Tensor> = self.parameters.iter().map(|(_, parameter)| parameter.tensor()).collect();
         gradients::undefine(&tensors)
     }
-}
-
-/// The bytes that a tensor's elements take.
-pub(super) fn bytes(tensor: &Tensor) -> u64 {
-    (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64
 }

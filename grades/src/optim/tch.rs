@@ -1,14 +1,15 @@
-//! tch's own optimizers behind the trait.
+//! tch's own optimizers as inner optimizers.
 //!
 //! tch hides the state of its optimizers, so [`release`](InnerOptimizer::release) cannot free it: a released
-//! parameter stays as it is because it has no gradient, and its moments stay allocated.
+//! parameter does not move because it has no gradient, and its moments stay allocated.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tch::nn::Optimizer;
 
-use super::InnerOptimizer;
+use super::inner::unknown_parameter;
+use super::{Hyperparameter, InnerOptimizer};
 use crate::error::{Error, Result};
 use crate::parameters::{ParamId, Parameters};
 use crate::torch::identity;
@@ -55,43 +56,25 @@ impl InnerOptimizer for Optimizer {
         Ok(())
     }
 
-    fn set_lr(&mut self, lr: f64) -> Result<()> {
-        caught("setting the learning rate", || Optimizer::set_lr(self, lr))
-    }
-
-    fn set_lr_group(&mut self, group: usize, lr: f64) -> Result<()> {
-        caught("setting a group's learning rate", || Optimizer::set_lr_group(self, group, lr))
-    }
-
-    fn set_momentum(&mut self, momentum: f64) -> Result<()> {
-        caught("setting the momentum", || Optimizer::set_momentum(self, momentum))
-    }
-
-    /// Works for SGD only: for the others tch sets the value and then reports an unexpected optimizer.
-    fn set_momentum_group(&mut self, group: usize, momentum: f64) -> Result<()> {
-        caught("setting a group's momentum", || Optimizer::set_momentum_group(self, group, momentum))
-    }
-
-    fn set_weight_decay(&mut self, weight_decay: f64) -> Result<()> {
-        caught("setting the weight decay", || Optimizer::set_weight_decay(self, weight_decay))
-    }
-
-    fn set_weight_decay_group(&mut self, group: usize, weight_decay: f64) -> Result<()> {
-        caught("setting a group's weight decay", || {
-            Optimizer::set_weight_decay_group(self, group, weight_decay)
+    /// Setting the momentum of one group works for SGD only: for the others tch sets the value and then reports an
+    /// unexpected optimizer.
+    fn set(&mut self, group: Option<usize>, hyperparameter: Hyperparameter, value: f64) -> Result<()> {
+        use Hyperparameter::{LearningRate, Momentum, WeightDecay};
+        let doing = match (hyperparameter, group) {
+            (LearningRate, None) => "setting the learning rate",
+            (LearningRate, Some(_)) => "setting a group's learning rate",
+            (Momentum, None) => "setting the momentum",
+            (Momentum, Some(_)) => "setting a group's momentum",
+            (WeightDecay, None) => "setting the weight decay",
+            (WeightDecay, Some(_)) => "setting a group's weight decay",
+        };
+        caught(doing, || match (hyperparameter, group) {
+            (LearningRate, None) => self.set_lr(value),
+            (LearningRate, Some(group)) => self.set_lr_group(group, value),
+            (Momentum, None) => self.set_momentum(value),
+            (Momentum, Some(group)) => self.set_momentum_group(group, value),
+            (WeightDecay, None) => self.set_weight_decay(value),
+            (WeightDecay, Some(group)) => self.set_weight_decay_group(group, value),
         })
     }
-
-    fn lr(&self) -> Option<f64> {
-        None
-    }
-
-    fn state_bytes(&self) -> Option<u64> {
-        None
-    }
-}
-
-/// The error for a parameter that an optimizer does not have.
-pub(super) fn unknown_parameter(name: &str, known: &str) -> Error {
-    Error::Unknown { what: "parameter", name: name.to_owned(), nearest: None, known: known.to_owned() }
 }
