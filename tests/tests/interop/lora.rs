@@ -6,7 +6,8 @@
 use std::path::Path;
 
 use grades_finetune::config::{Document, RunConfig};
-use grades_finetune::train::{Interrupt, train};
+use grades_finetune::run::Interrupt;
+use grades_finetune::train::train;
 use grades_lora::{Adapters, Bias, Init, LoraConfig, Targets};
 use grades_models::{BertClassifier, LoadOptions, load_adapted};
 use grades_policies as _;
