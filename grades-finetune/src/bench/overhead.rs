@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use crate::tasks::Never;
 use anyhow::{Result, bail};
+use grades::policy::Never;
 use grades::{FreezingConfig, FreezingOptimizer};
 
 use crate::config::RunConfig;

@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let options = LoadOptions {
         device: arguments.device.device()?,
-        kind: arguments.dtype.kind(),
+        dtype: arguments.dtype.kind(),
         ..LoadOptions::default()
     };
     let model = match &arguments.adapter {

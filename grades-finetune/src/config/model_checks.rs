@@ -2,9 +2,9 @@
 
 use anyhow::{Result, bail};
 use grades::Problems;
-
+use grades_models::Family;
+use grades_models::bert::BertConfig;
 use grades_models::decoder::DecoderConfig;
-use grades_models::{BertConfig, Family};
 
 use super::data::{CLASSIFIER_TOKENS, DECODER_TOKENS};
 use super::run_config::RunConfig;

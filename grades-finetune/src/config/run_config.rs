@@ -145,7 +145,7 @@ impl RunConfig {
         if let Some((given, freezing)) = freezing_table.zip(config.freezing.as_ref()) {
             // Every setting in force is spelt out.
             let mut table = given.clone();
-            table.extend(freezing.settings()?);
+            table.extend(freezing.settings());
             config.freezing_table = Some(table);
         }
         Ok(config)
@@ -186,8 +186,8 @@ fn read_freezing(
     let Some(table) = table else { return Ok((None, false)) };
     let before = problems.as_slice().len();
     let freezing = FreezingConfig::read("freezing", table, problems)?;
-    let cools = problems.as_slice().len() == before && freezing.cools()?;
-    Ok((Some(freezing), cools))
+    let cools = problems.as_slice().len() == before && freezing.as_ref().is_some_and(FreezingConfig::cools);
+    Ok((freezing, cools))
 }
 
 /// Refuses early stopping without evaluations.

@@ -45,7 +45,7 @@ pub(super) fn own_tables() -> Vec<TableInfo> {
 /// When the registry of policies contradicts itself.
 pub(crate) fn all_tables() -> Result<Vec<TableInfo>> {
     let mut tables = own_tables();
-    let default = FreezingConfig::from_table("freezing", &Table::new())?.settings()?;
+    let default = FreezingConfig::from_table("freezing", &Table::new())?.settings();
     let about = "What freezes when; without the table nothing does";
     tables.push(TableInfo::of_keys("freezing", about, FreezingConfig::KEYS, &default));
     tables.push(LoraRun::describe());

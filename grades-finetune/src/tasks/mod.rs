@@ -9,13 +9,11 @@ mod classification;
 mod evaluate_classifier;
 mod evaluate_decoder;
 mod load;
-mod never;
 mod optimizer;
 mod task;
 
 pub(crate) use adapters::TrainedAdapter;
 pub(crate) use batch::{Batch, MicroBatch};
 pub(crate) use load::{Loaded, load};
-pub(crate) use never::Never;
 pub(crate) use optimizer::{Optimizer, build_optimizer};
 pub(crate) use task::{Split, Task};

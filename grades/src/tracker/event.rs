@@ -90,7 +90,7 @@ impl FreezeEvent {
             statistic: cause.measure,
             value: cause.value,
             threshold: cause.threshold,
-            policy: Cow::Borrowed(cause.policy),
+            policy: cause.policy,
             parameters: component.elements,
             index,
         }

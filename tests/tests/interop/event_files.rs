@@ -68,15 +68,15 @@ fn tensorboard_reads_the_events_of_a_run() {
     }
     let dir = tempfile::tempdir().unwrap();
     let components = [
-        Component::sample("layers.0.query", ComponentKind::Query, Some(0), 4),
-        Component::sample("layers.1.query", ComponentKind::Query, Some(1), 4),
-        Component::sample("layers.1.up <é>", ComponentKind::Up, Some(1), 4),
+        Component::detached("layers.0.query", ComponentKind::Query, Some(0), 4),
+        Component::detached("layers.1.query", ComponentKind::Query, Some(1), 4),
+        Component::detached("layers.1.up <é>", ComponentKind::Up, Some(1), 4),
     ];
     let file = EventFile::create(dir.path(), 1).unwrap();
     let mut tensorboard = TensorBoard::new(file, &components);
     let cause = |value| {
         let measure = Measure::Statistic(Statistic::GradL1);
-        Some(Cause { policy: "fixed-threshold", measure, value, threshold: 0.5 })
+        Some(Cause::new("fixed-threshold", measure, value, 0.5))
     };
     for step in 1..=3 {
         let mut report = StepReport::new(step, 10, 3);

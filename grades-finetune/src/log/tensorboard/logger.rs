@@ -91,7 +91,7 @@ impl TensorBoard {
         // Sums by statistic and kind, in order of appearance.
         let mut kinds: Vec<(String, f64, f64)> = Vec::new();
         for (component, cause) in self.components.iter().zip(compared) {
-            let Some(cause) = cause.filter(|cause| cause.value.is_finite()) else { continue };
+            let Some(cause) = cause.as_ref().filter(|cause| cause.value.is_finite()) else { continue };
             scalars.push((format!("{}/{}", cause.measure, component.name), cause.value));
             let tag = format!("{} by kind/{}", cause.measure, component.kind);
             match kinds.iter_mut().find(|(known, _, _)| *known == tag) {

@@ -133,7 +133,7 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
             optimizer: inner.name,
             hyperparameters: inner.hyperparameters,
             parameters: headers,
-            tracker: self.tracker.state(),
+            tracker: self.tracker.state()?,
             filters: monitor.filters,
             factors: cooldown.factors,
             standing: cooldown.counts,
