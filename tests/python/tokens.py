@@ -421,8 +421,10 @@ def main() -> None:
                 rest = {k: v for k, v in line.items() if k != "messages"}
                 assert without.apply_chat_template(line["messages"], tokenize=True, return_dict=True, **rest)["input_ids"] == ids
                 mask[0] = 0
-                # A prompt that begins thoughts is given, not learnt, which the tags do not know.
-                for folder in (tagged,) if "enable_thinking" in line and key == "thinking" else (tagged, untagged):
+                # Without tags, a prompt that begins thoughts is given, not learnt; and where a template counts the messages
+                # and writes something after them, only tags know what the assistant says.
+                only_tags = key == "shown" or ("enable_thinking" in line and key == "thinking")
+                for folder in (tagged,) if only_tags else (tagged, untagged):
                     whole = {"folder": folder.name, "line": line, "end": end, "date": DATE, "turns": "all", "max_tokens": 1000, "ids": ids, "mask": mask}
                     cases.append(whole)
                     last = mask[:]
