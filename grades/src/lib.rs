@@ -8,6 +8,8 @@ pub mod observe;
 pub mod policy;
 pub mod schema;
 pub mod statistic;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tracker;
 
 #[cfg(feature = "torch")]
