@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 use grades::Problems;
+use grades_models::Family;
+use grades_models::bert::BertConfig;
 use grades_models::decoder::DecoderConfig;
-use grades_models::{BertConfig, Family};
 
 use super::RunConfig;
 use crate::data::sequence::{KeyNames, TooLong, Turns};

@@ -1,6 +1,6 @@
 //! Counts the FLOPs of training steps.
 
-use grades_models::flops::{BatchShape, Products};
+use grades_models::flops::{BatchShape, Matmuls};
 
 use super::totals::Totals;
 
@@ -8,11 +8,11 @@ use super::totals::Totals;
 ///
 /// ```
 /// use grades_finetune::state::{FlopMeter, Totals};
-/// use grades_models::flops::{BatchShape, Products, Rows};
+/// use grades_models::flops::{BatchShape, Matmuls, Per};
 ///
-/// let (mut all, mut frozen) = (Products::default(), Products::default());
-/// all.add(Rows::Tokens, 10, true, true);
-/// frozen.add(Rows::Tokens, 10, true, false);
+/// let (mut all, mut frozen) = (Matmuls::default(), Matmuls::default());
+/// all.add(Per::Token, 10, true, true);
+/// frozen.add(Per::Token, 10, true, false);
 /// let (mut meter, mut totals) = (FlopMeter::new(all), Totals::default());
 /// let batch = BatchShape::new(1, 1, 0);
 /// assert_eq!(meter.add(batch, &mut totals), 60);
@@ -22,18 +22,18 @@ use super::totals::Totals;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlopMeter {
-    all: Products,
-    now: Products,
+    all: Matmuls,
+    now: Matmuls,
 }
 
 impl FlopMeter {
-    /// Makes the meter of a model with these matrix products, nothing being frozen.
-    pub fn new(all: Products) -> Self {
+    /// Makes the meter of a model with these matrix matmuls, nothing being frozen.
+    pub fn new(all: Matmuls) -> Self {
         Self { now: all.clone(), all }
     }
 
-    /// Sets the products from now on, after something froze, thawed or was merged.
-    pub fn change(&mut self, now: Products) {
+    /// Sets the matmuls from now on, after something froze, thawed or was merged.
+    pub fn change(&mut self, now: Matmuls) {
         self.now = now;
     }
 

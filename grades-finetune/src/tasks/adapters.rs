@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use grades::tracker::StepReport;
 use grades_lora::{Adapters, MergeFrozen};
-use grades_models::LABELS_FILE;
+use grades_models::bert::LABELS_FILE;
 
 use super::task::Task;
 use crate::config::LoraRun;

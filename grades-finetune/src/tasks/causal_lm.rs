@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use grades_lora::LinearLayers;
 use grades_models::decoder::{Backward, Decoder, LoadOptions, LoadReport};
-use grades_models::flops::{BatchShape, Products};
+use grades_models::flops::{BatchShape, Matmuls};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
@@ -44,7 +44,7 @@ impl CausalLm {
         let examples = read_examples(&config.data.train, &names)?;
         let options = LoadOptions {
             device,
-            kind: config.model.kind.kind(),
+            dtype: config.model.kind.kind(),
             autocast: config.model.autocast,
             split_fused: config.model.split_fused,
         };
@@ -171,8 +171,8 @@ impl Task for CausalLm {
         self.model.layers_mut()
     }
 
-    fn products(&self) -> Products {
-        self.model.products(self.activation_checkpointing)
+    fn matmuls(&self) -> Matmuls {
+        self.model.matmuls(self.activation_checkpointing)
     }
 
     fn sampler(&self) -> &Sampler {

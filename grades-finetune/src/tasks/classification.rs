@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use grades_lora::LinearLayers;
-use grades_models::flops::{BatchShape, Products};
-use grades_models::{BertClassifier, LoadOptions};
+use grades_models::bert::{BertClassifier, LoadOptions};
+use grades_models::flops::{BatchShape, Matmuls};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -35,9 +35,10 @@ impl Classification {
         let labels = Labels::from_records(&records)?;
         let options = LoadOptions {
             labels: Some(labels.names().to_vec()),
+            subset: true,
             new_head: config.model.new_head,
             device,
-            kind: config.model.kind.kind(),
+            dtype: config.model.kind.kind(),
             seed,
         };
         let (model, loaded) = BertClassifier::load(&config.model.path, options)?;
@@ -92,8 +93,8 @@ impl Task for Classification {
         self.model.layers_mut()
     }
 
-    fn products(&self) -> Products {
-        self.model.products()
+    fn matmuls(&self) -> Matmuls {
+        self.model.matmuls()
     }
 
     fn sampler(&self) -> &Sampler {

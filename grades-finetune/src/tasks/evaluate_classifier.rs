@@ -1,7 +1,7 @@
 //! Evaluates a classifier: loss and accuracy.
 
 use anyhow::Result;
-use grades_models::BertClassifier;
+use grades_models::bert::BertClassifier;
 use grades_models::flops::BatchShape;
 use tch::{Kind, Reduction, Tensor};
 
@@ -23,11 +23,11 @@ pub(super) fn evaluate(
     let _no_grad = tch::no_grad_guard();
     let mut loss = Tensor::f_zeros([], (Kind::Double, model.device()))?;
     let mut right = Tensor::f_zeros([], (Kind::Int64, model.device()))?;
-    let (products, mut flops) = (model.products(), 0);
+    let (matmuls, mut flops) = (model.matmuls(), 0);
     for indices in sampler.evaluation_order(batch_size) {
         let batch = dataset.collate(&indices, model.device())?;
         let length = batch.ids.size().get(1).and_then(|length| usize::try_from(*length).ok()).unwrap_or(0);
-        flops += products.forward(BatchShape::new(indices.len(), length, 0));
+        flops += matmuls.forward(BatchShape::new(indices.len(), length, 0));
         let logits = model.forward(&batch.ids, &batch.mask, false)?.f_to_kind(Kind::Float)?;
         let sum = logits.f_cross_entropy_loss(&batch.labels, None::<&Tensor>, Reduction::Sum, -100, 0.0)?;
         loss = loss.f_add(&sum)?;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use grades_models::decoder::{Decoder, Generation};
-use grades_models::flops::{BatchShape, Products};
+use grades_models::flops::{BatchShape, Matmuls};
 use tch::{Device, Kind};
 
 use crate::config::EvaluationConfig;
@@ -27,7 +27,7 @@ pub(super) fn evaluate_decoder(
 ) -> Result<Evaluation> {
     let start = std::time::Instant::now();
     let all: Vec<&Sequence> = sequences.list.iter().collect();
-    let mut flops = FlopCount { products: model.products(false), total: 0 };
+    let mut flops = FlopCount { matmuls: model.matmuls(false), total: 0 };
     let losses = sums(model, &all, batch_size, &mut flops)?;
     let count: usize = all.iter().map(|sequence| sequence.target_count()).sum();
     let loss = losses.iter().sum::<f64>() / count.max(1) as f64;
@@ -58,13 +58,13 @@ pub(super) fn evaluate_decoder(
 
 /// Counts the FLOPs of forward passes.
 struct FlopCount {
-    products: Products,
+    matmuls: Matmuls,
     total: u128,
 }
 
 impl FlopCount {
     fn add(&mut self, shape: BatchShape) {
-        self.total += self.products.forward(shape);
+        self.total += self.matmuls.forward(shape);
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use grades_lora::LinearLayers;
-use grades_models::flops::Products;
+use grades_models::flops::Matmuls;
 use tch::Tensor;
 use tch::nn::VarStore;
 
@@ -34,7 +34,7 @@ pub(crate) trait Task {
     fn layers_mut(&mut self) -> (&mut dyn LinearLayers, &VarStore);
 
     /// Lists the matrix products of a training step with what is frozen now.
-    fn products(&self) -> Products;
+    fn matmuls(&self) -> Matmuls;
 
     /// Returns the order of the training data.
     fn sampler(&self) -> &Sampler;

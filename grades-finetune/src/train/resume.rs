@@ -141,7 +141,7 @@ impl ResumePoint {
         {
             adapter.after_load(setup.task.as_mut())?;
         }
-        setup.meter.change(setup.task.products());
+        setup.meter.change(setup.task.matmuls());
         let best = setup.evaluator.restore(run.state.early_stopping.as_ref())?;
         if !best.is_empty() {
             read_file(&path.join(BEST), best)?;

@@ -45,7 +45,7 @@ impl Setup {
         // The loggers read the reports that `step` returns; an observer makes these include the comparisons.
         let optimizer = optimizer.with_observer(|_: &StepReport| Ok(()));
         // Before a resumed run freezes anything again.
-        let meter = FlopMeter::new(task.products());
+        let meter = FlopMeter::new(task.matmuls());
         Ok((Self { task, adapter, optimizer, schedule, loader, evaluator, meter }, config))
     }
 }

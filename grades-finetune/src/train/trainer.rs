@@ -155,7 +155,7 @@ impl<'a> Trainer<'a> {
             }
         }
         if !report.events.is_empty() {
-            self.meter.change(self.task.products());
+            self.meter.change(self.task.matmuls());
         }
         for event in report.events.iter().filter(|event| event.is_freeze()) {
             self.counters.freezes.add(event.step);

@@ -9,7 +9,7 @@ use grades_finetune::checkpoint::{Newest, newest_checkpoint};
 use grades_finetune::config::{Document, RunConfig};
 use grades_finetune::run::Interrupt;
 use grades_finetune::train::{Resume, resume, train};
-use grades_models::{BertClassifier, LoadOptions};
+use grades_models::bert::{BertClassifier, LoadOptions};
 use safetensors::SafeTensors;
 
 use crate::driver::{fuzz, refusal};

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use tch::Tensor;
 
 use super::atomic::{AtomicFile, Staged, commit_all};
-use super::companions::Companions;
-use super::kind::dtype_of;
+use super::dtype::dtype_of;
+use super::sidecars::Sidecars;
 use crate::error::{Error, Result};
 
 const SINGLE: &str = "model.safetensors";
@@ -65,12 +65,12 @@ impl Entry {
 }
 
 /// Writes the weights, in files of at most `shard` bytes unless one tensor is larger, `config.json` and the
-/// companions to `dir`; weight files of an earlier save that are no longer part of the model are removed at the end.
+/// sidecars to `dir`; weight files of an earlier save that are no longer part of the model are removed at the end.
 pub(crate) fn save_directory(
     dir: &Path,
     config: &Value,
     entries: Vec<Entry>,
-    companions: &Companions,
+    sidecars: &Sidecars,
     shard: u64,
 ) -> Result<()> {
     std::fs::create_dir_all(dir).map_err(|source| Error::io("create", dir, source))?;
@@ -103,7 +103,7 @@ pub(crate) fn save_directory(
         // The alternate form of a value is indented.
         writeln!(file, "{config:#}").map_err(Error::Write)
     })?);
-    for (name, bytes) in &companions.0 {
+    for (name, bytes) in &sidecars.0 {
         staged.push(stage(dir, name, |file| file.write_all(bytes).map_err(Error::Write))?);
     }
     commit_all(staged).map_err(Error::Write)?;

@@ -5,7 +5,7 @@ use grades::optim::{AdamConfig, AdamW, InnerOptimizer};
 use grades::policy::{Cause, Decision, FreezePolicy, Measure, Observation};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{FreezingConfig, FreezingOptimizer};
-use grades_models::{BertClassifier, LoadOptions};
+use grades_models::bert::{BertClassifier, LoadOptions};
 use tch::{Device, Kind, Tensor};
 
 use crate::python::workspace;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Key, Page, Row, render};
+use super::template::{Key, Page, Row, render};
 use crate::records::{Average, ComparisonRow, Numbers, Quantity};
 use crate::report::pictures::Figure;
 use crate::report::read::{ComparisonData, operations, time};
@@ -31,8 +31,8 @@ pub(crate) fn comparison_page(comparison: &ComparisonData, figures: &[Figure]) -
         heading: title,
         sentence: sentence(comparison),
         keys: keys(comparison),
-        roles: comparison.result.rows.iter().map(|row| row.label().to_owned()).collect(),
-        roles_name: "Way",
+        groups: comparison.result.rows.iter().map(|row| row.label().to_owned()).collect(),
+        groups_name: "Way",
         layers: Vec::new(),
         notes: notes(comparison),
         table_title: "All numbers",

@@ -1,6 +1,6 @@
 //! What each way to train reached, against the time that it took.
 
-use super::Figure;
+use super::figure::Figure;
 use super::legend::width_of;
 use crate::records::{Average, ComparisonRow, Quantity};
 use crate::report::read::{ComparisonData, time};
@@ -95,7 +95,7 @@ fn picture(comparison: &ComparisonData, score: Score, size: Size) -> Picture {
         picture.text("limt", (at.left + 4.0, y - 5.0), &format!("target {}", score.unit.text(target.value)));
     }
     for (index, row) in comparison.result.rows.iter().enumerate() {
-        let role = index % 8;
+        let group = index % 8;
         picture.raw(format_args!("<g class=\"one\"{}>", attribute("data-k", index)));
         for run in &row.runs {
             let Some((x, y)) = time(&run.numbers).zip(run.numbers.get(score.of)) else { continue };
@@ -103,7 +103,7 @@ fn picture(comparison: &ComparisonData, score: Score, size: Size) -> Picture {
             let words = format!("{}{seed}: {} in {}", row.label(), score.unit.text(y), long_seconds(x));
             let (x, y) = plot.place(x, y);
             picture.raw(format_args!(
-                r#"<circle class="dot f{role}" cx="{}" cy="{}" r="4"{}><title>{}</title></circle>"#,
+                r#"<circle class="dot f{group}" cx="{}" cy="{}" r="4"{}><title>{}</title></circle>"#,
                 coordinate(x),
                 coordinate(y),
                 attribute("data-tip", &words),
@@ -143,12 +143,12 @@ fn ends(average: Average) -> [f64; 2] {
 
 /// A disc with the row's number, and a bar of one standard deviation to each side.
 fn mean(picture: &mut Picture, plot: &Plot, index: usize, (time, value): (Average, Average)) {
-    let role = index % 8;
+    let group = index % 8;
     let (x, y) = plot.place(time.mean, value.mean);
     let across = ends(time).map(|end| plot.x.place(end));
     let up = ends(value).map(|end| plot.y.place(end));
-    picture.line(&format!("tick k{role}"), (across[0], y), (across[1], y));
-    picture.line(&format!("tick k{role}"), (x, up[0]), (x, up[1]));
+    picture.line(&format!("tick k{group}"), (across[0], y), (across[1], y));
+    picture.line(&format!("tick k{group}"), (x, up[0]), (x, up[1]));
     number(picture, index, (x, y));
 }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::accuracy::{Score, list, rows_height, sentence};
-use super::{Figure, short};
+use super::figure::{Figure, short};
 use crate::records::{ComparisonRow, EvalRecord, Quantity};
 use crate::report::read::{ComparisonData, Curve};
 use crate::report::svg::{Axis, Picture, Plot, Rectangle, Scale, Size, Unit, attribute};

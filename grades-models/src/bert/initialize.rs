@@ -3,13 +3,13 @@
 use tch::Tensor;
 use tch::nn::VarStore;
 
-use super::classifier::LoadReport;
+use super::options::LoadReport;
 use crate::error::{Error, Result};
-use crate::files::{Checkpoint, draw_normal};
+use crate::files::{Weights, draw_normal};
 
 /// How the values are chosen.
-pub(super) struct Fill<'a> {
-    pub(super) checkpoint: &'a Checkpoint,
+pub(super) struct Initializer<'a> {
+    pub(super) weights: &'a Weights,
     /// Standard deviation of fresh weights.
     pub(super) deviation: f64,
     pub(super) seed: u64,
@@ -17,26 +17,26 @@ pub(super) struct Fill<'a> {
     pub(super) new_head: bool,
 }
 
-impl Fill<'_> {
+impl Initializer<'_> {
     /// Fills all variables of `store`; nothing is copied unless every tensor has been found.
     pub(super) fn run(&self, store: &VarStore) -> Result<LoadReport> {
         let mut variables: Vec<(String, Tensor)> = store.variables().into_iter().collect();
         variables.sort_by(|a, b| a.0.cmp(&b.0));
 
-        let prefixed = self.checkpoint.has_prefix("bert.");
+        let prefixed = self.weights.has_prefix("bert.");
         let sources: Vec<Source> = variables.iter().map(|(name, _)| self.source(name, prefixed)).collect();
         let names = |keep: fn(&Source) -> Option<&String>| -> Vec<String> {
             sources.iter().filter_map(keep).cloned().collect()
         };
         let missing = names(|source| if let Source::Missing(name) = source { Some(name) } else { None });
-        let path = || self.checkpoint.path.clone();
+        let path = || self.weights.path.clone();
         if !missing.is_empty() {
-            return Err(Error::Missing { path: path(), names: missing });
+            return Err(self.weights.missing(missing));
         }
         let mut used = names(|source| if let Source::File(name) = source { Some(name) } else { None });
         used.sort();
         let (ignored, unexpected): (Vec<String>, Vec<String>) = self
-            .checkpoint
+            .weights
             .names()
             .filter(|name| used.binary_search_by(|used| used.as_str().cmp(name)).is_err())
             .map(str::to_owned)
@@ -49,7 +49,7 @@ impl Fill<'_> {
         let _no_grad = tch::no_grad_guard();
         for (stream, ((name, mut variable), source)) in (0..).zip(variables.into_iter().zip(sources)) {
             match source {
-                Source::File(source) => self.checkpoint.copy_into(&source, &mut variable)?,
+                Source::File(source) => self.weights.copy_into(&source, &mut variable)?,
                 Source::Fresh | Source::Missing(_) => {
                     self.draw(&name, &mut variable, stream)?;
                     fresh.push(name);
@@ -68,7 +68,7 @@ impl Fill<'_> {
         if head && self.new_head {
             return Source::Fresh;
         }
-        if self.checkpoint.contains(in_file) {
+        if self.weights.contains(in_file) {
             return Source::File(in_file.to_owned());
         }
         // The names of layer norms in files converted from TensorFlow.
@@ -76,14 +76,13 @@ impl Fill<'_> {
             .strip_suffix("LayerNorm.weight")
             .map(|stem| format!("{stem}LayerNorm.gamma"))
             .or_else(|| in_file.strip_suffix("LayerNorm.bias").map(|stem| format!("{stem}LayerNorm.beta")));
-        if let Some(old) = old.filter(|name| self.checkpoint.contains(name)) {
+        if let Some(old) = old.filter(|name| self.weights.contains(name)) {
             return Source::File(old);
         }
         // A head or pooler may be absent, but not half of one.
         if head || variable.starts_with("bert.pooler.") {
             let stem = in_file.rsplit_once('.').map_or(in_file, |(stem, _)| stem);
-            let half =
-                ["weight", "bias"].iter().any(|part| self.checkpoint.contains(&format!("{stem}.{part}")));
+            let half = ["weight", "bias"].iter().any(|part| self.weights.contains(&format!("{stem}.{part}")));
             if !half {
                 return Source::Fresh;
             }

@@ -14,8 +14,8 @@ pub(crate) fn dtype_name(kind: Kind) -> Option<&'static str> {
     }
 }
 
-/// The lowest finite number of a kind.
-pub(crate) fn lowest(kind: Kind) -> f64 {
+/// The lowest_finite finite number of a kind.
+pub(crate) fn lowest_finite(kind: Kind) -> f64 {
     match kind {
         Kind::Half => -65504.0,
         // All bits of the fraction and the largest exponent: -(2 - 2^-7) · 2^127.

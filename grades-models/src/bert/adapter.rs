@@ -5,8 +5,9 @@ use std::path::Path;
 use grades_lora::{Adapters, LoraConfig, WEIGHTS_FILE, own_file};
 use safetensors::SafeTensors;
 
-use super::classifier::{BertClassifier, LoadOptions, LoadReport};
+use super::classifier::BertClassifier;
 use super::config::BertConfig;
+use super::options::{LoadOptions, LoadReport};
 use crate::error::{Error, Result};
 
 /// The file in an adapter's folder with the names of the labels, a JSON list; PEFT has no place for them.

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 
 /// The tokenizer's files and those that say how to generate.
-const COMPANIONS: [&str; 11] = [
+const NAMES: [&str; 11] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "tokenizer.model",
@@ -22,12 +22,12 @@ const COMPANIONS: [&str; 11] = [
 
 /// The contents of those files, kept since loading: the source may be gone when the training ends.
 #[derive(Debug)]
-pub(crate) struct Companions(pub(super) Vec<(&'static str, Vec<u8>)>);
+pub(crate) struct Sidecars(pub(super) Vec<(&'static str, Vec<u8>)>);
 
-impl Companions {
+impl Sidecars {
     pub(crate) fn read(dir: &Path) -> Result<Self> {
         let mut files = Vec::new();
-        for name in COMPANIONS {
+        for name in NAMES {
             let path = dir.join(name);
             match std::fs::read(&path) {
                 Ok(bytes) => files.push((name, bytes)),

@@ -4,22 +4,24 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 
-use grades_lora::own_file;
 use memmap2::{Mmap, MmapOptions};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
-use super::kind::kind_of;
+use super::dtype::kind_of;
+use super::json::read_json;
 use crate::error::{Error, Result};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+/// The beginning of the file that Git LFS leaves in place of a large one.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// The weight files of a model directory; no tensor is read until it is copied.
 #[derive(Debug)]
-pub(crate) struct Checkpoint {
+pub(crate) struct Weights {
     /// The file to name when a tensor is in none: the only one, or the index.
     pub(crate) path: PathBuf,
     files: Vec<Opened>,
@@ -27,7 +29,7 @@ pub(crate) struct Checkpoint {
     tensors: BTreeMap<String, usize>,
 }
 
-impl Checkpoint {
+impl Weights {
     /// Opens `model.safetensors` of `dir`, or the files that its index names.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
         let single = dir.join(SINGLE);
@@ -59,9 +61,7 @@ impl Checkpoint {
         struct Index {
             weight_map: BTreeMap<String, String>,
         }
-        let text = std::fs::read(&path).map_err(|source| Error::io("read", &path, source))?;
-        let index: Index =
-            serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.clone(), source })?;
+        let index: Index = read_json(&path)?;
         let error = |message: String| Error::Index { path: path.clone(), message };
         let mut files: Vec<Opened> = Vec::new();
         let mut positions = BTreeMap::new();
@@ -75,7 +75,6 @@ impl Checkpoint {
                             "\"{file}\" is outside the model directory; expected a plain file name"
                         ))
                     })?;
-                    own_file(dir, &file).map_err(|reason| error(format!("names \"{file}\": {reason}")))?;
                     if !shard.exists() {
                         return Err(error(format!("names \"{file}\" for \"{name}\", which does not exist")));
                     }
@@ -116,18 +115,58 @@ impl Checkpoint {
         Some((file, file.metadata.info(name)?))
     }
 
+    /// Returns the error of tensors that are in no file, with the reason where the names show it.
+    pub(crate) fn missing(&self, names: Vec<String>) -> Error {
+        // What a wrapper adds to all names, and how to get at the model in it.
+        const WRAPPERS: [(&str, &str); 2] = [("module.", "DataParallel"), ("_orig_mod.", "torch.compile")];
+        let wrapper = WRAPPERS.iter().find(|(prefix, _)| self.has_prefix(prefix));
+        let hint = match wrapper {
+            Some((prefix, wrapper)) => format!(
+                "; the names in the file begin with \"{prefix}\", as those of {wrapper} do: save the model inside, \
+                 model.{}save_pretrained(DIRECTORY)",
+                prefix
+            ),
+            None if names.iter().all(|name| name == "lm_head.weight") => {
+                "; if the model uses its embedding as output matrix, write \"tie_word_embeddings\": true in \
+                 config.json; a base model without head cannot predict tokens: save the …ForCausalLM"
+                    .to_owned()
+            }
+            None => String::new(),
+        };
+        Error::Missing { path: self.path.clone(), names, hint }
+    }
+
+    /// Returns whether two tensors have the same dtype, shape and bytes.
+    pub(crate) fn are_equal(&self, a: &str, b: &str) -> Result<bool> {
+        const PIECE: usize = 4 << 20;
+        let (Some((file_a, a)), Some((file_b, b))) = (self.find(a), self.find(b)) else { return Ok(false) };
+        if (a.dtype, &a.shape) != (b.dtype, &b.shape) {
+            return Ok(false);
+        }
+        let length = a.data_offsets.1 - a.data_offsets.0;
+        for offset in (0..length).step_by(PIECE) {
+            let count = PIECE.min(length - offset);
+            let piece = |file: &Opened, info: &TensorInfo| {
+                file.piece(file.data + info.data_offsets.0 + offset, count)
+            };
+            if piece(file_a, a)?[..] != piece(file_b, b)?[..] {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Checks that a tensor is there and has this shape.
     pub(crate) fn check_shape(&self, name: &str, shape: &[i64]) -> Result<()> {
-        let (file, info) = self
-            .find(name)
-            .ok_or_else(|| Error::Missing { path: self.path.clone(), names: vec![name.to_owned()] })?;
+        let (file, info) = self.find(name).ok_or_else(|| self.missing(vec![name.to_owned()]))?;
         let same = shape.len() == info.shape.len()
             && shape.iter().zip(&info.shape).all(|(&a, &b)| usize::try_from(a) == Ok(b));
         if same {
             return Ok(());
         }
-        let (path, name, found) = (file.path.clone(), name.to_owned(), info.shape.clone());
-        Err(Error::Shape { path, name, expected: shape.to_vec(), found })
+        let (path, found, hint) =
+            (file.path.clone(), info.shape.clone(), vocabulary_hint(name, shape, &info.shape));
+        Err(Error::Shape { path, name: name.to_owned(), expected: shape.to_vec(), found, hint })
     }
 
     /// Checks that a tensor has this kind.
@@ -163,9 +202,8 @@ impl Checkpoint {
     ) -> Result<()> {
         // Pages are read ahead within a piece; larger ones save nothing.
         const PIECE: usize = 4 << 20;
-        let missing = || Error::Missing { path: self.path.clone(), names: vec![name.to_owned()] };
         self.check_shape(name, whole)?;
-        let (file, info) = self.find(name).ok_or_else(missing)?;
+        let (file, info) = self.find(name).ok_or_else(|| self.missing(vec![name.to_owned()]))?;
         let kind = kind_of(info.dtype).ok_or_else(|| Error::Dtype {
             path: file.path.clone(),
             name: name.to_owned(),
@@ -205,12 +243,19 @@ struct Opened {
 impl Opened {
     fn open(path: PathBuf) -> Result<Self> {
         let read = |source| Error::io("read", &path, source);
+        // Opening a pipe would wait for ever.
+        if !std::fs::metadata(&path).map_err(read)?.is_file() {
+            return Err(Error::io("read", &path, std::io::Error::other("it is not a regular file")));
+        }
         let file = File::open(&path).map_err(read)?;
         // SAFETY: the map is only read. A file that another process changes meanwhile gives wrong numbers, and
         // one that is cut short ends the program, as it would any program that maps it; model files are replaced
         // by renaming, which does neither.
         #[allow(unsafe_code)]
         let map = unsafe { Mmap::map(&file) }.map_err(read)?;
+        if map.starts_with(LFS_POINTER) {
+            return Err(Error::LfsPointer { path });
+        }
         let (header, metadata) = SafeTensors::read_metadata(&map).map_err(|source| Error::Damaged {
             path: path.clone(),
             length: map.len(),
@@ -229,6 +274,25 @@ impl Opened {
         let map = unsafe { options.map(&self.file) };
         map.map_err(|source| Error::io("read", &self.path, source))
     }
+}
+
+/// Returns what to do about a matrix that has a row per token of another vocabulary.
+fn vocabulary_hint(name: &str, expected: &[i64], found: &[usize]) -> String {
+    let rows_only = match (expected, found) {
+        ([rows, width], [found_rows, found_width]) => {
+            usize::try_from(*width) == Ok(*found_width) && usize::try_from(*rows) != Ok(*found_rows)
+        }
+        _ => false,
+    };
+    let per_token = ["word_embeddings.weight", "embed_tokens.weight", "lm_head.weight"];
+    if !rows_only || !per_token.iter().any(|end| name.ends_with(end)) {
+        return String::new();
+    }
+    let tokens = found.first().copied().unwrap_or_default();
+    format!(
+        "; the vocabulary was resized: set \"vocab_size\" to {tokens}, or save model and configuration together after \
+         model.resize_token_embeddings()"
+    )
 }
 
 /// A relative path that stays below `dir`.
