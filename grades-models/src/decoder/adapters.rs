@@ -51,7 +51,7 @@ impl Decoder {
         let (mut model, _) = Self::load(base, options)?;
         let (layers, variables) = model.layers_mut();
         let mut adapters = Adapters::new();
-        adapters.load(layers, variables, adapter, grades_lora::LoadOptions::default())?;
+        adapters.load(layers, variables, "default", adapter, grades_lora::LoadOptions::default())?;
         Ok((model, adapters))
     }
 }

@@ -28,7 +28,7 @@ impl ParameterInfo {
     }
 }
 
-/// What freezes as one: a weight matrix, or the matrices of one adapter.
+/// Parameters that freeze together: a weight matrix, or the matrices of one adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Component {
     /// The name: that of its parameter without `.weight`, unless a pattern says otherwise.
@@ -55,7 +55,7 @@ impl Component {
 pub struct LeftOut {
     /// The parameter's name.
     pub name: String,
-    /// What it was taken for.
+    /// Its kind.
     pub kind: ComponentKind,
     /// The transformer block, where one is known.
     pub layer: Option<u32>,
@@ -87,7 +87,7 @@ pub struct ComponentMap {
     left_out: Vec<LeftOut>,
 }
 
-/// What sorts the components, and of each the positions of its parameters and its size.
+/// The components by layer, kind and name, each with the positions of its parameters and its size.
 type Found = BTreeMap<(Option<u32>, ComponentKind, String), (Vec<usize>, u64)>;
 
 impl ComponentMap {

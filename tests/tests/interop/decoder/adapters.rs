@@ -55,7 +55,7 @@ fn peft_reads_adapters_of_ours() {
         let mut adapters = Adapters::new();
         adapters.add(layers, variables, "default", &config).unwrap();
         let dir = folder().join(format!("{name}-ours"));
-        adapters.save(&dir, "default").unwrap();
+        adapters.save("default", &dir).unwrap();
         ours.push((name, dir.clone(), logits(&model)));
         arguments.extend([folder().join(name), dir]);
     }
