@@ -8,9 +8,11 @@ use anyhow::{Result, bail};
 use clap::Args;
 use toml::Value;
 
+use crate::causes::with_causes;
 use crate::config::{Document, RunConfig};
 use crate::log::summary_table;
 use crate::records::StopReason;
+use crate::report::write_run_report;
 use crate::run::{Interrupt, RunFolder};
 use crate::train::{NonFiniteError, Resume, resume, train};
 
@@ -249,13 +251,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         None => train(&config, &arguments.default_name(), &Interrupt::listen()?),
     };
-    let outcome = match outcome {
+    let mut outcome = match outcome {
         Err(error) if error.is::<NonFiniteError>() => {
             let _ = writeln!(std::io::stderr(), "error: {error}");
             return Ok(ExitCode::from(StopReason::NonFinite.exit_code()));
         }
         outcome => outcome?,
     };
+    if config.output.report
+        && let Err(error) = write_run_report(&outcome.folder)
+    {
+        outcome.warnings.push(format!("there is no report.html: {}", with_causes(&error)));
+    }
     // The run is done and saved, whether or not anybody still reads.
     let _ = write!(std::io::stdout(), "{}", summary_table(&outcome.summary, &outcome.folder));
     for warning in &outcome.warnings {
