@@ -44,7 +44,7 @@ impl CausalLm {
         let examples = read_examples(&config.data.train, &names)?;
         let options = LoadOptions {
             device,
-            dtype: config.model.kind.kind(),
+            dtype: config.model.dtype.kind(),
             autocast: config.model.autocast,
             split_fused: config.model.split_fused,
         };
@@ -114,7 +114,7 @@ impl CausalLm {
             eval,
             test,
             evaluation: config.evaluation.clone(),
-            activation_checkpointing: config.training.checkpointing,
+            activation_checkpointing: config.training.activation_checkpointing,
             seed: config.training.seed,
         })
     }
