@@ -5,7 +5,11 @@ use grades::observe::ComponentRecord;
 use grades::tracker::{FreezeEvent, Transition};
 
 use super::read::RunData;
+use super::svg::plain;
 use crate::records::StepRecord;
+
+/// The name that events have for the deadline of the cool-down, which decides where the policy has not.
+pub(crate) const DEADLINE: &str = "deadline";
 
 /// A run, its components in groups, and what became of each.
 #[derive(Debug)]
@@ -105,6 +109,19 @@ impl<'a> Analysis<'a> {
         Some((steps().min()?, steps().max()?))
     }
 
+    /// Says how many components the deadline decided, where it was most of them: the run was too short for the policy.
+    pub(crate) fn by_deadline(&self) -> Option<String> {
+        let decided = || self.histories.iter().filter_map(|history| history.cooled.or(history.frozen));
+        let late = decided().filter(|event| event.policy == DEADLINE).count();
+        let (all, total) = (decided().count(), self.run.components_total());
+        (2 * late > all).then(|| {
+            format!(
+                "{late} of {total} components were decided by the deadline, not by the policy: \
+                 the run was too short for the policy"
+            )
+        })
+    }
+
     /// The name of a component's block.
     pub(crate) fn block(layer: Option<u32>) -> String {
         layer.map_or_else(|| "–".to_owned(), |layer| layer.to_string())
@@ -164,4 +181,15 @@ fn group_of(component: &ComponentRecord, run: &RunData) -> String {
     let number = component.layer.map(|layer| format!(".{layer}.")).unwrap_or_default();
     let tail = component.name.rsplit_once(&number).map_or(component.name.as_str(), |(_, tail)| tail);
     if tail.is_empty() { component.kind.name().to_owned() } else { tail.to_owned() }
+}
+
+/// Says what decided: what was compared with what, and by which policy unless that has the statistic's name.
+pub(crate) fn reason(event: &FreezeEvent) -> String {
+    let (value, threshold) = (plain(event.value), plain(event.threshold));
+    let (statistic, policy) = (event.statistic.name(), &*event.policy);
+    match policy {
+        DEADLINE => format!("by the deadline: {value} steps left, {threshold} needed to cool"),
+        policy if policy == statistic => format!("{statistic} {value} against {threshold}"),
+        policy => format!("{statistic} {value} against {threshold} ({policy})"),
+    }
 }

@@ -1,11 +1,12 @@
 //! A run in the terminal: who froze when, why, and what it saved.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use grades::tracker::{FreezeEvent, Transition};
 use serde_json::{Value, json};
 
-use super::analysis::{Analysis, ComponentHistory, Savings};
+use super::analysis::{Analysis, ComponentHistory, DEADLINE, Savings, reason};
 use super::page::outcome;
 use super::svg::{count, long_seconds, percent, plain};
 
@@ -15,6 +16,9 @@ pub(crate) fn inspection_text(analysis: &Analysis<'_>, width: usize) -> String {
     let mut text = String::new();
     // Writing into a string does not fail.
     for line in wrapped(&format!("{}: {}", run.name, outcome(analysis)), width) {
+        let _ = writeln!(text, "{line}");
+    }
+    for line in analysis.by_deadline().iter().flat_map(|reason| wrapped(&format!("{reason}."), width)) {
         let _ = writeln!(text, "{line}");
     }
     if analysis.histories.is_empty() {
@@ -92,24 +96,35 @@ fn map(analysis: &Analysis<'_>, width: usize) -> String {
     text
 }
 
-/// Each event: when, what, why.
+/// Writes each event: when, what, why; what happened together for one reason is one line.
 fn timeline(analysis: &Analysis<'_>, width: usize) -> String {
     let mut text = String::from("Timeline\n");
     if analysis.run.events.is_empty() {
         text += "nothing cooled, froze or thawed\n";
     }
     let digits = analysis.run.last_step().max(1).to_string().len();
-    for event in &analysis.run.events {
-        let verb = match event.event {
-            Transition::Cool => "cools ",
-            Transition::Freeze => "froze ",
-            Transition::Thaw => "thawed",
-            _ => "changed",
+    for entry in entries(&analysis.run.events) {
+        let Entry { event, count, decided } = entry;
+        let left = plain(event.value);
+        let (what, why) = match (event.event, decided) {
+            (Transition::Cool, _) if count > 1 => {
+                (format!("{count} components cool"), format!("by the deadline ({left} steps left)"))
+            }
+            (_, Some(step)) if count > 1 => {
+                (format!("{count} components froze"), format!("as decided at step {step}"))
+            }
+            (Transition::Cool, _) => (format!("cools   {}", event.component), reason(event)),
+            (Transition::Freeze, Some(step)) => {
+                (format!("froze   {}", event.component), format!("as decided at step {step}"))
+            }
+            (Transition::Freeze, None) => (format!("froze   {}", event.component), reason(event)),
+            (Transition::Thaw, _) => (format!("thawed  {}", event.component), reason(event)),
+            _ => (format!("changed {}", event.component), reason(event)),
         };
-        let head = format!("{:>digits$}  {verb}  {}", event.step, event.component);
-        let why = why(event);
-        if head.chars().count() + 2 + why.chars().count() <= width {
-            let _ = writeln!(text, "{head}  {why}");
+        let head = format!("{:>digits$}  {what}", event.step);
+        let gap = if count > 1 { " " } else { "  " };
+        if head.chars().count() + gap.len() + why.chars().count() <= width {
+            let _ = writeln!(text, "{head}{gap}{why}");
         } else {
             let _ = writeln!(text, "{head}");
             for line in wrapped(&why, width.saturating_sub(digits + 2).max(12)) {
@@ -120,14 +135,42 @@ fn timeline(analysis: &Analysis<'_>, width: usize) -> String {
     text
 }
 
-/// What was compared with what.
-fn why(event: &FreezeEvent) -> String {
-    let value = plain(event.value);
-    let threshold = plain(event.threshold);
-    match &*event.policy {
-        "deadline" => format!("by the deadline: {value} steps left, {threshold} needed to cool"),
-        policy => format!("{} {value} against {threshold} ({policy})", event.statistic),
+/// A line of the timeline.
+struct Entry<'a> {
+    /// The event, or the first of several.
+    event: &'a FreezeEvent,
+    /// The events.
+    count: usize,
+    /// The step of the decision, for a freeze after a cool-down.
+    decided: Option<u64>,
+}
+
+/// Groups what the deadline decided, and freezes that were decided, at one step.
+fn entries(events: &[FreezeEvent]) -> Vec<Entry<'_>> {
+    let mut cooling: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut entries: Vec<Entry<'_>> = Vec::new();
+    for event in events {
+        let decided = match event.event {
+            Transition::Cool => {
+                cooling.insert(&event.component, event.step);
+                None
+            }
+            Transition::Freeze => cooling.remove(&*event.component),
+            _ => None,
+        };
+        let groups = event.event == Transition::Cool && event.policy == DEADLINE || decided.is_some();
+        let alike = |entry: &&mut Entry<'_>| {
+            let first = entry.event;
+            groups
+                && (first.step, first.event, entry.decided) == (event.step, event.event, decided)
+                && (event.event == Transition::Freeze || first.policy == event.policy)
+        };
+        match entries.last_mut().filter(alike) {
+            Some(entry) => entry.count += 1,
+            None => entries.push(Entry { event, count: 1, decided }),
+        }
     }
+    entries
 }
 
 /// What freezing saved, a line each.

@@ -8,7 +8,7 @@ use crate::records::{Scores, Summary};
 use crate::report::analysis::Analysis;
 use crate::report::pictures::Figure;
 use crate::report::read::RunData;
-use crate::report::svg::{Unit, bytes, count, long_seconds, percent, plain};
+use crate::report::svg::{bytes, count, flops as flops_text, long_seconds, percent, plain};
 
 /// The page of one run.
 pub(crate) fn run_page(run: &RunData, figures: &[Figure]) -> Result<String> {
@@ -115,7 +115,7 @@ fn keys(analysis: &Analysis<'_>) -> Vec<Key> {
         let note = saved.map_or_else(String::new, |saved| {
             format!("{} less by freezing", percent(saved / (flops + saved)))
         });
-        add("FLOPs", Some(Unit::Plain.text(flops)), note);
+        add("FLOPs", Some(flops_text(flops)), note);
     }
     keys
 }
@@ -151,11 +151,19 @@ fn notes(analysis: &Analysis<'_>, config: &Table) -> Vec<String> {
             "No component froze. The statistics below show how far each was from its threshold.".to_owned(),
         );
     }
+    if let Some(reason) = analysis.by_deadline() {
+        notes.push(format!("{}.", capitalized(&reason)));
+    }
     let bad = run.steps.iter().filter(|line| !line.loss.is_finite()).count();
     if bad > 0 {
         notes.push(format!("{bad} of {} losses were not finite.", run.steps.len()));
     }
     notes
+}
+
+fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 /// The configuration as rows of key and value.

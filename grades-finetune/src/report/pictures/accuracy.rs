@@ -22,6 +22,11 @@ pub(super) struct Score {
 }
 
 impl Score {
+    /// Limits a scale to the values that the score can have.
+    pub(super) fn limited(self, scale: Scale) -> Scale {
+        if self.unit == Unit::Percent { scale.within(0.0, 1.0) } else { scale }
+    }
+
     /// Its mean over a row's runs.
     fn average(self, row: &ComparisonRow) -> Option<Average> {
         row.average(|run| run.get(self.of))
@@ -46,10 +51,13 @@ pub(crate) fn accuracy_over_time(comparison: &ComparisonData) -> Option<Figure> 
     let apart =
         comparison.result.rows.iter().any(|row| row.average(|run| run.get(Quantity::CostSeconds)).is_some());
     let counted = if apart { " Evaluations that only show how a run goes are not counted." } else { "" };
-    let caption = format!(
-        "Small dots are runs with one seed each, numbered discs their means, bars one standard deviation to each side. \
-         Further left is faster, {better} is better.{counted}"
-    );
+    let marks = match comparison.has_spread() {
+        true => {
+            "Small dots are runs with one seed each, numbered discs their means, bars one standard deviation to each side."
+        }
+        false => "Numbered discs are runs with one seed, so nothing is known of their spread.",
+    };
+    let caption = format!("{marks} Further left is faster, {better} is better.{counted}");
     let title = format!("{} against time", sentence(score.name));
     Some(Figure::draw("accuracy", title, caption, Vec::new(), |size| picture(comparison, score, size)))
 }
@@ -82,7 +90,8 @@ fn picture(comparison: &ComparisonData, score: Score, size: Size) -> Picture {
     );
     let values = runs().filter_map(|run| run.numbers.get(score.of)).collect::<Vec<_>>();
     let spread = comparison.result.rows.iter().filter_map(|row| score.average(row)).flat_map(ends);
-    let up = Axis::new(Scale::linear(values.iter().copied().chain(spread), false), score.unit, score.name);
+    let scale = score.limited(Scale::linear(values.iter().copied().chain(spread), false));
+    let up = Axis::new(scale, score.unit, score.name);
     let plot = Plot::new(&mut picture, size, at, (&across, &up), true);
     if let Some(target) = comparison
         .result

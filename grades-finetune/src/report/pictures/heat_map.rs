@@ -9,7 +9,8 @@ use crate::report::svg::{Picture, Size, attribute, coordinate, count, escape};
 pub(crate) fn heat_map(analysis: &Analysis<'_>) -> Figure {
     let caption = match analysis.freeze_range() {
         Some((first, last)) => format!(
-            "The step at which each component froze, from {first} (strong) to {last} (faint); hatched: never. {} of {} froze.",
+            "The step at which each component froze, from step 0 (strong) to the last planned one (faint); hatched: never. \
+             {} of {} froze, at steps {first} to {last}.",
             analysis.frozen(),
             analysis.run.components_total()
         ),
@@ -179,33 +180,25 @@ fn story(history: &ComponentHistory<'_>) -> String {
     }
 }
 
-/// 8 for the first freeze, 0 for the last.
+/// The strength of a step's colour: 8 for step 0, 0 for the last planned one.
 fn level(analysis: &Analysis<'_>, step: u64) -> usize {
-    match analysis.freeze_range() {
-        Some((first, last)) if last > first => {
-            (8.0 * (1.0 - (step - first) as f64 / (last - first) as f64)).round() as usize
-        }
-        _ => 6,
-    }
+    let share = step as f64 / analysis.run.planned_steps().max(1) as f64;
+    (8.0 * (1.0 - share.min(1.0))).round() as usize
 }
 
-/// What the colours mean.
+/// The legend of the colours.
 fn ramp(picture: &mut Picture, analysis: &Analysis<'_>, (left, top): (f64, f64), hatch: &str) {
     let mut x = left;
-    if let Some((first, last)) = analysis.freeze_range() {
-        let words = count(first as f64);
-        picture.text("sm mu", (x, top + 11.0), &words);
-        x += width_of(&words) + 8.0;
-        let levels: Vec<usize> = if last > first { (0..9).rev().collect() } else { vec![6] };
-        for level in levels {
+    if analysis.freeze_range().is_some() {
+        picture.text("sm mu", (x, top + 11.0), "0");
+        x += width_of("0") + 8.0;
+        for level in (0..9).rev() {
             picture.rect(&format!("h{level}"), (x, top), (14.0, 14.0), "");
             x += 14.0;
         }
-        if last > first {
-            picture.text("sm mu", (x + 6.0, top + 11.0), &count(last as f64));
-            x += width_of(&count(last as f64)) + 6.0;
-        }
-        x += 14.0;
+        let last = count(analysis.run.planned_steps() as f64);
+        picture.text("sm mu", (x + 6.0, top + 11.0), &last);
+        x += width_of(&last) + 20.0;
     }
     if analysis.frozen() < analysis.histories.len() {
         picture.rect("cell", (x, top - 1.0), (18.0, 16.0), &format!(" style=\"fill:url(#{hatch})\""));

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::figure::{Figure, short};
 use super::legend;
-use crate::report::analysis::Analysis;
+use crate::report::analysis::{Analysis, DEADLINE, reason};
 use crate::report::read::StatisticPanel;
 use crate::report::svg::{
     Axis, Picture, Plot, Rectangle, Scale, Size, Unit, attribute, coordinate, escape, evenly, plain,
@@ -34,13 +34,16 @@ pub(crate) fn statistic(analysis: &Analysis<'_>, panel: &StatisticPanel, index: 
         }
         None => caption += " The policy names no threshold.",
     }
-    if analysis.run.events.iter().any(|event| event.policy == "deadline") {
+    if analysis.run.events.iter().any(|event| event.policy == DEADLINE) {
         caption += " What no policy had decided by the deadline cools from there on.";
     }
     let (low, _) = scale(panel, common).domain();
     let below = |value: &f64| value.is_finite() && *value < low;
     if panel.series.iter().any(|series| series.values.iter().any(below)) {
         caption += &format!(" What is below {} lies on the lower edge.", plain(low));
+    }
+    if let Some(first) = panel.steps.first().filter(|first| **first > analysis.run.last_step() / 10) {
+        caption += &format!(" The first comparison was at step {first}.");
     }
     if places.len() < panel.steps.len() {
         caption += &format!(" {} of {} checks are drawn.", places.len(), panel.steps.len());
@@ -147,15 +150,7 @@ fn marks(
         if decided.statistic == statistic && decided.value.is_finite() { decided.value } else { last };
     let (x, y) = plot.place(decided.step as f64, value);
     let told = |event: &FreezeEvent, verb: &str| {
-        format!(
-            "{}: {verb} at step {} ({} {} against {}, {})",
-            event.component,
-            event.step,
-            event.statistic,
-            plain(event.value),
-            plain(event.threshold),
-            event.policy
-        )
+        format!("{}: {verb} at step {} ({})", event.component, event.step, reason(event))
     };
     let mut dot = |x: f64, class: &str, radius: f64, words: String| {
         picture.raw(format_args!(

@@ -8,7 +8,7 @@ mod scale;
 mod theme;
 
 pub(crate) use downsample::{Bucket, buckets, evenly};
-pub(crate) use number::{bytes, count, long_seconds, percent, plain};
+pub(crate) use number::{bytes, count, flops, long_seconds, percent, plain};
 pub(crate) use picture::{Picture, Size, attribute, coordinate, escape};
 pub(crate) use plot::{Axis, Plot, Rectangle, Unit};
 pub(crate) use scale::Scale;
