@@ -110,7 +110,7 @@ impl CausalLm {
             sampler,
             eval,
             test,
-            evaluation: config.evaluation.clone(),
+            evaluation: config.evaluation,
             activation_checkpointing: config.training.checkpointing,
             seed: config.training.seed,
         })
