@@ -46,6 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     for assignment in &arguments.set {
         document.set(assignment)?;
     }
+    super::warn(&document.rename_old_keys());
     let base = document.table();
     let config = RunConfig::read(base)?;
     if config.data.eval.is_none() {

@@ -149,15 +149,17 @@ fn built_in(base: &Table, name: &str, share: f64, lora_lr: Option<f64>) -> Resul
         }
     }
     if share < 1.0 {
-        let given = base.get("training").and_then(|training| training.get("share")).and_then(Value::as_float);
-        document.put("training.share", share * given.unwrap_or(1.0))?;
+        let given = base.get("training").and_then(|training| training.get("step_fraction"));
+        document.put("training.step_fraction", share * given.and_then(Value::as_float).unwrap_or(1.0))?;
     }
     Ok(document.table().clone())
 }
 
 /// Makes the variant of a file, which has the file's name.
 fn other(base: &Table, path: &std::path::Path) -> Result<Variant> {
-    let mut own = Document::read(path)?.table().clone();
+    let mut own = Document::read(path)?;
+    own.rename_old_keys();
+    let mut own = own.table().clone();
     for key in ["output", "compare"] {
         own.remove(key);
     }

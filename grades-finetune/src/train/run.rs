@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use grades_models::Family;
 
 use super::checkpointer::Checkpointer;
 use super::resume::{Restored, Resume, ResumePoint};
@@ -67,7 +66,7 @@ pub fn train_logged(
 /// reads has changed in a way that changes the result, or a checkpoint is of a newer version.
 pub fn resume(config: &RunConfig, how: &Resume<'_>, interrupt: &Interrupt) -> Result<Option<Outcome>> {
     let mut resolved = config.clone();
-    resolve_for_model(&mut resolved, Family::of(&config.model.path)?)?;
+    resolve_for_model(&mut resolved)?;
     let point = ResumePoint::open(&resolved, how)?;
     let run = |point| run(config, Start::Resumed(Box::new(point)), interrupt, Loggers::default());
     point.map(run).transpose()

@@ -149,7 +149,7 @@ mount -o remount,size=64m small || exit 98
 test -e small/run/summary.json || "$0" train --resume small/run --quiet || exit 97
 cp -r small/run runs/"#;
     // Room for one checkpoint and the model, for the model, and for the logs alone.
-    for (size, ends) in [("100k", "code 0\nstep-00000002\n"), ("52k", "code 0\n"), ("24k", "code 1\n")] {
+    for (size, ends) in [("104k", "code 0\nstep-00000002\n"), ("52k", "code 0\n"), ("24k", "code 1\n")] {
         let Some(ran) = in_a_name_space(&folder, script, &[size]) else { return };
         assert_eq!(ran.code, Some(0), "{size}: {ran:?}");
         assert!(ran.stderr.contains("No space left on device"), "{size}: {}", ran.stderr);
