@@ -113,7 +113,7 @@ impl CausalLm {
             sampler,
             eval,
             test,
-            evaluation: config.evaluation.clone(),
+            evaluation: config.evaluation,
             activation_checkpointing: config.training.activation_checkpointing,
             seed: config.training.seed,
         })
