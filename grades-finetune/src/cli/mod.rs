@@ -57,7 +57,7 @@ enum Command {
     /// Merge an adapter into its base and write a plain model directory
     Merge(merge::Arguments),
     /// Show which libtorch, devices and kernels this program sees
-    Doctor,
+    Doctor(doctor::Arguments),
 }
 
 /// Ends this process as soon as whoever started it has closed its standard input, or is gone.
@@ -89,7 +89,7 @@ pub fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
-        Command::Doctor => doctor::run(),
+        Command::Doctor(arguments) => doctor::run(&arguments),
     };
     done.unwrap_or_else(|error| {
         // Nobody is left to tell when standard error is closed.

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Packages each crate that is to be published: what is in the package, and that it builds from the package alone.
+#
+# Cargo resolves crates of this workspace that the registry lacks from the packages it has just made.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+CRATES=(grades-core grades-policies grades-lora grades-models grades-finetune)
+declare -A FOLDER=([grades-core]=grades)
+
+fail() {
+    printf 'package: %s\n' "$*" >&2
+    exit 1
+}
+
+for crate in "${CRATES[@]}"; do
+    list=$(cargo package -p "$crate" --list --allow-dirty)
+    for file in README.md LICENSE-MIT LICENSE-APACHE src/lib.rs Cargo.toml; do
+        grep -qx "$file" <<<"$list" || fail "$crate lacks $file"
+    done
+    # Tests need files of the workspace, data and models are not for the registry.
+    stray=$(grep -vE '^(README\.md|LICENSE-(MIT|APACHE)|build\.rs|(src|csrc)/.*|Cargo\.(toml|toml\.orig|lock)|\.cargo_vcs_info\.json)$' <<<"$list" || true)
+    [ -z "$stray" ] || fail "$crate has files that do not belong there: $stray"
+    # Everything that the sources include must be in the package, too.
+    folder=${FOLDER[$crate]:-$crate}
+    ! grep -rnE 'include_(str|bytes)!\("(\.\./)+(docs|tests|examples)' "$folder/src" ||
+        fail "$crate includes a file that its package does not have"
+done
+
+packages=()
+for crate in "${CRATES[@]}"; do packages+=(-p "$crate"); done
+cargo package --allow-dirty "${packages[@]}" "$@"
