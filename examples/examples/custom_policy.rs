@@ -3,8 +3,8 @@
 //! `cargo run -p grades-examples --example custom_policy`
 
 use anyhow::Result;
-use grades::schema::{Key, Section};
 use grades::policy::{Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin};
+use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{FreezingConfig, FreezingOptimizer, submit};
 use tch::nn::{self, Module, OptimizerConfig};

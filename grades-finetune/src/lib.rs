@@ -5,6 +5,7 @@ pub mod cli;
 pub mod compare;
 pub mod config;
 pub mod data;
+pub mod records;
 pub mod report;
 pub mod state;
 pub mod storage;

@@ -1,11 +1,11 @@
 //! `any-of`: one of several policies is enough.
 
 use grades::config::Cooldown;
-use grades::schema::{Key, Section};
 use grades::policy::{
     Cause, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
     PolicyState,
 };
+use grades::schema::{Key, Section};
 use grades::statistic::StatisticSet;
 use grades::{Result, submit};
 

@@ -1,7 +1,7 @@
 //! `fixed-threshold`: the paper's rule.
 
-use grades::schema::{Key, Section};
 use grades::policy::{Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin};
+use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::submit;
 

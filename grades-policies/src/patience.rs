@@ -1,11 +1,11 @@
 //! `patience`: another policy must say so several times in a row.
 
 use grades::config::Cooldown;
-use grades::schema::{Key, Section};
 use grades::policy::{
     Cause, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
     PolicyState,
 };
+use grades::schema::{Key, Section};
 use grades::statistic::StatisticSet;
 use grades::{Result, submit};
 use serde::{Deserialize, Serialize};

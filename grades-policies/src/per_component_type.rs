@@ -2,11 +2,11 @@
 
 use grades::component::{Component, ComponentKind, ComponentPattern};
 use grades::config::Cooldown;
-use grades::schema::{Key, Section};
 use grades::policy::{
     Cause, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
     PolicyState,
 };
+use grades::schema::{Key, Section};
 use grades::statistic::StatisticSet;
 use grades::{Error, Result, submit};
 use serde::{Deserialize, Serialize};

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use grades::schema::{Key, Section};
 use grades::policy::{
     Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
 };
+use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{Result, submit};
 use serde::{Deserialize, Serialize};

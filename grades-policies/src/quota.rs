@@ -1,10 +1,10 @@
 //! `quota`: so many components at each point of the run, the quietest first.
 
-use grades::schema::{Key, Section};
 use grades::policy::{
     Cause, Decision, FreezePolicy, Measure, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
     PolicyState,
 };
+use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{Result, submit};
 use serde::{Deserialize, Serialize};

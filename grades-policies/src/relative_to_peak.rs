@@ -1,9 +1,9 @@
 //! `relative-to-peak`: a gradient that has fallen to a share of its largest.
 
-use grades::schema::{Key, Section};
 use grades::policy::{
     Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
 };
+use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{Result, submit};
 use serde::{Deserialize, Serialize};

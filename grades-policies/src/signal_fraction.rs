@@ -1,10 +1,10 @@
 //! `signal-fraction`: a gradient of which only noise is left.
 
 use grades::config::Cooldown;
-use grades::schema::{Key, Section};
 use grades::policy::{
     Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
 };
+use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{Result, submit};
 use serde::{Deserialize, Serialize};

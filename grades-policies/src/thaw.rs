@@ -1,11 +1,11 @@
 //! `thaw`: brings a frozen component back, to see whether it still learns.
 
 use grades::config::Cooldown;
-use grades::schema::{Key, Section};
 use grades::policy::{
     Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder, PolicyConfig,
     PolicyPlugin, PolicyState,
 };
+use grades::schema::{Key, Section};
 use grades::statistic::StatisticSet;
 use grades::{Result, submit};
 use serde::{Deserialize, Serialize};

@@ -1,10 +1,10 @@
 //! `two-batch`: signal and noise from a small and a large batch.
 
 use grades::config::Cooldown;
-use grades::schema::{Key, Section};
 use grades::policy::{
     Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
 };
+use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{Result, submit};
 use serde::{Deserialize, Serialize};

@@ -41,6 +41,17 @@ pub enum Error {
         reason: String,
     },
 
+    /// An argument of a call that is out of range.
+    #[error("{argument}: expected {expected}, found {found}")]
+    InvalidArgument {
+        /// The argument's name.
+        argument: &'static str,
+        /// The range or the form that it must have.
+        expected: &'static str,
+        /// The value as given.
+        found: String,
+    },
+
     /// A call that does not fit the object it is made on.
     #[error("{what}: {reason}")]
     Unsupported {
@@ -89,6 +100,15 @@ fn nearest_hint(nearest: Option<&str>) -> String {
 
 #[cfg(feature = "torch")]
 impl Error {
+    /// Refuses the value `found` of an argument: [`Error::InvalidArgument`].
+    pub(crate) fn invalid_argument(
+        argument: &'static str,
+        expected: &'static str,
+        found: impl fmt::Display,
+    ) -> Self {
+        Self::InvalidArgument { argument, expected, found: found.to_string() }
+    }
+
     /// Wraps an error of tch with what was being done.
     pub(crate) fn torch(doing: impl Into<String>, error: &tch::TchError) -> Self {
         Self::torch_message(doing, &error.to_string())

@@ -1,4 +1,5 @@
-//! What the tests share: a transformer small enough to compare byte by byte, and policies that do as they are told.
+//! Shared parts of the tests: a transformer small enough to compare byte by byte, policies that freeze at given steps, and
+//! the tolerances of all comparisons.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,8 +10,11 @@
 
 mod bits;
 mod policies;
+mod report;
 mod tiny_bert;
+pub mod tolerance;
 
 pub use bits::{Snapshot, assert_close, bits, snapshot};
 pub use policies::{Asked, FreezeAt, Never};
+pub use report::ReportExt;
 pub use tiny_bert::{Spec, TinyBert};

@@ -9,6 +9,7 @@ use clap::Args;
 
 use crate::compare::{Options, compare, markdown, rows};
 use crate::config::{Document, RunConfig};
+use crate::records::StopReason;
 use crate::train::Interrupt;
 
 /// The options: what is compared, and where the results go.
@@ -82,8 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let _ = writeln!(std::io::stderr(), "results in {}", options.folder.display());
     Ok(if outcome.interrupted {
         let _ = writeln!(std::io::stderr(), "interrupted: the same command goes on from here");
-        // The code fits in eight bits; a constant.
-        ExitCode::from(u8::try_from(Interrupt::EXIT_CODE).unwrap_or(1))
+        ExitCode::from(StopReason::Interrupted.exit_code())
     } else if outcome.comparison.failures.is_empty() {
         ExitCode::SUCCESS
     } else {

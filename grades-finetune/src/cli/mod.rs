@@ -19,6 +19,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::causes::with_causes;
+use crate::records::StopReason;
 
 /// Fine-tunes transformers on libtorch and freezes each weight matrix once it has converged.
 #[derive(Debug, Parser)]
@@ -64,7 +65,7 @@ enum Command {
 fn end_with_stdin() {
     std::thread::spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        std::process::exit(crate::train::Interrupt::EXIT_CODE);
+        std::process::exit(StopReason::Interrupted.exit_code().into());
     });
 }
 

@@ -9,7 +9,8 @@ use clap::Args;
 use toml::Value;
 
 use crate::config::{Document, RunConfig};
-use crate::train::{BadNumbers, Interrupt, Resume, RunFolder, resume, train};
+use crate::records::StopReason;
+use crate::train::{BadNumbers, Interrupt, Resume, RunFolder, SummaryTable, resume, train};
 
 /// The options: short forms of the most used keys, and `--set` for all others.
 #[derive(Debug, Args)]
@@ -249,18 +250,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let outcome = match outcome {
         Err(error) if error.is::<BadNumbers>() => {
             let _ = writeln!(std::io::stderr(), "error: {error}");
-            return Ok(ExitCode::from(BadNumbers::EXIT_CODE));
+            return Ok(ExitCode::from(StopReason::NonFinite.exit_code()));
         }
         outcome => outcome?,
     };
     // The run is done and saved, whether or not anybody still reads.
-    let _ = write!(std::io::stdout(), "{}", outcome.summary);
+    let _ =
+        write!(std::io::stdout(), "{}", SummaryTable { summary: &outcome.summary, folder: &outcome.folder });
     for warning in &outcome.warnings {
         let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
-    Ok(if outcome.summary.ended == "interrupted" {
-        // The code fits in eight bits; a constant.
-        ExitCode::from(u8::try_from(Interrupt::EXIT_CODE).unwrap_or(1))
+    Ok(if outcome.summary.ended == StopReason::Interrupted {
+        ExitCode::from(StopReason::Interrupted.exit_code())
     } else if outcome.warnings.is_empty() {
         ExitCode::SUCCESS
     } else {

@@ -6,7 +6,6 @@
 mod comparison;
 mod folder;
 mod monitoring;
-mod numbers;
 mod order;
 mod process;
 mod record;
@@ -15,12 +14,8 @@ mod run;
 mod statistics;
 mod table;
 
-pub use comparison::{Comparison, Failure, RowResult, Savings, Target};
-pub use monitoring::MonitoringCost;
-pub use numbers::Numbers;
 pub use order::order;
-pub use record::{EvalPoint, RunRecord};
 pub use rows::{BASELINE, BUILT_IN, Row, rows};
 pub use run::{Options, Outcome, compare};
-pub use statistics::{Paired, mean, paired, standard_deviation};
+pub use statistics::paired;
 pub use table::markdown;

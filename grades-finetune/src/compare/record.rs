@@ -1,73 +1,23 @@
-//! What one run left behind.
+//! Reads the result of one run from its folder.
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use serde::Serialize;
-use serde_json::Value;
+use anyhow::{Result, bail};
 
-use super::numbers::Numbers;
-use crate::config::Metric;
+use crate::records::{
+    EVALS, Ending, EvalRecord, Metric, Numbers, Quantity, RunResult, StopReason, Summary, Target, read_lines,
+};
 
-/// A run, as the comparison sees it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct RunRecord {
-    /// Its seed.
-    pub seed: u64,
-    /// Its folder, from that of the comparison.
-    pub folder: String,
-    /// Why it ended.
-    pub ended: String,
-    /// What it measured.
-    #[serde(flatten)]
-    pub numbers: Numbers,
+/// A run that has ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct RunRecord {
+    /// Its result.
+    pub(super) result: RunResult,
     /// Its evaluations on `data.eval`, in order.
-    #[serde(skip)]
-    pub evals: Vec<EvalPoint>,
+    evaluations: Vec<EvalRecord>,
+    /// Whether it ends by its evaluations, so that they are part of what it costs.
+    validates: bool,
 }
-
-/// An evaluation on the way.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct EvalPoint {
-    /// The steps before it.
-    pub step: f64,
-    /// What whoever trains in this way has paid by then, in seconds.
-    pub seconds: f64,
-    /// The FLOPs before it, of evaluations too where the run ends by them.
-    pub flops: f64,
-    /// The loss.
-    pub loss: f64,
-    /// The accuracy, where there is one.
-    pub accuracy: Option<f64>,
-}
-
-/// The names in `summary.json` that are taken over as they are.
-const TAKEN: [&str; 24] = [
-    "steps",
-    "planned_steps",
-    "examples",
-    "train_seconds",
-    "train_cpu_seconds",
-    "validation_seconds",
-    "eval_seconds",
-    "wall_seconds",
-    "flops",
-    "validation_flops",
-    "cost_seconds",
-    "cost_flops",
-    "peak_memory_bytes",
-    "components_frozen",
-    "components_total",
-    "best_step",
-    "eval_accuracy",
-    "eval_loss",
-    "eval_perplexity",
-    "eval_exact_match",
-    "test_accuracy",
-    "test_loss",
-    "test_perplexity",
-    "test_exact_match",
-];
 
 impl RunRecord {
     /// Reads the folder of a run that has ended; `None` when it has not, or was interrupted.
@@ -77,62 +27,46 @@ impl RunRecord {
     /// # Errors
     ///
     /// When a file of it cannot be read.
-    pub fn read(dir: &Path, folder: String, seed: u64, validates: bool) -> Result<Option<Self>> {
-        let path = dir.join("summary.json");
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-        };
-        let summary: Value =
-            serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
-        let ended = summary.get("ended").and_then(Value::as_str).unwrap_or_default().to_owned();
-        if ended == "interrupted" {
+    pub(super) fn read(dir: &Path, folder: String, seed: u64, validates: bool) -> Result<Option<Self>> {
+        let Some(summary) = Summary::read(dir)? else { return Ok(None) };
+        if summary.ended == StopReason::Interrupted {
             return Ok(None);
         }
-        let number = |name: &str| summary.get(name).and_then(Value::as_f64);
-        let mut numbers = Numbers::default();
-        for name in TAKEN {
-            numbers.set(name, number(name));
+        let path = dir.join(EVALS);
+        if !path.exists() {
+            bail!("{} does not exist", path.display());
         }
-        let saved =
-            number("flops_without_freezing").zip(number("flops")).map(|(without, with)| without - with);
-        numbers.set("flops_saved", saved);
-        let per_step = number("train_seconds").zip(number("steps").filter(|steps| *steps > 0.0));
-        numbers.set("seconds_per_step", per_step.map(|(seconds, steps)| seconds / steps));
-        let evals = read_evals(&dir.join("evals.jsonl"), validates)?;
-        Ok(Some(Self { seed, folder, ended, numbers, evals }))
+        let evaluations = read_lines(&path, Ending::Whole)?;
+        let (ended, numbers) = (Some(summary.ended), Numbers::of(&summary));
+        let result = RunResult { seed: Some(seed), folder, ended, numbers };
+        Ok(Some(Self { result, evaluations, validates }))
     }
 
-    /// Notes when the run first was at least as good as the target, at an evaluation on the way or at its end.
-    pub(super) fn reach(&mut self, metric: Metric, target: f64) {
-        let value = |point: &EvalPoint| match metric {
-            Metric::Loss => Some(point.loss),
-            Metric::Accuracy => point.accuracy,
+    /// Returns a number; `None` when it was not measured.
+    pub(super) fn number(&self, quantity: Quantity) -> Option<f64> {
+        self.result.numbers.get(quantity)
+    }
+
+    /// Sets when the run first was at least as good as the target, at an evaluation on the way or at its end.
+    pub(super) fn reach(&mut self, target: Target) {
+        let Target { metric, value: wanted } = target;
+        let value = |record: &EvalRecord| match metric {
+            Metric::Loss => Some(record.evaluation.loss),
+            Metric::Accuracy => record.evaluation.accuracy,
         };
-        let reached = self.evals.iter().find(|point| {
-            value(point).is_some_and(|value| value == target || metric.is_better(value, target, 0.0))
+        let reached = self.evaluations.iter().find(|record| {
+            value(record).is_some_and(|value| value == wanted || metric.is_better(value, wanted, 0.0))
         });
-        self.numbers.set("seconds_to_target", reached.map(|point| point.seconds));
-        self.numbers.set("steps_to_target", reached.map(|point| point.step));
-        self.numbers.set("flops_to_target", reached.map(|point| point.flops));
+        // A user pays for evaluations only where they end the run.
+        let seconds = reached.map(|record| {
+            record.train_seconds + if self.validates { record.validation_seconds } else { 0.0 }
+        });
+        let flops = reached.map(|record| {
+            record.flops as f64 + if self.validates { record.validation_flops as f64 } else { 0.0 }
+        });
+        let numbers = &mut self.result.numbers;
+        numbers.set(Quantity::SecondsToTarget, seconds);
+        numbers.set(Quantity::StepsToTarget, reached.map(|record| record.step as f64));
+        numbers.set(Quantity::FlopsToTarget, flops);
     }
-}
-
-fn read_evals(path: &Path, validates: bool) -> Result<Vec<EvalPoint>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let point = |line: &str| -> Result<EvalPoint> {
-        let line: Value = serde_json::from_str(line)?;
-        let number = |name: &str| line.get(name).and_then(Value::as_f64);
-        let needed = |name: &str| if validates { number(name).unwrap_or(0.0) } else { 0.0 };
-        Ok(EvalPoint {
-            step: number("step").context("a line without \"step\"")?,
-            seconds: number("train_seconds").context("a line without \"train_seconds\"")?
-                + needed("validation_seconds"),
-            flops: number("flops").unwrap_or(f64::NAN) + needed("validation_flops"),
-            loss: number("loss").unwrap_or(f64::NAN),
-            accuracy: number("accuracy"),
-        })
-    };
-    text.lines().map(|line| point(line).with_context(|| format!("{} is damaged", path.display()))).collect()
 }

@@ -7,17 +7,17 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use toml::{Table, Value};
 
-use super::comparison::{Comparison, Failure};
+use super::comparison::summarize;
 use super::folder::{ComparisonFolder, inputs};
-use super::monitoring::MonitoringCost;
+use super::monitoring::read_overhead;
 use super::order::order;
 use super::process::{Ended, last_line, run as run_process};
 use super::record::RunRecord;
 use super::rows::Row;
-use super::statistics::mean;
 use super::table::markdown;
 use crate::causes::with_causes;
 use crate::config::Document;
+use crate::records::{Comparison, Failure, Overhead, Quantity, StopReason, mean};
 use crate::report::write_comparison_report;
 use crate::train::{Interrupt, Progress, duration};
 
@@ -74,10 +74,10 @@ pub fn compare(options: &Options, interrupt: &Interrupt) -> Result<Outcome> {
             runs.push(record);
         }
     }
-    let mut comparison = Comparison::new(&options.rows, runs, &options.seeds, &monitoring);
+    let mut comparison = summarize(&options.rows, runs, &options.seeds, &monitoring);
     comparison.command.clone_from(&options.command);
     comparison.failures = work.failures;
-    work.folder.write("compare.json", &(serde_json::to_string_pretty(&comparison)? + "\n"))?;
+    work.folder.write(Comparison::FILE, &(serde_json::to_string_pretty(&comparison)? + "\n"))?;
     work.folder.write("compare.md", &markdown(&comparison))?;
     write_comparison_report(&options.folder)?;
     Ok(Outcome { comparison, interrupted })
@@ -207,7 +207,7 @@ impl Work<'_> {
         let share = |row: usize| self.options.rows.get(row).map_or(1.0, |row| row.share);
         let (mut seconds, mut shares) = (0.0, 0.0);
         for ((row, _), record) in &self.done {
-            seconds += record.numbers.get("wall_seconds").unwrap_or(0.0);
+            seconds += record.number(Quantity::WallSeconds).unwrap_or(0.0);
             shares += share(*row);
         }
         if shares == 0.0 {
@@ -215,7 +215,7 @@ impl Work<'_> {
         }
         let own = |row: usize| {
             let runs = self.done.iter().filter(|((other, _), _)| *other == row);
-            let known: Vec<f64> = runs.filter_map(|(_, run)| run.numbers.get("wall_seconds")).collect();
+            let known: Vec<f64> = runs.filter_map(|(_, run)| run.number(Quantity::WallSeconds)).collect();
             mean(&known).unwrap_or(seconds / shares * share(row))
         };
         let rest = plan.iter().filter(|run| !self.done.contains_key(&(run.row, run.seed)));
@@ -223,7 +223,7 @@ impl Work<'_> {
     }
 
     /// Measures what watching gradients costs, for each row that is built in and freezes.
-    fn monitoring(&self, interrupt: &Interrupt) -> Result<BTreeMap<String, MonitoringCost>> {
+    fn monitoring(&self, interrupt: &Interrupt) -> Result<BTreeMap<String, Overhead>> {
         let mut costs = BTreeMap::new();
         let steps = self.options.monitoring_steps;
         let Some(seed) = self.options.seeds.first().filter(|_| steps > 0) else {
@@ -233,7 +233,7 @@ impl Work<'_> {
         for row in self.options.rows.iter().filter(|row| row.freezes()) {
             let name = format!("monitoring-{}", row.name);
             let log = self.folder.log(&name);
-            if let Ok(cost) = MonitoringCost::read(&log) {
+            if let Ok(cost) = read_overhead(&log) {
                 costs.insert(row.name.clone(), cost);
                 continue;
             }
@@ -246,7 +246,7 @@ impl Work<'_> {
             else {
                 break;
             };
-            match MonitoringCost::read(&log) {
+            match read_overhead(&log) {
                 Ok(cost) => {
                     costs.insert(row.name.clone(), cost);
                 }
@@ -262,17 +262,18 @@ impl Work<'_> {
 
 /// A run in one line.
 fn told(record: &RunRecord, seconds: f64) -> String {
-    let number = |name: &str| record.numbers.get(name);
-    let part =
-        |word: &str, name: &str| number(name).map(|value| format!(", {word} {value:.4}")).unwrap_or_default();
+    let number = |quantity| record.number(quantity);
+    let part = |word: &str, quantity| {
+        number(quantity).map(|value| format!(", {word} {value:.4}")).unwrap_or_default()
+    };
     format!(
         "{} after {} of {} steps in {}{}{}{}",
-        record.ended.replace('-', " "),
-        number("steps").unwrap_or(0.0),
-        number("planned_steps").unwrap_or(0.0),
+        record.result.ended.map(StopReason::words).unwrap_or_default(),
+        number(Quantity::Steps).unwrap_or(0.0),
+        number(Quantity::PlannedSteps).unwrap_or(0.0),
         duration(seconds),
-        part("eval accuracy", "eval_accuracy"),
-        part("eval loss", "eval_loss"),
-        part("test accuracy", "test_accuracy"),
+        part("eval accuracy", Quantity::EvalAccuracy),
+        part("eval loss", Quantity::EvalLoss),
+        part("test accuracy", Quantity::TestAccuracy),
     )
 }

@@ -2,12 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::comparison::{Comparison, RowResult};
-use super::statistics::Paired;
-use crate::config::Metric;
+use crate::records::{Comparison, ComparisonRow, Paired, Quantity};
 
 /// What a row has in a column.
-type Cell = Box<dyn Fn(&RowResult) -> Option<String>>;
+type Cell = Box<dyn Fn(&ComparisonRow) -> Option<String>>;
 
 /// A column: its heading, and what a row has in it.
 struct Column {
@@ -26,10 +24,7 @@ pub fn markdown(comparison: &Comparison) -> String {
         seeds.join(", ")
     );
     if let Some(target) = comparison.target {
-        let (word, value) = match target.metric {
-            Metric::Accuracy => ("accuracy", format!("{:.4}", target.value)),
-            Metric::Loss => ("loss", format!("{:.4}", target.value)),
-        };
+        let (word, value) = (target.metric.name(), format!("{:.4}", target.value));
         let _ = write!(
             text,
             " The last column is the training time until the first evaluation with the {word} on `data.eval` that `{}` ends \
@@ -80,7 +75,7 @@ fn table(comparison: &Comparison, columns: &[Column]) -> String {
         } else {
             String::new()
         };
-        let _ = write!(text, "| {}{missing} |", row.label.replace('|', "\\|"));
+        let _ = write!(text, "| {}{missing} |", row.label().replace('|', "\\|"));
         for column in columns {
             let _ = write!(text, " {} |", (column.cell)(row).unwrap_or_else(|| "–".to_owned()));
         }
@@ -91,27 +86,28 @@ fn table(comparison: &Comparison, columns: &[Column]) -> String {
 
 /// The columns of the first table; measures that no row has are left out.
 fn columns(comparison: &Comparison) -> Vec<Column> {
-    let largest = comparison.rows.iter().filter_map(|row| row.mean.get("cost_flops")).fold(0.0, f64::max);
+    let largest =
+        comparison.rows.iter().filter_map(|row| row.mean.get(Quantity::CostFlops)).fold(0.0, f64::max);
     let (unit, scale) = unit(largest);
     let mut columns = vec![
-        number("steps", "steps", 1.0, 0),
+        number("steps", Quantity::Steps, 1.0, 0),
         number(
             "time, s",
-            "cost_seconds",
+            Quantity::CostSeconds,
             1.0,
-            if largest_of(comparison, "cost_seconds") < 100.0 { 1 } else { 0 },
+            if largest_of(comparison, Quantity::CostSeconds) < 100.0 { 1 } else { 0 },
         ),
         share("÷ full", |row| row.savings.cost_seconds),
         share("CPU ÷ full", |row| row.savings.train_cpu_seconds),
         share("a step ÷ full", |row| row.savings.seconds_per_step),
         share("steps ÷ full", |row| row.savings.steps),
-        number(unit, "cost_flops", scale, 1),
+        number(unit, Quantity::CostFlops, scale, 1),
         share("÷ full", |row| row.savings.cost_flops),
-        number("peak memory, MiB", "peak_memory_bytes", f64::from(1 << 20), 0),
+        number("peak memory, MiB", Quantity::PeakMemoryBytes, f64::from(1 << 20), 0),
     ];
-    for (heading, name) in MEASURES {
-        if comparison.rows.iter().any(|row| row.runs.iter().any(|run| run.numbers.get(name).is_some())) {
-            columns.push(number(heading, name, 1.0, 4));
+    for (heading, quantity) in MEASURES {
+        if comparison.rows.iter().any(|row| row.runs.iter().any(|run| run.numbers.get(quantity).is_some())) {
+            columns.push(number(heading, quantity, 1.0, 4));
         }
     }
     if comparison.target.is_some() {
@@ -124,9 +120,9 @@ fn columns(comparison: &Comparison) -> Vec<Column> {
                 (reached, runs) if reached < runs => Some(format!("reached by {reached} of {seeds}")),
                 _ => cell(
                     row,
-                    "seconds_to_target",
+                    Quantity::SecondsToTarget,
                     1.0,
-                    if row.mean.get("seconds_to_target")? < 100.0 { 1 } else { 0 },
+                    if row.mean.get(Quantity::SecondsToTarget)? < 100.0 { 1 } else { 0 },
                 ),
             }),
         });
@@ -134,30 +130,30 @@ fn columns(comparison: &Comparison) -> Vec<Column> {
     columns
 }
 
-const MEASURES: [(&str, &str); 6] = [
-    ("dev accuracy", "eval_accuracy"),
-    ("dev loss", "eval_loss"),
-    ("dev exact match", "eval_exact_match"),
-    ("test accuracy", "test_accuracy"),
-    ("test loss", "test_loss"),
-    ("test exact match", "test_exact_match"),
+const MEASURES: [(&str, Quantity); 6] = [
+    ("dev accuracy", Quantity::EvalAccuracy),
+    ("dev loss", Quantity::EvalLoss),
+    ("dev exact match", Quantity::EvalExactMatch),
+    ("test accuracy", Quantity::TestAccuracy),
+    ("test loss", Quantity::TestLoss),
+    ("test exact match", Quantity::TestExactMatch),
 ];
 
 /// The columns of the second table.
 fn differences(comparison: &Comparison) -> Vec<Column> {
-    const LIST: [(&str, &str, usize); 5] = [
-        ("dev accuracy", "eval_accuracy", 4),
-        ("dev loss", "eval_loss", 4),
-        ("test accuracy", "test_accuracy", 4),
-        ("test loss", "test_loss", 4),
-        ("time, s", "cost_seconds", 1),
+    const LIST: [(&str, Quantity, usize); 5] = [
+        ("dev accuracy", Quantity::EvalAccuracy, 4),
+        ("dev loss", Quantity::EvalLoss, 4),
+        ("test accuracy", Quantity::TestAccuracy, 4),
+        ("test loss", Quantity::TestLoss, 4),
+        ("time, s", Quantity::CostSeconds, 1),
     ];
     let list = LIST
         .into_iter()
-        .filter(|(_, name, _)| comparison.rows.iter().any(|row| row.paired.contains_key(name)));
-    list.map(|(heading, name, digits)| Column {
+        .filter(|(_, quantity, _)| comparison.rows.iter().any(|row| row.paired.contains_key(quantity)));
+    list.map(|(heading, quantity, digits)| Column {
         heading: heading.to_owned(),
-        cell: Box::new(move |row| row.paired.get(name).map(|paired| difference(paired, digits))),
+        cell: Box::new(move |row| row.paired.get(&quantity).map(|paired| difference(paired, digits))),
     })
     .collect()
 }
@@ -167,8 +163,8 @@ fn difference(paired: &Paired, digits: usize) -> String {
     format!("{:+.digits$}{error}", paired.mean)
 }
 
-fn largest_of(comparison: &Comparison, name: &str) -> f64 {
-    comparison.rows.iter().filter_map(|row| row.mean.get(name)).fold(0.0, f64::max)
+fn largest_of(comparison: &Comparison, quantity: Quantity) -> f64 {
+    comparison.rows.iter().filter_map(|row| row.mean.get(quantity)).fold(0.0, f64::max)
 }
 
 /// The unit in which so many FLOPs are a number of few digits, and its size.
@@ -182,17 +178,17 @@ fn unit(flops: f64) -> (&'static str, f64) {
     }
 }
 
-fn number(heading: &str, name: &'static str, scale: f64, digits: usize) -> Column {
-    Column { heading: heading.to_owned(), cell: Box::new(move |row| cell(row, name, scale, digits)) }
+fn number(heading: &str, quantity: Quantity, scale: f64, digits: usize) -> Column {
+    Column { heading: heading.to_owned(), cell: Box::new(move |row| cell(row, quantity, scale, digits)) }
 }
 
-fn cell(row: &RowResult, name: &str, scale: f64, digits: usize) -> Option<String> {
-    let mean = row.mean.get(name)? / scale;
-    let spread = row.spread.get(name).map(|spread| format!(" ± {:.digits$}", spread / scale));
+fn cell(row: &ComparisonRow, quantity: Quantity, scale: f64, digits: usize) -> Option<String> {
+    let mean = row.mean.get(quantity)? / scale;
+    let spread = row.spread.get(quantity).map(|spread| format!(" ± {:.digits$}", spread / scale));
     Some(format!("{mean:.digits$}{}", spread.unwrap_or_default()))
 }
 
-fn share(heading: &str, of: fn(&RowResult) -> Option<f64>) -> Column {
+fn share(heading: &str, of: fn(&ComparisonRow) -> Option<f64>) -> Column {
     Column {
         heading: heading.to_owned(),
         cell: Box::new(move |row| of(row).map(|share| format!("{share:.2}"))),

@@ -7,6 +7,7 @@ use grades::schema::Section;
 use serde::Serialize;
 
 use super::values::unknown;
+use crate::records::Metric;
 
 /// When a run ends because it no longer gets better on the examples for evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -19,26 +20,6 @@ pub struct EarlyStoppingConfig {
     pub min_delta: f64,
     /// Whether the run ends with the weights of its best evaluation instead of its last ones.
     pub restore_best: bool,
-}
-
-/// What an evaluation is judged by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Metric {
-    /// The lower the better.
-    Loss,
-    /// The higher the better.
-    Accuracy,
-}
-
-impl Metric {
-    /// Whether `value` is better than `other` by more than `delta`; nothing that is no number is.
-    pub fn is_better(self, value: f64, other: f64, delta: f64) -> bool {
-        match self {
-            Self::Loss => other - value > delta,
-            Self::Accuracy => value - other > delta,
-        }
-    }
 }
 
 impl FromStr for Metric {

@@ -15,7 +15,7 @@ mod values;
 pub use compare::CompareConfig;
 pub use decoder::EvaluationConfig;
 pub use document::Document;
-pub use early_stopping::{EarlyStoppingConfig, Metric};
+pub use early_stopping::EarlyStoppingConfig;
 pub use interval::Interval;
 pub use lora::LoraRun;
 pub use run::{

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
+use grades::tracker::{FreezeEvent, Transition};
 use serde_json::{Value, json};
 
 use super::page::outcome;
-use super::read::EventLine;
 use super::svg::{count, long_seconds, percent, plain};
 use super::view::{Fate, Savings, View};
 
@@ -97,11 +97,11 @@ fn timeline(view: &View<'_>, width: usize) -> String {
     }
     let digits = view.run.last_step().max(1).to_string().len();
     for event in &view.run.events {
-        let verb = match event.event.as_str() {
-            "cool" => "cools ",
-            "freeze" => "froze ",
-            "thaw" => "thawed",
-            other => other,
+        let verb = match event.event {
+            Transition::Cool => "cools ",
+            Transition::Freeze => "froze ",
+            Transition::Thaw => "thawed",
+            _ => "changed",
         };
         let head = format!("{:>digits$}  {verb}  {}", event.step, event.component);
         let why = why(event);
@@ -118,10 +118,10 @@ fn timeline(view: &View<'_>, width: usize) -> String {
 }
 
 /// What was compared with what.
-fn why(event: &EventLine) -> String {
-    let value = plain(event.value.unwrap_or(f64::NAN));
-    let threshold = plain(event.threshold.unwrap_or(f64::NAN));
-    match event.policy.as_str() {
+fn why(event: &FreezeEvent) -> String {
+    let value = plain(event.value);
+    let threshold = plain(event.threshold);
+    match &*event.policy {
         "deadline" => format!("by the deadline: {value} steps left, {threshold} needed to cool"),
         policy => format!("{} {value} against {threshold} ({policy})", event.statistic),
     }
@@ -182,7 +182,7 @@ pub(crate) fn inspection_json(view: &View<'_>) -> Value {
         })
         .collect();
     json!({
-        "run": run.name, "folder": run.folder, "ended": run.text("ended"),
+        "run": run.name, "folder": run.folder, "ended": run.summary.as_ref().map(|summary| summary.ended),
         "steps": run.last_step(), "planned_steps": run.planned_steps(),
         "components_frozen": view.frozen(), "components_total": run.components_total(),
         "components": components, "events": run.events,

@@ -12,16 +12,14 @@ mod svg;
 mod view;
 
 pub(crate) use inspection::{inspection_json, inspection_text};
-pub use read::{
-    Comparison, ComparisonRow, ComponentInfo, EvaluationLine, EventLine, Failure, Measured, Monitoring,
-    RowRun, RunData, StatisticPanel, StatisticSeries, StepLine, Target,
-};
+pub use read::{ComparisonData, Curve, RunData, StatisticPanel, StatisticSeries};
 pub(crate) use view::View;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::records::Comparison;
 use crate::storage::write_atomic;
 use pictures::Figure;
 
@@ -31,7 +29,7 @@ pub enum Subject {
     /// One run.
     Run(Box<RunData>),
     /// Several, side by side.
-    Comparison(Comparison),
+    Comparison(ComparisonData),
 }
 
 impl Subject {
@@ -42,13 +40,13 @@ impl Subject {
     /// When a path is neither, or a file is damaged; the error names it.
     pub fn read(paths: &[PathBuf]) -> Result<Self> {
         if let [path] = paths {
-            if path.is_file() || path.join("compare.json").is_file() {
-                return Ok(Self::Comparison(Comparison::read(path)?));
+            if path.is_file() || path.join(Comparison::FILE).is_file() {
+                return Ok(Self::Comparison(ComparisonData::read(path)?));
             }
             return Ok(Self::Run(Box::new(RunData::read(path)?)));
         }
         let runs: Vec<RunData> = paths.iter().map(|path| RunData::read(path)).collect::<Result<_>>()?;
-        Ok(Self::Comparison(Comparison::of_runs(&runs)))
+        Ok(Self::Comparison(ComparisonData::of_runs(&runs)))
     }
 
     /// The page, as HTML.
@@ -129,7 +127,7 @@ pub fn write_run_report(folder: &Path) -> Result<()> {
 ///
 /// As [`write_run_report`].
 pub fn write_comparison_report(folder: &Path) -> Result<()> {
-    let page = Subject::Comparison(Comparison::read(folder)?).page()?;
+    let page = Subject::Comparison(ComparisonData::read(folder)?).page()?;
     write(&folder.join("report.html"), &page)
 }
 

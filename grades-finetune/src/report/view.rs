@@ -1,8 +1,11 @@
 //! What the pictures and the terminal show of a run, worked out once.
 
 use grades::component::ComponentKind;
+use grades::observe::ComponentRecord;
+use grades::tracker::{FreezeEvent, Transition};
 
-use super::read::{ComponentInfo, EventLine, RunData, StepLine};
+use super::read::RunData;
+use crate::records::StepRecord;
 
 /// A run, its components in groups, and what became of each.
 #[derive(Debug)]
@@ -21,13 +24,13 @@ pub(crate) struct View<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Fate<'a> {
     /// The component.
-    pub(crate) component: &'a ComponentInfo,
+    pub(crate) component: &'a ComponentRecord,
     /// Its group, as a position.
     pub(crate) role: usize,
     /// The decision that it has converged, where it cooled first.
-    pub(crate) cooled: Option<&'a EventLine>,
+    pub(crate) cooled: Option<&'a FreezeEvent>,
     /// Its last freeze, unless it was thawed since.
-    pub(crate) frozen: Option<&'a EventLine>,
+    pub(crate) frozen: Option<&'a FreezeEvent>,
     /// How many times it was thawed.
     pub(crate) thaws: usize,
 }
@@ -54,7 +57,7 @@ impl<'a> View<'a> {
             .iter()
             .zip(&named)
             .map(|(component, role)| {
-                let place = ComponentKind::ALL.iter().position(|kind| kind.name() == component.kind);
+                let place = ComponentKind::ALL.iter().position(|kind| *kind == component.kind);
                 (place.unwrap_or(ComponentKind::ALL.len()), role.clone())
             })
             .collect();
@@ -80,9 +83,9 @@ impl<'a> View<'a> {
             let Some(fate) = fates.iter_mut().find(|fate| fate.component.name == event.component) else {
                 continue;
             };
-            match event.event.as_str() {
-                "cool" => fate.cooled = Some(event),
-                "freeze" => fate.frozen = Some(event),
+            match event.event {
+                Transition::Cool => fate.cooled = Some(event),
+                Transition::Freeze => fate.frozen = Some(event),
                 _ => (fate.cooled, fate.frozen, fate.thaws) = (None, None, fate.thaws + 1),
             }
         }
@@ -114,11 +117,11 @@ impl<'a> View<'a> {
             Some(fate.component.parameters as f64 * planned.saturating_sub(event.step) as f64)
         });
         let updates = (all > 0.0 && planned > 0).then(|| saved.sum::<f64>() / (all * planned as f64));
-        let by_freezes = self.run.text("ended").is_some_and(|ended| ended.ends_with("frozen"));
+        let by_freezes = self.run.summary.as_ref().is_some_and(|summary| summary.ended.is_by_freezing());
         let fewer_steps = if by_freezes { planned.saturating_sub(self.run.last_step()) } else { 0 };
 
         let times = step_seconds(&self.run.steps);
-        let first = self.run.steps.iter().position(|line| line.frozen > 0);
+        let first = self.run.steps.iter().position(|line| line.components.frozen > 0);
         // The first step warms up, and is not like the others.
         let before: Vec<f64> = match first {
             Some(first) if first > 5 => times[1..first].to_vec(),
@@ -132,11 +135,11 @@ impl<'a> View<'a> {
 }
 
 /// The seconds of each step; what a resumed run counts anew is not negative.
-pub(crate) fn step_seconds(steps: &[StepLine]) -> Vec<f64> {
+pub(crate) fn step_seconds(steps: &[StepRecord]) -> Vec<f64> {
     let mut before = 0.0;
-    let one = |line: &StepLine| {
-        let seconds = line.seconds - before;
-        before = line.seconds;
+    let one = |line: &StepRecord| {
+        let seconds = line.work.seconds - before;
+        before = line.work.seconds;
         if seconds >= 0.0 { seconds } else { f64::NAN }
     };
     steps.iter().map(one).collect()
@@ -149,14 +152,14 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 }
 
 /// A component's kind; where a block has several of one kind, such as adapters, what its name has after the block's number.
-fn role_of(component: &ComponentInfo, run: &RunData) -> String {
-    let alike = |other: &&ComponentInfo| {
+fn role_of(component: &ComponentRecord, run: &RunData) -> String {
+    let alike = |other: &&ComponentRecord| {
         other.layer == component.layer && other.kind == component.kind && component.layer.is_some()
     };
     if run.components.iter().filter(alike).nth(1).is_none() {
-        return component.kind.clone();
+        return component.kind.name().to_owned();
     }
     let number = component.layer.map(|layer| format!(".{layer}.")).unwrap_or_default();
     let tail = component.name.rsplit_once(&number).map_or(component.name.as_str(), |(_, tail)| tail);
-    if tail.is_empty() { component.kind.clone() } else { tail.to_owned() }
+    if tail.is_empty() { component.kind.name().to_owned() } else { tail.to_owned() }
 }

@@ -7,11 +7,11 @@ use std::rc::Rc;
 
 use grades::component::Component;
 use grades::observe::StepObserver;
-use grades::tracker::{EventKind, FreezeEvent, StepReport};
+use grades::tracker::{FreezeEvent, StepReport, Transition};
 use grades::{Error, Result};
 
 use super::EventFile;
-use crate::train::StepRecord;
+use crate::records::StepRecord;
 
 /// An observer that writes an event file, and a hand by which the recipe adds what no observer sees, such as the loss.
 ///
@@ -67,16 +67,16 @@ impl TensorBoard {
     pub fn step(&self, record: &StepRecord) {
         let mut shared = self.shared.borrow_mut();
         let total = shared.components.len().max(1) as f64;
-        let seconds = record.seconds - std::mem::replace(&mut shared.seconds, record.seconds);
+        let seconds = record.work.seconds - std::mem::replace(&mut shared.seconds, record.work.seconds);
         let known = [
             ("train/loss", Some(record.loss)),
             ("train/learning_rate", Some(record.learning_rate)),
             ("train/grad_norm", record.grad_norm),
             ("train/step_seconds", Some(seconds)),
-            ("freezing/frozen", Some(record.frozen as f64 / total)),
-            ("freezing/cooling", Some(record.cooling as f64 / total)),
-            ("memory/process_bytes", record.memory_bytes.map(|bytes| bytes as f64)),
-            ("memory/training_bytes", Some(record.training_bytes as f64)),
+            ("freezing/frozen", Some(record.components.frozen as f64 / total)),
+            ("freezing/cooling", Some(record.components.cooling as f64 / total)),
+            ("memory/process_bytes", record.memory.memory_bytes.map(|bytes| bytes as f64)),
+            ("memory/training_bytes", Some(record.memory.training_bytes as f64)),
         ];
         let known = known.into_iter().filter_map(|(tag, value)| Some((tag.to_owned(), value?)));
         shared.write(|file| file.scalars(record.step, known));
@@ -104,11 +104,13 @@ impl Shared {
     }
 
     fn check(&mut self, report: &StepReport) -> io::Result<()> {
-        let step = report.snapshot.as_ref().map_or(report.step, |snapshot| snapshot.step());
+        let checked = report.checked.as_ref();
+        let step = checked.map_or(report.step, |checked| checked.step);
+        let compared = checked.map(|checked| checked.compared.as_slice()).unwrap_or_default();
         let mut scalars = Vec::new();
         // Sums by statistic and kind, in the order in which they come.
         let mut kinds: Vec<(String, f64, f64)> = Vec::new();
-        for (component, cause) in self.components.iter().zip(&report.compared) {
+        for (component, cause) in self.components.iter().zip(compared) {
             let Some(cause) = cause.filter(|cause| cause.value.is_finite()) else { continue };
             scalars.push((format!("{}/{}", cause.measure, component.name), cause.value));
             let tag = format!("{} by kind/{}", cause.measure, component.kind);
@@ -135,9 +137,9 @@ impl Shared {
 /// An item of a list in Markdown.
 fn line(event: &FreezeEvent) -> String {
     let verb = match event.event {
-        EventKind::Cool => "cools",
-        EventKind::Freeze => "froze",
-        EventKind::Thaw => "thawed",
+        Transition::Cool => "cools",
+        Transition::Freeze => "froze",
+        Transition::Thaw => "thawed",
         _ => "changed",
     };
     let FreezeEvent { component, statistic, value, threshold, policy, .. } = event;

@@ -7,10 +7,11 @@ use grades_lora::LinearLayers;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::evaluate::{Evaluation, evaluate};
+use super::evaluate::evaluate;
 use super::task::{Micro, Optimizer, Part, Task};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Labels, Limits, Sampler, SamplerOptions, Tokenizer, read};
+use crate::records::Evaluation;
 use grades_models::flops::{BatchShape, Products};
 use grades_models::{BertClassifier, LoadOptions};
 
@@ -127,7 +128,7 @@ impl Task for Classifier {
         let mean = logits.f_cross_entropy_loss(&batch.labels, None::<&Tensor>, Reduction::Mean, -100, 0.0)?;
         // Together the mean over all examples of the step, however they are spread over batches.
         let share = size as f64 / micro.step_weight as f64;
-        optimizer.backward_micro(&mean, share)?;
+        optimizer.backward_accumulate(&mean, share)?;
         Ok((mean.f_detach()?.f_mul_scalar(share)?, batch.tokens))
     }
 

@@ -7,7 +7,6 @@ use grades_lora::LinearLayers;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
-use super::evaluate::Evaluation;
 use super::evaluate_decoder::{DecoderEvaluation, evaluate_decoder};
 use super::task::{Micro, Optimizer, Part, Task};
 use crate::config::RunConfig;
@@ -15,6 +14,7 @@ use crate::data::sequence::{
     ChatTemplate, EncodeOptions, Encoder, Sequences, Vocabulary, collate, read_examples, rows,
 };
 use crate::data::{Sampler, SamplerOptions};
+use crate::records::Evaluation;
 use grades_models::decoder::{Backward, Decoder, LoadOptions, LoadReport};
 use grades_models::flops::{BatchShape, Products};
 
@@ -218,7 +218,7 @@ impl Task for DecoderTask {
         let how = Backward { scale, checkpointing: self.checkpointing, dropout: Some(seed) };
         let pass = self.model.backward(&batch.tokens, &batch.targets, how)?;
         // The optimizer multiplies by the share, which is in the gradients already.
-        optimizer.backward_micro(&pass.rest.f_div_scalar(share)?, share)?;
+        optimizer.backward_accumulate(&pass.rest.f_div_scalar(share)?, share)?;
         Ok((pass.loss.f_mul_scalar(scale)?, batch.token_count))
     }
 

@@ -1,52 +1,12 @@
 //! Loss and accuracy over a dataset.
 
 use anyhow::Result;
-use serde::Serialize;
 use tch::{Kind, Reduction, Tensor};
 
 use crate::data::{Dataset, Sampler};
+use crate::records::Evaluation;
 use grades_models::BertClassifier;
 use grades_models::flops::BatchShape;
-
-/// What an evaluation found.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Evaluation {
-    /// The mean cross-entropy over the examples, or over a decoder's tokens, in nats.
-    pub loss: f64,
-    /// e to the power of the loss, for decoders.
-    pub perplexity: Option<f64>,
-    /// The share of examples whose most likely label, or choice, is the right one.
-    pub accuracy: Option<f64>,
-    /// The same for choices, their logarithms of likelihood divided by their lengths in bytes.
-    pub accuracy_per_byte: Option<f64>,
-    /// The share of a decoder's answers that are exactly right.
-    pub exact_match: Option<f64>,
-    /// How many examples there were.
-    pub examples: usize,
-    /// Floating-point operations, counted from the shapes.
-    #[serde(rename = "eval_flops")]
-    pub flops: u128,
-    /// Wall seconds.
-    pub seconds: f64,
-}
-
-impl Evaluation {
-    /// What was measured, in one line.
-    pub(super) fn text(&self) -> String {
-        let mut parts = Vec::new();
-        let measured = [
-            ("accuracy", self.accuracy),
-            ("accuracy per byte", self.accuracy_per_byte),
-            ("exact match", self.exact_match),
-            ("loss", Some(self.loss)),
-            ("perplexity", self.perplexity),
-        ];
-        for (name, value) in measured {
-            parts.extend(value.map(|value| format!("{name} {value:.4}")));
-        }
-        parts.join(", ")
-    }
-}
 
 /// Evaluates a classifier on all examples, without dropout and without gradients.
 ///

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use tch::{Device, Kind};
 
-use super::evaluate::Evaluation;
 use crate::data::sequence::{Sequence, Sequences, Vocabulary, collate};
+use crate::records::Evaluation;
 use grades_models::decoder::{Decoder, Generation};
 use grades_models::flops::{BatchShape, Products};
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use crate::records::Summary;
 use crate::storage::{Lock, write_atomic};
 
 /// The folder of one run, made anew; an existing one is written into only to resume its run.
@@ -24,7 +25,7 @@ const ENTRIES: [&str; 11] = [
     "freezes.jsonl",
     "evals.jsonl",
     "statistics.jsonl",
-    "summary.json",
+    Summary::FILE,
     "report.html",
     "tensorboard",
     "checkpoints",

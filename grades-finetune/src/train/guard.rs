@@ -96,11 +96,6 @@ pub struct BadNumbers {
     pub(super) kept: String,
 }
 
-impl BadNumbers {
-    /// Exit code of a run that ended so.
-    pub const EXIT_CODE: u8 = 3;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

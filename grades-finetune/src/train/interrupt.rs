@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use crate::records::StopReason;
+
 /// Whether the user, or whoever ends the process, has asked for an end.
 ///
 /// The first signal only sets a flag; a second one ends the process at once, with exit code 130.
@@ -16,9 +18,6 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Exit code of a run that a signal ended, 128 + SIGINT.
-    pub const EXIT_CODE: i32 = 130;
-
     /// Listens to SIGINT and SIGTERM from now on.
     ///
     /// # Errors
@@ -28,7 +27,11 @@ impl Interrupt {
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // The order matters: a first signal finds the flag down, the second one finds it up.
-            flag::register_conditional_shutdown(signal, Self::EXIT_CODE, Arc::clone(&asked))?;
+            flag::register_conditional_shutdown(
+                signal,
+                StopReason::Interrupted.exit_code().into(),
+                Arc::clone(&asked),
+            )?;
             flag::register(signal, Arc::clone(&asked))?;
         }
         Ok(Self { asked })

@@ -11,9 +11,10 @@ use super::checkpoint::{Copied, Counters, FOLDER, LOGS, RunState, Stopping, Writ
 use super::folder::RunFolder;
 use super::guard::{BadNumbers, GuardState};
 use super::lines::LineFile;
-use super::recipe::{BAD_NUMBERS, INTERRUPTED, Run};
+use super::recipe::Run;
 use super::resume::Earlier;
 use crate::config::RunConfig;
+use crate::records::StopReason;
 
 /// What checkpoints are made of besides the model and the optimizer.
 pub(super) struct Keeping {
@@ -97,7 +98,7 @@ impl Run<'_> {
 
     /// Copies the state and begins to write it, once the checkpoint before is written.
     fn checkpoint(&mut self) -> Result<()> {
-        if let Some(report) = self.optimizer.settle()? {
+        if let Some(report) = self.optimizer.flush()? {
             self.take_events(&report)?;
         }
         self.log.fetch()?;
@@ -143,16 +144,16 @@ impl Run<'_> {
     /// # Errors
     ///
     /// A [`BadNumbers`] when that is why it ends.
-    pub(super) fn end(&mut self, ended: &str) -> Result<()> {
+    pub(super) fn end(&mut self, ended: StopReason) -> Result<()> {
         self.log.fetch()?;
         self.watch();
-        if [INTERRUPTED, BAD_NUMBERS].contains(&ended) {
+        if ended.is_premature() {
             self.checkpoint()?;
         }
         if let Some(warning) = self.keeping.writer.wait() {
             self.warn(&warning);
         }
-        if ended != BAD_NUMBERS {
+        if ended != StopReason::NonFinite {
             return Ok(());
         }
         self.progress.finish();

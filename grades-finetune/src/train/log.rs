@@ -3,45 +3,11 @@
 use std::io::Write;
 
 use anyhow::Result;
-use serde::Serialize;
 use tch::Tensor;
 
 use super::lines::LineFile;
+use crate::records::{StepRecord, write_line};
 use crate::tensorboard::TensorBoard;
-
-/// One optimizer step, as a line of `steps.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct StepRecord {
-    /// The step, counted from 1.
-    pub step: u64,
-    /// The pass over the data that it belongs to, counted from 1.
-    pub epoch: u64,
-    /// The mean loss over the step's examples, before the update; null when it is not finite.
-    pub loss: f64,
-    /// The learning rate of the update.
-    pub learning_rate: f64,
-    /// The L2 norm of all gradients before clipping; null when it was not computed.
-    pub grad_norm: Option<f64>,
-    /// The step's examples.
-    pub examples: usize,
-    /// Its tokens, padding left out.
-    pub tokens: usize,
-    /// Its floating-point operations, counted from the shapes.
-    pub flops: u128,
-    /// Seconds since training began, evaluations left out.
-    pub seconds: f64,
-    /// Components that cool after it.
-    pub cooling: usize,
-    /// Components frozen after it.
-    pub frozen: usize,
-    /// The resident size of the process after it, in bytes; null where the system does not tell.
-    pub memory_bytes: Option<u64>,
-    /// Bytes of parameters, gradients and optimizer state after it.
-    pub training_bytes: u64,
-    /// Why no update was applied: `loss` or `gradients` is not finite; absent where one was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub skipped: Option<&'static str>,
-}
 
 /// Collects steps whose losses are still on the device, and writes them in lots.
 ///
@@ -129,12 +95,4 @@ impl StepLog {
         // A run that is killed leaves whole lines.
         Ok(self.writer.flush()?)
     }
-}
-
-/// Adds a line.
-pub(super) fn write_line(writer: &mut impl Write, record: &impl Serialize) -> Result<()> {
-    let mut line = serde_json::to_vec(record)?;
-    line.push(b'\n');
-    writer.write_all(&line)?;
-    Ok(())
 }

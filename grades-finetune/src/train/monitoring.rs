@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use grades::FreezingOptimizer;
-use serde::Serialize;
 
 use super::classifier::Classifier;
 use super::decoder::DecoderTask;
@@ -15,20 +14,8 @@ use super::never::Never;
 use super::optimizer::build_optimizer;
 use super::task::{Micro, Optimizer, Task};
 use crate::config::RunConfig;
+use crate::records::Overhead;
 use grades_models::Family;
-
-/// What watching gradients costs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Monitoring {
-    /// The median over steps of how much longer one takes than the same step without a policy, in percent.
-    pub percent: f64,
-    /// A quarter of the steps are below the first of these and a quarter above the second, in percent.
-    pub quartiles: [f64; 2],
-    /// Steps that were compared.
-    pub pairs: usize,
-    /// The median of a step's seconds without a policy.
-    pub seconds_per_step: f64,
-}
 
 /// Steps in a row with a policy, or without, before it is the other's turn.
 const PIECE: usize = 10;
@@ -44,7 +31,7 @@ const WARM_UP: usize = 3;
 /// # Errors
 ///
 /// As [`train`](super::train), and when the configuration freezes nothing or an end was asked for.
-pub fn measure_monitoring(config: &RunConfig, steps: usize, interrupt: &Interrupt) -> Result<Monitoring> {
+pub fn measure_monitoring(config: &RunConfig, steps: usize, interrupt: &Interrupt) -> Result<Overhead> {
     let Some(freezing) = config.freezing.clone() else {
         bail!("there is no [freezing] table, so nothing is watched (--set freezing.grace=0 adds one)")
     };
@@ -96,7 +83,7 @@ pub fn measure_monitoring(config: &RunConfig, steps: usize, interrupt: &Interrup
         left -= piece.len();
         first = !first;
     }
-    Ok(Monitoring {
+    Ok(Overhead {
         percent: quantile(&mut ratios, 0.5),
         quartiles: [quantile(&mut ratios, 0.25), quantile(&mut ratios, 0.75)],
         pairs: ratios.len(),

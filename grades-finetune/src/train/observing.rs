@@ -3,10 +3,10 @@
 use anyhow::{Context, Result, anyhow};
 use grades::observe::{FreezeLog, StatisticsLog};
 
-use super::checkpoint::{FREEZES, STATISTICS};
 use super::folder::RunFolder;
 use super::keeping::Keeping;
 use super::task::Optimizer;
+use crate::records::{FREEZES, STATISTICS};
 use crate::tensorboard::TensorBoard;
 
 /// Adds the observers of a run that begins or goes on; returns the one for TensorBoard, where it is wanted, as well.

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use grades::tracker::{EventKind, FreezeEvent};
+use grades::tracker::{FreezeEvent, Transition};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Shows how far a run is.
@@ -91,7 +91,7 @@ impl Progress {
     /// Tells what happened to components at one step.
     pub(super) fn freezes(&self, events: &[FreezeEvent]) {
         for (kind, verb) in
-            [(EventKind::Cool, "cooling"), (EventKind::Freeze, "froze"), (EventKind::Thaw, "thawed")]
+            [(Transition::Cool, "cooling"), (Transition::Freeze, "froze"), (Transition::Thaw, "thawed")]
         {
             let names: Vec<&str> = events
                 .iter()

@@ -1,5 +1,6 @@
 //! The recipe itself, top to bottom.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -8,7 +9,7 @@ use grades::{FreezingConfig, FreezingOptimizer};
 use tch::{Device, Kind, Tensor};
 
 use super::batches::Batches;
-use super::checkpoint::{EVALS, STEPS, inputs};
+use super::checkpoint::inputs;
 use super::classifier::Classifier;
 use super::cpu::cpu_seconds;
 use super::decoder::DecoderTask;
@@ -19,7 +20,7 @@ use super::folder::RunFolder;
 use super::guard::Guard;
 use super::interrupt::Interrupt;
 use super::keeping::Keeping;
-use super::log::{StepLog, StepRecord};
+use super::log::StepLog;
 use super::lora::LoraTraining;
 use super::memory::resident_memory;
 use super::never::Never;
@@ -28,10 +29,13 @@ use super::optimizer::build_optimizer;
 use super::progress::{Progress, Standing};
 use super::resume::{Built, Resume, Resumed};
 use super::schedule::LearningRate;
-use super::summary::Summary;
 use super::task::{Micro, Optimizer, Part, Task};
 use crate::causes::with_causes;
-use crate::config::{Metric, RunConfig};
+use crate::config::RunConfig;
+use crate::records::{
+    ComponentCounts, EVALS, Evaluation, Metric, STEPS, Scores, StepMemory, StepRecord, StepWork, StopReason,
+    Summary,
+};
 use crate::report::write_run_report;
 use crate::state::FlopMeter;
 use crate::tensorboard::TensorBoard;
@@ -42,6 +46,8 @@ use grades_models::Family;
 pub struct Outcome {
     /// What is in `summary.json`.
     pub summary: Summary,
+    /// The run's folder.
+    pub folder: PathBuf,
     /// What went wrong without ending the run, such as a log that could not be written.
     pub warnings: Vec<String>,
 }
@@ -198,13 +204,15 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
     };
     let ended = run.steps(&batches, interrupt)?;
     run.end(ended)?;
-    if ended != INTERRUPTED {
+    if ended != StopReason::Interrupted {
         run.restore_best()?;
     }
     run.progress.finish();
     // The weights of the best evaluation are kept as they were evaluated.
-    if ended != INTERRUPTED && !run.config.early_stopping.is_some_and(|stopping| stopping.restore_best) {
-        run.optimizer.put_averages()?;
+    if ended != StopReason::Interrupted
+        && !run.config.early_stopping.is_some_and(|stopping| stopping.restore_best)
+    {
+        run.optimizer.apply_averages()?;
     }
 
     match &run.lora {
@@ -218,22 +226,22 @@ fn run(config: &RunConfig, begin: Begin<'_>, interrupt: &Interrupt) -> Result<Ou
     let evaluation = run.evaluate(Part::Eval)?;
     run.tell_evaluation(evaluation, true, None)?;
     let tested = run.evaluate(Part::Test)?;
-    let mut summary = run.summary(ended, &folder);
-    summary.take_eval(evaluation);
-    summary.take_test(tested);
-    folder.write("summary.json", &(serde_json::to_string_pretty(&summary)? + "\n"))?;
+    let mut summary = run.summary(ended);
+    summary.eval = scores(evaluation);
+    summary.test = scores(tested);
+    folder.write(Summary::FILE, &(serde_json::to_string_pretty(&summary)? + "\n"))?;
     let mut warnings = run.warnings();
     if config.output.report
         && let Err(error) = write_run_report(folder.path())
     {
         warnings.push(format!("there is no report.html: {}", with_causes(&error)));
     }
-    Ok(Outcome { summary, warnings })
+    Ok(Outcome { summary, folder: folder.path().to_path_buf(), warnings })
 }
 
-/// How a run ends that a signal or the guard ends.
-pub(super) const INTERRUPTED: &str = "interrupted";
-pub(super) const BAD_NUMBERS: &str = "bad-numbers";
+fn scores(evaluation: Option<Evaluation>) -> Scores {
+    evaluation.map(|evaluation| evaluation.scores()).unwrap_or_default()
+}
 
 /// A run under way.
 pub(super) struct Run<'a> {
@@ -274,7 +282,7 @@ pub(super) struct Run<'a> {
 
 impl Run<'_> {
     /// All steps, until one of the ends is reached; returns which.
-    fn steps(&mut self, batches: &Batches<'_>, interrupt: &Interrupt) -> Result<&'static str> {
+    fn steps(&mut self, batches: &Batches<'_>, interrupt: &Interrupt) -> Result<StopReason> {
         let done = self.optimizer.steps();
         let every = self.config.training.eval_every.steps(batches.epoch());
         let left = usize::try_from(self.planned.saturating_sub(done)).unwrap_or(usize::MAX);
@@ -284,30 +292,31 @@ impl Run<'_> {
         let due = |step: u64| every.is_some_and(|every| step.is_multiple_of(every)) && step < planned;
         // A run that was ended right after a step goes on with the evaluation that was due then.
         if self.keeping.earlier().evaluation_due && self.validate()? {
-            return Ok("early-stopped");
+            return Ok(StopReason::EarlyStopped);
         }
         for (epoch, step_batches) in batches.after(done).take(left) {
             let report = self.step(epoch, &step_batches)?;
             if self.guard.gives_up() {
                 self.evaluation_due = due(report.step);
-                return Ok(BAD_NUMBERS);
+                return Ok(StopReason::NonFinite);
             }
             if report.should_stop {
                 self.validate_last()?;
-                return Ok(if report.frozen == report.total { "all-frozen" } else { "enough-frozen" });
+                let all = report.frozen == report.total;
+                return Ok(if all { StopReason::AllFrozen } else { StopReason::EnoughFrozen });
             }
             if interrupt.is_asked() {
                 self.progress.always("interrupted: saving what is trained so far");
                 self.evaluation_due = due(report.step);
-                return Ok(INTERRUPTED);
+                return Ok(StopReason::Interrupted);
             }
             if due(report.step) && self.validate()? {
-                return Ok("early-stopped");
+                return Ok(StopReason::EarlyStopped);
             }
             self.keep(report.step)?;
         }
         self.validate_last()?;
-        Ok("all-steps")
+        Ok(StopReason::AllSteps)
     }
 
     /// One optimizer step over one or several batches.
@@ -329,7 +338,7 @@ impl Run<'_> {
         }
         let loss = Tensor::f_stack(&losses, 0)?.f_sum(Kind::Float)?;
         let (grad_norm, skipped) = self.look(&loss)?;
-        let report = if skipped.is_none() { self.optimizer.step()? } else { self.optimizer.skip()? };
+        let report = if skipped.is_none() { self.optimizer.step()? } else { self.optimizer.skip_step()? };
         let flops = batches.iter().map(|batch| self.flops.step(self.task.shape(batch))).sum();
         self.seconds += start.elapsed();
         let worked = cpu_seconds().zip(cpu).map(|(now, before)| now - before);
@@ -345,14 +354,12 @@ impl Run<'_> {
             loss: f64::NAN,
             learning_rate,
             grad_norm,
-            examples,
-            tokens,
-            flops,
-            seconds,
-            cooling: report.cooling,
-            frozen: report.frozen,
-            memory_bytes: resident_memory(),
-            training_bytes: self.optimizer.memory().total(),
+            work: StepWork { examples, tokens, flops, seconds },
+            components: ComponentCounts { cooling: report.cooling, frozen: report.frozen },
+            memory: StepMemory {
+                memory_bytes: resident_memory(),
+                training_bytes: self.optimizer.memory().total(),
+            },
             skipped,
         };
         self.log.push(record, loss)?;

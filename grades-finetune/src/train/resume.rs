@@ -15,6 +15,7 @@ use super::keeping::generators;
 use super::lora::LoraTraining;
 use super::task::{Optimizer, Task};
 use crate::config::{Document, OptimizerConfig, OptimizerName, RunConfig};
+use crate::records::{StopReason, Summary};
 use crate::storage::sweep;
 use grades_models::Family;
 use grades_models::files::read_file;
@@ -205,9 +206,8 @@ impl Resumed {
 
 /// Whether a run has come to its end: only one that was interrupted goes on.
 fn has_ended(folder: &RunFolder) -> bool {
-    let Ok(text) = std::fs::read(folder.file("summary.json")) else { return false };
-    let summary: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-    summary.get("ended").and_then(serde_json::Value::as_str).is_some_and(|ended| ended != "interrupted")
+    let summary = Summary::read(folder.path());
+    summary.is_ok_and(|summary| summary.is_some_and(|summary| summary.ended != StopReason::Interrupted))
 }
 
 /// The keys that differ in something that changes the result, with both values.

@@ -9,8 +9,8 @@ use grades_lora::LinearLayers;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
-use super::evaluate::Evaluation;
 use crate::data::Sampler;
+use crate::records::Evaluation;
 use grades_models::flops::{BatchShape, Products};
 
 /// The optimizer of a run.

@@ -4,10 +4,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::evals::EvalRecord;
-use super::evaluate::Evaluation;
 use super::recipe::Run;
 use super::task::Part;
+use crate::records::{EvalRecord, Evaluation};
 
 impl Run<'_> {
     /// An evaluation between steps; whether the run is to end with it.
@@ -31,7 +30,7 @@ impl Run<'_> {
     pub(super) fn validate_last(&mut self) -> Result<()> {
         let step = self.optimizer.steps();
         if self.stopping.as_ref().is_some_and(|stopping| !stopping.has_seen(step)) {
-            self.optimizer.put_averages()?;
+            self.optimizer.apply_averages()?;
             self.validate()?;
         }
         Ok(())

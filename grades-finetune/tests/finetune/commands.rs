@@ -6,6 +6,7 @@ use grades_policies as _;
 use tch::{Kind, Tensor};
 
 use crate::support::{Folder, LINKED, Ran, Tiny, VOCABULARY};
+use crate::tolerance::{TINY_BERT, assert_within};
 
 fn logits(folder: &Folder, ids: &str) -> Ran {
     folder.write("ids.json", ids);
@@ -29,8 +30,8 @@ fn logits_are_those_of_the_model() {
     for (list, found) in lists.iter().zip(found.unbind(0)) {
         let ids = Tensor::from_slice(list).unsqueeze(0);
         let alone = tch::no_grad(|| model.forward(&ids, &ids.ones_like(), false)).unwrap();
-        let difference = f64::try_from((alone.squeeze_dim(0) - found).abs().max()).unwrap();
-        assert!(difference < 1e-6, "{list:?} differs by {difference}");
+        let tolerance = TINY_BERT.tolerance(Kind::Float);
+        assert_within(&found, &alone.squeeze_dim(0), tolerance, format!("{list:?}"));
     }
 }
 

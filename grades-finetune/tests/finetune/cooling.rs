@@ -155,7 +155,7 @@ fn two_batches_of_a_step_are_compared() {
     assert_eq!(ran.code, Some(1), "{ran:?}");
     let error = ran.error();
     assert!(
-        error.contains("FreezingOptimizer::backward_micro (training.accumulate = 2 in finetune)"),
+        error.contains("FreezingOptimizer::backward_accumulate (training.accumulate = 2 in finetune)"),
         "{error}"
     );
 }

@@ -1,6 +1,7 @@
 //! Runs that end by their evaluations.
 
-use grades_finetune::config::{EarlyStoppingConfig, Interval, Metric};
+use grades_finetune::config::{EarlyStoppingConfig, Interval};
+use grades_finetune::records::Metric;
 use grades_finetune::train::{Patience, Verdict};
 use serde_json::{Value, json};
 

@@ -2,9 +2,10 @@
 
 use approx::assert_abs_diff_eq;
 use serde_json::Value;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::support::{Folder, Tiny, examples};
+use crate::tolerance::{ADAM_UPDATES, TINY_BERT, assert_number_within};
 
 fn column(folder: &Folder, run: &str, key: &str) -> Vec<f64> {
     let lines = folder.lines(&format!("runs/{run}/steps.jsonl"));
@@ -66,7 +67,9 @@ fn accumulated_batches_are_one_batch() {
     assert_eq!(column(&folder, "small", "examples"), [20.0; 4]);
     for key in ["loss", "grad_norm"] {
         let (small, large) = (column(&folder, "small", key), column(&folder, "large", key));
-        assert_abs_diff_eq!(small[..], large[..], epsilon = 2e-6);
+        for (small, large) in small.iter().zip(&large) {
+            assert_number_within(*small, *large, TINY_BERT.tolerance(Kind::Float), key);
+        }
         assert!(large[0] != large[3], "{key} does not change, so that the comparison says little");
     }
     let weights = |run: &str| {
@@ -79,7 +82,8 @@ fn accumulated_batches_are_one_batch() {
         let difference = f64::try_from((small - large).abs().max()).unwrap();
         // Adam divides by the gradients' size: where that is rounding alone, the signs are too.
         let noise = name.ends_with("key.bias") || name.contains("token_type");
-        assert!(noise || difference < 1e-5, "{name} differs by {difference}");
+        // Four steps with a learning rate of 0.01.
+        assert!(noise || difference < ADAM_UPDATES * 4.0 * 0.01, "{name} differs by {difference}");
     }
 }
 

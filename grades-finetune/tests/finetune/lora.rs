@@ -3,16 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::support::{FREEZE_ALL, Folder, Ran, Tiny};
+use crate::tolerance::{ADAM_UPDATES, TINY_BERT, assert_within};
 
 fn tensors(folder: &Folder, name: &str) -> BTreeMap<String, Tensor> {
     Tensor::read_safetensors(folder.path(name)).unwrap().into_iter().collect()
-}
-
-fn difference(a: &Tensor, b: &Tensor) -> f64 {
-    f64::try_from((a - b).abs().max()).unwrap()
 }
 
 /// The logits of some token ids.
@@ -54,7 +51,7 @@ fn a_run_writes_an_adapter_that_logits_and_merge_take() {
     let ran = folder.finetune(&["merge", "--adapter", "runs/base/adapter", "--out", "merged"]);
     assert_eq!(ran.stdout, "wrote merged, model with runs/base/adapter merged\n", "{ran:?}");
     let merged = logits(&folder, &["--model", "merged"]);
-    assert!(difference(&adapted, &merged) < 1e-5);
+    assert_within(&merged, &adapted, TINY_BERT.tolerance(Kind::Float), "merged");
     assert_eq!(folder.json("merged/config.json")["id2label"], json!({"0": "no", "1": "yes"}));
     assert!(folder.names("merged").contains(&"tokenizer.json".to_owned()));
 
@@ -124,9 +121,9 @@ fn adapters_freeze_in_pairs_or_apart_and_are_merged_while_others_train() {
     assert!(plain["components_frozen"].as_u64().unwrap() > 3, "{plain}");
     assert_eq!(plain["components_frozen"], merged["components_frozen"]);
     assert!(ran.stderr.contains("merged into their bases: bert."), "{}", ran.stderr);
-    // Merging changes rounding only.
+    // Merging changes rounding only, which Adam makes larger than that of one pass.
     let of = |name: &str| logits(&folder, &["--adapter", &format!("runs/{name}/adapter")]);
-    assert!(difference(&of("plain"), &of("merged")) < 1e-3);
+    assert_within(&of("merged"), &of("plain"), ADAM_UPDATES, "merged while training");
     let (_, apart) = run("apart", &["--set", "freezing.components.adapters=apart"]);
     assert_eq!(apart["components_total"], json!(26));
     let components: Vec<String> = folder

@@ -30,3 +30,5 @@ mod support;
 mod tables;
 #[path = "../../../grades-models/tests/support/tiny_decoder.rs"]
 mod tiny_decoder;
+#[path = "../../../tests/src/tolerance.rs"]
+mod tolerance;

@@ -1,6 +1,7 @@
 //! The numbers of a comparison: means, spreads, paired differences, the order of the runs.
 
-use grades_finetune::compare::{Numbers, mean, order, paired, standard_deviation};
+use grades_finetune::compare::{order, paired};
+use grades_finetune::records::{Numbers, Quantity, mean, standard_deviation};
 use proptest::prelude::*;
 
 #[test]
@@ -31,19 +32,24 @@ fn means_and_spreads_are_those_of_a_table() {
 #[test]
 fn numbers_are_written_in_order_and_whole_ones_as_such() {
     let mut numbers = Numbers::default();
-    for (name, value) in [
-        ("steps", Some(651.0)),
-        ("loss", Some(0.25)),
-        ("none", None),
-        ("nan", Some(f64::NAN)),
-        ("flops", Some(1e18)),
+    for (quantity, value) in [
+        (Quantity::EvalLoss, Some(0.25)),
+        (Quantity::Steps, Some(651.0)),
+        (Quantity::CostSeconds, None),
+        (Quantity::TestLoss, Some(f64::NAN)),
+        (Quantity::FlopsSaved, Some(1e18)),
     ] {
-        numbers.set(name, value);
+        numbers.set(quantity, value);
     }
-    numbers.set("loss", Some(0.5));
+    numbers.set(Quantity::EvalLoss, Some(0.5));
     let text = serde_json::to_string(&numbers).unwrap();
-    assert_eq!(text, r#"{"steps":651,"loss":0.5,"none":null,"nan":null,"flops":1e+18}"#);
-    assert_eq!((numbers.get("loss"), numbers.get("none"), numbers.get("other")), (Some(0.5), None, None));
+    assert_eq!(
+        text,
+        r#"{"steps":651,"cost_seconds":null,"eval_loss":0.5,"test_loss":null,"flops_saved":1e+18}"#
+    );
+    let found = [Quantity::EvalLoss, Quantity::CostSeconds, Quantity::Flops].map(|of| numbers.get(of));
+    assert_eq!(found, [Some(0.5), None, None]);
+    assert_eq!(serde_json::from_str::<Numbers>(&text).unwrap(), numbers, "and read back");
 }
 
 proptest! {

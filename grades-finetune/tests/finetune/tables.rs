@@ -2,31 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use grades_finetune::compare::{
-    Comparison, Failure, MonitoringCost, Numbers, Paired, RowResult, RunRecord, Savings, Target, markdown,
+use grades_finetune::compare::markdown;
+use grades_finetune::records::{
+    Comparison, ComparisonRow, Failure, Metric, Numbers, Overhead, Paired, Quantity, RunResult, Savings,
+    StopReason, Target,
 };
-use grades_finetune::config::Metric;
 
-fn numbers(list: &[(&'static str, f64)]) -> Numbers {
+fn numbers(list: &[(Quantity, f64)]) -> Numbers {
     let mut numbers = Numbers::default();
-    for (name, value) in list {
-        numbers.set(name, Some(*value));
+    for (quantity, value) in list {
+        numbers.set(*quantity, Some(*value));
     }
     numbers
 }
 
-fn run(seed: u64, list: &[(&'static str, f64)]) -> RunRecord {
-    RunRecord {
-        seed,
+fn run(seed: u64, list: &[(Quantity, f64)]) -> RunResult {
+    RunResult {
+        seed: Some(seed),
         folder: format!("runs/full-seed{seed}"),
-        ended: "all-steps".into(),
+        ended: Some(StopReason::AllSteps),
         numbers: numbers(list),
-        evals: Vec::new(),
     }
 }
 
-fn row(name: &str, label: &str, runs: Vec<RunRecord>) -> RowResult {
-    RowResult {
+fn row(name: &str, label: &str, runs: Vec<RunResult>) -> ComparisonRow {
+    ComparisonRow {
         name: name.into(),
         label: label.into(),
         runs,
@@ -49,23 +49,23 @@ fn row(name: &str, label: &str, runs: Vec<RunRecord>) -> RowResult {
 
 #[test]
 fn a_table_has_a_line_for_each_row_and_what_it_means_below() {
-    let runs = || vec![run(0, &[("eval_accuracy", 0.88)]), run(1, &[("eval_accuracy", 0.89)])];
+    let runs = || vec![run(0, &[(Quantity::EvalAccuracy, 0.88)]), run(1, &[(Quantity::EvalAccuracy, 0.89)])];
     let mut full = row("full", "full", runs());
     full.mean = numbers(&[
-        ("steps", 651.0),
-        ("cost_seconds", 212.4),
-        ("cost_flops", 2.5e15),
-        ("peak_memory_bytes", 2e9),
-        ("eval_accuracy", 0.885),
-        ("seconds_to_target", 99.5),
+        (Quantity::Steps, 651.0),
+        (Quantity::CostSeconds, 212.4),
+        (Quantity::CostFlops, 2.5e15),
+        (Quantity::PeakMemoryBytes, 2e9),
+        (Quantity::EvalAccuracy, 0.885),
+        (Quantity::SecondsToTarget, 99.5),
     ]);
     full.spread = numbers(&[
-        ("steps", 0.0),
-        ("cost_seconds", 3.6),
-        ("cost_flops", 0.0),
-        ("peak_memory_bytes", 1e7),
-        ("eval_accuracy", 0.0071),
-        ("seconds_to_target", 2.0),
+        (Quantity::Steps, 0.0),
+        (Quantity::CostSeconds, 3.6),
+        (Quantity::CostFlops, 0.0),
+        (Quantity::PeakMemoryBytes, 1e7),
+        (Quantity::EvalAccuracy, 0.0071),
+        (Quantity::SecondsToTarget, 2.0),
     ]);
     full.savings = Savings {
         seconds_per_step: Some(1.0),
@@ -77,8 +77,10 @@ fn a_table_has_a_line_for_each_row_and_what_it_means_below() {
     };
     full.reached_target = 2;
     let mut grades = row("full-grades", "full + GradES", runs());
-    grades.mean = numbers(&[("steps", 300.0), ("cost_seconds", 88.0), ("cost_flops", 1.2e15)]);
-    grades.spread = numbers(&[("steps", 10.0), ("cost_seconds", 4.0), ("cost_flops", 1e14)]);
+    grades.mean =
+        numbers(&[(Quantity::Steps, 300.0), (Quantity::CostSeconds, 88.0), (Quantity::CostFlops, 1.2e15)]);
+    grades.spread =
+        numbers(&[(Quantity::Steps, 10.0), (Quantity::CostSeconds, 4.0), (Quantity::CostFlops, 1e14)]);
     grades.savings = Savings {
         seconds_per_step: Some(0.873),
         steps: Some(0.461),
@@ -88,14 +90,16 @@ fn a_table_has_a_line_for_each_row_and_what_it_means_below() {
         cost_flops: Some(0.48),
     };
     grades.reached_target = 1;
-    grades.paired.insert("eval_accuracy", Paired { mean: -0.0041, standard_error: Some(0.0012), n: 2 });
-    grades.paired.insert("cost_seconds", Paired { mean: -124.4, standard_error: None, n: 1 });
+    grades
+        .paired
+        .insert(Quantity::EvalAccuracy, Paired { mean: -0.0041, standard_error: Some(0.0012), n: 2 });
+    grades.paired.insert(Quantity::CostSeconds, Paired { mean: -124.4, standard_error: None, n: 1 });
     grades.monitoring =
-        Some(MonitoringCost { percent: 0.52, quartiles: [-1.0, 2.25], pairs: 60, seconds_per_step: 0.3 });
+        Some(Overhead { percent: 0.52, quartiles: [-1.0, 2.25], pairs: 60, seconds_per_step: 0.3 });
     let comparison = Comparison {
-        baseline: "full",
+        baseline: "full".into(),
         command: "finetune compare --config sst2.toml".into(),
-        version: "0",
+        version: "0".into(),
         threads: 1,
         seeds: vec![0, 1],
         target: Some(Target { metric: Metric::Accuracy, value: 0.885 }),

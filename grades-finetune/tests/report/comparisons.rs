@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use grades_finetune::report::{Comparison, Subject};
+use grades_finetune::records::Quantity;
+use grades_finetune::report::{ComparisonData, Subject};
 
 use crate::support::{Made, assert_sound, figures};
 
@@ -34,10 +35,10 @@ fn comparison() -> Value {
     })
 }
 
-fn written(value: &Value) -> (TempDir, Comparison) {
+fn written(value: &Value) -> (TempDir, ComparisonData) {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("compare.json"), value.to_string()).unwrap();
-    let comparison = Comparison::read(dir.path()).unwrap();
+    let comparison = ComparisonData::read(dir.path()).unwrap();
     (dir, comparison)
 }
 
@@ -81,7 +82,7 @@ fn what_is_no_comparison_is_refused() {
         ("{\"rows\":[]}", "compare.json: there are no rows"),
     ] {
         std::fs::write(&path, text).unwrap();
-        let error = format!("{:#}", Comparison::read(dir.path()).unwrap_err());
+        let error = format!("{:#}", ComparisonData::read(dir.path()).unwrap_err());
         assert!(error.contains(expected), "{error}");
     }
 }
@@ -103,9 +104,11 @@ fn runs_that_differ_in_their_seed_alone_are_one_row() {
         .collect();
     std::fs::write(paths[0].join("evals.jsonl"), lines).unwrap();
     let Subject::Comparison(comparison) = Subject::read(&paths).unwrap() else { panic!("not a comparison") };
-    let shape: Vec<(&str, usize)> = comparison.rows.iter().map(|row| (row.label(), row.runs.len())).collect();
+    let shape: Vec<(&str, usize)> =
+        comparison.result.rows.iter().map(|row| (row.label(), row.runs.len())).collect();
     assert_eq!(shape, [("grades-0", 3), ("full", 1)]);
-    let (mean, spread) = comparison.rows[0].mean(|run| run.eval_accuracy).unwrap();
+    let average = comparison.result.rows[0].average(|run| run.get(Quantity::EvalAccuracy)).unwrap();
+    let (mean, spread) = (average.mean, average.deviation.unwrap());
     assert!((mean - 0.81).abs() < 1e-12 && (spread - 0.01).abs() < 1e-12, "{mean} {spread}");
     let page = Subject::Comparison(comparison).page().unwrap();
     assert_sound(&page);

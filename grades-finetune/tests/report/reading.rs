@@ -42,10 +42,15 @@ fn a_damaged_line_is_named_with_its_file() {
     let cases = [
         ("steps.jsonl", "{\"step\":\"x\"}", "steps.jsonl:2: "),
         ("freezes.jsonl", "{}", "freezes.jsonl:2: missing field"),
-        ("statistics.jsonl", "{\"step\":1}", "statistics.jsonl:2: "),
+        ("statistics.jsonl", "{\"step\":1}", "statistics.jsonl:2: missing field `policy`"),
         (
             "statistics.jsonl",
             r#"{"step":1,"policy":"p","statistic":"s","threshold":1,"values":[1]}"#,
+            "statistics.jsonl:2: unknown measure \"s\"",
+        ),
+        (
+            "statistics.jsonl",
+            r#"{"step":1,"policy":"p","statistic":"grad-l1","threshold":1,"values":[1]}"#,
             "statistics.jsonl:2: 1 values for 7 components",
         ),
     ];

@@ -4,7 +4,8 @@ use grades_lora::{Adapters, Bias, CONFIG_FILE, LoadOptions, LoraConfig, WEIGHTS_
 use safetensors::SafeTensors;
 use tch::Kind;
 
-use crate::support::{Net, assert_near, bits, input, set};
+use crate::support::{Net, bits, input, set};
+use crate::tolerance::{assert_within, epsilon};
 
 /// A model with a stirred adapter, and the folder that it was saved in.
 fn saved(config: &LoraConfig, kind: Kind) -> (Net, tempfile::TempDir) {
@@ -99,7 +100,8 @@ fn adapters_of_16_bit_models_are_written_in_f32_and_read_from_any_kind() {
     let mut third = Net::new();
     Adapters::new().load(&mut third.layers, &third.vs, dir.path(), LoadOptions::default()).unwrap();
     assert_eq!(third.layer(0).adapters()[0].a().kind(), Kind::Float);
-    assert_near(third.layer(0).adapters()[0].a(), net.layers.0[0].1.adapters()[0].a(), 0.01, "bf16");
+    let (found, expected) = (third.layer(0).adapters()[0].a(), net.layers.0[0].1.adapters()[0].a());
+    assert_within(found, expected, epsilon(Kind::BFloat16) / 2.0, "one rounding to bf16");
 }
 
 /// The same file with its tensors cut to bf16.

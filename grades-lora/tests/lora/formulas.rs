@@ -36,11 +36,11 @@ fn forward_merged_and_closed_form_agree() {
             let closed = closed(&layer, &x);
             let y = layer.forward(&x, false).unwrap();
             assert_eq!(y.size(), [2, 3, 4]);
-            assert_near(&y, &closed, 1e-5, name);
+            assert_near(&y, &closed, name);
             let difference = f64::try_from((&y - &base).abs().max()).unwrap();
             assert!(difference > 1.0, "{name}: the adapter does nothing");
             layer.merge("default").unwrap();
-            assert_near(&layer.forward(&x, false).unwrap(), &closed, 1e-5, name);
+            assert_near(&layer.forward(&x, false).unwrap(), &closed, name);
             layer.unmerge("default").unwrap();
             assert_eq!(bits(&layer.forward(&x, false).unwrap()), bits(&y), "{name}");
         }
@@ -64,7 +64,7 @@ fn gradients_are_those_of_the_closed_form() {
         let (ours, theirs) = (gradients(true), gradients(false));
         assert_eq!(ours.len(), theirs.len());
         for (ours, theirs) in ours.iter().zip(&theirs) {
-            assert_near(ours, theirs, 1e-4, name);
+            assert_near(ours, theirs, name);
         }
     }
 }
@@ -78,7 +78,7 @@ fn a_fresh_adapter_changes_nothing() {
             let before = layer.forward(&x, true).unwrap();
             let config = LoraConfig::default().init(init).dora(dora);
             layer.attach(Adapter::new("default", &layer, 4, 6.0, &config).unwrap()).unwrap();
-            assert_near(&layer.forward(&x, true).unwrap(), &before, 1e-4, "fresh");
+            assert_near(&layer.forward(&x, true).unwrap(), &before, "fresh");
             let deviation = f64::try_from(layer.adapters()[0].a().std(false)).unwrap();
             // Uniform up to 1/√50, and normal with deviation 1/4; 200 numbers.
             let expected = if init == Init::Gaussian { 0.25 } else { (1.0f64 / 50.0 / 3.0).sqrt() };
@@ -96,14 +96,15 @@ fn dropout_is_on_the_adapters_input_and_in_training_only() {
     for config in [config.clone(), config.dora(true)] {
         let layer = golden_layer(Kind::Float, true, &config);
         let x = Tensor::ones([2000, 5], (Kind::Float, Device::Cpu));
-        assert_near(&layer.forward(&x, false).unwrap(), &closed(&layer, &x), 1e-5, "evaluation");
+        assert_near(&layer.forward(&x, false).unwrap(), &closed(&layer, &x), "evaluation");
         tch::manual_seed(3);
         let train = layer.forward(&x, true).unwrap();
         // The base sees all of x: rows differ by what the adapter's own part varies, around the same mean.
         let mean = train.mean_dim([0i64].as_slice(), true, Kind::Float);
         let spread = f64::try_from(train.std(false)).unwrap();
         assert!(spread > 1.0);
-        assert_near(&mean, &closed(&layer, &x.narrow(0, 0, 1)), 0.5, "the mean over masks");
+        let off = f64::try_from((mean - closed(&layer, &x.narrow(0, 0, 1))).abs().max()).unwrap();
+        assert!(off < 0.5, "the mean over masks is off by {off}");
         // No dropout on the base's part: with B zero and magnitude at the norm, training gives the base's output.
         set(layer.adapters()[0].b(), &Tensor::zeros([4, 2], (Kind::Float, Device::Cpu)));
         if let Some(magnitude) = layer.adapters()[0].magnitude() {
@@ -111,7 +112,7 @@ fn dropout_is_on_the_adapters_input_and_in_training_only() {
             set(magnitude, &norms);
         }
         let base = x.linear(layer.weight(), layer.bias());
-        assert_near(&layer.forward(&x, true).unwrap(), &base, 1e-5, "no adapter");
+        assert_near(&layer.forward(&x, true).unwrap(), &base, "no adapter");
     }
 }
 
@@ -123,7 +124,7 @@ fn what_is_kept_of_a_frozen_magnitude_is_never_old() {
     let x = numbers(0.6, &[3, 5], Kind::Float);
     let check = |what: &str| {
         for _ in 0..2 {
-            assert_near(&layer.forward(&x, true).unwrap(), &closed(&layer, &x), 1e-5, what);
+            assert_near(&layer.forward(&x, true).unwrap(), &closed(&layer, &x), what);
         }
     };
     let train = |on: bool| adapter.tensors().for_each(|tensor| drop(tensor.set_requires_grad(on)));
@@ -169,7 +170,7 @@ fn several_adapters_add_up_in_any_mix_of_merged_and_not() {
             for name in &merges {
                 layer.merge(name).unwrap();
             }
-            assert_near(&layer.forward(&x, true).unwrap(), &expected, 1e-4, &format!("{merges:?} merged"));
+            assert_near(&layer.forward(&x, true).unwrap(), &expected, &format!("{merges:?} merged"));
             for name in &merges {
                 layer.unmerge(name).unwrap();
             }

@@ -21,3 +21,5 @@ mod merging;
 mod properties;
 mod support;
 mod switching;
+#[path = "../../../tests/src/tolerance.rs"]
+mod tolerance;

@@ -28,8 +28,8 @@ fn what_is_saved_of_the_variables_while_merged_is_the_base() {
     net.vs.save(&path).unwrap();
     let (mut fresh, _) = stirred(&["default"]);
     fresh.vs.load(&path).unwrap();
-    assert_near(&fresh.forward(&input(), false), &expected, 1e-5, "the adapter counts once");
-    assert_near(&net.forward(&input(), false), &expected, 1e-5, "merged");
+    assert_near(&fresh.forward(&input(), false), &expected, "the adapter counts once");
+    assert_near(&net.forward(&input(), false), &expected, "merged");
     let layer = net.layer(0);
     assert_ne!(bits(layer.weight()), bits(layer.base_weight()));
 }
@@ -87,7 +87,7 @@ fn a_weight_that_others_use_is_not_written_to() {
         let expected = tied.head.0[0].1.forward(&x, false).unwrap();
         adapters.merge(&mut tied.head, "default").unwrap();
         assert_eq!(bits(&tied.table), before, "the embeddings are what they were");
-        assert_near(&tied.head.0[0].1.forward(&x, false).unwrap(), &expected, 1e-5, "merged");
+        assert_near(&tied.head.0[0].1.forward(&x, false).unwrap(), &expected, "merged");
         let error = adapters.merge_and_unload(&mut tied.head, &tied.vs).unwrap_err().to_string();
         assert!(error.contains(&format!("layer \"{target}\": shares its weight with {shared}")), "{error}");
         assert_eq!(bits(&tied.table), before);
@@ -105,7 +105,7 @@ fn a_weight_that_others_use_is_not_written_to() {
     let (before, expected) = (bits(&weight), head.0[0].1.forward(&input(), false).unwrap());
     adapters.merge_and_unload(&mut head, &vs).unwrap();
     assert_ne!(bits(&weight), before, "the variable itself was written to");
-    assert_near(&input().linear(&weight, None::<&Tensor>), &expected, 1e-5, "baked");
+    assert_near(&input().linear(&weight, None::<&Tensor>), &expected, "baked");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_base_that_trains_is_not_merged_into_but_can_be_unloaded() {
     net.forward(&input(), true).sum(Kind::Float).backward();
     assert!(weight.grad().defined());
     adapters.merge_and_unload(&mut net.layers, &net.vs).unwrap();
-    assert_near(&net.forward(&input(), false), &expected, 1e-5, "unloaded");
+    assert_near(&net.forward(&input(), false), &expected, "unloaded");
 }
 
 #[test]

@@ -4,6 +4,8 @@ use grades_lora::{Adapter, Linear, LinearLayers, LoraConfig};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
+use crate::tolerance::{ADAPTED_NETWORK, assert_within};
+
 /// `sin(start + 1.7 i)`, as `golden.py` makes its numbers.
 pub(crate) fn numbers(start: f64, shape: &[i64], kind: Kind) -> Tensor {
     let count = shape.iter().product::<i64>();
@@ -16,11 +18,9 @@ pub(crate) fn set(variable: &Tensor, values: &Tensor) {
     tch::no_grad(|| variable.shallow_clone().copy_(values));
 }
 
-pub(crate) fn assert_near(ours: &Tensor, theirs: &Tensor, tolerance: f64, what: &str) {
-    assert_eq!(ours.size(), theirs.size(), "{what}");
-    let difference =
-        f64::try_from((ours.to_kind(Kind::Double) - theirs.to_kind(Kind::Double)).abs().max()).unwrap();
-    assert!(difference <= tolerance, "{what}: off by {difference}\n{ours}\n{theirs}");
+/// Fails unless outputs or weights of `Net`, in f32, are equal to rounding.
+pub(crate) fn assert_near(ours: &Tensor, theirs: &Tensor, what: &str) {
+    assert_within(ours, theirs, ADAPTED_NETWORK.tolerance(Kind::Float), what);
 }
 
 /// The bytes of a tensor of any kind.

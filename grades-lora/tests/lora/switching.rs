@@ -72,7 +72,7 @@ fn both_at_once_add_up_unless_they_share_a_module() {
         alone.push(net.layer(0).forward(&x, false).unwrap());
     }
     let plain = plain(net.layer(0), &x);
-    assert_near(&both, &(&alone[0] + &alone[1] - plain), 1e-5, "both");
+    assert_near(&both, &(&alone[0] + &alone[1] - plain), "both");
 
     let (mut net, mut adapters) = two(true);
     let before = net.snapshot();
@@ -89,7 +89,7 @@ fn merging_is_of_all_layers_or_none() {
     let (x, original) = (input(), bits(net.layer(0).weight()));
     let expected = net.forward(&x, false);
     adapters.merge(&mut net.layers, "one").unwrap();
-    assert_near(&net.forward(&x, false), &expected, 1e-5, "merged");
+    assert_near(&net.forward(&x, false), &expected, "merged");
     let error = adapters.merge(&mut net.layers, "one").unwrap_err().to_string();
     assert!(error.contains("is merged already"), "{error}");
     adapters.unmerge(&mut net.layers, "one").unwrap();

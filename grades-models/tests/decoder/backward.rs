@@ -10,6 +10,9 @@ use serde_json::json;
 use tch::{Kind, Reduction, Tensor};
 
 use crate::tiny_decoder::TinyDecoder;
+use crate::tolerance::{
+    TINY_DECODER, TINY_DECODER_GRADIENTS, assert_number_within, assert_within, assert_within_from,
+};
 
 /// Two rows of so many tokens; every second position has a target.
 fn batch(length: i64) -> (Tokens, Targets) {
@@ -56,9 +59,10 @@ fn the_loss_in_pieces_is_the_loss_of_all_logits() {
     let logits = model.forward(&tokens).unwrap().view([400, 300_000]).index_select(0, &targets.positions);
     let each = logits.cross_entropy_loss::<Tensor>(&targets.ids, None, Reduction::None, -100, 0.0);
     let ours = model.losses(&tokens, &targets).unwrap();
-    assert!(f64::try_from((&each - &ours).abs().max()).unwrap() < 1e-5);
+    assert_within(&ours, &each, TINY_DECODER.tolerance(Kind::Float), "losses");
     let sum = each.sum(Kind::Float);
-    assert!((f64::try_from(&sum).unwrap() / f64::try_from(pass.loss).unwrap() - 1.0).abs() < 1e-6);
+    let (sum_in_pieces, at_once) = (f64::try_from(pass.loss).unwrap(), f64::try_from(&sum).unwrap());
+    assert_number_within(sum_in_pieces, at_once, TINY_DECODER.tolerance(Kind::Float), "loss");
     let hits = logits.argmax(-1, false).eq_tensor(&targets.ids);
     assert_eq!(model.hits(&tokens, &targets).unwrap(), hits);
 
@@ -67,9 +71,13 @@ fn the_loss_in_pieces_is_the_loss_of_all_logits() {
     let inputs: Vec<&Tensor> = variables.iter().map(|(_, variable)| variable).collect();
     let theirs = Tensor::run_backward(&[sum * 0.25], &inputs, false, false);
     for ((name, variable), theirs) in variables.iter().zip(theirs) {
-        let largest = f64::try_from(theirs.abs().max()).unwrap();
-        let difference = f64::try_from((variable.grad() - theirs).abs().max()).unwrap();
-        assert!(difference <= 1e-5 * largest.max(1e-3), "{name}: {difference} of {largest}");
+        assert_within_from(
+            &variable.grad(),
+            &theirs,
+            1e-3,
+            TINY_DECODER_GRADIENTS.tolerance(Kind::Float),
+            name,
+        );
     }
 }
 
@@ -203,11 +211,9 @@ proptest! {
             pass.rest.backward();
             sum += f64::try_from(pass.loss).unwrap();
         }
-        prop_assert!((sum - loss).abs() < 1e-4 * loss);
+        assert_number_within(sum, loss, TINY_DECODER.tolerance(Kind::Float), "loss");
         for (name, variable) in model.var_store().variables() {
-            let largest = f64::try_from(plain[&name].abs().max()).unwrap().max(1e-2);
-            let difference = f64::try_from((variable.grad() - &plain[&name]).abs().max()).unwrap();
-            prop_assert!(difference < 1e-4 * largest, "{}: {} of {}", name, difference, largest);
+            assert_within_from(&variable.grad(), &plain[&name], 1e-2, TINY_DECODER_GRADIENTS.tolerance(Kind::Float), name);
         }
     }
 }

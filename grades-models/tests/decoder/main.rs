@@ -10,3 +10,5 @@ mod generate;
 mod memory;
 #[path = "../support/tiny_decoder.rs"]
 mod tiny_decoder;
+#[path = "../../../tests/src/tolerance.rs"]
+mod tolerance;

@@ -8,3 +8,5 @@ mod golden;
 mod load;
 mod save;
 mod support;
+#[path = "../../../tests/src/tolerance.rs"]
+mod tolerance;

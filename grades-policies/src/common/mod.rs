@@ -6,8 +6,8 @@ mod hits;
 pub(crate) use average::Average;
 pub(crate) use hits::Hits;
 
-use grades::schema::{Key, Section};
 use grades::policy::PolicyBuilder;
+use grades::schema::{Key, Section};
 
 /// The key of an average's window.
 pub(crate) const WINDOW: Key =

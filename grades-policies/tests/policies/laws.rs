@@ -7,7 +7,7 @@ use grades::Error;
 use grades::component::ComponentKind;
 use grades::config::Cooldown;
 use grades::policy::{Decision, FreezePolicy, PolicyRegistry, PolicyState};
-use grades::tracker::EventKind;
+use grades::tracker::Transition;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use toml::{Table, Value};
@@ -429,7 +429,7 @@ fn every_example_that_thaws_does() {
             // One that never is quiet keeps the run from ending.
             run.checks.iter_mut().for_each(|check| check.sizes[0] = 2.0);
             let events = tracked::events(&run, drive, Treated::untouched(policy));
-            assert!(events.iter().any(|event| event.event == EventKind::Thaw), "{example}\n{events:?}");
+            assert!(events.iter().any(|event| event.event == Transition::Thaw), "{example}\n{events:?}");
         }
     }
     assert!(thawing >= 5, "{thawing}");

@@ -3,7 +3,7 @@
 use grades::component::{Component, ComponentConfig, ComponentKind, ComponentMap, ParameterInfo};
 use grades::policy::{Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyRegistry};
 use grades::statistic::{ComponentSample, GradientSnapshot, Statistic};
-use grades::tracker::{EventKind, FreezeTracker};
+use grades::tracker::{FreezeTracker, Transition};
 use grades::{FreezingConfig, Problems};
 use grades_policies as _;
 use toml::Table;
@@ -101,8 +101,8 @@ pub(crate) fn events(
         }
         words.extend(events.iter().map(|event| {
             let letter = match event.event {
-                EventKind::Cool => 'C',
-                EventKind::Freeze => 'F',
+                Transition::Cool => 'C',
+                Transition::Freeze => 'F',
                 _ => 'T',
             };
             format!("{step}{letter}{}", event.index)

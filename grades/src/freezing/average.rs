@@ -95,7 +95,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     }
 
     /// Puts the means of these parameters in their place, where there are any.
-    pub(super) fn put_averages_of(&mut self, ids: &[ParamId]) -> Result<()> {
+    pub(super) fn apply_averages_of(&mut self, ids: &[ParamId]) -> Result<()> {
         for id in ids {
             let (mean, parameter) = (self.averages.means.get(id), self.parameters.get(*id));
             if let (Some(mean), Some(parameter)) = (mean, parameter) {
@@ -122,8 +122,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// # Errors
     ///
     /// [`Error::Torch`](crate::Error::Torch) when libtorch refuses.
-    pub fn put_averages(&mut self) -> Result<()> {
+    pub fn apply_averages(&mut self) -> Result<()> {
         let ids: Vec<ParamId> = self.averages.means.keys().copied().collect();
-        self.put_averages_of(&ids)
+        self.apply_averages_of(&ids)
     }
 }

@@ -87,7 +87,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Unless told otherwise it is read at the next step where a component is on a device other than the CPU, and at
     /// once elsewhere. What freezes, and when, is the same either way; see [`step`](Self::step).
     #[must_use]
-    pub fn with_late_reading(mut self, late: bool) -> Self {
+    pub fn with_deferred_statistics(mut self, late: bool) -> Self {
         self.reads_late = late;
         self
     }
@@ -96,7 +96,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     #[must_use]
     pub fn with_observer(mut self, observer: impl StepObserver + 'static) -> Self {
         self.observers.push(Box::new(observer));
-        self.tracker.note_comparisons(true);
+        self.tracker.record_comparisons(true);
         self
     }
 }

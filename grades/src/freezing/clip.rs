@@ -5,7 +5,7 @@ use tch::Tensor;
 use super::FreezingOptimizer;
 use super::measure::Scale;
 use super::reading::clip_factor;
-use crate::error::{Problems, Result};
+use crate::error::{Error, Result};
 use crate::optim::{InnerOptimizer, StepSums};
 use crate::torch::gradients;
 
@@ -20,7 +20,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](crate::Error::Config) when `max` is not above 0, [`Error::Torch`](crate::Error::Torch) when
+    /// [`Error::InvalidArgument`] when `max` is not above 0, [`Error::Torch`] when
     /// libtorch refuses.
     pub fn clip_grad_norm(&mut self, max: f64) -> Result<f64> {
         check_limit(max)?;
@@ -89,5 +89,5 @@ pub(super) fn check_limit(max: f64) -> Result<()> {
     if max > 0.0 {
         return Ok(());
     }
-    Err(Problems::of("max", format!("expected a number above 0, found {max}")).into())
+    Err(Error::invalid_argument("max", "a number above 0", max))
 }

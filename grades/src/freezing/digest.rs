@@ -5,13 +5,13 @@ use super::reading::{Reading, total};
 use crate::error::Result;
 use crate::optim::InnerOptimizer;
 use crate::statistic::{ComponentSample, GradientSnapshot, Statistic, TwoBatch};
-use crate::tracker::{Check, StepReport};
+use crate::tracker::{Checked, FreezeEvent, StepReport};
 
-/// What became of a reading.
+/// The outcome of a check.
 #[derive(Debug)]
-pub(super) struct Digested {
-    norm: Option<f64>,
-    checked: Option<(Check, GradientSnapshot)>,
+pub(super) struct Outcome {
+    checked: Option<Checked>,
+    events: Vec<FreezeEvent>,
 }
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
@@ -25,26 +25,27 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         Ok(())
     }
 
-    /// Turns a reading into statistics, asks the policies, and acts on what they say.
-    pub(super) fn digest(&mut self, mut reading: Reading, late: bool) -> Result<Digested> {
+    /// Turns a reading into statistics, asks the policies, and acts on their decisions.
+    pub(super) fn digest(&mut self, mut reading: Reading, late: bool) -> Result<Outcome> {
         reading.read(late)?;
         self.follow(&reading);
-        let norm = reading.norm();
+        let mut checked = Checked::new(reading.step);
+        checked.grad_norm = reading.norm();
         if !reading.due {
-            return Ok(Digested { norm, checked: None });
+            let checked = Some(checked).filter(|checked| checked.grad_norm.is_some());
+            return Ok(Outcome { checked, events: Vec::new() });
         }
         let snapshot = self.snapshot(&reading);
         let check = self.tracker.check(&snapshot);
         self.act_on(&check.events)?;
-        Ok(Digested { norm, checked: Some((check, snapshot)) })
+        let events = checked.record(check, snapshot, &self.tracker);
+        Ok(Outcome { checked: Some(checked), events })
     }
 
-    /// Tells of it in a report.
-    pub(super) fn tell(&self, digested: Digested, report: &mut StepReport) {
-        report.grad_norm = digested.norm;
-        if let Some((check, snapshot)) = digested.checked {
-            report.take_check(check, snapshot, &self.tracker);
-        }
+    /// Adds an outcome to a report.
+    pub(super) fn tell(&self, outcome: Outcome, report: &mut StepReport) {
+        report.checked = outcome.checked;
+        report.events.extend(outcome.events);
     }
 
     /// Follows the optimizer's moments through the update.

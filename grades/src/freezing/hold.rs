@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::optim::InnerOptimizer;
 use crate::parameters::ParamId;
 use crate::torch::{empty_cache, gradients};
-use crate::tracker::{EventKind, FreezeEvent};
+use crate::tracker::{FreezeEvent, Transition};
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Freezes and thaws the parameters of the components that these events name.
@@ -24,16 +24,16 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
                 statistic = %event.statistic,
                 value = event.value,
                 threshold = event.threshold,
-                policy = event.policy,
+                policy = %event.policy,
             );
             let ids: Vec<ParamId> = self.ids_of(event.index).collect();
             match event.event {
-                EventKind::Cool => {}
-                EventKind::Freeze => {
+                Transition::Cool => {}
+                Transition::Freeze => {
                     self.instruments.forget(event.index, ids.iter().copied());
                     freezing.extend(ids);
                 }
-                EventKind::Thaw => {
+                Transition::Thaw => {
                     self.restart_averages(event.layer);
                     thawing.extend(ids);
                 }
@@ -55,7 +55,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             return Ok(());
         }
         let before = self.empties_cache().then(|| self.memory().total());
-        self.put_averages_of(&ids)?;
+        self.apply_averages_of(&ids)?;
         self.held.extend(&ids);
         self.hold_frozen()?;
         self.inner.release(&ids)?;

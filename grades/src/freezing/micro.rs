@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::FreezingOptimizer;
 use super::instruments::MicroBatches;
-use crate::error::{Error, Problems, Result};
+use crate::error::{Error, Result};
 use crate::optim::{InnerOptimizer, StepSums};
 use crate::statistic::Statistic;
 
@@ -39,7 +39,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// for x in &batches {
     ///     let y = x.sum_dim_intlist(1, true, Kind::Float);
     ///     let loss = net.forward(x).mse_loss(&y, Reduction::Mean);
-    ///     opt.backward_micro(&loss, x.size()[0] as f64 / 24.0)?;
+    ///     opt.backward_accumulate(&loss, x.size()[0] as f64 / 24.0)?;
     /// }
     /// let report = opt.step()?;
     /// # assert!(report.applied);
@@ -48,11 +48,11 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for a share that is not above 0 and up to 1, [`Error::Torch`] when libtorch refuses.
-    pub fn backward_micro(&mut self, loss: &Tensor, share: f64) -> Result<()> {
+    /// [`Error::InvalidArgument`] for a share that is not above 0 and up to 1, [`Error::Torch`] when libtorch refuses.
+    pub fn backward_accumulate(&mut self, loss: &Tensor, share: f64) -> Result<()> {
         if !(share > 0.0 && share <= 1.0) {
-            let message = format!("expected a share of the step's examples above 0, up to 1, found {share}");
-            return Err(Problems::of("share", message).into());
+            let expected = "a share of the step's examples above 0, up to 1";
+            return Err(Error::invalid_argument("share", expected, share));
         }
         if self.is_past_training(loss) {
             return Ok(());
@@ -85,7 +85,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             what: "a policy that compares two batches (statistics two-batch-signal, two-batch-noise)"
                 .to_owned(),
             reason: "the step's gradient came from one backward pass; accumulate at least two per step with \
-                     FreezingOptimizer::backward_micro (training.accumulate = 2 in finetune)"
+                     FreezingOptimizer::backward_accumulate (training.accumulate = 2 in finetune)"
                 .to_owned(),
         })
     }

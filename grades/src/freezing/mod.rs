@@ -19,6 +19,7 @@ mod skip;
 
 pub use memory::Memory;
 pub use save::SavedState;
+pub use skip::Finished;
 
 use std::fmt;
 
@@ -31,7 +32,7 @@ use crate::parameters::{ParamId, Parameters};
 use crate::tracker::{FreezeTracker, StepReport};
 use average::Averages;
 use cool::Factors;
-use digest::Digested;
+use digest::Outcome;
 use followers::Followers;
 use instruments::Instruments;
 use measure::Scale;
@@ -105,7 +106,7 @@ pub struct FreezingOptimizer<O> {
     /// What the last step measured, where it is read late.
     pending: Option<Reading>,
     /// What became of it, until a report tells of it.
-    caught_up: Option<Digested>,
+    caught_up: Option<Outcome>,
     /// What is kept for statistics that need more than the present gradients.
     instruments: Instruments,
     /// The factors on learning rates that the inner optimizer was last told.
@@ -175,9 +176,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             None => {}
         }
         if self.tracker.should_stop() {
-            self.put_averages()?;
+            self.apply_averages()?;
         }
-        report.take_counts(&self.tracker);
+        report.count(&self.tracker);
         self.instruments.micro.reset();
         self.observe(&report);
         Ok(report)
@@ -251,7 +252,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     fn report(&self, step: u64) -> StepReport {
         let mut report = StepReport::new(step, self.tracker.total_steps(), self.tracker.total());
         report.learning_rate = self.inner.lr();
-        report.take_counts(&self.tracker);
+        report.count(&self.tracker);
         report
     }
 

@@ -84,13 +84,13 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
 
     /// Copies to the host what [`save`](Self::save) writes, so that another thread can write it while the run goes on.
     ///
-    /// Calls [`settle`](Self::settle) first.
+    /// Calls [`settle`](Self::flush) first.
     ///
     /// # Errors
     ///
     /// [`Error::Torch`] when libtorch refuses.
     pub fn saved_state(&mut self) -> Result<SavedState> {
-        self.settle()?;
+        self.flush()?;
         let state = self.inner.save_state();
         let held: BTreeSet<ParamId> = self.held.iter().copied().collect();
         let mut tensors = Vec::new();

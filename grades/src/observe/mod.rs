@@ -4,7 +4,7 @@ mod freeze_log;
 mod statistics_log;
 
 pub use freeze_log::FreezeLog;
-pub use statistics_log::StatisticsLog;
+pub use statistics_log::{ComponentRecord, StatisticsHeader, StatisticsLog, StatisticsRecord, Thresholds};
 
 use crate::error::Result;
 use crate::tracker::StepReport;

@@ -1,15 +1,16 @@
-//! `statistics.jsonl`: what the policies compared, check by check.
+//! Writes `statistics.jsonl`: the values that the policies compared, check by check.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::StepObserver;
 use crate::component::{Component, ComponentKind};
 use crate::error::{Error, Result};
 use crate::policy::{Cause, Measure};
-use crate::tracker::StepReport;
+use crate::tracker::{Checked, StepReport};
 
 /// Writes what the policy of every component compared with what, one JSON line a check.
 ///
@@ -40,40 +41,66 @@ pub struct StatisticsLog<W> {
     writer: W,
 }
 
-#[derive(Serialize)]
-struct Head<'a> {
-    components: Vec<Named<'a>>,
+/// The first line of `statistics.jsonl`: the components, in the order of the values of all other lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatisticsHeader {
+    /// The components.
+    pub components: Vec<ComponentRecord>,
 }
 
-#[derive(Serialize)]
-struct Named<'a> {
-    name: &'a str,
-    kind: ComponentKind,
-    layer: Option<u32>,
-    parameters: u64,
+/// A component, as `statistics.jsonl` names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentRecord {
+    /// Its name.
+    pub name: String,
+    /// Its role.
+    pub kind: ComponentKind,
+    /// Its transformer block.
+    pub layer: Option<u32>,
+    /// Its number of elements.
+    pub parameters: u64,
 }
 
-impl<'a> Named<'a> {
-    fn of(component: &'a Component) -> Self {
-        let Component { name, kind, layer, elements, .. } = component;
-        Self { name, kind: *kind, layer: *layer, parameters: *elements }
+/// Any other line of `statistics.jsonl`: what one policy compared at one check.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatisticsRecord {
+    /// The optimizer step whose gradients were measured.
+    pub step: u64,
+    /// The policy.
+    pub policy: Cow<'static, str>,
+    /// What it compared.
+    pub statistic: Measure,
+    /// What the values were compared with.
+    pub threshold: Thresholds,
+    /// A value for each component; `None` where nothing was compared.
+    pub values: Vec<Option<f64>>,
+}
+
+/// One threshold for all components, or one for each; `None` where a policy names none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Thresholds {
+    /// All components have the same.
+    One(Option<f64>),
+    /// The components have different ones.
+    Each(Vec<Option<f64>>),
+}
+
+impl Thresholds {
+    /// The threshold of the component at `index`.
+    pub fn of(&self, index: usize) -> Option<f64> {
+        match self {
+            Self::One(threshold) => *threshold,
+            Self::Each(thresholds) => thresholds.get(index).copied().flatten(),
+        }
     }
 }
 
-#[derive(Serialize)]
-struct Line {
-    step: u64,
-    policy: &'static str,
-    statistic: Measure,
-    threshold: Threshold,
-    values: Vec<Option<f64>>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Threshold {
-    One(Option<f64>),
-    Each(Vec<Option<f64>>),
+impl From<&Component> for ComponentRecord {
+    fn from(component: &Component) -> Self {
+        let Component { name, kind, layer, elements, .. } = component;
+        Self { name: name.clone(), kind: *kind, layer: *layer, parameters: *elements }
+    }
 }
 
 impl<W: Write> StatisticsLog<W> {
@@ -84,8 +111,8 @@ impl<W: Write> StatisticsLog<W> {
     /// [`Error::Io`] when the first line cannot be written.
     pub fn start(name: impl Into<String>, writer: W, components: &[Component]) -> Result<Self> {
         let mut log = Self::resume(name, writer);
-        let components = components.iter().map(Named::of).collect();
-        log.write(&Head { components })?;
+        let components = components.iter().map(ComponentRecord::from).collect();
+        log.write(&StatisticsHeader { components })?;
         log.flush()?;
         Ok(log)
     }
@@ -123,29 +150,29 @@ impl<W> fmt::Debug for StatisticsLog<W> {
 
 impl<W: Write> StepObserver for StatisticsLog<W> {
     fn on_step(&mut self, report: &StepReport) -> Result<()> {
-        // The first of each pair of a policy and what it looks at, in the order of the components.
+        let Some(Checked { step, compared, .. }) = &report.checked else { return Ok(()) };
+        // The first of each pair of a policy and a statistic, in the order of the components.
         let mut groups: Vec<&Cause> = Vec::new();
-        for cause in report.compared.iter().flatten() {
+        for cause in compared.iter().flatten() {
             if !groups.iter().any(|first| is_alike(first, cause)) {
                 groups.push(cause);
             }
         }
-        let step = report.snapshot.as_ref().map_or(report.step, |snapshot| snapshot.step());
         for first in &groups {
             let alike =
                 |cause: &Option<Cause>| cause.as_ref().filter(|cause| is_alike(first, cause)).copied();
-            let causes: Vec<Option<Cause>> = report.compared.iter().map(alike).collect();
+            let causes: Vec<Option<Cause>> = compared.iter().map(alike).collect();
             let one =
                 causes.iter().flatten().all(|cause| cause.threshold.to_bits() == first.threshold.to_bits());
             let threshold = match one {
-                true => Threshold::One(number(first.threshold)),
-                false => Threshold::Each(
+                true => Thresholds::One(number(first.threshold)),
+                false => Thresholds::Each(
                     causes.iter().map(|cause| cause.and_then(|cause| number(cause.threshold))).collect(),
                 ),
             };
             let values = causes.iter().map(|cause| cause.and_then(|cause| number(cause.value))).collect();
-            let (policy, statistic) = (first.policy, first.measure);
-            self.write(&Line { step, policy, statistic, threshold, values })?;
+            let (policy, statistic) = (Cow::Borrowed(first.policy), first.measure);
+            self.write(&StatisticsRecord { step: *step, policy, statistic, threshold, values })?;
         }
         // A run that is killed leaves whole lines.
         if groups.is_empty() { Ok(()) } else { self.flush() }

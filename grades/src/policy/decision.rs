@@ -1,9 +1,12 @@
 //! What a policy answers.
 
 use std::fmt;
+use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::error::Error;
+use crate::schema::unknown_name;
 use crate::statistic::Statistic;
 
 /// What is to become of a component.
@@ -73,6 +76,9 @@ pub enum Measure {
 }
 
 impl Measure {
+    /// The measures that are not statistics.
+    const OTHERS: [Measure; 4] = [Self::Rank, Self::ChecksFrozen, Self::LearningRate, Self::StepsLeft];
+
     /// The kebab-case name.
     pub fn name(self) -> &'static str {
         match self {
@@ -100,5 +106,22 @@ impl fmt::Display for Measure {
 impl Serialize for Measure {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
+    }
+}
+
+impl FromStr for Measure {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self, Error> {
+        let statistics = || Statistic::ALL.into_iter().map(Self::Statistic);
+        let all = || statistics().chain(Self::OTHERS);
+        let found = all().find(|measure| measure.name() == word);
+        found.ok_or_else(|| unknown_name("measure", word, all().map(Self::name)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Measure {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use toml::Table;
 
 use super::{FreezePolicy, PolicyPlugin};
-use crate::schema::{Section, nearest};
 use crate::error::{Error, Problems, Result};
+use crate::schema::{Section, nearest};
 use crate::statistic::Statistic;
 
 /// The policies that are linked into this program, by name and in the order of their names.

@@ -1,15 +1,17 @@
-//! What happened to a component.
+//! Freeze events: a component cools, freezes or thaws.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::component::{Component, ComponentKind};
 use crate::policy::{Cause, Measure};
 
-/// What happened to a component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// The kind of a [`FreezeEvent`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum EventKind {
+pub enum Transition {
     /// It was decided that it has converged; it cools from the next step on.
     Cool,
     /// It froze; no update after this step moves it.
@@ -20,11 +22,11 @@ pub enum EventKind {
 
 /// A component began to cool, froze, or was thawed.
 ///
-/// As JSON it is one line of `freezes.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// As JSON it is one line of `freezes.jsonl`; numbers that are not finite are null there, and NaN when read back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FreezeEvent {
     /// What happened.
-    pub event: EventKind,
+    pub event: Transition,
     /// The optimizer step after which it happened, counted from 1.
     pub step: u64,
     /// The component's name.
@@ -36,14 +38,16 @@ pub struct FreezeEvent {
     /// What decided: mostly a statistic.
     pub statistic: Measure,
     /// Its value.
+    #[serde(deserialize_with = "nan_if_null")]
     pub value: f64,
     /// What the value was compared with.
+    #[serde(deserialize_with = "nan_if_null")]
     pub threshold: f64,
     /// The policy that decided.
-    pub policy: &'static str,
+    pub policy: Cow<'static, str>,
     /// How many elements the component holds.
     pub parameters: u64,
-    /// The component's position among all.
+    /// The component's position among all; not part of the JSON.
     #[serde(skip)]
     pub index: usize,
 }
@@ -51,11 +55,11 @@ pub struct FreezeEvent {
 impl FreezeEvent {
     /// Whether the component froze.
     pub fn is_freeze(&self) -> bool {
-        self.event == EventKind::Freeze
+        self.event == Transition::Freeze
     }
 
     pub(super) fn new(
-        event: EventKind,
+        event: Transition,
         step: u64,
         index: usize,
         component: &Component,
@@ -70,9 +74,13 @@ impl FreezeEvent {
             statistic: cause.measure,
             value: cause.value,
             threshold: cause.threshold,
-            policy: cause.policy,
+            policy: Cow::Borrowed(cause.policy),
             parameters: component.elements,
             index,
         }
     }
+}
+
+fn nan_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }

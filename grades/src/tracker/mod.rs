@@ -6,8 +6,8 @@ mod report;
 mod state;
 mod track;
 
-pub use event::{EventKind, FreezeEvent};
-pub use report::StepReport;
+pub use event::{FreezeEvent, Transition};
+pub use report::{Checked, StepReport};
 pub use state::TrackerState;
 
 use crate::component::{Component, ComponentMap};
@@ -61,7 +61,7 @@ pub struct FreezeTracker {
     thaws: bool,
     frozen: usize,
     cooling: usize,
-    notes_comparisons: bool,
+    records_comparisons: bool,
 }
 
 /// What a check found.
@@ -72,7 +72,7 @@ pub struct Check {
     /// The components whose statistics were not finite, as positions; they were skipped.
     pub non_finite: Vec<usize>,
     /// What the policy of each active component compared with what, in the order of the components; empty unless
-    /// [`FreezeTracker::note_comparisons`] asked for it.
+    /// [`FreezeTracker::record_comparisons`] asked for it.
     pub compared: Vec<Option<Cause>>,
 }
 
@@ -88,12 +88,21 @@ impl FreezeTracker {
         let statistics = prototype.statistics();
         let thaws = prototype.thaws();
         let tracks = vec![Track::new(prototype); map.components().len()];
-        Ok(Self { map, schedule, tracks, statistics, thaws, frozen: 0, cooling: 0, notes_comparisons: false })
+        Ok(Self {
+            map,
+            schedule,
+            tracks,
+            statistics,
+            thaws,
+            frozen: 0,
+            cooling: 0,
+            records_comparisons: false,
+        })
     }
 
     /// Whether checks also tell what each policy compared with what, for observers; off unless asked for.
-    pub fn note_comparisons(&mut self, note: bool) {
-        self.notes_comparisons = note;
+    pub fn record_comparisons(&mut self, note: bool) {
+        self.records_comparisons = note;
     }
 
     /// Whether the statistics of this optimizer step (counted from 1) are to be checked.
@@ -123,7 +132,7 @@ impl FreezeTracker {
                 .among(population)
         };
         let components = self.map.components();
-        if self.notes_comparisons {
+        if self.records_comparisons {
             check.compared.resize(components.len(), None);
         }
         let ranks = ranks::ranks(self.tracks.iter_mut().zip(components).zip(snapshot.samples()).map(
@@ -157,12 +166,12 @@ impl FreezeTracker {
                     if steps == 0 {
                         (track.phase, track.decided) = (Phase::Frozen { at: step }, step);
                         self.frozen += 1;
-                        check.events.push(event(EventKind::Freeze, cause));
+                        check.events.push(event(Transition::Freeze, cause));
                     } else {
                         (track.phase, track.decided) = (Phase::Cooling { from: step, steps, cause }, step);
                         longest = longest.max(steps);
                         self.cooling += 1;
-                        check.events.push(event(EventKind::Cool, cause));
+                        check.events.push(event(Transition::Cool, cause));
                     }
                 }
                 // Not at the step at which it froze, and not when it could not cool down again.
@@ -174,7 +183,7 @@ impl FreezeTracker {
                     if let Decision::Thaw(cause) = track.policy.decide_frozen(&frozen) {
                         (track.phase, track.samples, track.since) = (Phase::Active, 0, step);
                         self.frozen -= 1;
-                        check.events.push(event(EventKind::Thaw, cause));
+                        check.events.push(event(Transition::Thaw, cause));
                     }
                 }
                 (Phase::Active | Phase::Cooling { .. } | Phase::Frozen { .. }, _) => {}
@@ -213,7 +222,7 @@ impl FreezeTracker {
                 self.cooling -= 1;
                 self.frozen += 1;
                 events.push(FreezeEvent::new(
-                    EventKind::Freeze,
+                    Transition::Freeze,
                     step,
                     index,
                     &self.map.components()[index],

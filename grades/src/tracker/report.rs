@@ -1,4 +1,4 @@
-//! What an optimizer step did.
+//! The report of an optimizer step.
 
 use super::FreezeEvent;
 #[cfg(feature = "torch")]
@@ -6,55 +6,86 @@ use super::{Check, FreezeTracker};
 use crate::policy::Cause;
 use crate::statistic::GradientSnapshot;
 
-/// What one call of `step` did.
+/// The report of one optimizer step.
 ///
-/// Where statistics are read at the next step, `grad_norm`, `snapshot`, `compared` and `non_finite` are those of the step before, and
-/// so are the events that a policy decided; the snapshot and each event name their step.
+/// Its numbers are those of `step`. The measurements are a value of their own, [`checked`](Self::checked), because
+/// they may arrive one step late; it and every event name the step that they belong to.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct StepReport {
     /// The optimizer step, counted from 1.
     pub step: u64,
-    /// The optimizer steps that the run is planned for.
+    /// The number of optimizer steps that the run is planned for.
     pub total_steps: u64,
-    /// Whether an update was applied; not when all components were frozen already.
+    /// Whether an update was applied; false for a skipped step, and once all components are frozen.
     pub applied: bool,
     /// The optimizer's learning rate, where it can be read.
     pub learning_rate: Option<f64>,
-    /// The L2 norm of all gradients before clipping, where it was computed.
-    pub grad_norm: Option<f64>,
-    /// The statistics, when this step was checked.
-    pub snapshot: Option<GradientSnapshot>,
-    /// What the policy of each component compared with what, in the order of the components, when this step was
-    /// checked; `None` for one that is not asked, being frozen or cooling, or that has nothing to compare yet.
-    pub compared: Vec<Option<Cause>>,
-    /// What happened to components: what began to cool, froze or was thawed.
+    /// The gradients that were measured, if any: those of this step, or of the step before where statistics are
+    /// deferred.
+    pub checked: Option<Checked>,
+    /// The components that began to cool, froze or were thawed.
     pub events: Vec<FreezeEvent>,
-    /// The names of the components whose statistics were not finite.
-    pub non_finite: Vec<String>,
-    /// How many components cool after the step.
+    /// The number of components that cool after the step.
     pub cooling: usize,
-    /// How many components are frozen after the step.
+    /// The number of components that are frozen after the step.
     pub frozen: usize,
-    /// How many components there are.
+    /// The number of components.
     pub total: usize,
-    /// Whether the run has frozen what it meant to freeze, so that training should end.
+    /// Whether training should end: the share `stop_at` of the components is frozen.
     pub should_stop: bool,
 }
 
+/// The gradients of one step as they were measured, and the comparisons that the policies made.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Checked {
+    /// The optimizer step whose gradients these are, counted from 1.
+    pub step: u64,
+    /// The L2 norm of all gradients before clipping, where it was computed.
+    pub grad_norm: Option<f64>,
+    /// The statistics; `None` when the policies were not asked at this step.
+    pub snapshot: Option<GradientSnapshot>,
+    /// The comparison that the policy of each component made, in the order of the components; empty without observers.
+    /// `None` for a component that was not asked, because it cools or is frozen, or whose policy has nothing to
+    /// compare yet.
+    pub compared: Vec<Option<Cause>>,
+    /// The names of the components whose statistics were not finite.
+    pub non_finite: Vec<String>,
+}
+
+impl Checked {
+    /// Creates the measurements of an optimizer step, without any value yet.
+    pub fn new(step: u64) -> Self {
+        Self { step, grad_norm: None, snapshot: None, compared: Vec::new(), non_finite: Vec::new() }
+    }
+
+    /// Adds the outcome of a check of `snapshot`, and returns its events.
+    #[cfg(feature = "torch")]
+    pub(crate) fn record(
+        &mut self,
+        check: Check,
+        snapshot: GradientSnapshot,
+        tracker: &FreezeTracker,
+    ) -> Vec<FreezeEvent> {
+        let name = |index: &usize| tracker.components()[*index].name.clone();
+        self.non_finite = check.non_finite.iter().map(name).collect();
+        self.compared = check.compared;
+        self.snapshot = Some(snapshot);
+        check.events
+    }
+}
+
 impl StepReport {
-    /// The report of an optimizer step of a run that has so many components, before anything froze.
+    /// Creates the report of an optimizer step of a run with `total` components, before anything froze.
     pub fn new(step: u64, total_steps: u64, total: usize) -> Self {
         Self {
             step,
             total_steps,
             applied: false,
             learning_rate: None,
-            grad_norm: None,
-            snapshot: None,
-            compared: Vec::new(),
+            checked: None,
             events: Vec::new(),
-            non_finite: Vec::new(),
             cooling: 0,
             frozen: 0,
             total,
@@ -62,22 +93,11 @@ impl StepReport {
         }
     }
 
-    /// Brings the counts up to date with the tracker.
+    /// Sets the counts to those of the tracker.
     #[cfg(feature = "torch")]
-    pub(crate) fn take_counts(&mut self, tracker: &FreezeTracker) {
+    pub(crate) fn count(&mut self, tracker: &FreezeTracker) {
         self.cooling = tracker.cooling();
         self.frozen = tracker.frozen();
         self.should_stop = tracker.should_stop();
-    }
-
-    /// Takes in what a check found.
-    #[cfg(feature = "torch")]
-    pub(crate) fn take_check(&mut self, check: Check, snapshot: GradientSnapshot, tracker: &FreezeTracker) {
-        let name = |index: &usize| tracker.components()[*index].name.clone();
-        self.non_finite = check.non_finite.iter().map(name).collect();
-        self.compared = check.compared;
-        self.events.extend(check.events);
-        self.snapshot = Some(snapshot);
-        self.take_counts(tracker);
     }
 }

@@ -7,7 +7,6 @@ use super::track::{Phase, Track};
 use crate::config::Cooling;
 use crate::error::{Error, Result};
 use crate::policy::{Cause, Measure, PolicyRegistry, PolicyState};
-use crate::statistic::Statistic;
 
 /// What a [`FreezeTracker`] has learnt and decided so far: plain data that TOML can write.
 ///
@@ -155,11 +154,7 @@ impl FreezeTracker {
 }
 
 fn cause(saved: &CoolingState, own: &'static str) -> Result<Cause> {
-    let measures = [Measure::Rank, Measure::ChecksFrozen, Measure::LearningRate, Measure::StepsLeft];
-    let measure = match measures.into_iter().find(|measure| measure.name() == saved.measure) {
-        Some(measure) => measure,
-        None => Measure::Statistic(saved.measure.parse::<Statistic>()?),
-    };
+    let measure = saved.measure.parse::<Measure>()?;
     let known = [own, "deadline"].into_iter().chain(PolicyRegistry::linked()?.names());
     let policy = known.into_iter().find(|known| *known == saved.policy);
     // A policy made in code, inside of another. There are as many names as policies.

@@ -2,8 +2,8 @@
 
 use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
 use grades::config::Cooldown;
-use grades::schema::{Key, Section, nearest};
 use grades::policy::PolicyRegistry;
+use grades::schema::{Key, Section, nearest};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::tracker::FreezeTracker;
 use grades::{Error, FreezingConfig, Problems};

@@ -5,7 +5,7 @@ use grades::config::Cooldown;
 use grades::config::Cooling;
 use grades::policy::Measure;
 use grades::statistic::{GradientSnapshot, Statistic};
-use grades::tracker::{EventKind, FreezeTracker};
+use grades::tracker::{FreezeTracker, Transition};
 use grades::{Error, FreezingConfig};
 
 use crate::policies::{Below, Scripted};
@@ -34,9 +34,9 @@ pub(crate) fn step(tracker: &mut FreezeTracker, snapshot: &GradientSnapshot) -> 
         events.extend(tracker.check(snapshot).events);
     }
     let letter = |kind| match kind {
-        EventKind::Cool => 'C',
-        EventKind::Freeze => 'F',
-        EventKind::Thaw => 'T',
+        Transition::Cool => 'C',
+        Transition::Freeze => 'F',
+        Transition::Thaw => 'T',
         other => panic!("{other:?}"),
     };
     events.iter().map(|event| format!("{}{}{}", event.step, letter(event.event), event.index)).collect()
@@ -177,7 +177,7 @@ fn both_events_say_what_decided() {
     assert!(freeze.is_freeze() && !cool.is_freeze());
     for (event, step) in [(&cool, 2), (&freeze, 4)] {
         assert_eq!(event.step, step);
-        assert_eq!((event.value, event.threshold, event.policy), (0.25, 1.0, "below"));
+        assert_eq!((event.value, event.threshold, &*event.policy), (0.25, 1.0, "below"));
         assert_eq!(event.statistic, Statistic::GradL1.into());
     }
     let json = serde_json::to_string(&cool).unwrap();
@@ -390,8 +390,8 @@ fn the_deadline_is_the_cause_only_where_the_policy_keeps() {
             assert_eq!(tracker.check(&snapshot(step, &[5.0])).events, []);
         }
         let event = tracker.check(&snapshot(80, &[value])).events.remove(0);
-        (event.policy, event.statistic, event.value, event.threshold)
+        (event.policy.into_owned(), event.statistic, event.value, event.threshold)
     };
-    assert_eq!(cause(5.0), ("deadline", Measure::StepsLeft, 20.0, 20.0));
-    assert_eq!(cause(0.5), ("below", Statistic::GradL1.into(), 0.5, 1.0));
+    assert_eq!(cause(5.0), ("deadline".to_owned(), Measure::StepsLeft, 20.0, 20.0));
+    assert_eq!(cause(0.5), ("below".to_owned(), Statistic::GradL1.into(), 0.5, 1.0));
 }

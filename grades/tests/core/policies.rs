@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use grades::config::Cooldown;
-use grades::schema::{Key, Section};
 use grades::policy::{
     Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder, PolicyConfig,
     PolicyPlugin,
 };
+use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::submit;
 

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use grades::component::{Component, ComponentKind};
 use grades::observe::{StatisticsLog, StepObserver};
 use grades::policy::{Cause, Measure};
-use grades::statistic::{GradientSnapshot, Statistic};
-use grades::tracker::StepReport;
+use grades::statistic::Statistic;
+use grades::tracker::{Checked, StepReport};
 
 fn components() -> [Component; 3] {
     [
@@ -22,7 +22,9 @@ fn cause(policy: &'static str, value: f64, threshold: f64) -> Option<Cause> {
 
 fn report(step: u64, compared: Vec<Option<Cause>>) -> StepReport {
     let mut report = StepReport::new(step, 100, 3);
-    report.compared = compared;
+    let mut checked = Checked::new(step);
+    checked.compared = compared;
+    report.checked = Some(checked);
     report
 }
 
@@ -85,8 +87,8 @@ fn steps_at_which_nothing_was_compared_leave_no_line() {
 
 #[test]
 fn the_step_is_that_of_the_statistics() {
-    let mut late = report(8, vec![cause("p", 1.0, 0.5), None, None]);
-    late.snapshot = Some(GradientSnapshot::new(7, vec![None, None, None]));
+    let mut late = StepReport::new(8, 100, 3);
+    late.checked = report(7, vec![cause("p", 1.0, 0.5), None, None]).checked;
     assert!(lines(&[late])[0].starts_with(r#"{"step":7,"#));
 }
 

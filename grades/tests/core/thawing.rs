@@ -3,7 +3,7 @@
 use grades::FreezingConfig;
 use grades::config::Cooldown;
 use grades::policy::Measure;
-use grades::tracker::{EventKind, FreezeEvent};
+use grades::tracker::{FreezeEvent, Transition};
 
 use crate::cooldown::{run, step};
 use crate::policies::Scripted;
@@ -39,7 +39,7 @@ fn a_thaw_says_what_decided() {
     (1..=2).for_each(|at| drop(tracker.check(&snapshot(at, &[5.0, 0.5]))));
     let event = tracker.check(&snapshot(3, &[5.0, 0.5])).events.remove(0);
     let FreezeEvent { event: kind, step, component, statistic, value, threshold, policy, index, .. } = &event;
-    assert_eq!((*kind, *step, *index, *policy), (EventKind::Thaw, 3, 1, "scripted"));
+    assert_eq!((*kind, *step, *index, &**policy), (Transition::Thaw, 3, 1, "scripted"));
     assert_eq!((*statistic, *value, *threshold), (Measure::ChecksFrozen, 1.0, 1.0));
     assert_eq!(component, "model.layers.1.self_attn.q_proj");
     assert!(!event.is_freeze());

@@ -3,7 +3,7 @@
 use grades::FreezingConfig;
 use grades::component::{ComponentConfig, ComponentKind, ComponentMap, ParameterInfo};
 use grades::statistic::{ComponentSample, GradientSnapshot, Statistic};
-use grades::tracker::{Check, EventKind, FreezeEvent, FreezeTracker};
+use grades::tracker::{Check, FreezeEvent, FreezeTracker, Transition};
 
 use crate::policies::{Below, Recorder};
 
@@ -176,7 +176,7 @@ fn a_freeze_says_what_decided() {
     tracker.check(&snapshot(1, &[0.25, 5.0]));
     let check = tracker.check(&snapshot(2, &[5.0, 0.25]));
     let expected = FreezeEvent {
-        event: EventKind::Freeze,
+        event: Transition::Freeze,
         step: 2,
         component: "model.layers.1.self_attn.q_proj".to_owned(),
         kind: ComponentKind::Query,
@@ -184,7 +184,7 @@ fn a_freeze_says_what_decided() {
         statistic: Statistic::GradL1.into(),
         value: 0.25,
         threshold: 1.0,
-        policy: "below",
+        policy: "below".into(),
         parameters: 6,
         index: 1,
     };
@@ -372,7 +372,7 @@ fn what_is_compared_is_told_to_those_who_ask() {
     let config = FreezingConfig::with_policy(Below::new(1.0));
     let mut quiet = tracker(3, &config, 10);
     let mut told = quiet.clone();
-    told.note_comparisons(true);
+    told.record_comparisons(true);
     let steps = [[2.0, 0.5, NAN], [2.0, 0.5, 3.0], [2.0, 0.5, 3.0]];
     let expected = [
         [Some(2.0), Some(0.5), None], // one that is not finite is not asked

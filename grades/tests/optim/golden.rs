@@ -6,26 +6,18 @@ use tch::nn::{OptimizerConfig, VarStore};
 use tch::{Device, Kind, Tensor};
 
 use crate::common::{add, devices, distance, elements, give, values};
+use crate::tolerance::OPTIMIZER_STEPS;
 
 const SHAPES: [(&str, &[i64]); 2] = [("a.weight", &[3, 5]), ("b.bias", &[7])];
 
-/// Which implementation is measured, and how far from PyTorch's single-tensor path it may be after ten steps
-/// (`|a − b| ÷ (1 + |b|)`): the order of rounding differs between fused and single-tensor arithmetic. In bf16 the
-/// parameters have 8 bits, and one of them may be off.
+/// Which implementation is compared with PyTorch's single-tensor path: the order of rounding differs between fused and
+/// single-tensor arithmetic.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Subject {
     Fused,
     Libtorch,
     Reference,
     Tch,
-}
-
-fn tolerance(kind: Kind) -> f64 {
-    match kind {
-        Kind::Double => 1e-13,
-        Kind::Float => 2e-6,
-        _ => 1.0 / 256.0,
-    }
 }
 
 fn kind_of(case: &Value) -> Kind {
@@ -107,7 +99,7 @@ fn run(case: &Value, subject: Subject, device: Device) {
             let expected: Vec<f64> = serde_json::from_value(recorded[name].clone()).unwrap();
             let found = distance(&elements(parameter), &expected);
             assert!(
-                found <= tolerance(kind),
+                found <= OPTIMIZER_STEPS.tolerance(kind),
                 "{}, {subject:?}, {device:?}, step {}, {name}: off by {found:e}",
                 case["name"],
                 t + 1

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use crate::common::{devices, elements, give, values};
+use crate::tolerance::GRADIENT_SUM;
 
 const KINDS: [Kind; 4] = [Kind::Float, Kind::Double, Kind::BFloat16, Kind::Half];
 
@@ -16,7 +17,7 @@ fn parameter(shape: &[i64], kind: Kind, device: Device, formula: impl Fn(i64) ->
 
 /// On the CPU the sums are f64; elsewhere they are f32 norms.
 fn tolerance(device: Device) -> f64 {
-    if device == Device::Cpu { 1e-13 } else { 1e-5 }
+    GRADIENT_SUM.tolerance(if device == Device::Cpu { Kind::Double } else { Kind::Float })
 }
 
 fn assert_sums(parameters: &[Tensor], device: Device) {
@@ -58,7 +59,10 @@ fn half_precision_is_read_exactly() {
             give(&parameter, &chunk);
             let sums = gradients::sums(&[&parameter]).unwrap()[0].unwrap();
             let expected: f64 = elements(&chunk).iter().map(|x| x.abs()).sum();
-            assert!((sums.absolute - expected).abs() <= 1e-14 * expected, "{kind:?}");
+            assert!(
+                (sums.absolute - expected).abs() <= GRADIENT_SUM.tolerance(Kind::Double) * expected,
+                "{kind:?}"
+            );
         }
     }
 }

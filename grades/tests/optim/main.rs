@@ -12,3 +12,5 @@ mod measured;
 mod parameters;
 mod properties;
 mod release;
+#[path = "../../../tests/src/tolerance.rs"]
+mod tolerance;

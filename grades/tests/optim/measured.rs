@@ -11,6 +11,7 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use crate::common::{add, distance, elements, give, request, values};
+use crate::tolerance::OPTIMIZER_STEPS;
 
 const ALL: Wanted = Wanted { gradients: true, averaged: true, moments: true, updates: true };
 const NAMES: [&str; 7] = ["adam", "adamw", "amsgrad", "sgd", "nesterov", "dampened", "plain"];
@@ -232,7 +233,7 @@ fn scaling_in_the_update_is_scaling_before_it() {
                 assert!(inside.tensors[index].equal(&before.tensors[index]), "{name}, step {step}");
                 assert!(inside.tensors[index].equal(&by_tensor.tensors[index]), "{name}, step {step}");
                 let [a, b] = [&inside, &libtorch].map(|rig| elements(&rig.tensors[index]));
-                assert!(distance(&a, &b) < 1e-5, "{name}, step {step}");
+                assert!(distance(&a, &b) < OPTIMIZER_STEPS.tolerance(Kind::Float), "{name}, step {step}");
             }
         }
     }

@@ -6,16 +6,7 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use crate::common::{add, distance, elements, give, values};
-
-/// Fused and reference round in another order. Adam divides by a root, so where the gradient is close to zero an
-/// update, which is at most about lr, can differ by more than a rounding of it.
-fn tolerance(kind: Kind) -> f64 {
-    match kind {
-        Kind::Double => 1e-11,
-        Kind::Float => 1e-4,
-        _ => 1.0 / 64.0,
-    }
-}
+use crate::tolerance::{OPTIMIZER_STEPS, optimizer_paths};
 
 type Shapes = Vec<Vec<i64>>;
 
@@ -58,7 +49,7 @@ fn compare(
     for run in &runs[..2] {
         for (fused, reference) in run.iter().zip(&runs[2]) {
             let found = distance(fused, reference);
-            prop_assert!(found <= tolerance(kind), "{kind:?}: {found:e}");
+            prop_assert!(found <= optimizer_paths(kind), "{kind:?}: {found:e}");
         }
     }
     Ok(())
@@ -130,7 +121,10 @@ fn a_parameter_with_another_layout_is_updated_as_any_other() {
                     optimizer.step().unwrap();
                 }
             }
-            assert!(distance(&elements(&stores[0].1), &elements(&stores[1].1)) < 1e-5);
+            assert!(
+                distance(&elements(&stores[0].1), &elements(&stores[1].1))
+                    < OPTIMIZER_STEPS.tolerance(Kind::Float)
+            );
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A policy whose name is not kebab-case. A program of its own, because a registry is one per program.
 
-use grades::schema::{Key, Section};
 use grades::policy::{
     Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyRegistry,
 };
+use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{Error, FreezingConfig, submit};
 

@@ -2,7 +2,7 @@
 
 use grades::optim::InnerOptimizer;
 use grades::{FreezingConfig, FreezingOptimizer};
-use grades_tests::{FreezeAt, Spec, TinyBert};
+use grades_tests::{FreezeAt, ReportExt, Spec, TinyBert};
 use tch::nn::VarStore;
 use tch::no_grad;
 
@@ -49,27 +49,27 @@ fn optimizer<O: InnerOptimizer>(
 fn what_is_not_finite_is_reported_and_freezes_later<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     let model = TinyBert::new(Spec::default());
     let mut optimizer = optimizer(&model, make, 2);
-    assert!(spoilt_step(&model, &mut optimizer, &[], false).non_finite.is_empty());
+    assert!(spoilt_step(&model, &mut optimizer, &[], false).non_finite().is_empty());
 
     let spoil = [(QUERY, f64::NAN), (VALUE, f64::INFINITY)];
     let report = spoilt_step(&model, &mut optimizer, &spoil, false);
-    assert_eq!(report.non_finite, [QUERY, VALUE]);
+    assert_eq!(report.non_finite(), [QUERY, VALUE]);
     assert_eq!((report.events.len(), report.frozen, report.should_stop), (10, 10, false));
     assert!(report.events.iter().all(|event| event.component != QUERY && event.component != VALUE));
 
     let report = spoilt_step(&model, &mut optimizer, &[(VALUE, f64::NEG_INFINITY)], false);
-    assert_eq!(report.non_finite, [VALUE]);
+    assert_eq!(report.non_finite(), [VALUE]);
     let frozen: Vec<_> = report.events.iter().map(|event| event.component.as_str()).collect();
     assert_eq!(frozen, [QUERY]);
     let report = spoilt_step(&model, &mut optimizer, &[], false);
-    assert!(report.should_stop && report.non_finite.is_empty());
+    assert!(report.should_stop && report.non_finite().is_empty());
 }
 
 fn a_first_sample_that_is_not_finite_is_none<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     let model = TinyBert::new(Spec::default());
     let mut optimizer = optimizer(&model, make, 1);
     let report = spoilt_step(&model, &mut optimizer, &[(QUERY, f64::NAN)], false);
-    assert_eq!((report.non_finite.as_slice(), report.frozen), ([QUERY.to_owned()].as_slice(), 0));
+    assert_eq!((report.non_finite(), report.frozen), ([QUERY.to_owned()].as_slice(), 0));
     let report = spoilt_step(&model, &mut optimizer, &[], false);
     assert_eq!(report.frozen, 11);
     let report = spoilt_step(&model, &mut optimizer, &[], false);
@@ -83,8 +83,8 @@ fn a_clip_by_norm_changes_nothing_about_it<O: InnerOptimizer>(make: fn(&VarStore
     spoilt_step(&model, &mut optimizer, &[], true);
     let report = spoilt_step(&model, &mut optimizer, &[(QUERY, f64::NAN)], true);
     // The global norm is NaN; the samples of the others are not.
-    assert!(report.grad_norm.is_some_and(f64::is_nan));
-    assert_eq!((report.non_finite.as_slice(), report.frozen), ([QUERY.to_owned()].as_slice(), 11));
+    assert!(report.grad_norm().is_some_and(f64::is_nan));
+    assert_eq!((report.non_finite(), report.frozen), ([QUERY.to_owned()].as_slice(), 11));
 }
 
 #[test]
@@ -93,6 +93,6 @@ fn a_loss_that_is_nan_freezes_nothing() {
     let mut optimizer = optimizer(&model, crate::optimizers::fused_sgd, 1);
     for _ in 0..5 {
         let report = optimizer.backward_step(&(model.loss(1) * f64::NAN)).unwrap();
-        assert_eq!((report.non_finite.len(), report.frozen), (12, 0));
+        assert_eq!((report.non_finite().len(), report.frozen), (12, 0));
     }
 }

@@ -61,7 +61,7 @@ const WAYS: [(&str, Step); 3] = [
     ("micro", |optimizer, model, step| {
         optimizer.zero_grad().unwrap();
         for part in 0..2 {
-            optimizer.backward_micro(&model.loss(2 * (step % 5) + part), 0.5).unwrap();
+            optimizer.backward_accumulate(&model.loss(2 * (step % 5) + part), 0.5).unwrap();
         }
         optimizer.step().unwrap()
     }),
@@ -184,12 +184,12 @@ fn what_is_read_late_is_told_before_it_is_saved() {
     let make = OPTIMIZERS[0].1;
     let run = |broken: bool| {
         let mut run = Run::new(make, &config).unwrap();
-        run.optimizer = run.optimizer.with_late_reading(true);
+        run.optimizer = run.optimizer.with_deferred_statistics(true);
         run.go(WAYS[0].1, 1..=9);
         run.optimizer.save(&file).unwrap();
         if broken {
             run = run.reborn(make, &config, &file);
-            run.optimizer = run.optimizer.with_late_reading(true);
+            run.optimizer = run.optimizer.with_deferred_statistics(true);
         }
         run.go(WAYS[0].1, 10..=STEPS);
         run.bytes()

@@ -6,10 +6,10 @@ use grades::optim::{AdamConfig, Implementation, InnerOptimizer, SgdConfig};
 
 use grades::observe::StepObserver;
 use grades::statistic::GradientSnapshot;
-use grades::tracker::{EventKind, FreezeEvent, StepReport};
+use grades::tracker::{FreezeEvent, StepReport, Transition};
 use grades::{FreezingConfig, FreezingOptimizer};
 use grades_policies as _;
-use grades_tests::{FreezeAt, Spec, TinyBert, bits};
+use grades_tests::{FreezeAt, ReportExt, Spec, TinyBert, bits};
 use tch::Tensor;
 
 const STEPS: u64 = 40;
@@ -57,13 +57,13 @@ fn run(config: &str, way: Step, implementation: Implementation, momentum: bool, 
     };
     let config = FreezingConfig::from_toml(config).unwrap();
     let optimizer = FreezingOptimizer::new(inner, &model.vs, &config, STEPS).unwrap();
-    let mut optimizer = optimizer.with_late_reading(late);
+    let mut optimizer = optimizer.with_deferred_statistics(late);
     let reports: Vec<StepReport> =
         (1..=STEPS).map(|step| way(&mut optimizer, &model.loss(step % 5))).collect();
     Run {
         events: reports.iter().flat_map(|report| report.events.clone()).collect(),
-        snapshots: reports.iter().filter_map(|report| report.snapshot.clone()).collect(),
-        norms: reports.iter().filter_map(|report| report.grad_norm).collect(),
+        snapshots: reports.iter().filter_map(|report| report.snapshot().cloned()).collect(),
+        norms: reports.iter().filter_map(|report| report.grad_norm()).collect(),
         bytes: model.variables().map(|(_, variable)| bits(variable)).collect(),
         reports,
     }
@@ -98,7 +98,7 @@ fn a_thaw_acts_one_step_later_because_the_backward_pass_is_over_when_it_is_read(
     let config = "[freezing]\ncooldown = 0\n[freezing.policy]\nname = 'thaw'\nperiod = 3\n[freezing.policy.policy]\n\
                   name = 'quota'\nmax_share = 0.9";
     let [now, late] = [false, true].map(|late| run(config, WAYS[0].1, Implementation::Fused, true, late));
-    let first = |run: &Run| run.events.iter().position(|event| event.event == EventKind::Thaw).unwrap();
+    let first = |run: &Run| run.events.iter().position(|event| event.event == Transition::Thaw).unwrap();
     let (index, other) = (first(&now), first(&late));
     assert_eq!(now.events[..=index], late.events[..=other], "up to the first thaw all is the same");
     assert_eq!(now.events[index].step, late.events[other].step);
@@ -111,7 +111,7 @@ fn observers_hear_of_the_last_freeze() {
     let config = FreezingConfig::with_policy(FreezeAt::new([("layer.", 3)]));
     let inner = AdamConfig::adamw().build(&model.vs, 1e-2).unwrap();
     let optimizer = FreezingOptimizer::new(inner, &model.vs, &config, STEPS).unwrap();
-    let mut optimizer = optimizer.with_late_reading(true).with_observer(Heard(Arc::clone(&heard)));
+    let mut optimizer = optimizer.with_deferred_statistics(true).with_observer(Heard(Arc::clone(&heard)));
     while !optimizer.should_stop() {
         optimizer.backward_step(&model.loss(1)).unwrap();
     }
@@ -132,9 +132,9 @@ impl StepObserver for Heard {
 fn a_report_tells_of_the_step_before_it() {
     let [now, late] = [false, true].map(|late| run(CONFIGS[0], WAYS[2].1, Implementation::Fused, true, late));
     for (before, after) in now.reports.iter().zip(&late.reports[1..]) {
-        assert_eq!(before.snapshot, after.snapshot);
-        assert_eq!(before.grad_norm, after.grad_norm);
+        assert_eq!(before.snapshot(), after.snapshot());
+        assert_eq!(before.grad_norm(), after.grad_norm());
         assert_eq!(before.events, after.events);
     }
-    assert!(late.reports[0].snapshot.is_none() && now.reports[0].snapshot.is_some());
+    assert!(late.reports[0].snapshot().is_none() && now.reports[0].snapshot().is_some());
 }

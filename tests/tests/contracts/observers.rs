@@ -104,11 +104,13 @@ fn an_observer_sees_what_policies_compare_early_and_late() {
         let mut optimizer =
             FreezingOptimizer::new(optimizers::fused_adamw(&model.vs), &model.vs, &config, 20)
                 .unwrap()
-                .with_late_reading(late)
+                .with_deferred_statistics(late)
                 .with_observer(move |report: &StepReport| {
-                    if let Some(snapshot) = &report.snapshot {
-                        let asked = report.compared.iter().flatten().count();
-                        keep.lock().unwrap().push((snapshot.step(), report.compared.len(), asked));
+                    if let Some(checked) =
+                        report.checked.as_ref().filter(|checked| checked.snapshot.is_some())
+                    {
+                        let asked = checked.compared.iter().flatten().count();
+                        keep.lock().unwrap().push((checked.step, checked.compared.len(), asked));
                     }
                     Ok(())
                 });

@@ -19,7 +19,7 @@ fn weights<O: InnerOptimizer>(make: fn(&VarStore) -> O, skips: bool) -> TinyBert
             optimizer.zero_grad().unwrap();
             (model.loss(9) * f64::INFINITY).backward();
             assert!(!optimizer.clip_grad_norm(0.1).unwrap().is_finite());
-            let report = optimizer.skip().unwrap();
+            let report = optimizer.skip_step().unwrap();
             assert_eq!((report.applied, report.step, report.frozen), (false, 4, 0));
             assert_eq!(optimizer.steps(), 4);
         }

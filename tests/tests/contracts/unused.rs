@@ -3,7 +3,7 @@
 use grades::component::{ComponentConfig, ComponentKind};
 use grades::optim::InnerOptimizer;
 use grades::{FreezingConfig, FreezingOptimizer};
-use grades_tests::{FreezeAt, Spec, TinyBert, bits, snapshot};
+use grades_tests::{FreezeAt, ReportExt, Spec, TinyBert, bits, snapshot};
 use tch::nn::VarStore;
 
 for_every_optimizer! {
@@ -21,9 +21,9 @@ fn a_component_without_a_gradient_is_not_asked_about_and_does_not_move<O: InnerO
     assert_eq!(optimizer.components().len(), 18);
     for step in 1..=5 {
         let report = optimizer.backward_step_clip_norm(&model.loss(step), 0.1).unwrap();
-        let snapshot = report.snapshot.unwrap();
+        let snapshot = report.snapshot().unwrap();
         assert!(snapshot.samples()[12..].iter().all(Option::is_none), "step {step}");
-        assert!(report.non_finite.is_empty());
+        assert!(report.non_finite().is_empty());
         let frozen = if step >= 3 { 12 } else { 0 };
         assert_eq!((report.frozen, report.should_stop), (frozen, false), "step {step}");
     }

@@ -7,9 +7,9 @@ use grades::component::{Component, ComponentKind};
 use grades::observe::StepObserver;
 use grades::policy::{Cause, Measure};
 use grades::statistic::Statistic;
-use grades::tracker::{FreezeTracker, StepReport};
+use grades::tracker::{Checked, FreezeTracker, StepReport};
+use grades_finetune::records::{ComponentCounts, StepMemory, StepRecord, StepWork};
 use grades_finetune::tensorboard::{EventFile, TensorBoard};
-use grades_finetune::train::StepRecord;
 use serde_json::{Value, json};
 
 use crate::python::{run_script, skipped};
@@ -25,15 +25,10 @@ fn record(step: u64) -> StepRecord {
         loss: 1.0 / step as f64,
         learning_rate: 1e-4 * step as f64,
         grad_norm: (step > 1).then_some(0.5),
-        examples: 8,
-        tokens: 64,
-        flops: 1_000,
-        seconds: 0.25 * step as f64,
-        cooling: 1,
-        frozen: 0,
+        work: StepWork { examples: 8, tokens: 64, flops: 1_000, seconds: 0.25 * step as f64 },
+        components: ComponentCounts { cooling: 1, frozen: 0 },
+        memory: StepMemory { memory_bytes: Some(1 << 30), training_bytes: 1 << 20 },
         skipped: None,
-        memory_bytes: Some(1 << 30),
-        training_bytes: 1 << 20,
     }
 }
 
@@ -62,7 +57,9 @@ fn tensorboard_reads_what_an_observer_wrote() {
     };
     for step in 1..=3 {
         let mut report = StepReport::new(step, 10, 3);
-        report.compared = vec![cause(step as f64), cause(2.0), if step == 2 { None } else { cause(0.75) }];
+        let mut checked = Checked::new(step);
+        checked.compared = vec![cause(step as f64), cause(2.0), if step == 2 { None } else { cause(0.75) }];
+        report.checked = Some(checked);
         if step == 3 {
             report.events = events();
         }

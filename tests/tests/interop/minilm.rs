@@ -1,6 +1,7 @@
 //! all-MiniLM-L6-v2 with a head of ours.
 
 use grades_models::{BertClassifier, LoadOptions};
+use grades_tests::tolerance::MINILM;
 
 use crate::python::{assert_same, skipped};
 use crate::workspace;
@@ -31,5 +32,5 @@ fn transformers_reads_minilm_with_our_head() {
         &[101, 1996, 2047, 3259, 2003, 2204, 1010, 2021, 1996, 2214, 2028, 2001, 2488, 1012, 102],
         &[101, 30521, 999, 102],
     ];
-    assert_same(saved.path(), &sentences, 1e-4);
+    assert_same(saved.path(), &sentences, MINILM);
 }

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use grades_models::{BertClassifier, LoadOptions};
+use grades_tests::tolerance::{Computation, assert_within};
 use serde_json::{Value, json};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::workspace;
 
@@ -74,7 +75,7 @@ fn ask(model: &Path, ids: &[Vec<i64>], mask: &[Vec<i64>]) -> (Tensor, Vec<String
 }
 
 /// Saved models have the same labels and logits for transformers as for us, padding included.
-pub(crate) fn assert_same(model: &Path, sentences: &[&[i64]], tolerance: f64) {
+pub(crate) fn assert_same(model: &Path, sentences: &[&[i64]], computation: Computation) {
     let longest = sentences.iter().map(|ids| ids.len()).max().unwrap();
     let padded = |values: &dyn Fn(i64) -> i64| -> Vec<Vec<i64>> {
         let row = |ids: &&[i64]| {
@@ -91,8 +92,8 @@ pub(crate) fn assert_same(model: &Path, sentences: &[&[i64]], tolerance: f64) {
     assert_eq!(model.labels(), names);
     let (ids, mask) = (Tensor::from_slice2(&ids), Tensor::from_slice2(&mask));
     let ours = tch::no_grad(|| model.forward(&ids, &mask, false)).unwrap();
-    let difference = f64::try_from((&ours - &theirs).abs().max()).unwrap();
-    assert!(difference < tolerance, "logits differ by {difference}: {ours} and {theirs}");
-    let spread = f64::try_from(theirs.std(false)).unwrap();
+    let tolerance = computation.tolerance(Kind::Float);
+    assert_within(&ours, &theirs, tolerance, "logits by transformers");
+    let spread = f64::try_from(theirs.std(false) / theirs.abs().max()).unwrap();
     assert!(spread > 100.0 * tolerance, "the logits are all alike: {theirs}");
 }

@@ -180,7 +180,7 @@ fn a_run_that_ends_early_can_put_the_means_so_far_in_place() {
     let mut optimizer = rig.wrap(optimizers::fused_sgd(&rig.vs), &config(2, 4, 20));
     (1..=6).for_each(|step| drop(optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap()));
     assert_eq!(rig.values(&[SINGLE]), paths.single[5], "until then nothing moves");
-    optimizer.put_averages().unwrap();
+    optimizer.apply_averages().unwrap();
     assert_close(&rig.values(&[SINGLE]), &mean(&paths.single, growing(2, 4)), Kind::Float, "single");
     assert_close(&rig.values(&PAIR), &mean(&paths.pair, growing(4, 2)), Kind::Float, "pair");
     let weights = [(3, 0.5), (4, 1.0), (5, 2.0), (6, 3.0)];

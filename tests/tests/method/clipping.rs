@@ -4,6 +4,7 @@ use grades::FreezingOptimizer;
 use grades::optim::{AdamConfig, InnerOptimizer};
 use grades::statistic::Statistic;
 use grades::tracker::StepReport;
+use grades_tests::tolerance::{SIGNAL_FRACTION, assert_number_within};
 use tch::nn::VarStore;
 
 use crate::statistics::{signal_fraction, weights};
@@ -40,7 +41,12 @@ fn a_constant_gradient_is_all_signal_however_it_is_clipped<O: InnerOptimizer>(ma
                 match value(&report, index, Statistic::SignalFraction) {
                     None => assert_eq!(step, 1),
                     Some(s) => {
-                        assert!((s - 1.0).abs() < 1e-4, "way {way}, step {step}, component {index}: {s}")
+                        assert_number_within(
+                            s,
+                            1.0,
+                            SIGNAL_FRACTION,
+                            format!("way {way}, step {step}, component {index}"),
+                        );
                     }
                 }
             }

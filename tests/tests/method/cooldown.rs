@@ -7,8 +7,8 @@ use grades::config::Cooldown;
 use grades::config::{Cooling, Followers};
 use grades::optim::InnerOptimizer;
 use grades::statistic::Statistic;
-use grades::tracker::EventKind;
-use grades_tests::{FreezeAt, Never, Spec, TinyBert, bits, snapshot};
+use grades::tracker::Transition;
+use grades_tests::{FreezeAt, Never, ReportExt, Spec, TinyBert, bits, snapshot};
 use tch::nn::VarStore;
 
 use crate::support::{Rig, Told};
@@ -84,8 +84,8 @@ fn a_cooling_component_moves_as_under_its_own_falling_learning_rate<O: InnerOpti
 
             let events: Vec<_> = report.events.iter().map(|event| event.event).collect();
             let expected = match step {
-                3 => vec![EventKind::Cool],
-                _ if step == 3 + cooldown => vec![EventKind::Freeze],
+                3 => vec![Transition::Cool],
+                _ if step == 3 + cooldown => vec![Transition::Freeze],
                 _ => vec![],
             };
             assert_eq!(events, expected, "step {step}");
@@ -188,7 +188,7 @@ fn a_cooling_component_is_not_measured_and_still_trains() {
     for step in 1..=7 {
         let before = rig.values(&[crate::support::SINGLE]);
         let report = optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap();
-        let samples: Vec<bool> = report.snapshot.unwrap().samples().iter().map(Option::is_some).collect();
+        let samples: Vec<bool> = report.snapshot().unwrap().samples().iter().map(Option::is_some).collect();
         assert_eq!(samples, [step <= 2, true], "step {step}");
         assert_eq!(rig.values(&[crate::support::SINGLE]) != before, step <= 5, "step {step}");
     }
@@ -228,12 +228,12 @@ fn at_the_deadline_all_that_is_left_cools() {
     }
     assert_eq!(step, 20, "it ends with its last step, all frozen");
     let found: Vec<_> =
-        events.iter().map(|event| (event.step, event.layer, event.event, event.policy)).collect();
+        events.iter().map(|event| (event.step, event.layer, event.event, &*event.policy)).collect();
     let expected: Vec<_> = [
-        (4, Some(0), EventKind::Cool, "freeze-at"),
-        (7, Some(0), EventKind::Freeze, "freeze-at"),
-        (17, Some(1), EventKind::Cool, "deadline"),
-        (20, Some(1), EventKind::Freeze, "deadline"),
+        (4, Some(0), Transition::Cool, "freeze-at"),
+        (7, Some(0), Transition::Freeze, "freeze-at"),
+        (17, Some(1), Transition::Cool, "deadline"),
+        (20, Some(1), Transition::Freeze, "deadline"),
     ]
     .into_iter()
     .flat_map(|event| vec![event; 6])

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use grades::optim::{AdamConfig, SgdConfig};
 use grades::statistic::Statistic;
-use grades::tracker::{EventKind, FreezeEvent};
+use grades::tracker::{FreezeEvent, Transition};
 use grades::{FreezingConfig, FreezingOptimizer};
 use grades_policies as _;
 use grades_tests::{Snapshot, Spec, TinyBert, snapshot};
@@ -39,7 +39,7 @@ fn a_model_that_learns_from_noise_ends_frozen_one_component_after_the_other() {
         let steps = |kind| -> BTreeSet<u64> {
             events.iter().filter(|event| event.event == kind).map(|event| event.step).collect()
         };
-        let (cool, freeze) = (steps(EventKind::Cool), steps(EventKind::Freeze));
+        let (cool, freeze) = (steps(Transition::Cool), steps(Transition::Freeze));
         assert_eq!(events.len(), 24, "each of 12 cools and then freezes");
         assert!(cool.len() >= 3 && freeze.len() >= 3, "{momentum:?}: {cool:?}, {freeze:?}");
         // The average's window and the patience.

@@ -8,6 +8,7 @@ use grades::statistic::Statistic;
 use grades::{FreezingOptimizer, Result};
 
 use crate::support::{COMPONENTS, Rig, Told, value};
+use grades_tests::ReportExt;
 
 /// Bytes of the parameters of the components at these positions.
 fn bytes(rig: &Rig, components: &[usize]) -> u64 {
@@ -22,8 +23,8 @@ fn steps(
 ) {
     for step in steps {
         optimizer.zero_grad().unwrap();
-        optimizer.backward_micro(&rig.loss(&rig.gradients(step)), 0.5).unwrap();
-        optimizer.backward_micro(&rig.loss(&rig.gradients(step + 1000)), 0.5).unwrap();
+        optimizer.backward_accumulate(&rig.loss(&rig.gradients(step)), 0.5).unwrap();
+        optimizer.backward_accumulate(&rig.loss(&rig.gradients(step + 1000)), 0.5).unwrap();
         optimizer.step().unwrap();
     }
 }
@@ -71,8 +72,8 @@ fn only_what_is_read_is_in_a_sample() {
             rig.wrap(AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(), &Rig::config(Told::reading([asked])));
         steps(&rig, &mut optimizer, 1..=2);
         optimizer.zero_grad().unwrap();
-        optimizer.backward_micro(&rig.loss(&rig.gradients(3)), 0.25).unwrap();
-        optimizer.backward_micro(&rig.loss(&rig.gradients(4)), 0.75).unwrap();
+        optimizer.backward_accumulate(&rig.loss(&rig.gradients(3)), 0.25).unwrap();
+        optimizer.backward_accumulate(&rig.loss(&rig.gradients(4)), 0.75).unwrap();
         let report = optimizer.step().unwrap();
         for statistic in Statistic::ALL {
             let pair = [Statistic::TwoBatchSignal, Statistic::TwoBatchNoise];
@@ -90,11 +91,11 @@ fn a_policy_that_reads_nothing_measures_nothing() {
         rig.wrap(AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(), &Rig::config(Told::reading([])));
     let report = optimizer.backward_step(&rig.loss(&rig.gradients(1))).unwrap();
     // It is asked all the same, about every component that has a gradient.
-    let snapshot = report.snapshot.unwrap();
+    let snapshot = report.snapshot().unwrap();
     assert!(
         snapshot.samples().iter().all(|sample| sample.is_some_and(|sample| sample.statistics().is_empty()))
     );
-    assert!(report.grad_norm.is_none());
+    assert!(report.grad_norm().is_none());
 }
 
 /// An optimizer that writes down what it is asked about its state.

@@ -5,7 +5,7 @@ use grades::optim::{Adam, AdamConfig};
 use grades::statistic::Statistic;
 use grades::{FreezingConfig, FreezingOptimizer};
 use grades_policies as _;
-use grades_tests::{Spec, TinyBert};
+use grades_tests::{ReportExt, Spec, TinyBert};
 use tch::nn::{Init, VarStore};
 use tch::{Device, Kind, Tensor};
 
@@ -32,8 +32,8 @@ fn a_first_comparison_is_none() {
         let mut optimizer = rig.wrap(AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(), &config);
         let mut step = |seed| {
             optimizer.zero_grad().unwrap();
-            optimizer.backward_micro(&rig.loss(&rig.gradients(seed)), 0.5).unwrap();
-            optimizer.backward_micro(&rig.loss(&rig.gradients(seed + 1)), 0.5).unwrap();
+            optimizer.backward_accumulate(&rig.loss(&rig.gradients(seed)), 0.5).unwrap();
+            optimizer.backward_accumulate(&rig.loss(&rig.gradients(seed + 1)), 0.5).unwrap();
             optimizer.step().unwrap().frozen
         };
         assert_eq!(step(1), 0, "{metric}");
@@ -168,7 +168,7 @@ fn a_change_larger_than_f16_can_hold_is_a_number() {
     assert_eq!(value(&report, 0, Statistic::GradL1), Some(4096.0 * 40_000.0));
     // 80000 is more than the largest f16, 65504.
     assert_eq!(value(&report, 0, Statistic::GradDeltaL1), Some(4096.0 * 80_000.0));
-    assert!(report.non_finite.is_empty());
+    assert!(report.non_finite().is_empty());
 }
 
 #[test]

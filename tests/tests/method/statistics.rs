@@ -3,9 +3,12 @@
 use grades::optim::{AdamConfig, Implementation, InnerOptimizer, SgdConfig};
 use grades::statistic::Statistic;
 use grades::tracker::StepReport;
+use grades_tests::tolerance::{SIGNAL_FRACTION, STATISTIC, UPDATE_FROM_WEIGHTS, assert_number_within};
+use tch::Kind;
 use tch::nn::VarStore;
 
 use crate::support::{COMPONENTS, Rig, Told, assert_near, flat, value};
+use grades_tests::ReportExt;
 
 const LR: f64 = 1e-2;
 const IMPLEMENTATIONS: [Implementation; 3] =
@@ -65,7 +68,7 @@ fn the_change_of_a_gradient_is_from_one_step_to_the_next<O: InnerOptimizer>(make
                 _ => optimizer.backward_step_clip(&loss, 0.05),
             };
             let report = report.unwrap();
-            assert_eq!(report.snapshot.is_some(), step % check_every == 0);
+            assert_eq!(report.snapshot().is_some(), step % check_every == 0);
             for (index, component) in COMPONENTS.iter().enumerate() {
                 let found = value(&report, index, Statistic::GradDeltaL1);
                 if step == 1 || step % check_every != 0 {
@@ -89,7 +92,7 @@ fn the_change_of_a_weight_is_from_one_check_to_the_next<O: InnerOptimizer>(make:
         for step in 1..=9 {
             let report = optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap();
             if step % check_every != 0 {
-                assert!(report.snapshot.is_none());
+                assert!(report.snapshot().is_none());
                 continue;
             }
             let now = COMPONENTS.map(|component| rig.values(component));
@@ -179,7 +182,7 @@ fn the_mean_update_is_the_change_of_the_weights_over_the_learning_rate() {
                     // The weights are f32 of size 0.25, and the update a small part of them.
                     let found = found.unwrap();
                     let what = format!("{name}, {implementation:?}, component {index}, step {step}");
-                    assert!((found - expected).abs() <= 2e-4 * expected, "{what}: {found} is not {expected}");
+                    assert_number_within(found, expected, UPDATE_FROM_WEIGHTS, what);
                 }
             }
         }
@@ -291,7 +294,7 @@ fn the_signal_fraction_is_one_without_noise_and_about_zero_without_signal() {
         }
         sum
     };
-    assert!((mean_over_the_end(1.0) - 1.0).abs() < 1e-5);
+    assert_number_within(mean_over_the_end(1.0), 1.0, STATISTIC.tolerance(Kind::Float), "all signal");
     assert!(mean_over_the_end(0.0).abs() < 0.02, "{}", mean_over_the_end(0.0));
 }
 
@@ -314,7 +317,7 @@ fn decay_through_the_gradient_is_neither_signal_above_one_nor_noise() {
             let report = optimizer.backward_step(&rig.loss(&gradients)).unwrap();
             let found = value(&report, 0, Statistic::SignalFraction);
             assert!(
-                found.is_none_or(|s| s <= 1.0 + 1e-4),
+                found.is_none_or(|s| s <= 1.0 + SIGNAL_FRACTION),
                 "{} at step {step}: {found:?}",
                 optimizer.get_ref().name()
             );

@@ -8,6 +8,8 @@ use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Measure, 
 use grades::statistic::{Statistic, StatisticSet};
 use grades::tracker::StepReport;
 use grades::{FreezingConfig, FreezingOptimizer};
+use grades_tests::ReportExt;
+use grades_tests::tolerance::{STATISTIC_OF_STEPS, assert_number_within};
 use tch::nn::{Init, VarStore};
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -196,13 +198,13 @@ pub(crate) fn copy(from: &VarStore, to: &VarStore) {
 
 /// The value of a statistic of the component at a position, where it was measured.
 pub(crate) fn value(report: &StepReport, component: usize, statistic: Statistic) -> Option<f64> {
-    report.snapshot.as_ref()?.samples()[component]?.get(statistic)
+    report.snapshot().as_ref()?.samples()[component]?.get(statistic)
 }
 
-/// Fails unless a measured value is there and right to some roundings of f32.
+/// Fails unless a measured value is there and right to some roundings of f32; the values are larger than 1e-4.
 pub(crate) fn assert_near(found: Option<f64>, expected: f64, what: &str) {
     let found = found.unwrap_or_else(|| panic!("{what} was not measured; expected {expected}"));
-    assert!((found - expected).abs() <= 2e-5 * expected.abs() + 1e-9, "{what}: {found} is not {expected}");
+    assert_number_within(found, expected, STATISTIC_OF_STEPS, what);
 }
 
 /// Numbers from -0.5 to 0.5 made from a text.

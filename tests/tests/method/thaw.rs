@@ -5,12 +5,13 @@ use grades::config::Cooldown;
 use grades::config::Cooling;
 use grades::optim::InnerOptimizer;
 use grades::statistic::Statistic;
-use grades::tracker::EventKind;
+use grades::tracker::Transition;
 use grades_policies as _;
 use tch::nn::VarStore;
 
 use crate::optimizers;
 use crate::support::{PAIR, Rig, SINGLE, Told, copy};
+use grades_tests::ReportExt;
 
 for_every_own_optimizer! {
     a_thawed_component_takes_the_first_step_of_a_new_optimizer;
@@ -26,11 +27,14 @@ fn a_thawed_component_takes_the_first_step_of_a_new_optimizer<O: InnerOptimizer>
         let before = rig.values(&PAIR);
         let report = optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap();
         assert_eq!(rig.values(&PAIR) == before, step > 3, "step {step}");
-        let events: Vec<_> =
-            report.events.iter().map(|event| (event.event, event.component.as_str(), event.policy)).collect();
+        let events: Vec<_> = report
+            .events
+            .iter()
+            .map(|event| (event.event, event.component.as_str(), &*event.policy))
+            .collect();
         match step {
-            3 => assert_eq!(events, [(EventKind::Freeze, "block.1.pair", "told")]),
-            5 => assert_eq!(events, [(EventKind::Thaw, "block.1.pair", "told")]),
+            3 => assert_eq!(events, [(Transition::Freeze, "block.1.pair", "told")]),
+            5 => assert_eq!(events, [(Transition::Thaw, "block.1.pair", "told")]),
             _ => assert!(events.is_empty(), "step {step}: {events:?}"),
         }
         let frozen = (3..5).contains(&step);
@@ -44,7 +48,7 @@ fn a_thawed_component_takes_the_first_step_of_a_new_optimizer<O: InnerOptimizer>
     let mut bare = make(&twin.vs);
     for step in 6..=8 {
         let report = optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap();
-        assert!(report.snapshot.unwrap().samples()[1].is_some(), "it is watched again");
+        assert!(report.snapshot().unwrap().samples()[1].is_some(), "it is watched again");
         bare.zero_grad().unwrap();
         twin.loss(&twin.gradients(step)).backward();
         bare.step().unwrap();
@@ -135,7 +139,7 @@ fn thawing(freezing: &str, period: u64, rewarm: f64) -> FreezingConfig {
 }
 
 /// What the tracker says is what is done, and frozen bytes rest; over a run of the `thaw` policy.
-fn hold_together(config: &FreezingConfig, lr: impl Fn(u64) -> f64) -> Vec<(u64, EventKind)> {
+fn hold_together(config: &FreezingConfig, lr: impl Fn(u64) -> f64) -> Vec<(u64, Transition)> {
     // One component alone would end the run; the pair is there so that it goes on.
     let rig = Rig::new();
     let mut optimizer = rig.wrap(optimizers::fused_adamw(&rig.vs), config);
@@ -158,7 +162,7 @@ fn hold_together(config: &FreezingConfig, lr: impl Fn(u64) -> f64) -> Vec<(u64, 
 #[test]
 fn a_period_of_one_check_thaws_at_the_next_check() {
     let events = hold_together(&thawing("", 1, 0.0), |_| 0.01);
-    assert_eq!(events[..3], [(2, EventKind::Freeze), (3, EventKind::Thaw), (5, EventKind::Freeze)]);
+    assert_eq!(events[..3], [(2, Transition::Freeze), (3, Transition::Thaw), (5, Transition::Freeze)]);
 }
 
 #[test]
@@ -166,7 +170,7 @@ fn what_has_just_cooled_down_is_not_thawed_in_the_same_step() {
     let events = hold_together(&thawing("cooldown = 2", 1, 0.0), |_| 0.01);
     assert_eq!(
         events[..3],
-        [(2, EventKind::Cool), (4, EventKind::Freeze), (5, EventKind::Thaw)],
+        [(2, Transition::Cool), (4, Transition::Freeze), (5, Transition::Thaw)],
         "a check is asked about what is frozen, and at step 4 it was cooling"
     );
 }
@@ -174,5 +178,5 @@ fn what_has_just_cooled_down_is_not_thawed_in_the_same_step() {
 #[test]
 fn a_learning_rate_that_rises_while_a_component_cools_thaws_it_after_its_freeze() {
     let events = hold_together(&thawing("cooldown = 3", 50, 2.0), |step| if step < 4 { 0.01 } else { 0.05 });
-    assert_eq!(events[..3], [(2, EventKind::Cool), (5, EventKind::Freeze), (6, EventKind::Thaw)]);
+    assert_eq!(events[..3], [(2, Transition::Cool), (5, Transition::Freeze), (6, Transition::Thaw)]);
 }

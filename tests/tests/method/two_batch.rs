@@ -8,6 +8,7 @@ use tch::nn::VarStore;
 
 use crate::optimizers;
 use crate::support::{COMPONENTS, Rig, Told, assert_near, flat, value};
+use grades_tests::ReportExt;
 
 for_every_optimizer! {
     micro_batches_of_unequal_sizes_give_mccandlishs_estimates;
@@ -29,7 +30,7 @@ fn micro_batches_of_unequal_sizes_give_mccandlishs_estimates<O: InnerOptimizer>(
     for step in 1..=7 {
         optimizer.zero_grad().unwrap();
         for (seed, share) in micro(step) {
-            optimizer.backward_micro(&rig.loss(&rig.gradients(seed)), share).unwrap();
+            optimizer.backward_accumulate(&rig.loss(&rig.gradients(seed)), share).unwrap();
         }
         if step % 2 == 0 {
             optimizer.clip_grad_norm(1e-3).unwrap();
@@ -66,7 +67,7 @@ fn micro_batches_add_up_to_the_gradient_of_the_whole() {
         optimizer.zero_grad().unwrap();
         whole.zero_grad().unwrap();
         for (seed, share) in micro(step) {
-            optimizer.backward_micro(&rig.loss(&rig.gradients(seed)), share).unwrap();
+            optimizer.backward_accumulate(&rig.loss(&rig.gradients(seed)), share).unwrap();
             (twin.loss(&twin.gradients(seed)) * share).backward();
         }
         optimizer.step().unwrap();
@@ -88,7 +89,7 @@ fn a_policy_may_read_either_of_the_two() {
         for step in 1..=2 {
             optimizer.zero_grad().unwrap();
             for (seed, share) in micro(step) {
-                optimizer.backward_micro(&rig.loss(&rig.gradients(seed)), share).unwrap();
+                optimizer.backward_accumulate(&rig.loss(&rig.gradients(seed)), share).unwrap();
             }
             let report = optimizer.step().unwrap();
             assert_eq!(report.frozen, if step == 2 { 2 } else { 0 }, "{metric}");
@@ -105,22 +106,22 @@ fn a_step_of_one_batch_alone_is_an_error_that_says_what_to_do_and_none_later() {
     let told = |error: grades::Error| {
         let text = error.to_string();
         assert!(text.contains("two-batch-signal, two-batch-noise"), "{text}");
-        assert!(text.contains("FreezingOptimizer::backward_micro"), "{text}");
+        assert!(text.contains("FreezingOptimizer::backward_accumulate"), "{text}");
     };
     told(optimizer.backward_step(&loss(1)).unwrap_err());
     optimizer.zero_grad().unwrap();
-    optimizer.backward_micro(&loss(2), 1.0).unwrap();
+    optimizer.backward_accumulate(&loss(2), 1.0).unwrap();
     told(optimizer.step().unwrap_err());
 
     optimizer.zero_grad().unwrap();
-    optimizer.backward_micro(&loss(3), 0.5).unwrap();
-    optimizer.backward_micro(&loss(4), 0.5).unwrap();
+    optimizer.backward_accumulate(&loss(3), 0.5).unwrap();
+    optimizer.backward_accumulate(&loss(4), 0.5).unwrap();
     assert!(value(&optimizer.step().unwrap(), 0, Statistic::TwoBatchSignal).is_some());
     // As at the end of an epoch.
     optimizer.zero_grad().unwrap();
-    optimizer.backward_micro(&loss(5), 1.0).unwrap();
+    optimizer.backward_accumulate(&loss(5), 1.0).unwrap();
     let report = optimizer.step().unwrap();
-    assert!(report.applied && report.non_finite.is_empty());
+    assert!(report.applied && report.non_finite().is_empty());
     assert_eq!(value(&report, 0, Statistic::TwoBatchSignal), None);
 }
 
@@ -129,7 +130,8 @@ fn a_share_that_is_none_is_refused() {
     let rig = Rig::new();
     let mut optimizer = rig.wrap(optimizers::tch_sgd(&rig.vs), &Rig::config(Told::reading([])));
     for share in [0.0, -0.5, 1.5, f64::NAN] {
-        let error = optimizer.backward_micro(&rig.loss(&rig.gradients(1)), share).unwrap_err().to_string();
+        let error =
+            optimizer.backward_accumulate(&rig.loss(&rig.gradients(1)), share).unwrap_err().to_string();
         assert_eq!(
             error,
             format!("share: expected a share of the step's examples above 0, up to 1, found {share}")

@@ -7,6 +7,8 @@ use grades::statistic::{ComponentSample, GradientSnapshot, Statistic};
 use grades::tracker::{FreezeEvent, FreezeTracker};
 
 use crate::recorded::{Matrix, Run};
+use grades_tests::tolerance::{STATISTIC, assert_number_within};
+use tch::Kind;
 
 /// A tracker of the matrices of a run, configured as the package was, but for the grace period.
 fn tracker(run: &Run, grace: f64) -> FreezeTracker {
@@ -66,7 +68,7 @@ fn replay(run: &Run, grace: f64) -> (FreezeTracker, Option<u64>) {
     let mut stop = None;
     for (place, &step) in run.checks.iter().enumerate() {
         for event in check(&mut tracker, step, run, |matrix| matrix.measured.get(place).copied()) {
-            assert_eq!((event.policy, event.threshold), ("fixed-threshold", run.tau));
+            assert_eq!((&*event.policy, event.threshold), ("fixed-threshold", run.tau));
             assert_eq!(event.statistic, Measure::Statistic(Statistic::WeightDeltaL1));
         }
         if tracker.should_stop() {
@@ -85,7 +87,12 @@ fn what_the_package_measured_is_the_change_of_the_weights_but_for_its_first_comp
             assert_eq!(matrix.measured[0], 0.0, "{name}: {}", matrix.name);
             assert!(matrix.truth[0] > 0.0, "{name}: {}", matrix.name);
             for (measured, truth) in matrix.measured.iter().zip(&matrix.truth).skip(1) {
-                assert!((measured - truth).abs() < 1e-5 * truth, "{name}: {}", matrix.name);
+                assert_number_within(
+                    *measured,
+                    *truth,
+                    STATISTIC.tolerance(Kind::Float),
+                    format!("{name}: {}", matrix.name),
+                );
             }
         }
     }

@@ -39,7 +39,7 @@ fn freezes(policy: &str) -> Vec<u64> {
     while !optimizer.should_stop() && optimizer.steps() < 60 {
         let report = optimizer.backward_step(&model.loss(1)).unwrap();
         for event in report.events {
-            assert_eq!((event.policy, event.statistic.name()), ("falling", "grad-rms"));
+            assert_eq!((&*event.policy, event.statistic.name()), ("falling", "grad-rms"));
             assert!(event.value < event.threshold);
             steps.push(event.step);
         }

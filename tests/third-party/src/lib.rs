@@ -1,9 +1,9 @@
 //! A policy from outside of the family: it depends on nothing but `grades`, and nothing knows of it.
 
-use grades::schema::{Key, Section};
 use grades::policy::{
     Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
 };
+use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{Result, submit};
 use serde::{Deserialize, Serialize};

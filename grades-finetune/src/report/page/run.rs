@@ -4,6 +4,7 @@ use anyhow::Result;
 use toml::{Table, Value};
 
 use super::{Key, Page, Row, render};
+use crate::records::{Scores, Summary};
 use crate::report::pictures::Figure;
 use crate::report::read::RunData;
 use crate::report::svg::{Unit, bytes, count, long_seconds, percent, plain};
@@ -50,39 +51,17 @@ pub(crate) fn outcome(view: &View<'_>) -> String {
     let (steps, planned) = (run.last_step(), run.planned_steps());
     let total = run.components_total();
     let frozen = view.frozen();
-    let whole = match run.text("ended") {
-        Some("all-frozen") if steps == planned => {
-            format!("all {total} components froze, the last ones as the {planned} planned steps ended")
-        }
-        Some("all-frozen") => {
-            format!("all {total} components froze, so it ended after {steps} of {planned} steps")
-        }
-        Some("enough-frozen") => {
-            format!(
-                "enough components froze ({frozen} of {total}), so it ended after {steps} of {planned} steps"
-            )
-        }
-        Some("all-steps") if frozen > 0 => {
-            format!("it ran all {steps} steps; {frozen} of {total} components froze")
-        }
-        Some("all-steps") => format!("it ran all {steps} steps; nothing froze"),
-        Some("early-stopped") => {
-            format!("validation early stopping ended it after {steps} of {planned} steps")
-        }
-        Some("interrupted") => format!(
-            "it was interrupted after {steps} of {planned} steps, {frozen} of {total} components frozen"
-        ),
-        Some(other) => format!("it ended after {steps} of {planned} steps ({})", other.replace('-', " ")),
+    let whole = match run.summary.as_ref().map(|summary| summary.ended) {
+        Some(ended) => ended.sentence((steps, planned), (frozen, total)),
         None => format!("it has not ended; {steps} steps so far, {frozen} of {total} components frozen"),
     };
-    let reached = ["eval", "test"].iter().find_map(|part| {
-        let name = if *part == "eval" { "on the evaluation data" } else { "on the test data" };
-        let accuracy = run
-            .number(&format!("{part}_accuracy"))
-            .map(|value| format!("accuracy {} {name}", percent(value)));
-        accuracy.or_else(|| {
-            run.number(&format!("{part}_loss")).map(|value| format!("loss {} {name}", plain(value)))
-        })
+    let scores = run
+        .summary
+        .iter()
+        .flat_map(|summary| [(summary.eval, "on the evaluation data"), (summary.test, "on the test data")]);
+    let reached = scores.into_iter().find_map(|(scores, part)| {
+        let accuracy = scores.accuracy.map(|value| format!("accuracy {} {part}", percent(value)));
+        accuracy.or_else(|| scores.loss.map(|value| format!("loss {} {part}", plain(value))))
     });
     match reached {
         Some(reached) => format!("{whole}, with {reached}."),
@@ -108,30 +87,33 @@ fn keys(view: &View<'_>) -> Vec<Key> {
             .map_or_else(|| "none".to_owned(), |(first, last)| format!("steps {first} to {last}"));
         add("frozen", Some(percent(share)), range);
     }
-    for (name, part) in [("eval accuracy", "eval"), ("test accuracy", "test")] {
-        let loss = run
-            .number(&format!("{part}_loss"))
-            .map_or_else(String::new, |loss| format!("loss {}", plain(loss)));
-        add(name, run.number(&format!("{part}_accuracy")).map(percent), loss);
+    let summary = run.summary.as_ref();
+    let scores = |of: fn(&Summary) -> Scores| summary.map(of).unwrap_or_default();
+    let (eval, test) = (scores(|summary| summary.eval), scores(|summary| summary.test));
+    for (name, scores) in [("eval accuracy", eval), ("test accuracy", test)] {
+        let loss = scores.loss.map_or_else(String::new, |loss| format!("loss {}", plain(loss)));
+        add(name, scores.accuracy.map(percent), loss);
     }
-    if run.number("eval_accuracy").is_none() {
-        add("eval loss", run.number("eval_loss").map(plain), String::new());
+    if eval.accuracy.is_none() {
+        add("eval loss", eval.loss.map(plain), String::new());
     }
-    let train = run.number("train_seconds").or(run.steps.last().map(|line| line.seconds));
-    let wall = run
-        .number("wall_seconds")
-        .map_or_else(String::new, |wall| format!("{} wall time", long_seconds(wall)));
+    let known = |seconds: f64| Some(seconds).filter(|seconds| *seconds > 0.0);
+    let train = summary.and_then(|summary| known(summary.time.train_seconds));
+    let train = train.or(run.steps.last().map(|line| line.work.seconds));
+    let wall = summary.and_then(|summary| known(summary.time.wall_seconds));
+    let wall = wall.map_or_else(String::new, |wall| format!("{} wall time", long_seconds(wall)));
     add("training time", train.map(long_seconds), wall);
     let savings = view.savings();
     if view.frozen() > 0 {
         add("updates not made", savings.updates.map(percent), "of all planned".to_owned());
     }
-    let peak = run.number("peak_memory_bytes");
-    add("peak memory", peak.map(bytes), "of the process".to_owned());
-    if let Some(flops) = run.number("flops") {
-        let without = run.number("flops_without_freezing").filter(|without| *without > flops);
-        let note = without.map_or_else(String::new, |without| {
-            format!("{} less by freezing", percent(1.0 - flops / without))
+    let peak = summary.and_then(|summary| summary.memory.peak_memory_bytes);
+    add("peak memory", peak.map(|peak| bytes(peak as f64)), "of the process".to_owned());
+    if let Some(summary) = summary.filter(|summary| summary.flops.flops > 0) {
+        let flops = summary.flops.flops as f64;
+        let saved = summary.flops_saved().filter(|saved| *saved > 0.0);
+        let note = saved.map_or_else(String::new, |saved| {
+            format!("{} less by freezing", percent(saved / (flops + saved)))
         });
         add("FLOPs", Some(Unit::Plain.text(flops)), note);
     }
@@ -169,7 +151,7 @@ fn notes(view: &View<'_>, config: &Table) -> Vec<String> {
             "No component froze. The statistics below show how far each was from its threshold.".to_owned(),
         );
     }
-    let bad = run.steps.iter().filter(|line| line.loss.is_none()).count();
+    let bad = run.steps.iter().filter(|line| !line.loss.is_finite()).count();
     if bad > 0 {
         notes.push(format!("{bad} of {} losses were not finite.", run.steps.len()));
     }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Figure, short};
+use crate::records::StepRecord;
 use crate::report::svg::{
     Axis, Bucket, Picture, Plot, Rectangle, Scale, Size, Unit, attribute, buckets, coordinate, escape,
 };
@@ -10,8 +11,8 @@ use crate::report::view::View;
 
 /// The picture.
 pub(crate) fn loss(view: &View<'_>) -> Figure {
-    let points = |of: &dyn Fn(&crate::report::read::StepLine) -> Option<f64>| {
-        view.run.steps.iter().map(|line| (line.step as f64, of(line).unwrap_or(f64::NAN))).collect::<Vec<_>>()
+    let points = |of: &dyn Fn(&StepRecord) -> f64| {
+        view.run.steps.iter().map(|line| (line.step as f64, of(line))).collect::<Vec<_>>()
     };
     let losses = buckets(&points(&|line| line.loss), 480);
     let rates = buckets(&points(&|line| line.learning_rate), 480);
@@ -30,7 +31,7 @@ pub(crate) fn loss(view: &View<'_>) -> Figure {
     if !view.run.evaluations.is_empty() {
         caption += " Diamonds are evaluations.";
     }
-    let unknown = view.run.steps.iter().filter(|line| line.loss.is_none()).count();
+    let unknown = view.run.steps.iter().filter(|line| !line.loss.is_finite()).count();
     if unknown > 0 {
         caption += &format!(" {unknown} losses were not finite.");
     }
@@ -63,7 +64,8 @@ fn picture(view: &View<'_>, losses: &[Bucket], rates: &[Bucket], several: bool, 
     let mut picture =
         Picture::new("loss", size, below.bottom() + 42.0, "Loss and learning rate over the steps", what);
 
-    let evaluated = view.run.evaluations.iter().filter_map(|line| line.loss);
+    let evaluated =
+        view.run.evaluations.iter().map(|line| line.evaluation.loss).filter(|loss| loss.is_finite());
     let values =
         losses.iter().flat_map(|bucket| [bucket.low, bucket.high]).chain(evaluated).collect::<Vec<f64>>();
     let up = Axis::new(Scale::sensible(values.iter().copied()), Unit::Plain, "loss");
@@ -84,9 +86,12 @@ fn picture(view: &View<'_>, losses: &[Bucket], rates: &[Bucket], several: bool, 
     }
     plot.touchable(&mut picture, "loss");
     for line in &view.run.evaluations {
-        let Some(value) = line.loss else { continue };
+        let value = line.evaluation.loss;
+        if !value.is_finite() {
+            continue;
+        }
         let (x, y) = plot.place(line.step as f64, value);
-        let words = match line.accuracy {
+        let words = match line.evaluation.accuracy {
             Some(accuracy) => format!(
                 "step {}: evaluated, loss {}, accuracy {accuracy:.4}",
                 line.step,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Figure;
 use super::loss::means;
-use crate::report::read::StepLine;
+use crate::records::StepRecord;
 use crate::report::svg::{Axis, Bucket, Picture, Plot, Rectangle, Scale, Size, Unit, buckets, long_seconds};
 use crate::report::view::{View, step_seconds};
 
@@ -21,18 +21,18 @@ struct Lines {
 pub(crate) fn progress(view: &View<'_>) -> Figure {
     let steps = &view.run.steps;
     let total = view.run.components_total().max(1) as f64;
-    let of = |value: &dyn Fn(&StepLine) -> Option<f64>| {
+    let of = |value: &dyn Fn(&StepRecord) -> Option<f64>| {
         let points: Vec<_> =
             steps.iter().map(|line| (line.step as f64, value(line).unwrap_or(f64::NAN))).collect();
         buckets(&points, 400)
     };
     let times: Vec<_> = steps.iter().map(|line| line.step as f64).zip(step_seconds(steps)).collect();
     let lines = Lines {
-        frozen: of(&|line| Some(line.frozen as f64 / total)),
-        cooling: of(&|line| Some((line.frozen + line.cooling) as f64 / total)),
+        frozen: of(&|line| Some(line.components.frozen as f64 / total)),
+        cooling: of(&|line| Some((line.components.frozen + line.components.cooling) as f64 / total)),
         seconds: buckets(&times, 400),
-        process: of(&|line| line.memory_bytes),
-        training: of(&|line| line.training_bytes),
+        process: of(&|line| line.memory.memory_bytes.map(|bytes| bytes as f64)),
+        training: of(&|line| Some(line.memory.training_bytes as f64).filter(|bytes| *bytes > 0.0)),
     };
     let savings = view.savings();
     let mut caption = "Strong: frozen; faint: cooling. ".to_owned();

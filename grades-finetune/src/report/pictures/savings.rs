@@ -2,25 +2,26 @@
 
 use super::Figure;
 use super::accuracy::{list, number, rows_height};
-use crate::report::read::{Comparison, ComparisonRow};
+use crate::records::{ComparisonRow, Numbers, Quantity};
+use crate::report::read::ComparisonData;
 use crate::report::svg::{Axis, Picture, Plot, Rectangle, Scale, Size, Unit, attribute, percent};
 
 /// Steps, and training time of a step, both as shares of the baseline's.
 fn shares(row: &ComparisonRow, baseline: &ComparisonRow) -> Option<(f64, f64)> {
     let of = |row: &ComparisonRow| {
-        let steps = row.mean(|run| run.steps)?.0;
-        let time = |run: &crate::report::read::Measured| {
-            let steps = run.steps.filter(|steps| *steps > 0.0)?;
-            Some(run.train_seconds? / steps)
+        let steps = row.average(|run| run.get(Quantity::Steps))?.mean;
+        let time = |run: &Numbers| {
+            let steps = run.get(Quantity::Steps).filter(|steps| *steps > 0.0)?;
+            Some(run.get(Quantity::TrainSeconds)? / steps)
         };
-        Some((steps, row.mean(time)?.0))
+        Some((steps, row.average(time)?.mean))
     };
     let ((steps, time), (all, usual)) = (of(row)?, of(baseline)?);
     (all > 0.0 && usual > 0.0).then(|| (steps / all, time / usual))
 }
 
 /// The picture; `None` when there is nothing to compare.
-pub(crate) fn savings(comparison: &Comparison) -> Option<Figure> {
+pub(crate) fn savings(comparison: &ComparisonData) -> Option<Figure> {
     let baseline = comparison.baseline()?;
     shares(baseline, baseline)?;
     let caption = format!(
@@ -32,10 +33,11 @@ pub(crate) fn savings(comparison: &Comparison) -> Option<Figure> {
     Some(Figure::draw("savings", title, caption, Vec::new(), |size| picture(comparison, baseline, size)))
 }
 
-fn picture(comparison: &Comparison, baseline: &ComparisonRow, size: Size) -> Picture {
+fn picture(comparison: &ComparisonData, baseline: &ComparisonRow, size: Size) -> Picture {
     let at = Rectangle::usual(size, 28.0, size.of(320.0, 270.0));
     let height = at.bottom() + 54.0 + rows_height(comparison, size);
-    let points: Vec<Option<(f64, f64)>> = comparison.rows.iter().map(|row| shares(row, baseline)).collect();
+    let points: Vec<Option<(f64, f64)>> =
+        comparison.result.rows.iter().map(|row| shares(row, baseline)).collect();
     let what = "Share of the baseline's steps across, share of its time for a step upwards.".to_owned();
     let mut picture = Picture::new("savings", size, height, "Fewer steps, and cheaper ones", what);
     let found = || points.iter().flatten();
@@ -59,7 +61,7 @@ fn picture(comparison: &Comparison, baseline: &ComparisonRow, size: Size) -> Pic
         number(&mut picture, index, plot.place(*x, *y));
         picture.raw("</g>");
     }
-    list(&mut picture, comparison, size, at.bottom() + 52.0, |row| match shares(row, baseline) {
+    list(&mut picture, comparison, size, at.bottom() + 52.0, |_, row| match shares(row, baseline) {
         Some((steps, time)) => format!("{} of the steps, each {} of the time", percent(steps), percent(time)),
         None => "not measured".to_owned(),
     });

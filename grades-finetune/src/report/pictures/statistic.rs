@@ -1,9 +1,11 @@
 //! A statistic of every component over the steps, with thresholds and freezes.
 
+use grades::policy::Measure;
+use grades::tracker::FreezeEvent;
 use serde_json::{Value, json};
 
 use super::{Figure, legend, short};
-use crate::report::read::{EventLine, StatisticPanel};
+use crate::report::read::StatisticPanel;
 use crate::report::svg::{
     Axis, Picture, Plot, Rectangle, Scale, Size, Unit, attribute, coordinate, escape, evenly, plain,
 };
@@ -95,7 +97,7 @@ fn picture(
     legend::draw(&mut picture, &view.roles, size, 2.0);
     let last = view.run.last_step().max(panel.steps.last().copied().unwrap_or(1));
     let across = Axis::new(Scale::exact(0.0, last as f64), Unit::Count, "step");
-    let up = Axis::new(scale(panel, common), Unit::Plain, panel.statistic.clone());
+    let up = Axis::new(scale(panel, common), Unit::Plain, panel.statistic.name());
     let plot = Plot::new(&mut picture, size, at, (&across, &up), true);
     if let Some(threshold) = common {
         let y = plot.y.place(threshold);
@@ -122,7 +124,7 @@ fn picture(
             picture.line("lim", ((x - 12.0).max(at.left), y), ((x + 12.0).min(at.right()), y));
         }
         if let Some((_, value, _)) = end {
-            marks(&mut picture, &plot, fate.cooled, fate.frozen, (value, &panel.statistic, role));
+            marks(&mut picture, &plot, fate.cooled, fate.frozen, (value, panel.statistic, role));
         }
         picture.raw("</g>");
     }
@@ -133,23 +135,24 @@ fn picture(
 fn marks(
     picture: &mut Picture,
     plot: &Plot,
-    cooled: Option<&EventLine>,
-    frozen: Option<&EventLine>,
-    at: (f64, &str, usize),
+    cooled: Option<&FreezeEvent>,
+    frozen: Option<&FreezeEvent>,
+    at: (f64, Measure, usize),
 ) {
     let (last, statistic, role) = at;
     let Some(decided) = cooled.or(frozen) else { return };
     // What the deadline decided has no value of this statistic.
-    let value = decided.value.filter(|_| decided.statistic == statistic).unwrap_or(last);
+    let value =
+        if decided.statistic == statistic && decided.value.is_finite() { decided.value } else { last };
     let (x, y) = plot.place(decided.step as f64, value);
-    let told = |event: &EventLine, verb: &str| {
+    let told = |event: &FreezeEvent, verb: &str| {
         format!(
             "{}: {verb} at step {} ({} {} against {}, {})",
             event.component,
             event.step,
             event.statistic,
-            plain(event.value.unwrap_or(f64::NAN)),
-            plain(event.threshold.unwrap_or(f64::NAN)),
+            plain(event.value),
+            plain(event.threshold),
             event.policy
         )
     };

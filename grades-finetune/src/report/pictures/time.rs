@@ -1,7 +1,8 @@
 //! Where the time of each way to train went.
 
 use super::Figure;
-use crate::report::read::{Comparison, ComparisonRow};
+use crate::records::{ComparisonRow, Quantity};
+use crate::report::read::ComparisonData;
 use crate::report::svg::{Picture, Rectangle, Scale, Size, attribute, coordinate, escape, long_seconds};
 
 /// The parts of a run's time, with the class of each one's colour.
@@ -9,8 +10,8 @@ const PARTS: [(&str, &str); 4] =
     [("training", "train"), ("evaluation", "eval"), ("monitoring", "watch"), ("other", "rest")];
 
 /// The picture; `None` when no time was measured.
-pub(crate) fn time_bars(comparison: &Comparison) -> Option<Figure> {
-    comparison.rows.iter().find_map(parts)?;
+pub(crate) fn time_bars(comparison: &ComparisonData) -> Option<Figure> {
+    comparison.result.rows.iter().find_map(parts)?;
     let caption =
         "Mean over the seeds. Other is what is left of the wall time: loading, saving, set-up.".to_owned();
     Some(Figure::draw("time", "Where the time went", caption, Vec::new(), |size| picture(comparison, size)))
@@ -18,23 +19,24 @@ pub(crate) fn time_bars(comparison: &Comparison) -> Option<Figure> {
 
 /// Seconds by part.
 fn parts(row: &ComparisonRow) -> Option<[f64; 4]> {
-    let mean = |of: fn(&crate::report::read::Measured) -> Option<f64>| row.mean(of).map(|(mean, _)| mean);
-    let (train, eval) = (mean(|run| run.train_seconds), mean(|run| run.eval_seconds).unwrap_or(0.0));
-    let wall = mean(|run| run.wall_seconds);
+    let mean = |of: Quantity| row.average(|run| run.get(of)).map(|average| average.mean);
+    let (train, eval) = (mean(Quantity::TrainSeconds), mean(Quantity::EvalSeconds).unwrap_or(0.0));
+    let wall = mean(Quantity::WallSeconds);
     let all = train.or(wall.map(|wall| wall - eval))?;
     // What monitoring takes is part of the steps.
     let shared = row.monitoring.map(|cost| all * cost.percent.max(0.0) / (100.0 + cost.percent.max(0.0)));
-    let watch = mean(|run| run.monitor_seconds).or(shared).unwrap_or(0.0).min(all);
+    let watch = shared.unwrap_or(0.0).min(all);
     let train = all - watch;
     let rest = wall.map_or(0.0, |wall| (wall - train - eval - watch).max(0.0));
     Some([train, eval, watch, rest])
 }
 
-fn picture(comparison: &Comparison, size: Size) -> Picture {
+fn picture(comparison: &ComparisonData, size: Size) -> Picture {
     let row_height = 46.0;
     let top = 34.0;
-    let height = top + row_height * comparison.rows.len() as f64 + 8.0;
+    let height = top + row_height * comparison.result.rows.len() as f64 + 8.0;
     let totals: Vec<(usize, &ComparisonRow, [f64; 4])> = comparison
+        .result
         .rows
         .iter()
         .enumerate()

@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use serde::Deserialize;
+use grades::observe::{ComponentRecord, StatisticsRecord};
+use grades::policy::Measure;
 
-use super::jsonl;
-use super::run::ComponentInfo;
+use crate::records::{Ending, StatisticsLine, read_lines};
 
 /// One statistic of all components over the checks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatisticPanel {
     /// What was measured.
-    pub statistic: String,
+    pub statistic: Measure,
     /// The policies that compared it, sorted.
     pub policies: Vec<String>,
     /// The steps of the checks.
@@ -53,35 +53,20 @@ impl StatisticPanel {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Line {
-    Head { components: Vec<ComponentInfo> },
-    Check { step: u64, policy: String, statistic: String, threshold: Threshold, values: Vec<Option<f64>> },
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Threshold {
-    One(Option<f64>),
-    Each(Vec<Option<f64>>),
-}
-
 /// The components and what was measured of them; nothing when there is no such file.
-pub(super) fn read(path: &Path) -> Result<(Vec<ComponentInfo>, Vec<StatisticPanel>)> {
-    let mut components: Vec<ComponentInfo> = Vec::new();
+pub(super) fn read(path: &Path) -> Result<(Vec<ComponentRecord>, Vec<StatisticPanel>)> {
+    let mut components: Vec<ComponentRecord> = Vec::new();
     let mut panels: Vec<StatisticPanel> = Vec::new();
     let mut last = 0;
-    for (index, line) in jsonl::read::<Line>(path)?.into_iter().enumerate() {
-        let (step, policy, statistic, threshold, values) = match line {
-            Line::Head { components: named } if components.is_empty() => {
-                components = named;
+    for (index, line) in read_lines(path, Ending::MayBeCut)?.into_iter().enumerate() {
+        let StatisticsRecord { step, policy, statistic, threshold, values } = match line {
+            StatisticsLine::Check(record) => record,
+            // A run that was resumed in another process may name the components again.
+            StatisticsLine::Header(header) => {
+                if components.is_empty() {
+                    components = header.components;
+                }
                 continue;
-            }
-            // A run that was resumed in another process.
-            Line::Head { .. } => continue,
-            Line::Check { step, policy, statistic, threshold, values } => {
-                (step, policy, statistic, threshold, values)
             }
         };
         if values.len() != components.len() {
@@ -104,8 +89,8 @@ pub(super) fn read(path: &Path) -> Result<(Vec<ComponentInfo>, Vec<StatisticPane
             panels.len() - 1
         });
         let panel = &mut panels[place];
-        if !panel.policies.contains(&policy) {
-            panel.policies.push(policy);
+        if !panel.policies.iter().any(|known| *known == policy) {
+            panel.policies.push(policy.into_owned());
             panel.policies.sort();
         }
         let at = panel.steps.partition_point(|known| *known < step);
@@ -124,10 +109,7 @@ pub(super) fn read(path: &Path) -> Result<(Vec<ComponentInfo>, Vec<StatisticPane
                 }
             };
             let series = &mut panel.series[place];
-            let threshold = match &threshold {
-                Threshold::One(one) => *one,
-                Threshold::Each(each) => each.get(component).copied().flatten(),
-            };
+            let threshold = threshold.of(component);
             series.values.resize(at, f64::NAN);
             series.thresholds.resize(at, f64::NAN);
             series.values.push(*value);

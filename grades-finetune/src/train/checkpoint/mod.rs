@@ -21,6 +21,8 @@ pub(crate) use inputs::model_inputs;
 pub(super) use state::{Counters, RunState, Stopping};
 pub(super) use writer::Writer;
 
+use crate::records::{EVALS, FREEZES, STATISTICS, STEPS};
+
 /// The folder of all checkpoints of a run, in the run's folder.
 pub(super) const FOLDER: &str = "checkpoints";
 
@@ -30,10 +32,6 @@ pub(super) const OPTIMIZER: &str = "optimizer.safetensors";
 /// The best weights so far, with early stopping.
 pub(super) const BEST: &str = "best.safetensors";
 /// The logs that a checkpoint counts.
-pub(super) const STEPS: &str = "steps.jsonl";
-pub(super) const FREEZES: &str = "freezes.jsonl";
-pub(super) const EVALS: &str = "evals.jsonl";
-pub(super) const STATISTICS: &str = "statistics.jsonl";
 pub(super) const LOGS: [&str; 4] = [STEPS, FREEZES, EVALS, STATISTICS];
 
 const RUN: &str = "run.toml";

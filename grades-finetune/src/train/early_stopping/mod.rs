@@ -11,8 +11,8 @@ use anyhow::Result;
 use tch::Tensor;
 use tch::nn::VarStore;
 
-use super::evaluate::Evaluation;
-use crate::config::{EarlyStoppingConfig, Metric};
+use crate::config::EarlyStoppingConfig;
+use crate::records::{Evaluation, Metric};
 
 /// The early stopping of a run under way.
 pub(super) struct EarlyStopping {

@@ -7,7 +7,8 @@ use crate::config::EarlyStoppingConfig;
 /// Counts evaluations in a row that are no better than those before.
 ///
 /// ```
-/// use grades_finetune::config::{EarlyStoppingConfig, Metric};
+/// use grades_finetune::config::EarlyStoppingConfig;
+/// use grades_finetune::records::Metric;
 /// use grades_finetune::train::Patience;
 ///
 /// let config = EarlyStoppingConfig { metric: Metric::Loss, patience: 2, min_delta: 0.1, restore_best: true };

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use grades_lora::{Adapters, Init, LoraConfig};
 use grades_models::decoder::{Decoder, LoadOptions};
-use tch::Tensor;
+use grades_tests::tolerance::TINY_DECODER;
+use tch::{Kind, Tensor};
 
-use super::models::{batch, difference, folder, load, names, reference};
+use super::models::{assert_logits, batch, difference, folder, load, names, reference};
 use crate::python::{script, skipped};
 
 fn logits(model: &Decoder) -> Tensor {
@@ -23,16 +24,15 @@ fn adapters_of_peft_give_its_logits_also_when_merged() {
         let adapter = folder().join(format!("{name}-adapter"));
         let (mut model, mut adapters) =
             Decoder::load_adapted(&folder().join(name), &adapter, LoadOptions::default()).unwrap();
-        let off = difference(&logits(&model), &reference["adapted"]);
-        assert!(off < 1e-5, "{name}: logits differ by {off}");
+        let tolerance = TINY_DECODER.tolerance(Kind::Float);
+        assert_logits(&logits(&model), &reference["adapted"], tolerance, name);
         let effect = difference(&reference["adapted"], &reference["logits"]);
         assert!(effect > 0.1, "{name}: the adapter changes nothing");
         let refused = model.save(&folder().join("never")).unwrap_err().to_string();
         assert!(refused.starts_with("there are adapters in the model"), "{refused}");
         let (layers, variables) = model.layers_mut();
         adapters.merge_and_unload(layers, variables).unwrap();
-        let off = difference(&logits(&model), &reference["adapted"]);
-        assert!(off < 1e-5, "{name}, merged: logits differ by {off}");
+        assert_logits(&logits(&model), &reference["adapted"], tolerance, &format!("{name}, merged"));
     }
 }
 
@@ -62,8 +62,7 @@ fn peft_reads_adapters_of_ours() {
     script("decoders.py", &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>());
     for (name, dir, ours) in ours {
         let theirs = Tensor::read_safetensors(dir.join("logits.safetensors")).unwrap().remove(0).1;
-        let off = difference(&ours, &theirs);
-        assert!(off < 1e-5, "{name}: logits differ by {off}");
+        assert_logits(&ours, &theirs, TINY_DECODER.tolerance(Kind::Float), name);
         assert!(difference(&ours, &reference(name)["logits"]) > 1e-2, "{name}: the adapter changes nothing");
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use grades_models::decoder::{Decoder, LoadOptions, Targets, Tokens};
+use grades_tests::tolerance::assert_within;
 use serde_json::{Value, json};
 use tch::Tensor;
 
@@ -183,11 +184,21 @@ pub(crate) fn load(name: &str, options: LoadOptions) -> Decoder {
     Decoder::load(&folder().join(name), options).unwrap().0
 }
 
+/// The logits at positions that are not padding.
+fn unpadded(logits: &Tensor) -> Tensor {
+    let parts: Vec<Tensor> = (0..)
+        .zip(LENGTHS)
+        .map(|(row, length)| logits.get(row).narrow(0, 0, i64::try_from(length).unwrap()))
+        .collect();
+    Tensor::cat(&parts, 0)
+}
+
 /// The largest difference at positions that are not padding.
 pub(crate) fn difference(ours: &Tensor, theirs: &Tensor) -> f64 {
-    let parts = LENGTHS.iter().enumerate().map(|(row, &length)| {
-        let part = |logits: &Tensor| logits.get(row as i64).narrow(0, 0, length as i64);
-        f64::try_from((part(ours) - part(theirs)).abs().max()).unwrap()
-    });
-    parts.fold(0.0, f64::max)
+    f64::try_from((unpadded(ours) - unpadded(theirs)).abs().max()).unwrap()
+}
+
+/// Fails unless logits at positions that are not padding are equal, to within a tolerance relative to the largest.
+pub(crate) fn assert_logits(ours: &Tensor, theirs: &Tensor, tolerance: f64, what: &str) {
+    assert_within(&unpadded(ours), &unpadded(theirs), tolerance, what);
 }

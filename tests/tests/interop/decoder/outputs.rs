@@ -1,9 +1,10 @@
 //! Logits and answers.
 
 use grades_models::decoder::{Generation, LoadOptions, Packed, Tokens};
+use grades_tests::tolerance::{BF16_LOGITS, TINY_DECODER, assert_within};
 use tch::{Kind, Tensor};
 
-use super::models::{NEW_TOKENS, batch, difference, load, names, prompts, reference};
+use super::models::{NEW_TOKENS, assert_logits, batch, difference, load, names, prompts, reference};
 use crate::python::skipped;
 
 #[test]
@@ -16,8 +17,8 @@ fn logits_are_those_of_transformers() {
             let model = load(name, LoadOptions { split_fused, ..LoadOptions::default() });
             let ours = tch::no_grad(|| model.forward(&batch().0)).unwrap();
             let theirs = &reference(name)["logits"];
-            let difference = difference(&ours, theirs);
-            assert!(difference < 1e-5, "{name}, split {split_fused}: logits differ by {difference}");
+            let tolerance = TINY_DECODER.tolerance(Kind::Float);
+            assert_logits(&ours, theirs, tolerance, &format!("{name}, split {split_fused}"));
             let spread = f64::try_from(theirs.std(false)).unwrap();
             assert!(spread > 0.1, "{name}: the logits are all alike");
         }
@@ -38,7 +39,7 @@ fn narrow_kinds_stay_close() {
             let share = difference(&ours, theirs) / spread;
             assert!(share > 1e-4, "{name}, {kind:?}: bf16 was not used");
             assert!(
-                share < 0.2,
+                share < BF16_LOGITS,
                 "{name}, {kind:?}, autocast {autocast}: logits differ by {share} of their spread"
             );
         }
@@ -80,9 +81,9 @@ fn packed_examples_do_not_see_each_other() {
         let tokens = Tokens { ids: Tensor::cat(&[second, third], 0).unsqueeze(0), packed };
         let together = tch::no_grad(|| model.forward(&tokens)).unwrap().get(0);
         for (row, start, length) in [(1, 0, 17), (2, 17, 9)] {
-            let apart = alone.get(row).narrow(0, 0, length) - together.narrow(0, start, length);
-            let difference = f64::try_from(apart.abs().max()).unwrap();
-            assert!(difference < 1e-5, "{name}, sequence {row}: logits differ by {difference}");
+            let (found, expected) = (together.narrow(0, start, length), alone.get(row).narrow(0, 0, length));
+            let tolerance = TINY_DECODER.tolerance(Kind::Float);
+            assert_within(&found, &expected, tolerance, format!("{name}, sequence {row}"));
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use grades_models::decoder::{Decoder, LoadOptions};
+use grades_tests::tolerance::TINY_DECODER;
 use tch::{Kind, Tensor};
 
-use super::models::{difference, folder, load, names, reference};
+use super::models::{assert_logits, folder, load, names, reference};
 use crate::python::{script, skipped};
 
 #[test]
@@ -33,8 +34,7 @@ fn transformers_reads_what_we_save() {
     script("decoders.py", &arguments.collect::<Vec<_>>());
     for (name, dir) in saved {
         let theirs = Tensor::read_safetensors(dir.join("logits.safetensors")).unwrap().remove(0).1;
-        let difference = difference(&theirs, &reference(name)["logits"]);
-        assert!(difference < 1e-6, "{name}: logits differ by {difference}");
+        assert_logits(&theirs, &reference(name)["logits"], TINY_DECODER.tolerance(Kind::Float), name);
     }
 }
 
