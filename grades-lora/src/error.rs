@@ -79,8 +79,7 @@ pub enum Error {
 
 impl From<TchError> for Error {
     fn from(error: TchError) -> Self {
-        // The lines after the first are a C++ back trace.
-        Self::Torch(error.to_string().lines().next().unwrap_or("no message").to_owned())
+        Self::Torch(grades::torch::first_line(error))
     }
 }
 

@@ -1,11 +1,11 @@
-//! What can go wrong with a model directory.
+//! Errors of reading, running and writing models.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use tch::TchError;
 
-/// The result of everything in this module that can fail.
+/// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a model could not be read, run or written.
@@ -24,6 +24,16 @@ pub enum Error {
         path: PathBuf,
         /// The system's error.
         source: io::Error,
+    },
+    /// A model directory has no `config.json`.
+    #[error("cannot read {}: {source}{hint}", path.display())]
+    NoConfig {
+        /// The configuration file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+        /// What the directory is instead and what to do, when that is known.
+        hint: String,
     },
     /// A file is not valid JSON.
     #[error("{} is not valid JSON: {source}", path.display())]
@@ -73,6 +83,30 @@ pub enum Error {
         /// The reader's error.
         source: safetensors::SafeTensorError,
     },
+    /// A weight file is a pointer of Git LFS.
+    #[error(
+        "{} is a Git LFS pointer, not the weights: run `git lfs pull` in its directory, or download the model again \
+         (huggingface-cli download MODEL --local-dir DIRECTORY)",
+        path.display()
+    )]
+    LfsPointer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The weights are quantised.
+    #[error(
+        "{}: \"quantization_config\" ({method}): quantised weights are not supported; use the original model, or in \
+         transformers model.dequantize() and save_pretrained() ({source})",
+        path.display()
+    )]
+    Quantized {
+        /// The configuration file.
+        path: PathBuf,
+        /// `quant_method` of the configuration.
+        method: String,
+        /// The first thing in the weights that does not fit a full-precision model.
+        source: Box<Error>,
+    },
     /// The index of a sharded model is wrong.
     #[error("{}: {message}", path.display())]
     Index {
@@ -82,12 +116,14 @@ pub enum Error {
         message: String,
     },
     /// Tensors that the model needs are not in the files.
-    #[error("{} lacks {} of the model's tensors: {}", path.display(), names.len(), list(names))]
+    #[error("{} lacks {} of the model's tensors: {}{hint}", path.display(), names.len(), list(names))]
     Missing {
         /// The file, or the index of a sharded model.
         path: PathBuf,
         /// The names, as they would be in the file.
         names: Vec<String>,
+        /// The reason and what to do, when that is known.
+        hint: String,
     },
     /// Tensors in the files belong to no part of the model.
     #[error("{} has {} tensors that this model does not have: {}", path.display(), names.len(), list(names))]
@@ -98,7 +134,7 @@ pub enum Error {
         names: Vec<String>,
     },
     /// A tensor has another shape than the configuration says.
-    #[error("{}: tensor \"{name}\" has shape {found:?}, config.json asks for {expected:?}", path.display())]
+    #[error("{}: tensor \"{name}\" has shape {found:?}, config.json asks for {expected:?}{hint}", path.display())]
     Shape {
         /// The file.
         path: PathBuf,
@@ -108,6 +144,8 @@ pub enum Error {
         expected: Vec<i64>,
         /// The shape in the file.
         found: Vec<usize>,
+        /// The reason and what to do, when that is known.
+        hint: String,
     },
     /// A tensor is stored in a format that is not a floating-point one.
     #[error("{}: tensor \"{name}\" is stored as {found}; supported: F32, F16, BF16, F64", path.display())]
@@ -140,8 +178,7 @@ pub enum Error {
 
 impl From<TchError> for Error {
     fn from(error: TchError) -> Self {
-        // The lines after the first are a C++ back trace.
-        Self::Torch(error.to_string().lines().next().unwrap_or("no message").to_owned())
+        Self::Torch(grades::torch::first_line(error))
     }
 }
 

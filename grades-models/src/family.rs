@@ -1,12 +1,13 @@
-//! Which kind of model a directory holds.
+//! The families of models, and the configuration of a directory of any of them.
 
 use std::path::Path;
 
-use super::decoder::Architecture;
-use super::error::Result;
-use super::files::Keys;
+use crate::bert::BertConfig;
+use crate::decoder::{Architecture, DecoderConfig};
+use crate::error::Result;
+use crate::files::Keys;
 
-/// The kinds of models that can be read, by `model_type` of `config.json`.
+/// The families of models, by `model_type` of `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     /// BERT with a classification head.
@@ -16,16 +17,20 @@ pub enum Family {
 }
 
 impl Family {
-    /// What `config.json` of the directory `dir` says.
+    /// Reads the family of a model directory from its `config.json`; [`ModelConfig::load`] reads all of it.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) and [`Error::Json`](crate::Error::Json) when the file cannot be read, [`Error::Config`](crate::Error::Config) when it has no `model_type`,
-    /// [`Error::Unsupported`](crate::Error::Unsupported) for one that is not among those supported.
+    /// [`Error::Io`](crate::Error::Io) and [`Error::Json`](crate::Error::Json) when the file cannot be read,
+    /// [`Error::Config`](crate::Error::Config) when it has no `model_type`,
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a `model_type` that is not supported.
     pub fn of(dir: &Path) -> Result<Self> {
         let path = dir.join("config.json");
         let raw = Keys::read(&path)?;
-        let keys = Keys { raw: &raw, path: &path };
+        Self::read(&Keys { raw: &raw, path: &path })
+    }
+
+    fn read(keys: &Keys<'_>) -> Result<Self> {
         let known: Vec<&str> =
             std::iter::once("bert").chain(Architecture::ALL.map(Architecture::model_type)).collect();
         let found = keys.text("model_type")?.ok_or_else(|| {
@@ -37,6 +42,55 @@ impl Family {
         match Architecture::from_model_type(found) {
             Some(architecture) => Ok(Self::Decoder(architecture)),
             None => Err(keys.unsupported("model_type", found, &known.join(", "))),
+        }
+    }
+}
+
+/// The configuration of a model directory, read once and passed on.
+#[derive(Debug, Clone)]
+pub enum ModelConfig {
+    /// Of BERT.
+    Bert(BertConfig),
+    /// Of a decoder.
+    Decoder(DecoderConfig),
+}
+
+impl ModelConfig {
+    /// Reads `config.json` of a model directory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Family::of`], and as [`BertConfig::load`] or [`DecoderConfig::load`] for the other keys.
+    pub fn load(dir: &Path) -> Result<Self> {
+        let path = dir.join("config.json");
+        let raw = Keys::read(&path)?;
+        match Family::read(&Keys { raw: &raw, path: &path })? {
+            Family::Bert => BertConfig::from_json(raw, path).map(Self::Bert),
+            Family::Decoder(_) => DecoderConfig::from_json(raw, &path).map(Self::Decoder),
+        }
+    }
+
+    /// Returns the family.
+    pub fn family(&self) -> Family {
+        match self {
+            Self::Bert(_) => Family::Bert,
+            Self::Decoder(config) => Family::Decoder(config.architecture),
+        }
+    }
+
+    /// Returns the length of the longest sequence, in tokens.
+    pub fn max_positions(&self) -> i64 {
+        match self {
+            Self::Bert(config) => config.max_position_embeddings,
+            Self::Decoder(config) => config.max_position_embeddings,
+        }
+    }
+
+    /// Returns the number of token ids.
+    pub fn vocab_size(&self) -> i64 {
+        match self {
+            Self::Bert(config) => config.vocab_size,
+            Self::Decoder(config) => config.vocab_size,
         }
     }
 }

@@ -1,12 +1,10 @@
 //! `all-of`: several policies must agree.
 
-use grades::config::Cooldown;
 use grades::policy::{
-    Cause, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
+    CompositePolicy, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
     PolicyState,
 };
 use grades::schema::{Key, Section};
-use grades::statistic::StatisticSet;
 use grades::{Result, submit};
 
 use crate::children::Children;
@@ -38,53 +36,31 @@ impl AllOf {
     }
 }
 
-impl FreezePolicy for AllOf {
+impl CompositePolicy for AllOf {
     fn name(&self) -> &'static str {
         Self::NAME
     }
 
-    fn statistics(&self) -> StatisticSet {
-        self.children.statistics()
+    fn inner(&self) -> Vec<&dyn FreezePolicy> {
+        self.children.inner()
     }
 
-    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
-        self.children.score(observation)
+    fn inner_mut(&mut self) -> Vec<&mut Box<dyn FreezePolicy>> {
+        self.children.inner_mut()
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
         let decisions = self.children.decide(observation);
-        match decisions.first() {
-            Some(first) if decisions.iter().all(Decision::is_freeze) => *first,
-            _ => Decision::Keep,
-        }
+        let all = decisions.iter().all(Decision::is_freeze);
+        decisions.into_iter().next().filter(|_| all).unwrap_or(Decision::Keep)
     }
 
-    fn thaws(&self) -> bool {
-        self.children.thaws()
-    }
-
-    fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
-        self.children.decide_frozen(observation)
-    }
-
-    fn default_cooldown(&self) -> Cooldown {
-        self.children.default_cooldown()
-    }
-
-    fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
-        self.children.compares(observation).into_iter().next()
-    }
-
-    fn state(&self) -> PolicyState {
+    fn state(&self) -> Result<PolicyState> {
         self.children.state()
     }
 
     fn restore(&mut self, state: &PolicyState) -> Result<()> {
         self.children.restore(Self::NAME, state)
-    }
-
-    fn is_scale_free(&self) -> bool {
-        self.children.is_scale_free()
     }
 }
 

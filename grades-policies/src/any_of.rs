@@ -1,12 +1,10 @@
 //! `any-of`: one of several policies is enough.
 
-use grades::config::Cooldown;
 use grades::policy::{
-    Cause, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
+    Cause, CompositePolicy, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
     PolicyState,
 };
 use grades::schema::{Key, Section};
-use grades::statistic::StatisticSet;
 use grades::{Result, submit};
 
 use crate::children::Children;
@@ -38,17 +36,17 @@ impl AnyOf {
     }
 }
 
-impl FreezePolicy for AnyOf {
+impl CompositePolicy for AnyOf {
     fn name(&self) -> &'static str {
         Self::NAME
     }
 
-    fn statistics(&self) -> StatisticSet {
-        self.children.statistics()
+    fn inner(&self) -> Vec<&dyn FreezePolicy> {
+        self.children.inner()
     }
 
-    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
-        self.children.score(observation)
+    fn inner_mut(&mut self) -> Vec<&mut Box<dyn FreezePolicy>> {
+        self.children.inner_mut()
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
@@ -56,34 +54,17 @@ impl FreezePolicy for AnyOf {
         decisions.into_iter().find(Decision::is_freeze).unwrap_or(Decision::Keep)
     }
 
-    fn thaws(&self) -> bool {
-        self.children.thaws()
-    }
-
-    fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
-        self.children.decide_frozen(observation)
-    }
-
-    fn default_cooldown(&self) -> Cooldown {
-        self.children.default_cooldown()
-    }
-
     fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
-        let causes = self.children.compares(observation);
-        let first = causes.first().copied();
-        causes.into_iter().find(|cause| cause.value <= cause.threshold).or(first)
+        let causes = || self.inner().into_iter().filter_map(|policy| policy.compares(observation));
+        causes().find(|cause| cause.value <= cause.threshold).or_else(|| causes().next())
     }
 
-    fn state(&self) -> PolicyState {
+    fn state(&self) -> Result<PolicyState> {
         self.children.state()
     }
 
     fn restore(&mut self, state: &PolicyState) -> Result<()> {
         self.children.restore(Self::NAME, state)
-    }
-
-    fn is_scale_free(&self) -> bool {
-        self.children.is_scale_free()
     }
 }
 

@@ -17,7 +17,7 @@ use grades::submit;
 /// use grades_policies::FixedThreshold;
 ///
 /// let mut policy = FixedThreshold::new(Statistic::GradL1, 1.0);
-/// let component = Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 2);
+/// let component = Component::detached("layers.0.wq", ComponentKind::Query, Some(0), 2);
 /// let large = ComponentSample::from_gradient(&[0.7, -0.7]);
 /// let small = ComponentSample::from_gradient(&[0.4, -0.4]);
 /// assert!(!policy.decide(&Observation::new(&component, &large)).is_freeze());
@@ -54,7 +54,7 @@ impl FreezePolicy for FixedThreshold {
 
     fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
         let value = observation.value(self.metric)?;
-        Some(Cause { policy: Self::NAME, measure: self.metric.into(), value, threshold: self.tau })
+        Some(Cause::new(Self::NAME, self.metric, value, self.tau))
     }
 }
 

@@ -1,12 +1,10 @@
 //! `patience`: another policy must say so several times in a row.
 
-use grades::config::Cooldown;
 use grades::policy::{
-    Cause, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
-    PolicyState,
+    CompositePolicy, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig,
+    PolicyPlugin, PolicyState,
 };
 use grades::schema::{Key, Section};
-use grades::statistic::StatisticSet;
 use grades::{Result, submit};
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +24,7 @@ use crate::common::{self, Hits};
 /// use grades_policies::{FixedThreshold, Patience};
 ///
 /// let mut policy = Patience::new(2, FixedThreshold::new(Statistic::GradL1, 1.0));
-/// let component = Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 1);
+/// let component = Component::detached("layers.0.wq", ComponentKind::Query, Some(0), 1);
 /// let decisions = [0.5, 2.0, 0.5, 0.5].map(|gradient| {
 ///     let sample = ComponentSample::from_gradient(&[gradient]);
 ///     policy.decide(&Observation::new(&component, &sample)).is_freeze()
@@ -58,29 +56,25 @@ impl Patience {
     }
 }
 
-impl FreezePolicy for Patience {
+impl CompositePolicy for Patience {
     fn name(&self) -> &'static str {
         Self::NAME
     }
 
-    fn statistics(&self) -> StatisticSet {
-        self.policy.statistics()
+    fn inner(&self) -> Vec<&dyn FreezePolicy> {
+        vec![&*self.policy]
+    }
+
+    fn inner_mut(&mut self) -> Vec<&mut Box<dyn FreezePolicy>> {
+        vec![&mut self.policy]
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
-        if !self.statistics().iter().all(|needed| observation.value(needed).is_some_and(f64::is_finite)) {
+        if !common::all_finite(&*self.policy, observation) {
             return Decision::Keep;
         }
         let decision = self.policy.decide(observation);
         if self.seen.count(decision.is_freeze(), self.hits) { decision } else { Decision::Keep }
-    }
-
-    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
-        self.policy.score(observation)
-    }
-
-    fn thaws(&self) -> bool {
-        self.policy.thaws()
     }
 
     fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
@@ -91,27 +85,15 @@ impl FreezePolicy for Patience {
         decision
     }
 
-    fn default_cooldown(&self) -> Cooldown {
-        self.policy.default_cooldown()
-    }
-
-    fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
-        self.policy.compares(observation)
-    }
-
-    fn state(&self) -> PolicyState {
-        PolicyState::of(&History { seen: self.seen.clone(), policy: self.policy.state() })
+    fn state(&self) -> Result<PolicyState> {
+        PolicyState::of(&History { seen: self.seen.clone(), policy: self.policy.state()? })
     }
 
     fn restore(&mut self, state: &PolicyState) -> Result<()> {
-        let History { seen, policy } = state.read(self.name())?;
+        let History { seen, policy } = state.read(Self::NAME)?;
         self.policy.restore(&policy)?;
         self.seen = seen;
         Ok(())
-    }
-
-    fn is_scale_free(&self) -> bool {
-        self.policy.is_scale_free()
     }
 }
 

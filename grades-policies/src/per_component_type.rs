@@ -1,13 +1,11 @@
 //! `per-component-type`: a policy for each kind, layer or name.
 
 use grades::component::{Component, ComponentKind, ComponentPattern};
-use grades::config::Cooldown;
 use grades::policy::{
-    Cause, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
+    Cause, CompositePolicy, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
     PolicyState,
 };
 use grades::schema::{Key, Section};
-use grades::statistic::StatisticSet;
 use grades::{Error, Result, submit};
 use serde::{Deserialize, Serialize};
 
@@ -144,47 +142,33 @@ impl PerComponentType {
     }
 }
 
-impl FreezePolicy for PerComponentType {
+impl CompositePolicy for PerComponentType {
     fn name(&self) -> &'static str {
         Self::NAME
     }
 
-    fn statistics(&self) -> StatisticSet {
-        self.rules.iter().fold(StatisticSet::default(), |set, (_, policy)| set.union(policy.statistics()))
+    fn inner(&self) -> Vec<&dyn FreezePolicy> {
+        self.rules.iter().map(|(_, policy)| &**policy).collect()
     }
 
-    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
-        self.policy(observation.component())?.score(observation)
+    fn inner_mut(&mut self) -> Vec<&mut Box<dyn FreezePolicy>> {
+        self.rules.iter_mut().map(|(_, policy)| policy).collect()
+    }
+
+    fn asked(&mut self, component: &Component) -> Vec<&mut Box<dyn FreezePolicy>> {
+        self.policy(component).into_iter().collect()
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
         self.policy(observation.component()).map_or(Decision::Keep, |policy| policy.decide(observation))
     }
 
-    fn thaws(&self) -> bool {
-        self.rules.iter().any(|(_, policy)| policy.thaws())
-    }
-
-    fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
-        match self.policy(observation.component).filter(|policy| policy.thaws()) {
-            Some(policy) => policy.decide_frozen(observation),
-            None => Decision::Keep,
-        }
-    }
-
-    fn default_cooldown(&self) -> Cooldown {
-        self.rules
-            .iter()
-            .map(|(_, policy)| policy.default_cooldown())
-            .fold(Cooldown::default(), Cooldown::longer)
-    }
-
     fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
         self.policy.as_ref()?.compares(observation)
     }
 
-    fn state(&self) -> PolicyState {
-        let policy = self.policy.as_ref().map(|policy| policy.state()).unwrap_or_default();
+    fn state(&self) -> Result<PolicyState> {
+        let policy = self.policy.as_ref().map(|policy| policy.state()).transpose()?.unwrap_or_default();
         PolicyState::of(&History { chosen: self.chosen, policy })
     }
 
@@ -208,10 +192,6 @@ impl FreezePolicy for PerComponentType {
         };
         self.chosen = chosen;
         Ok(())
-    }
-
-    fn is_scale_free(&self) -> bool {
-        self.rules.iter().all(|(_, policy)| policy.is_scale_free())
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 
 use grades::policy::{
     Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
+    RunPlan,
 };
 use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
-use grades::{Result, submit};
+use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{self, Hits};
+use crate::common::{self, Hits, Window};
 
 /// Freezes a component whose gradient is below a share of its peak and flat.
 ///
@@ -29,10 +30,14 @@ use crate::common::{self, Hits};
 pub struct Plateau {
     rho: f64,
     slope: f64,
-    window: u64,
+    window: Window,
     hits: u64,
     history: History,
 }
+
+/// The shortest window.
+const LEAST: u64 = 3;
+const TOO_SHORT: &str = "expected at least 3: a line through two points has no error";
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,7 +53,7 @@ impl Plateau {
     /// Freezes below the share `rho` of the peak and within ± `slope` a check, over `window` checks, at `hits` checks
     /// in a row.
     pub fn new(rho: f64, slope: f64, window: u64, hits: u64) -> Self {
-        Self { rho, slope, window, hits, history: History::default() }
+        Self { rho, slope, window: Window::of(window), hits, history: History::default() }
     }
 }
 
@@ -72,16 +77,23 @@ impl FreezePolicy for Plateau {
         StatisticSet::of([Statistic::GradMeanAbs])
     }
 
+    fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
+        self.window.plan(run, problems);
+        if let Some(key) = self.window.key().filter(|_| self.window.checks() < LEAST) {
+            problems.push(key, TOO_SHORT);
+        }
+    }
+
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
         let value =
             observation.value(Statistic::GradMeanAbs).filter(|value| value.is_finite() && *value > 0.0);
         let Some(value) = value else { return Decision::Keep };
         let History { logs, peak, seen } = &mut self.history;
         logs.push_back(value.ln());
-        if (logs.len() as u64) > self.window {
+        if (logs.len() as u64) > self.window.checks() {
             logs.pop_front();
         }
-        if (logs.len() as u64) < self.window {
+        if (logs.len() as u64) < self.window.checks() {
             return Decision::Keep;
         }
         let mean = logs.iter().sum::<f64>() / logs.len() as f64;
@@ -97,15 +109,15 @@ impl FreezePolicy for Plateau {
 
     fn compares(&self, _: &Observation<'_>) -> Option<Cause> {
         let History { logs, peak, .. } = &self.history;
-        if (logs.len() as u64) < self.window {
+        if (logs.len() as u64) < self.window.checks() {
             return None;
         }
         let value = (logs.iter().sum::<f64>() / logs.len() as f64).exp();
         let threshold = self.rho * *peak;
-        Some(Cause { policy: Self::NAME, measure: Statistic::GradMeanAbs.into(), value, threshold })
+        Some(Cause::new(Self::NAME, Statistic::GradMeanAbs, value, threshold))
     }
 
-    fn state(&self) -> PolicyState {
+    fn state(&self) -> Result<PolicyState> {
         PolicyState::of(&self.history)
     }
 
@@ -133,17 +145,17 @@ impl PolicyConfig for Plateau {
         common::HITS,
     ];
 
-    fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
+    fn from_config(section: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
         let rho = section.number_or("rho", 0.7, "a share between 0 and 1", |rho| rho > 0.0 && rho < 1.0);
         let slope =
             section.number_or("slope", 0.005, "a number above 0", |slope| slope > 0.0 && slope.is_finite());
-        let window = common::window(section, builder);
+        let window = Window::read(section);
         let hits = common::hits(section);
-        if window.is_some_and(|window| window < 3) {
-            section.problem("window", "expected at least 3: a line through two points has no error");
+        if window.as_ref().is_some_and(|window| window.checks() < LEAST) {
+            section.problem("window", TOO_SHORT);
             return None;
         }
-        Some(Self::new(rho?, slope?, window?, hits?))
+        Some(Self { rho: rho?, slope: slope?, window: window?, hits: hits?, history: History::default() })
     }
 }
 

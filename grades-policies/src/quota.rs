@@ -2,14 +2,14 @@
 
 use grades::policy::{
     Cause, Decision, FreezePolicy, Measure, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
-    PolicyState,
+    PolicyState, RunPlan,
 };
 use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
-use grades::{Result, submit};
+use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{self, Average};
+use crate::common::{Average, WINDOW, Window};
 
 /// Freezes the components whose gradients have fallen furthest, as many as a schedule allows.
 ///
@@ -26,7 +26,7 @@ use crate::common::{self, Average};
 #[derive(Debug, Clone)]
 pub struct Quota {
     max_share: f64,
-    window: u64,
+    window: Window,
     history: History,
 }
 
@@ -40,7 +40,7 @@ struct History {
 impl Quota {
     /// Freezes up to the share `max_share` of the components, judged by averages over `window` checks.
     pub fn new(max_share: f64, window: u64) -> Self {
-        Self { max_share, window, history: History::default() }
+        Self { max_share, window: Window::of(window), history: History::default() }
     }
 }
 
@@ -56,10 +56,14 @@ impl FreezePolicy for Quota {
     fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
         let value = observation.value(Statistic::GradMeanAbs).filter(|value| value.is_finite())?;
         let History { average, peak } = &mut self.history;
-        average.push(value, self.window);
-        let mean = average.ready(self.window)?;
+        average.push(value, self.window.checks());
+        let mean = average.ready(self.window.checks())?;
         *peak = peak.max(mean);
         (*peak > 0.0).then(|| mean / *peak)
+    }
+
+    fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
+        self.window.plan(run, problems);
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
@@ -77,10 +81,10 @@ impl FreezePolicy for Quota {
         // Rounding must not take the last component of a full share away.
         let allowed = (share * population.total() as f64 + 1e-9).floor();
         let left = allowed - population.decided() as f64;
-        Some(Cause { policy: Self::NAME, measure: Measure::Rank, value: rank as f64, threshold: left })
+        Some(Cause::new(Self::NAME, Measure::Rank, rank as f64, left))
     }
 
-    fn state(&self) -> PolicyState {
+    fn state(&self) -> Result<PolicyState> {
         PolicyState::of(&self.history)
     }
 
@@ -98,16 +102,14 @@ impl PolicyConfig for Quota {
     const NAME: &'static str = "quota";
     const SUMMARY: &'static str =
         "freezes the quietest components, as many as a schedule over the run allows";
-    const KEYS: &'static [Key] = &[
-        Key::new("max_share", "share of the components that it freezes, above 0, up to 1 (1.0)"),
-        common::WINDOW,
-    ];
+    const KEYS: &'static [Key] =
+        &[Key::new("max_share", "share of the components that it freezes, above 0, up to 1 (1.0)"), WINDOW];
 
-    fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
+    fn from_config(section: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
         let expected = "a share above 0, up to 1";
         let max_share = section.number_or("max_share", 1.0, expected, |share| share > 0.0 && share <= 1.0);
-        let window = common::window(section, builder);
-        Some(Self::new(max_share?, window?))
+        let window = Window::read(section);
+        Some(Self { max_share: max_share?, window: window?, history: History::default() })
     }
 }
 

@@ -2,13 +2,14 @@
 
 use grades::policy::{
     Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
+    RunPlan,
 };
 use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
-use grades::{Result, submit};
+use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{self, Average, Hits};
+use crate::common::{self, Average, Hits, WINDOW, Window};
 
 /// Freezes a component whose mean absolute gradient has fallen to a share of its peak.
 ///
@@ -25,7 +26,7 @@ use crate::common::{self, Average, Hits};
 #[derive(Debug, Clone)]
 pub struct RelativeToPeak {
     rho: f64,
-    window: u64,
+    window: Window,
     hits: u64,
     history: History,
 }
@@ -41,7 +42,7 @@ struct History {
 impl RelativeToPeak {
     /// Freezes below the share `rho` of the peak of an average over `window` checks, at `hits` checks in a row.
     pub fn new(rho: f64, window: u64, hits: u64) -> Self {
-        Self { rho, window, hits, history: History::default() }
+        Self { rho, window: Window::of(window), hits, history: History::default() }
     }
 }
 
@@ -54,13 +55,17 @@ impl FreezePolicy for RelativeToPeak {
         StatisticSet::of([Statistic::GradMeanAbs])
     }
 
+    fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
+        self.window.plan(run, problems);
+    }
+
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
         let Some(value) = observation.value(Statistic::GradMeanAbs).filter(|value| value.is_finite()) else {
             return Decision::Keep;
         };
         let History { average, peak, seen } = &mut self.history;
-        average.push(value, self.window);
-        let Some(mean) = average.ready(self.window) else { return Decision::Keep };
+        average.push(value, self.window.checks());
+        let Some(mean) = average.ready(self.window.checks()) else { return Decision::Keep };
         *peak = peak.max(mean);
         let threshold = self.rho * *peak;
         if !seen.count(mean <= threshold, self.hits) {
@@ -70,12 +75,12 @@ impl FreezePolicy for RelativeToPeak {
     }
 
     fn compares(&self, _: &Observation<'_>) -> Option<Cause> {
-        let value = self.history.average.ready(self.window)?;
+        let value = self.history.average.ready(self.window.checks())?;
         let threshold = self.rho * self.history.peak;
-        Some(Cause { policy: Self::NAME, measure: Statistic::GradMeanAbs.into(), value, threshold })
+        Some(Cause::new(Self::NAME, Statistic::GradMeanAbs, value, threshold))
     }
 
-    fn state(&self) -> PolicyState {
+    fn state(&self) -> Result<PolicyState> {
         PolicyState::of(&self.history)
     }
 
@@ -93,13 +98,13 @@ impl PolicyConfig for RelativeToPeak {
     const NAME: &'static str = "relative-to-peak";
     const SUMMARY: &'static str = "freezes once the mean absolute gradient has fallen to a share of its peak";
     const KEYS: &'static [Key] =
-        &[Key::new("rho", "the share of the peak, between 0 and 1 (0.5)"), common::WINDOW, common::HITS];
+        &[Key::new("rho", "the share of the peak, between 0 and 1 (0.5)"), WINDOW, common::HITS];
 
-    fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
+    fn from_config(section: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
         let rho = section.number_or("rho", 0.5, "a share between 0 and 1", |rho| rho > 0.0 && rho < 1.0);
-        let window = common::window(section, builder);
+        let window = Window::read(section);
         let hits = common::hits(section);
-        Some(Self::new(rho?, window?, hits?))
+        Some(Self { rho: rho?, window: window?, hits: hits?, history: History::default() })
     }
 }
 

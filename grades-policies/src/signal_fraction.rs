@@ -3,13 +3,14 @@
 use grades::config::Cooldown;
 use grades::policy::{
     Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
+    RunPlan,
 };
 use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
-use grades::{Result, submit};
+use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{self, Average, Hits};
+use crate::common::{self, Average, Hits, WINDOW, Window};
 
 /// Freezes a component once its gradient is all noise: more steps at this learning rate buy it nothing.
 ///
@@ -33,7 +34,7 @@ use crate::common::{self, Average, Hits};
 #[derive(Debug, Clone)]
 pub struct SignalFraction {
     floor: f64,
-    window: u64,
+    window: Window,
     hits: u64,
     history: History,
 }
@@ -56,7 +57,7 @@ impl Default for History {
 impl SignalFraction {
     /// Freezes when the average over `window` checks is at or below `floor` at `hits` checks in a row.
     pub fn new(floor: f64, window: u64, hits: u64) -> Self {
-        Self { floor, window, hits, history: History::default() }
+        Self { floor, window: Window::of(window), hits, history: History::default() }
     }
 }
 
@@ -69,6 +70,10 @@ impl FreezePolicy for SignalFraction {
         StatisticSet::of([Statistic::SignalFraction])
     }
 
+    fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
+        self.window.plan(run, problems);
+    }
+
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
         let Some(value) = observation.value(Statistic::SignalFraction).filter(|value| value.is_finite())
         else {
@@ -79,8 +84,8 @@ impl FreezePolicy for SignalFraction {
         if learning_rate.is_finite() && *learning_rate > before {
             return Decision::Keep;
         }
-        average.push(value, self.window);
-        let Some(mean) = average.ready(self.window) else { return Decision::Keep };
+        average.push(value, self.window.checks());
+        let Some(mean) = average.ready(self.window.checks()) else { return Decision::Keep };
         if !seen.count(mean <= self.floor, self.hits) {
             return Decision::Keep;
         }
@@ -92,12 +97,11 @@ impl FreezePolicy for SignalFraction {
     }
 
     fn compares(&self, _: &Observation<'_>) -> Option<Cause> {
-        let value = self.history.average.ready(self.window)?;
-        let measure = Statistic::SignalFraction.into();
-        Some(Cause { policy: Self::NAME, measure, value, threshold: self.floor })
+        let value = self.history.average.ready(self.window.checks())?;
+        Some(Cause::new(Self::NAME, Statistic::SignalFraction, value, self.floor))
     }
 
-    fn state(&self) -> PolicyState {
+    fn state(&self) -> Result<PolicyState> {
         PolicyState::of(&self.history)
     }
 
@@ -117,16 +121,16 @@ impl PolicyConfig for SignalFraction {
         "freezes once the gradient is all noise; needs no threshold by hand (the default)";
     const KEYS: &'static [Key] = &[
         Key::new("floor", "the share of signal that counts as none, from 0 to 1 (0.005)"),
-        common::WINDOW,
+        WINDOW,
         common::HITS,
     ];
 
-    fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
+    fn from_config(section: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
         let floor =
             section.number_or("floor", 0.005, "a share from 0 to 1", |floor| (0.0..=1.0).contains(&floor));
-        let window = common::window(section, builder);
+        let window = Window::read(section);
         let hits = common::hits(section);
-        Some(Self::new(floor?, window?, hits?))
+        Some(Self { floor: floor?, window: window?, hits: hits?, history: History::default() })
     }
 }
 

@@ -1,14 +1,14 @@
 //! `thaw`: brings a frozen component back, to see whether it still learns.
 
-use grades::config::Cooldown;
 use grades::policy::{
-    Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder, PolicyConfig,
-    PolicyPlugin, PolicyState,
+    Cause, CompositePolicy, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder,
+    PolicyConfig, PolicyPlugin, PolicyState, RunPlan,
 };
 use grades::schema::{Key, Section};
-use grades::statistic::StatisticSet;
-use grades::{Result, submit};
+use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
+
+use crate::common;
 
 /// Freezes as another policy says, and thaws by a timer or when the learning rate rises again.
 ///
@@ -72,21 +72,26 @@ impl Thaw {
     }
 }
 
-impl FreezePolicy for Thaw {
+impl CompositePolicy for Thaw {
     fn name(&self) -> &'static str {
         Self::NAME
     }
 
-    fn statistics(&self) -> StatisticSet {
-        self.policy.statistics()
+    fn inner(&self) -> Vec<&dyn FreezePolicy> {
+        vec![&*self.policy]
     }
 
-    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
-        self.policy.score(observation)
+    fn inner_mut(&mut self) -> Vec<&mut Box<dyn FreezePolicy>> {
+        vec![&mut self.policy]
+    }
+
+    fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
+        self.prototype.plan(run, problems);
+        self.policy = self.prototype.clone();
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
-        if !self.statistics().iter().all(|needed| observation.value(needed).is_some_and(f64::is_finite)) {
+        if !common::all_finite(&*self.policy, observation) {
             return Decision::Keep;
         }
         let decision = self.policy.decide(observation);
@@ -125,19 +130,11 @@ impl FreezePolicy for Thaw {
         history.probing = self.probe;
         history.frozen = 0;
         self.policy = self.prototype.clone();
-        Decision::Thaw(Cause { policy: Self::NAME, measure, value, threshold })
+        Decision::Thaw(Cause::new(Self::NAME, measure, value, threshold))
     }
 
-    fn default_cooldown(&self) -> Cooldown {
-        self.policy.default_cooldown()
-    }
-
-    fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
-        self.policy.compares(observation)
-    }
-
-    fn state(&self) -> PolicyState {
-        PolicyState::of(&State { timer: self.history.clone(), policy: self.policy.state() })
+    fn state(&self) -> Result<PolicyState> {
+        PolicyState::of(&State { timer: self.history.clone(), policy: self.policy.state()? })
     }
 
     fn restore(&mut self, state: &PolicyState) -> Result<()> {
@@ -145,10 +142,6 @@ impl FreezePolicy for Thaw {
         self.policy.restore(&policy)?;
         self.history = timer;
         Ok(())
-    }
-
-    fn is_scale_free(&self) -> bool {
-        self.policy.is_scale_free()
     }
 }
 

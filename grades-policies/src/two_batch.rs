@@ -3,13 +3,14 @@
 use grades::config::Cooldown;
 use grades::policy::{
     Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
+    RunPlan,
 };
 use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
-use grades::{Result, submit};
+use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{self, Average, Hits};
+use crate::common::{self, Average, Hits, WINDOW, Window};
 
 /// Freezes a component once the signal in its accumulated gradient is drowned by noise.
 ///
@@ -27,7 +28,7 @@ use crate::common::{self, Average, Hits};
 #[derive(Debug, Clone)]
 pub struct TwoBatchNoise {
     floor: f64,
-    window: u64,
+    window: Window,
     hits: u64,
     history: History,
 }
@@ -53,7 +54,7 @@ impl History {
 impl TwoBatchNoise {
     /// Freezes when φ over `window` checks is at or below `floor` at `hits` checks in a row.
     pub fn new(floor: f64, window: u64, hits: u64) -> Self {
-        Self { floor, window, hits, history: History::default() }
+        Self { floor, window: Window::of(window), hits, history: History::default() }
     }
 }
 
@@ -66,6 +67,10 @@ impl FreezePolicy for TwoBatchNoise {
         StatisticSet::of([Statistic::TwoBatchSignal, Statistic::TwoBatchNoise])
     }
 
+    fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
+        self.window.plan(run, problems);
+    }
+
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
         let finite = |statistic| observation.value(statistic).filter(|value| value.is_finite());
         let (Some(signal), Some(noise)) =
@@ -74,9 +79,9 @@ impl FreezePolicy for TwoBatchNoise {
             return Decision::Keep;
         };
         let history = &mut self.history;
-        history.signal.push(signal, self.window);
-        history.noise.push(noise, self.window);
-        let Some(share) = history.share(self.window) else { return Decision::Keep };
+        history.signal.push(signal, self.window.checks());
+        history.noise.push(noise, self.window.checks());
+        let Some(share) = history.share(self.window.checks()) else { return Decision::Keep };
         if !history.seen.count(share <= self.floor, self.hits) {
             return Decision::Keep;
         }
@@ -88,12 +93,11 @@ impl FreezePolicy for TwoBatchNoise {
     }
 
     fn compares(&self, _: &Observation<'_>) -> Option<Cause> {
-        let value = self.history.share(self.window)?;
-        let measure = Statistic::TwoBatchSignal.into();
-        Some(Cause { policy: Self::NAME, measure, value, threshold: self.floor })
+        let value = self.history.share(self.window.checks())?;
+        Some(Cause::new(Self::NAME, Statistic::TwoBatchSignal, value, self.floor))
     }
 
-    fn state(&self) -> PolicyState {
+    fn state(&self) -> Result<PolicyState> {
         PolicyState::of(&self.history)
     }
 
@@ -112,16 +116,16 @@ impl PolicyConfig for TwoBatchNoise {
     const SUMMARY: &'static str = "freezes once noise drowns the signal, judged by accumulated micro-batches";
     const KEYS: &'static [Key] = &[
         Key::new("floor", "the share of signal that counts as none, from 0 to 1 (0.05)"),
-        common::WINDOW,
+        WINDOW,
         common::HITS,
     ];
 
-    fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
+    fn from_config(section: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
         let floor =
             section.number_or("floor", 0.05, "a share from 0 to 1", |floor| (0.0..=1.0).contains(&floor));
-        let window = common::window(section, builder);
+        let window = Window::read(section);
         let hits = common::hits(section);
-        Some(Self::new(floor?, window?, hits?))
+        Some(Self { floor: floor?, window: window?, hits: hits?, history: History::default() })
     }
 }
 

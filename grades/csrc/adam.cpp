@@ -1,11 +1,9 @@
-// Adam and AdamW on the CPU: one pass over the parameters that applies the update and takes the sums.
+// Adam and AdamW on the CPU: one pass over the parameters that applies the update and computes the sums.
 //
 // f32, bf16 and f16 are computed in f32 and rounded once; f64 in f64. The arithmetic is that of PyTorch's
 // `_single_tensor_adam`, but for √v̂, which is √v times the reciprocal of √(1 − β₂ᵗ): one rounding apart.
 
-#include "calls.h"
-#include "lists.h"
-#include "pass.h"
+#include "items.h"
 
 namespace {
 
@@ -13,7 +11,7 @@ using namespace grades;
 
 template <typename T>
 struct Numbers {
-  T decay;       // what decoupled weight decay leaves of the weights
+  T decay;       // the factor of decoupled weight decay on the weights
   T gain;        // 1 − β₁
   T retention;   // β₂
   T second_gain; // 1 − β₂
@@ -99,19 +97,18 @@ GRADES_INLINE void pass_values(typename Kinds::Weights::Stored *__restrict p, ui
   PassSums sums;
   sums.start(out);
   const auto one = [&](int64_t i, int lane) __attribute__((always_inline)) {
-    const float held = G::load(g[i]);
+    const float raw = G::load(g[i]);
     const float w = W::load(p[i]);
-    float taken = held;
-    if (changed) taken = change.decay == 0.0f ? held * change.factor : held * change.factor + w * change.decay;
-    const float average = lerp(S::load(m[i]), taken, k.gain);
-    const float square = S::load(v[i]) * k.retention + (taken * k.second_gain) * taken;
+    const float input = changed ? change.input(raw, w) : raw;
+    const float average = lerp(S::load(m[i]), input, k.gain);
+    const float square = S::load(v[i]) * k.retention + (input * k.second_gain) * input;
     const float denominator = std::sqrt(square) * k.correction2 + k.eps;
     const float updated = w * k.decay - (average * k.size) / denominator;
     m[i] = S::store(average);
     v[i] = S::store(square);
     p[i] = W::store(updated);
     if (std::is_same_v<Kinds, PassMaster>) narrow[i] = bf16_of_float(updated);
-    add<summed, changed>(sums, lane, held, taken, average);
+    add<summed, changed>(sums, lane, raw, input, average);
   };
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES) {
@@ -135,63 +132,45 @@ GRADES_INLINE void pass_values(typename Kinds::Weights::Stored *__restrict p, ui
 GRADES_ALL_PASSES
 #undef GRADES_PASS
 
-struct Item {
-  Memory parameter, master, gradient, average, square, maximum;
-  int64_t elements;
+struct AdamItem : Item {
+  Memory average, square, maximum;
   double steps; // this one included
-  uint8_t want;
-  grades_step_sums *out;
 };
 
-struct Call {
-  bool decoupled;
-  double lr, beta1, beta2, weight_decay, eps, factor;
-};
-
-// The update in one pass, where there is one; whether there is.
-bool in_one_pass(const Item &item, int64_t start, int64_t n, const Numbers<float> &k, double coupled, double factor,
-                 ChunkSums &sums) {
-  Summed summed;
-  if (!summed_of(item.want, summed)) return false;
-  const bool changed = factor != 1.0 || coupled != 0.0;
-  const Gradient gradient{static_cast<float>(factor), static_cast<float>(coupled)};
-  return with_kinds(item.parameter, item.master, item.average, [&](auto kinds) {
-    using Kinds = decltype(kinds);
-    with_summed(summed, changed, [&](auto summed, auto changed) {
-      pass(kinds, summed, changed, stored_at<typename Kinds::Weights::Stored>(item.master ? item.master : item.parameter, start),
-           stored_at<uint16_t>(item.parameter, start), stored_at<const typename Kinds::Gradients::Stored>(item.gradient, start),
-           stored_at<typename Kinds::States::Stored>(item.average, start),
-           stored_at<typename Kinds::States::Stored>(item.square, start), n, k, gradient, sums);
-    });
-  });
-}
-
+// Updates `elements` elements of an item from `start` on, in one pass where there is one, else block by block.
 template <typename T>
-void update(const Item &item, const Call &call, int64_t start, int64_t elements, ChunkSums &sums) {
+void update(const AdamItem &item, const grades_adam &call, double coupled, int64_t start, int64_t elements,
+            ChunkSums &sums) {
+  const double factor = call.update.factor;
   const double correction1 = 1.0 - std::pow(call.beta1, item.steps);
   const double correction2 = 1.0 - std::pow(call.beta2, item.steps);
   const Numbers<T> k{
-      static_cast<T>(call.decoupled ? 1.0 - call.lr * call.weight_decay : 1.0),
+      static_cast<T>(call.decoupled ? 1.0 - call.update.lr * call.update.weight_decay : 1.0),
       static_cast<T>(1.0 - call.beta1),
       static_cast<T>(call.beta2),
       static_cast<T>(1.0 - call.beta2),
-      static_cast<T>(call.lr / correction1),
+      static_cast<T>(call.update.lr / correction1),
       static_cast<T>(1.0 / correction1),
       static_cast<T>(1.0 / std::sqrt(correction2)),
       static_cast<T>(call.eps),
   };
-  const double coupled = call.decoupled ? 0.0 : call.weight_decay;
   if constexpr (std::is_same_v<T, float>) {
-    if (!item.maximum && in_one_pass(item, start, elements, k, coupled, call.factor, sums)) return;
+    const auto run = [&](auto kinds, auto summed, auto changed, const Gradient &gradient) {
+      using Kinds = decltype(kinds);
+      pass(kinds, summed, changed, stored_at<typename Kinds::Weights::Stored>(item.weights(), start),
+           stored_at<uint16_t>(item.parameter, start),
+           stored_at<const typename Kinds::Gradients::Stored>(item.gradient, start),
+           stored_at<typename Kinds::States::Stored>(item.average, start),
+           stored_at<typename Kinds::States::Stored>(item.square, start), elements, k, gradient, sums);
+    };
+    if (!item.maximum && in_one_pass(item, item.average, factor, coupled, run)) return;
   }
-  const Memory &weights = item.master ? item.master : item.parameter;
   alignas(64) T room[6][BLOCK];
   for (int64_t done = 0; done < elements; done += BLOCK) {
     const int64_t at = start + done;
     const int64_t n = std::min(BLOCK, elements - done);
-    T *p = open(weights, at, n, room[0]);
-    const T *g =
-        gradient_block(item.gradient, p, at, n, call.factor, coupled, item.want, sums, room[1], room[2]);
+    T *p = open(item.weights(), at, n, room[0]);
+    const T *g = gradient_block(item.gradient, p, at, n, factor, coupled, item.request, sums, room[1], room[2]);
     T *m = open(item.average, at, n, room[3]);
     T *v = open(item.square, at, n, room[4]);
     const T *second = v;
@@ -203,8 +182,8 @@ void update(const Item &item, const Call &call, int64_t start, int64_t elements,
     } else {
       adam_block(p, g, m, v, n, k);
     }
-    if ((item.want & GRADES_MOMENT) != 0) square_block(m, n, sums.moments.squares);
-    if ((item.want & GRADES_UPDATE) != 0) {
+    if ((item.request & GRADES_MOMENTS) != 0) square_block(m, n, sums.moments.squares);
+    if ((item.request & GRADES_UPDATES) != 0) {
       update_block(m, second, n, k, room[2]);
       sum_block(room[2], n, sums.updates);
     }
@@ -222,44 +201,21 @@ extern "C" {
 char *grades_cpu_adam(const grades_adam *call) {
   return grades::guarded([&] {
     grades::keep_cuda();
-    std::vector<at::Tensor> copies; // of gradients that lie otherwise than their parameter
-    std::vector<Item> items;
-    items.reserve(call->n);
-    for (size_t i = 0; i < call->n; ++i) {
-      const at::Tensor &parameter = *call->parameters[i];
-      call->updated[i] = parameter.grad().defined() ? 1 : 0;
-      if (call->updated[i] == 0) continue;
-      const Lists lists{parameter, call->masters == nullptr ? nullptr : call->masters[i]};
-      lists.check_cpu();
-      Item item;
-      item.parameter = Memory::of(parameter);
-      if (lists.master != nullptr) item.master = Memory::of(lists.fitting(*lists.master));
-      item.gradient = Memory::read(lists.gradient(copies));
+    std::vector<at::Tensor> copies;
+    auto items = items_of<AdamItem>(call->update, copies, [&](AdamItem &item, const Lists &lists, size_t i) {
       item.average = Memory::of(lists.fitting(*call->averages[i]));
       item.square = Memory::of(lists.fitting(*call->squares[i]));
       if (call->maxima != nullptr) item.maximum = Memory::of(lists.fitting(*call->maxima[i]));
-      item.elements = parameter.numel();
       item.steps = static_cast<double>(*call->steps[i]->const_data_ptr<float>()) + 1.0;
-      item.want = call->want == nullptr ? 0 : call->want[i];
-      item.out = call->sums == nullptr ? nullptr : call->sums + i;
-      items.push_back(item);
-    }
-    // All has been checked; nothing fails from here on.
-    for (size_t i = 0; i < call->n; ++i) {
-      if (call->updated[i] == 0) continue;
-      *call->steps[i]->data_ptr<float>() += 1.0f;
-      grades::note_written(*call->parameters[i]);
-    }
-    const Call numbers{call->decoupled, call->lr, call->beta1, call->beta2, call->weight_decay, call->eps,
-                       call->factor};
-    for_chunks(items, [&](const Item &item, int64_t start, int64_t n, ChunkSums &sums) {
-      if (item.parameter.kind == at::kDouble) {
-        update<double>(item, numbers, start, n, sums);
-      } else {
-        update<float>(item, numbers, start, n, sums);
-      }
     });
-    finish_sums(items, call->factor == 1.0 && (call->decoupled || call->weight_decay == 0.0));
+    for (size_t i = 0; i < call->update.n; ++i) {
+      if (call->update.updated[i] != 0) *call->steps[i]->data_ptr<float>() += 1.0f;
+    }
+    const double coupled = call->decoupled ? 0.0 : call->update.weight_decay;
+    update_items(call->update, items, coupled,
+                 [&](auto zero, const AdamItem &item, int64_t start, int64_t n, ChunkSums &sums) {
+                   update<decltype(zero)>(item, *call, coupled, start, n, sums);
+                 });
   });
 }
 

@@ -5,45 +5,44 @@
 
 extern "C" {
 
-// What is summed of one parameter.
+// The sums of one parameter.
 struct grades_step_sums {
   double absolute;
   double squares;
-  double averaged;
+  double moment_input;
   double moments;
   double updates;
 };
 
-struct grades_adam {
-  bool decoupled;
+// The part of an update that all optimizers share.
+struct grades_update {
   size_t n;
   const tensor *parameters;
   const tensor *masters; // null where the parameters are the weights
+  double lr, weight_decay;
+  double factor;           // of the gradients
+  tensor divisor;          // of the gradients, an f32 scalar on their device; null for 1 (devices only)
+  const uint8_t *requests; // the sums to compute of each, see `update.h`; null for none (CPU only)
+  grades_step_sums *sums;  // of each; null for none (CPU only)
+  uint8_t *updated;        // whether each had a gradient
+};
+
+struct grades_adam {
+  grades_update update;
   const tensor *averages;
   const tensor *squares;
   const tensor *maxima; // null without amsgrad
   const tensor *steps;
-  double lr, beta1, beta2, weight_decay, eps;
-  double factor;          // of the gradients
-  tensor divisor;         // of the gradients, an f32 scalar on their device; null for 1 (devices only)
-  const uint8_t *want;    // what to sum of each; null for nothing (CPU only)
-  grades_step_sums *sums; // of each; null for nothing (CPU only)
-  uint8_t *updated;       // whether each had a gradient
+  double beta1, beta2, eps;
+  bool decoupled; // weight decay, from the gradient
 };
 
 struct grades_sgd {
-  size_t n;
-  const tensor *parameters;
-  const tensor *masters; // null where the parameters are the weights
+  grades_update update;
   const tensor *buffers; // null without momentum
-  double lr, momentum, dampening, weight_decay;
+  double momentum, dampening;
   bool nesterov;
-  bool first;             // the buffers are written, not read
-  double factor;          // of the gradients
-  tensor divisor;         // of the gradients, an f32 scalar on their device; null for 1 (devices only)
-  const uint8_t *want;    // what to sum of each; null for nothing (CPU only)
-  grades_step_sums *sums; // of each; null for nothing (CPU only)
-  uint8_t *updated;       // whether each had a gradient
+  bool first; // the buffers are written, not read
 };
 
 } // extern "C"

@@ -1,7 +1,7 @@
-// libtorch's fused optimizer kernels on devices, over lists of parameters of one device and kind. A parameter without a
+// libtorch's fused optimizer kernels, over lists of parameters of one device and type. A parameter without a
 // gradient is left alone: no update, no decay, no step counted.
 //
-// The kernels want parameters, gradients and state of one kind. Where the state is wider, or the weights are master
+// The kernels need parameters, gradients and state of one type. Where the state is wider, or the weights are master
 // copies in f32, the update goes through f32: in place for masters, else through copies that live for one slice.
 
 #include "calls.h"
@@ -22,10 +22,10 @@ namespace {
 
 using List = std::vector<at::Tensor>;
 
-// So many elements at most are held in f32 copies at a time.
+// The maximal number of elements in f32 copies at a time.
 constexpr int64_t SLICE = int64_t{1} << 26;
 
-// What the kernels divide gradients by, as they want it.
+// The divisor of the gradients in the form that the kernels need.
 std::optional<at::Tensor> divisor(double factor, tensor on_device, const at::Tensor &like) {
   if (on_device != nullptr) return *on_device;
   if (factor == 1.0) return std::nullopt;
@@ -38,18 +38,19 @@ struct Slice {
   List narrow; // the parameters that the weights are copied back to
 };
 
-// Calls `body` with the lists as the kernels want them, and copies wide weights back.
-template <typename Call, typename Body>
-void for_slices(const Call &call, const std::vector<const tensor *> &states, const tensor *steps, const Body &body) {
+// Calls `body` with the lists in the form that the kernels need, and copies wide weights back.
+template <typename Body>
+void for_slices(const grades_update &call, const std::vector<const tensor *> &states, const tensor *steps,
+                const Body &body) {
   Slice slice;
-  int64_t held = 0;
+  int64_t copied = 0;
   const auto run = [&] {
     if (slice.weights.empty()) return;
     if (steps != nullptr) at::_foreach_add_(slice.steps, 1);
     body(slice);
     if (!slice.narrow.empty()) at::_foreach_copy_(slice.narrow, slice.weights);
     slice = Slice();
-    held = 0;
+    copied = 0;
   };
   std::vector<at::Tensor> copies;
   for (size_t i = 0; i < call.n; ++i) {
@@ -62,8 +63,8 @@ void for_slices(const Call &call, const std::vector<const tensor *> &states, con
     const bool wide = lists.master != nullptr ||
                       (!states.empty() && states[0][i]->scalar_type() != parameter.scalar_type());
     if (wide) {
-      if (held > 0 && held + parameter.numel() > SLICE) run();
-      held += parameter.numel();
+      if (copied > 0 && copied + parameter.numel() > SLICE) run();
+      copied += parameter.numel();
       slice.weights.push_back(lists.master != nullptr ? lists.fitting(*lists.master) : parameter.to(at::kFloat));
       slice.gradients.push_back(gradient.to(at::kFloat));
       slice.narrow.push_back(parameter);
@@ -89,14 +90,15 @@ char *grades_fused_adam(const grades_adam *call) {
     const bool amsgrad = call->maxima != nullptr;
     std::vector<const tensor *> states{call->averages, call->squares};
     if (amsgrad) states.push_back(call->maxima);
-    for_slices(*call, states, call->steps, [&](const Slice &s) {
-      const auto scale = divisor(call->factor, call->divisor, s.weights[0]);
+    const grades_update &u = call->update;
+    for_slices(u, states, call->steps, [&](const Slice &s) {
+      const auto scale = divisor(u.factor, u.divisor, s.weights[0]);
       if (call->decoupled) {
-        at::_fused_adamw_(s.weights, s.gradients, s.states[0], s.states[1], s.states[2], s.steps, call->lr, call->beta1,
-                          call->beta2, call->weight_decay, call->eps, amsgrad, false, scale);
+        at::_fused_adamw_(s.weights, s.gradients, s.states[0], s.states[1], s.states[2], s.steps, u.lr, call->beta1,
+                          call->beta2, u.weight_decay, call->eps, amsgrad, false, scale);
       } else {
-        at::_fused_adam_(s.weights, s.gradients, s.states[0], s.states[1], s.states[2], s.steps, call->lr, call->beta1,
-                         call->beta2, call->weight_decay, call->eps, amsgrad, false, scale);
+        at::_fused_adam_(s.weights, s.gradients, s.states[0], s.states[1], s.states[2], s.steps, u.lr, call->beta1,
+                         call->beta2, u.weight_decay, call->eps, amsgrad, false, scale);
       }
     });
   });
@@ -108,12 +110,13 @@ char *grades_fused_sgd(const grades_sgd *call) {
     at::NoGradGuard no_grad;
     std::vector<const tensor *> states;
     if (call->buffers != nullptr) states.push_back(call->buffers);
-    for_slices(*call, states, nullptr, [&](const Slice &s) {
+    const grades_update &u = call->update;
+    for_slices(u, states, nullptr, [&](const Slice &s) {
       // libtorch's kernel for the CPU skips most elements in half precision (pytorch/pytorch#191763).
       TORCH_CHECK(!s.weights[0].is_cpu() || !at::isReducedFloatingType(s.weights[0].scalar_type()),
                   "the kind of a parameter changed after the optimizer's first step");
-      const auto scale = divisor(call->factor, call->divisor, s.weights[0]);
-      at::_fused_sgd_(s.weights, s.gradients, s.states[0], call->weight_decay, call->momentum, call->lr,
+      const auto scale = divisor(u.factor, u.divisor, s.weights[0]);
+      at::_fused_sgd_(s.weights, s.gradients, s.states[0], u.weight_decay, call->momentum, u.lr,
                       call->dampening, call->nesterov, false, call->first, scale);
     });
   });

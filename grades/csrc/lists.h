@@ -1,4 +1,4 @@
-// What a list of tensors must be for a kernel that walks through memory without looking at strides.
+// Checks of tensors for kernels that run over memory without regard to strides.
 #pragma once
 
 #include "grades.h"
@@ -9,24 +9,24 @@
 
 namespace grades {
 
-// Tells autograd that a tensor was written to, so that a backward pass that needs what it was fails.
+// Notifies autograd that a tensor was written to, so that a backward pass that needs its old value fails.
 inline void note_written(const at::Tensor &t) {
   if (!t.is_inference()) t.unsafeGetTensorImpl()->bump_version();
 }
 
-// A parameter and what goes with it.
+// A parameter and the tensors that belong to it.
 struct Lists {
   const at::Tensor &parameter;
   tensor master; // null where the parameter is the weights
 
-  // Kernels were chosen when the parameter was first seen; it may have been replaced since.
+  // The kernel was chosen at the parameter's first gradient; the parameter may have been replaced since.
   void check_cpu() const {
     const auto kind = parameter.scalar_type();
     TORCH_CHECK(parameter.is_cpu() && (kind == at::kFloat || kind == at::kDouble || at::isReducedFloatingType(kind)),
                 "the kind or device of a parameter changed after the optimizer's first step");
   }
 
-  // The parameter's gradient, lying as the parameter does; a copy is kept alive in `copies`.
+  // The parameter's gradient in the parameter's layout; a copy lives as long as `copies`.
   const at::Tensor &gradient(std::vector<at::Tensor> &copies) const {
     TORCH_CHECK(master == nullptr || at::isReducedFloatingType(parameter.scalar_type()),
                 "the kind of a parameter changed after its master copy was made");
@@ -43,7 +43,7 @@ struct Lists {
     return copies.back();
   }
 
-  // A state that was made for what the parameter was before it was replaced would be read out of bounds.
+  // State of a parameter that was replaced since would be read out of bounds.
   const at::Tensor &fitting(const at::Tensor &state) const {
     const bool kind = state.scalar_type() == parameter.scalar_type() ||
                       (state.scalar_type() == at::kFloat && at::isReducedFloatingType(parameter.scalar_type()));

@@ -1,7 +1,7 @@
-// The loops that update and sum in one pass over memory, for the kinds that are trained most.
+// The loops that update and sum in one pass over memory, for the most common types.
 //
-// They give the same bits as the block by block way of `update.h`, which serves all that is rare: f64, f16, amsgrad,
-// Nesterov, sums of updates.
+// They give the same bits as the blocks of `update.h`, which serve the rare cases: f64, f16, amsgrad, Nesterov, sums of
+// updates.
 #pragma once
 
 #include "update.h"
@@ -10,7 +10,7 @@
 
 namespace grades {
 
-// How a tensor's elements are read and written in f32.
+// Reading and writing a tensor's elements in f32.
 struct AsF32 {
   using Stored = float;
   static GRADES_INLINE float load(float x) { return x; }
@@ -22,10 +22,14 @@ struct AsBf16 {
   static GRADES_INLINE uint16_t store(float x) { return bf16_of_float(x); }
 };
 
-// The gradient as the update takes it.
+// The change of the gradient before it enters the moments.
 struct Gradient {
   float factor;
   float decay; // coupled weight decay
+
+  GRADES_INLINE float input(float gradient, float weight) const {
+    return decay == 0.0f ? gradient * factor : gradient * factor + weight * decay;
+  }
 };
 
 // A tensor's elements from `start` on, as they are stored.
@@ -34,39 +38,39 @@ Stored *stored_at(const Memory &memory, int64_t start) {
   return reinterpret_cast<Stored *>(memory.start) + start;
 }
 
-// What a pass sums.
+// The sums of a pass.
 enum class Summed { nothing, gradient, moments };
 
-// The sums of a pass under way; `averaged` only where the gradient is changed.
+// The sums of a pass under way; `moment_input` only where the gradient is changed.
 struct PassSums {
   double absolute[LANES];
   double squares[LANES];
-  double averaged[LANES];
+  double moment_input[LANES];
   double moments[LANES];
 
   GRADES_INLINE void start(const ChunkSums &sums) {
     std::memcpy(absolute, sums.gradient.absolute, sizeof absolute);
     std::memcpy(squares, sums.gradient.squares, sizeof squares);
-    std::memcpy(averaged, sums.averaged.squares, sizeof averaged);
+    std::memcpy(moment_input, sums.moment_input.squares, sizeof moment_input);
     std::memcpy(moments, sums.moments.squares, sizeof moments);
   }
   GRADES_INLINE void finish(ChunkSums &sums) const {
     std::memcpy(sums.gradient.absolute, absolute, sizeof absolute);
     std::memcpy(sums.gradient.squares, squares, sizeof squares);
-    std::memcpy(sums.averaged.squares, averaged, sizeof averaged);
+    std::memcpy(sums.moment_input.squares, moment_input, sizeof moment_input);
     std::memcpy(sums.moments.squares, moments, sizeof moments);
   }
 };
 
 template <Summed summed, bool changed>
-GRADES_INLINE void add(PassSums &sums, int lane, float held, float taken, float moment) {
+GRADES_INLINE void add(PassSums &sums, int lane, float raw, float input, float moment) {
   if (summed == Summed::nothing) return;
-  const double x = std::fabs(static_cast<double>(held));
+  const double x = std::fabs(static_cast<double>(raw));
   sums.absolute[lane] += x;
   sums.squares[lane] += x * x;
   if (changed) {
-    const double y = static_cast<double>(taken);
-    sums.averaged[lane] += y * y;
+    const double y = static_cast<double>(input);
+    sums.moment_input[lane] += y * y;
   }
   if (summed == Summed::moments) {
     const double z = static_cast<double>(moment);
@@ -74,7 +78,7 @@ GRADES_INLINE void add(PassSums &sums, int lane, float held, float taken, float 
   }
 }
 
-// The kinds of the lists of a pass: of the weights, the gradients and the states.
+// The types of weights, gradients and state in a pass.
 template <typename W, typename G, typename S>
 struct PassKinds {
   using Weights = W;
@@ -86,7 +90,7 @@ using PassBf16 = PassKinds<AsBf16, AsBf16, AsBf16>;
 using PassWide = PassKinds<AsBf16, AsBf16, AsF32>;
 using PassMaster = PassKinds<AsF32, AsBf16, AsF32>;
 
-// Calls `run` with the kinds of a parameter's lists, where there is a pass for them; whether there is.
+// Calls `run` with the types of a parameter, where there is a pass for them; returns whether there is.
 template <typename Run>
 bool with_kinds(const Memory &parameter, const Memory &master, const Memory &state, const Run &run) {
   if (parameter.kind == at::kFloat) {
@@ -103,15 +107,15 @@ bool with_kinds(const Memory &parameter, const Memory &master, const Memory &sta
   return true;
 }
 
-// Which pass an item takes; false where it takes none.
-inline bool summed_of(uint8_t want, Summed &out) {
-  if ((want & GRADES_UPDATE) != 0) return false;
-  const bool moments = (want & (GRADES_MOMENT | GRADES_AVERAGED)) != 0;
-  out = moments ? Summed::moments : (want & GRADES_GRADIENT) != 0 ? Summed::gradient : Summed::nothing;
+// Finds the sums of the pass that serves a request; returns false where no pass does.
+inline bool summed_of(uint8_t request, Summed &out) {
+  if ((request & GRADES_UPDATES) != 0) return false;
+  const bool moments = (request & (GRADES_MOMENTS | GRADES_MOMENT_INPUT)) != 0;
+  out = moments ? Summed::moments : (request & GRADES_GRADIENTS) != 0 ? Summed::gradient : Summed::nothing;
   return true;
 }
 
-// Calls `run` with the pass that an item takes.
+// Calls `run` with the sums of a pass as types.
 template <typename Run>
 void with_summed(Summed summed, bool changed, const Run &run) {
   const auto with_change = [&](auto constant) {

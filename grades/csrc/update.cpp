@@ -1,4 +1,4 @@
-// Blocks of elements: conversions between kinds, sums, and the gradient as an update takes it.
+// Blocks of elements: conversions between types, sums, and changes of the gradient.
 
 #include "update.h"
 
@@ -68,12 +68,12 @@ void sum_block(const double *values, int64_t n, Lanes &lanes) { sum_f64(values, 
 void square_block(const float *values, int64_t n, double *squares) { square_f32(values, n, squares); }
 void square_block(const double *values, int64_t n, double *squares) { square_f64(values, n, squares); }
 
-void effective(const float *g, const float *p, int64_t n, double factor, double decay, float *out) {
+void change(const float *g, const float *p, int64_t n, double factor, double decay, float *out) {
   const float f = static_cast<float>(factor);
   decay == 0.0 ? scaled_f32(g, n, f, out) : decayed_f32(g, p, n, f, static_cast<float>(decay), out);
 }
 
-void effective(const double *g, const double *p, int64_t n, double factor, double decay, double *out) {
+void change(const double *g, const double *p, int64_t n, double factor, double decay, double *out) {
   decay == 0.0 ? scaled_f64(g, n, factor, out) : decayed_f64(g, p, n, factor, decay, out);
 }
 

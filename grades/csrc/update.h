@@ -1,5 +1,5 @@
-// What the updates on the CPU share: lists of parameters cut into chunks, read and written in the kind of the
-// arithmetic, and summed while they pass through the cache.
+// The common part of the updates on the CPU: parameters are cut into chunks, read and written in the type of the
+// arithmetic, and summed while they are in the cache.
 #pragma once
 
 #include "calls.h"
@@ -11,17 +11,17 @@
 #include <algorithm>
 #include <vector>
 
-// What a step sums of a parameter: bits of `want`.
+// The sums of a step over a parameter: bits of a request.
 enum : uint8_t {
-  GRADES_GRADIENT = 1, // Σ|g| and Σg² of the gradient as it is held
-  GRADES_AVERAGED = 2, // Σg² of what enters the moments: after the factor and with coupled weight decay
-  GRADES_MOMENT = 4,   // Σm² after the update
-  GRADES_UPDATE = 8,   // Σ|update| ÷ lr, decoupled weight decay left out
+  GRADES_GRADIENTS = 1,    // Σ|g| and Σg² of the gradient before it is scaled
+  GRADES_MOMENT_INPUT = 2, // Σg² of what enters the moments: scaled, with coupled weight decay added
+  GRADES_MOMENTS = 4,      // Σm² after the update
+  GRADES_UPDATES = 8,      // Σ|update| ÷ lr, decoupled weight decay left out
 };
 
 namespace grades {
 
-// So many elements are worked on while they are in the first-level cache; a multiple of LANES.
+// The elements of a block, which fits into the first-level cache; a multiple of LANES.
 constexpr int64_t BLOCK = 512;
 
 // A tensor's memory and the kind of its elements.
@@ -71,40 +71,40 @@ void square_block(const float *values, int64_t n, double *squares);
 void square_block(const double *values, int64_t n, double *squares);
 
 // out = factor·g + decay·p; without decay when it is 0.
-void effective(const float *g, const float *p, int64_t n, double factor, double decay, float *out);
-void effective(const double *g, const double *p, int64_t n, double factor, double decay, double *out);
+void change(const float *g, const float *p, int64_t n, double factor, double decay, float *out);
+void change(const double *g, const double *p, int64_t n, double factor, double decay, double *out);
 
 // The sums of one chunk.
 struct ChunkSums {
-  Lanes gradient, averaged, moments, updates;
+  Lanes gradient, moment_input, moments, updates;
 
   void into(grades_step_sums &out) const {
     out.absolute += gradient.total_absolute();
     out.squares += gradient.total_squares();
-    out.averaged += averaged.total_squares();
+    out.moment_input += moment_input.total_squares();
     out.moments += moments.total_squares();
     out.updates += updates.total_absolute();
   }
 };
 
-// The gradient of a block as the update takes it, summed as wanted.
+// The gradient of a block as it enters the moments, summed as requested.
 template <typename T>
 const T *gradient_block(const Memory &gradient, const T *p, int64_t at, int64_t n, double factor, double decay,
-                        uint8_t want, ChunkSums &sums, T *room, T *changed) {
+                        uint8_t request, ChunkSums &sums, T *room, T *changed) {
   const T *g = open(gradient, at, n, room);
-  if ((want & GRADES_GRADIENT) != 0) sum_block(g, n, sums.gradient);
+  if ((request & GRADES_GRADIENTS) != 0) sum_block(g, n, sums.gradient);
   if (factor != 1.0 || decay != 0.0) {
-    effective(g, p, n, factor, decay, changed);
+    change(g, p, n, factor, decay, changed);
     g = changed;
-    if ((want & GRADES_AVERAGED) != 0) square_block(g, n, sums.averaged.squares);
-  } else if ((want & GRADES_AVERAGED) != 0 && (want & GRADES_GRADIENT) == 0) {
+    if ((request & GRADES_MOMENT_INPUT) != 0) square_block(g, n, sums.moment_input.squares);
+  } else if ((request & GRADES_MOMENT_INPUT) != 0 && (request & GRADES_GRADIENTS) == 0) {
     square_block(g, n, sums.gradient.squares); // see `finish_sums`
   }
   return g;
 }
 
-// Runs `update(item, start, elements, sums)` over all items in chunks, in parallel, and adds up what it sums, in
-// the order of the chunks. An item has `elements`, `want`, and `out`, where its sums go.
+// Runs `update(item, start, elements, sums)` over all items in chunks, in parallel, and adds up the sums in the order of
+// the chunks. An item has `elements`, `request`, and `out` for its sums.
 template <typename Item, typename Update>
 void for_chunks(std::vector<Item> &items, const Update &update) {
   struct Chunk {
@@ -115,7 +115,7 @@ void for_chunks(std::vector<Item> &items, const Update &update) {
   std::vector<Chunk> chunks;
   bool summed = false;
   for (size_t k = 0; k < items.size(); ++k) {
-    summed |= items[k].want != 0;
+    summed |= items[k].request != 0;
     for (int64_t start = 0; start < items[k].elements; start += CHUNK) {
       chunks.push_back({k, start, std::min(CHUNK, items[k].elements - start)});
     }
@@ -126,25 +126,25 @@ void for_chunks(std::vector<Item> &items, const Update &update) {
       const Item &item = items[chunks[i].item];
       ChunkSums sums;
       update(item, chunks[i].start, chunks[i].elements, sums);
-      if (item.want != 0) sums.into(partial[i] = {});
+      if (item.request != 0) sums.into(partial[i] = {});
     }
   });
   for (size_t i = 0; i < chunks.size() && summed; ++i) {
     Item &item = items[chunks[i].item];
-    if (item.want == 0) continue;
+    if (item.request == 0) continue;
     item.out->absolute += partial[i].absolute;
     item.out->squares += partial[i].squares;
-    item.out->averaged += partial[i].averaged;
+    item.out->moment_input += partial[i].moment_input;
     item.out->moments += partial[i].moments;
     item.out->updates += partial[i].updates;
   }
 }
 
-// Where nothing changes the gradient, what enters the moments is the gradient itself, which was summed once.
+// Where nothing changes the gradient, the gradient itself enters the moments, and it was summed once.
 template <typename Item>
 void finish_sums(std::vector<Item> &items, bool unchanged) {
   for (Item &item : items) {
-    if (unchanged && (item.want & GRADES_AVERAGED) != 0) item.out->averaged = item.out->squares;
+    if (unchanged && (item.request & GRADES_MOMENT_INPUT) != 0) item.out->moment_input = item.out->squares;
   }
 }
 

@@ -116,8 +116,7 @@ impl Error {
 
     /// Wraps a message of libtorch, of which the first line is kept: the rest is a C++ back trace.
     pub(crate) fn torch_message(doing: impl Into<String>, message: &str) -> Self {
-        let message = message.lines().next().unwrap_or("no message").to_owned();
-        Error::Torch { doing: doing.into(), message }
+        Error::Torch { doing: doing.into(), message: crate::torch::first_line(message) }
     }
 }
 

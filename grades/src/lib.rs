@@ -24,7 +24,7 @@ pub mod torch;
 pub use config::freezing::FreezingConfig;
 pub use error::{Error, Problem, Problems, Result};
 #[cfg(feature = "torch")]
-pub use freezing::FreezingOptimizer;
+pub use freezing::optimizer::FreezingOptimizer;
 
 /// Not public API: what the macros need.
 #[doc(hidden)]

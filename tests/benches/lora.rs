@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use grades::optim::{AdamConfig, AdamW, InnerOptimizer};
 use grades_lora::{Adapter, Adapters, Linear, LoraConfig, MergeFrozen};
-use grades_models::{BertClassifier, LoadOptions};
+use grades_models::bert::{BertClassifier, LoadOptions};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use grades::policy::{Cause, Decision, FreezePolicy, Measure, Observation};
+use grades::policy::{Cause, Decision, FreezePolicy, Observation};
 use grades::statistic::{Statistic, StatisticSet};
 
 /// Freezes nothing.
@@ -60,8 +60,7 @@ impl FreezePolicy for FreezeAt {
         let value = observation.value(Statistic::GradL1).unwrap();
         self.asked.lock().unwrap().push((name.clone(), observation.step(), value));
         if self.rules.iter().any(|(text, step)| name.contains(text) && observation.step() >= *step) {
-            let measure = Measure::Statistic(Statistic::GradL1);
-            return Decision::Freeze(Cause { policy: "freeze-at", measure, value, threshold: f64::INFINITY });
+            return Decision::Freeze(Cause::new("freeze-at", Statistic::GradL1, value, f64::INFINITY));
         }
         Decision::Keep
     }

@@ -10,7 +10,7 @@ use clap::Args;
 use crate::compare::{Options, compare, markdown, rows};
 use crate::config::{Document, RunConfig};
 use crate::records::StopReason;
-use crate::train::Interrupt;
+use crate::run::Interrupt;
 
 /// The options: what is compared, and where the results go.
 #[derive(Debug, Args)]

@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if Family::of(&arguments.model)? == Family::Bert {
         bail!("{} is a classifier; convert is for decoders", arguments.model.display());
     }
-    let options = LoadOptions { kind: arguments.kind.kind(), ..LoadOptions::default() };
+    let options = LoadOptions { dtype: arguments.kind.kind(), ..LoadOptions::default() };
     let (model, _) = Decoder::load(&arguments.model, options)?;
     model.save_sharded(&arguments.out, arguments.shard.saturating_mul(1_000_000))?;
     writeln!(std::io::stdout(), "wrote {}", arguments.out.display())?;

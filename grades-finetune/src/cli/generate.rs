@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let options = LoadOptions {
         device: arguments.device.device()?,
-        kind: arguments.kind.kind(),
+        dtype: arguments.kind.kind(),
         ..LoadOptions::default()
     };
     let model = match &arguments.adapter {

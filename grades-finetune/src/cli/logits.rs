@@ -12,8 +12,9 @@ use tch::{Device, Kind, Tensor};
 use super::merge::{base_of, no_fresh_parts};
 use crate::config::DeviceChoice;
 use crate::storage::write_atomic;
+use grades_models::Family;
+use grades_models::bert::{BertClassifier, LoadOptions, load_adapted};
 use grades_models::decoder::{self, Decoder, Tokens};
-use grades_models::{BertClassifier, Family, LoadOptions, load_adapted};
 
 /// The options.
 #[derive(Debug, Args)]

@@ -9,8 +9,9 @@ use clap::Args;
 use grades_lora::LoraConfig;
 
 use crate::config::KindChoice;
+use grades_models::Family;
+use grades_models::bert::{LoadOptions, load_adapted};
 use grades_models::decoder::{self, Decoder};
-use grades_models::{Family, LoadOptions, load_adapted};
 
 /// The options.
 #[derive(Debug, Args)]
@@ -38,7 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let kind = arguments.kind.kind();
     match Family::of(&base)? {
         Family::Bert => {
-            let options = LoadOptions { kind, ..LoadOptions::default() };
+            let options = LoadOptions { dtype: kind, ..LoadOptions::default() };
             let (mut model, mut adapters, loaded) = load_adapted(&base, adapter, options)?;
             no_fresh_parts(&loaded.fresh, &base, adapter)?;
             let (layers, variables) = model.layers_mut();
@@ -46,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             model.save(out)?;
         }
         Family::Decoder(_) => {
-            let options = decoder::LoadOptions { kind, ..decoder::LoadOptions::default() };
+            let options = decoder::LoadOptions { dtype: kind, ..decoder::LoadOptions::default() };
             let (mut model, mut adapters) = Decoder::load_adapted(&base, adapter, options)?;
             let (layers, variables) = model.layers_mut();
             adapters.merge_and_unload(layers, variables)?;

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
+use crate::bench::measure_overhead;
 use crate::config::{Document, RunConfig};
-use crate::train::{Interrupt, measure_monitoring};
+use crate::run::Interrupt;
 
 /// What is measured, and for how long.
 #[derive(Debug, Args)]
@@ -37,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let config = RunConfig::read(document.table())?;
     let steps = usize::try_from(arguments.steps)?;
-    let measured = measure_monitoring(&config, steps, &Interrupt::listen()?)?;
+    let measured = measure_overhead(&config, steps, &Interrupt::listen()?)?;
     let _ = writeln!(std::io::stdout(), "{}", serde_json::to_string(&measured)?);
     Ok(ExitCode::SUCCESS)
 }

@@ -9,8 +9,10 @@ use clap::Args;
 use toml::Value;
 
 use crate::config::{Document, RunConfig};
+use crate::log::summary_table;
 use crate::records::StopReason;
-use crate::train::{BadNumbers, Interrupt, Resume, RunFolder, SummaryTable, resume, train};
+use crate::run::{Interrupt, RunFolder};
+use crate::train::{NonFiniteError, Resume, resume, train};
 
 /// The options: short forms of the most used keys, and `--set` for all others.
 #[derive(Debug, Args)]
@@ -248,15 +250,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => train(&config, &arguments.default_name(), &Interrupt::listen()?),
     };
     let outcome = match outcome {
-        Err(error) if error.is::<BadNumbers>() => {
+        Err(error) if error.is::<NonFiniteError>() => {
             let _ = writeln!(std::io::stderr(), "error: {error}");
             return Ok(ExitCode::from(StopReason::NonFinite.exit_code()));
         }
         outcome => outcome?,
     };
     // The run is done and saved, whether or not anybody still reads.
-    let _ =
-        write!(std::io::stdout(), "{}", SummaryTable { summary: &outcome.summary, folder: &outcome.folder });
+    let _ = write!(std::io::stdout(), "{}", summary_table(&outcome.summary, &outcome.folder));
     for warning in &outcome.warnings {
         let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use toml::{Table, Value};
 
+use crate::run::model_inputs;
 use crate::storage::{Lock, fingerprint, write_atomic};
-use crate::train::model_inputs;
 
 /// What marks a folder as a comparison's: the checksums of what all runs read.
 const INPUTS: &str = "inputs.json";

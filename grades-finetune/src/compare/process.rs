@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::train::Interrupt;
+use crate::run::Interrupt;
 
 /// How a process ended.
 pub(super) enum Ended {
@@ -44,9 +44,9 @@ pub(super) fn run(
     loop {
         if let Some(status) = child.try_wait().context("waiting for a run")? {
             // Ctrl-C in a terminal goes to both processes.
-            return Ok(if interrupt.is_asked() { Ended::Interrupted } else { Ended::Exited(status) });
+            return Ok(if interrupt.is_requested() { Ended::Interrupted } else { Ended::Exited(status) });
         }
-        if interrupt.is_asked() {
+        if interrupt.is_requested() {
             // A run that is cut short is made anew, so nothing of it has to be saved.
             child.kill().context("ending a run")?;
             child.wait().context("waiting for a run")?;

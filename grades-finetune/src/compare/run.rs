@@ -17,9 +17,10 @@ use super::rows::Row;
 use super::table::markdown;
 use crate::causes::with_causes;
 use crate::config::Document;
+use crate::log::{Progress, duration};
 use crate::records::{Comparison, Failure, Overhead, Quantity, StopReason, mean};
 use crate::report::write_comparison_report;
-use crate::train::{Interrupt, Progress, duration};
+use crate::run::Interrupt;
 
 /// What is compared, and where.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ pub fn compare(options: &Options, interrupt: &Interrupt) -> Result<Outcome> {
     let plan = work.plan()?;
     let interrupted = work.make(&plan, interrupt)?;
     let monitoring = if interrupted { BTreeMap::new() } else { work.monitoring(interrupt)? };
-    let interrupted = interrupted || interrupt.is_asked();
+    let interrupted = interrupted || interrupt.is_requested();
     let mut runs: Vec<Vec<RunRecord>> = vec![Vec::new(); options.rows.len()];
     for ((row, _), record) in std::mem::take(&mut work.done) {
         if let Some(runs) = runs.get_mut(row) {
@@ -152,7 +153,7 @@ impl Work<'_> {
             if self.done.contains_key(&(run.row, run.seed)) {
                 continue;
             }
-            if interrupt.is_asked() {
+            if interrupt.is_requested() {
                 return Ok(true);
             }
             progress.line(&format!("{}/{} {}{}", number + 1, plan.len(), run.name, self.left(plan)));

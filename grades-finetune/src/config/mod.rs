@@ -7,6 +7,7 @@ mod early_stopping;
 mod interval;
 mod keys;
 mod lora;
+mod model_checks;
 mod read;
 mod run;
 mod safety;
@@ -18,6 +19,7 @@ pub use document::Document;
 pub use early_stopping::EarlyStoppingConfig;
 pub use interval::Interval;
 pub use lora::LoraRun;
+pub(crate) use model_checks::resolve_for_model;
 pub use run::{
     DataConfig, ModelConfig, OptimizerConfig, OptimizerName, OutputConfig, RunConfig, ScheduleConfig,
     ScheduleName, SequenceKeys, TrainingConfig,

@@ -338,9 +338,10 @@ impl RunConfig {
         let before = problems.as_slice().len();
         let freezing =
             freezing_table.map(|table| FreezingConfig::read("freezing", table, &mut problems)).transpose()?;
+        let freezing = freezing.flatten();
         // Where components cool on their own, one more decay for all would cool them twice.
         let sound = freezing.as_ref().filter(|_| problems.as_slice().len() == before);
-        let cools = sound.map(FreezingConfig::cools).transpose()?.unwrap_or(false);
+        let cools = sound.is_some_and(FreezingConfig::cools);
         let default = if cools { ScheduleName::UntilFrozen } else { ScheduleName::Linear };
         let mut schedule = Section::new(schedule.0, schedule.1, keys::SCHEDULE, &mut problems);
         let schedule = read_schedule(&mut schedule, default);
@@ -360,7 +361,7 @@ impl RunConfig {
                 Some((checkpoint, guard)),
             ) => {
                 let given = freezing_table.zip(freezing.as_ref()).filter(|_| problems.is_empty());
-                let freezing_table = given.map(|(given, freezing)| resolved(given, freezing)).transpose()?;
+                let freezing_table = given.map(|(given, freezing)| resolved(given, freezing));
                 let lora_table =
                     lora_table.zip(lora.as_ref()).map(|(given, lora)| lora::resolved(given, lora));
                 problems.into_result(Self {
@@ -387,8 +388,8 @@ impl RunConfig {
 }
 
 /// The `[freezing]` table with every setting in force spelt out.
-fn resolved(given: &Table, freezing: &FreezingConfig) -> Result<Table, Error> {
+fn resolved(given: &Table, freezing: &FreezingConfig) -> Table {
     let mut table = given.clone();
-    table.extend(freezing.settings()?);
-    Ok(table)
+    table.extend(freezing.settings());
+    table
 }

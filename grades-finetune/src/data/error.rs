@@ -48,7 +48,7 @@ pub enum Error {
 
 impl From<TchError> for Error {
     fn from(error: TchError) -> Self {
-        Self::Torch(error.to_string().lines().next().unwrap_or("no message").to_owned())
+        Self::Torch(grades::torch::first_line(error))
     }
 }
 

@@ -1,77 +1,47 @@
-//! The operations of a run, added up as it goes on.
+//! Counts the FLOPs of training steps.
 
-use grades_models::flops::{BatchShape, Products};
+use grades_models::flops::{BatchShape, Matmuls};
 
-/// Adds up the FLOPs of a run's steps, what they would have been if nothing had been frozen, and those of evaluations
-/// between steps.
+use super::totals::Totals;
+
+/// Counts the FLOPs of a run's steps, and what they would have been if nothing had been frozen.
 ///
 /// ```
-/// use grades_finetune::state::FlopMeter;
-/// use grades_models::flops::{BatchShape, Products, Rows};
+/// use grades_finetune::state::{FlopMeter, Totals};
+/// use grades_models::flops::{BatchShape, Matmuls, Per};
 ///
-/// let (mut all, mut frozen) = (Products::default(), Products::default());
-/// all.add(Rows::Tokens, 10, true, true);
-/// frozen.add(Rows::Tokens, 10, true, false);
-/// let mut meter = FlopMeter::new(all);
+/// let (mut all, mut frozen) = (Matmuls::default(), Matmuls::default());
+/// all.add(Per::Token, 10, true, true);
+/// frozen.add(Per::Token, 10, true, false);
+/// let (mut meter, mut totals) = (FlopMeter::new(all), Totals::default());
 /// let batch = BatchShape::new(1, 1, 0);
-/// assert_eq!(meter.step(batch), 60);
+/// assert_eq!(meter.add(batch, &mut totals), 60);
 /// meter.change(frozen);
-/// assert_eq!(meter.step(batch), 40);
-/// assert_eq!((meter.total(), meter.without_freezing()), (100, 120));
+/// assert_eq!(meter.add(batch, &mut totals), 40);
+/// assert_eq!((totals.flops, totals.flops_without_freezing), (100, 120));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlopMeter {
-    all: Products,
-    now: Products,
-    total: u128,
-    without_freezing: u128,
-    validation: u128,
+    all: Matmuls,
+    now: Matmuls,
 }
 
 impl FlopMeter {
-    /// A meter of a run that begins with these products, nothing being frozen yet.
-    pub fn new(all: Products) -> Self {
-        Self { now: all.clone(), all, total: 0, without_freezing: 0, validation: 0 }
+    /// Makes the meter of a model with these matrix matmuls, nothing being frozen.
+    pub fn new(all: Matmuls) -> Self {
+        Self { now: all.clone(), all }
     }
 
-    /// Goes on with what another meter of the same products had added up: its total, that without freezing, and that of
-    /// evaluations.
-    #[must_use]
-    pub fn resumed(mut self, total: u128, without_freezing: u128, validation: u128) -> Self {
-        (self.total, self.without_freezing, self.validation) = (total, without_freezing, validation);
-        self
-    }
-
-    /// What the products are from now on: something was frozen, thawed or merged.
-    pub fn change(&mut self, now: Products) {
+    /// Sets the matmuls from now on, after something froze, thawed or was merged.
+    pub fn change(&mut self, now: Matmuls) {
         self.now = now;
     }
 
-    /// Adds a forward and backward pass of a batch; returns its FLOPs.
-    pub fn step(&mut self, batch: BatchShape) -> u128 {
+    /// Adds the forward and backward pass of a batch to the totals; returns its FLOPs.
+    pub fn add(&self, batch: BatchShape, totals: &mut Totals) -> u128 {
         let flops = self.now.total(batch);
-        self.total += flops;
-        self.without_freezing += self.all.total(batch);
+        totals.flops = totals.flops.saturating_add(flops);
+        totals.flops_without_freezing = totals.flops_without_freezing.saturating_add(self.all.total(batch));
         flops
-    }
-
-    /// Adds an evaluation between steps.
-    pub fn validate(&mut self, flops: u128) {
-        self.validation += flops;
-    }
-
-    /// The FLOPs of steps so far.
-    pub fn total(&self) -> u128 {
-        self.total
-    }
-
-    /// What the same steps would have taken if nothing had been frozen.
-    pub fn without_freezing(&self) -> u128 {
-        self.without_freezing
-    }
-
-    /// The FLOPs of evaluations between steps.
-    pub fn validation(&self) -> u128 {
-        self.validation
     }
 }

@@ -1,52 +1,23 @@
-//! The training recipe: from a configuration to a run folder, straight through.
+//! Training: runs from a configuration to a run folder, new ones and resumed ones.
+//!
+//! [`run`] sets a run up, [`trainer`] has the loop over steps, [`step`] a single step. The other parts each own their
+//! state and return it as data for the checkpoint.
 
-mod batches;
-mod checkpoint;
-mod classifier;
-mod cpu;
-mod decoder;
+mod checkpointer;
 mod early_stopping;
-mod evals;
-mod evaluate;
-mod evaluate_decoder;
-mod fit;
-mod folder;
-mod guard;
-mod interrupt;
-mod keeping;
-mod lines;
-mod log;
-mod looking;
-mod lora;
-mod memory;
-mod monitoring;
-mod never;
-mod observing;
-mod optimizer;
-mod progress;
-mod recipe;
+mod evaluator;
+mod loss_monitor;
+mod lr_schedule;
 mod resume;
-mod schedule;
+mod run;
+mod setup;
+pub(crate) mod step;
+mod step_loader;
 mod summary;
-mod task;
-mod validating;
+mod trainer;
 
-pub(crate) use checkpoint::model_inputs;
-pub use checkpoint::{Newest, newest_checkpoint};
-pub use cpu::cpu_seconds;
 pub use early_stopping::{Patience, Verdict};
-pub use evaluate::evaluate;
-pub use evaluate_decoder::{DecoderEvaluation, evaluate_decoder};
-pub use folder::RunFolder;
-pub use guard::BadNumbers;
-pub use interrupt::Interrupt;
-pub use memory::{peak_memory, resident_memory};
-pub use monitoring::measure_monitoring;
-pub use never::Never;
-pub use optimizer::build_optimizer;
-pub use progress::Progress;
-pub(crate) use progress::duration;
-pub use recipe::{Outcome, resume, train};
+pub use loss_monitor::NonFiniteError;
+pub use lr_schedule::LrSchedule;
 pub use resume::Resume;
-pub use schedule::LearningRate;
-pub use summary::SummaryTable;
+pub use run::{Outcome, resume, train, train_logged};

@@ -1,35 +1,33 @@
-//! Going on with a run: which one, whether it may, and from where.
+//! Resumes runs: finds the checkpoint, compares configurations and inputs, and restores the state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use grades::torch::set_generator_state;
-use toml::{Table, Value};
-
-use super::checkpoint::{BEST, FOLDER, Found, OPTIMIZER, PARAMETERS, RunState, newest};
-use super::early_stopping::EarlyStopping;
-use super::fit::fit;
-use super::folder::RunFolder;
-use super::keeping::generators;
-use super::lora::LoraTraining;
-use super::task::{Optimizer, Task};
-use crate::config::{Document, OptimizerConfig, OptimizerName, RunConfig};
-use crate::records::{StopReason, Summary};
-use crate::storage::sweep;
 use grades_models::Family;
 use grades_models::files::read_file;
+use toml::{Table, Value};
 
-/// Which run is resumed, and how.
+use super::setup::Setup;
+use crate::checkpoint::{BEST, FOLDER, Found, OPTIMIZER, PARAMETERS, generators, newest};
+use crate::config::{Document, OptimizerConfig, OptimizerName, RunConfig, resolve_for_model};
+use crate::records::{StopReason, Summary};
+use crate::run::RunFolder;
+use crate::state::TrainState;
+use crate::storage::sweep;
+use crate::tasks::Optimizer;
+
+/// Selects the run to resume.
 #[derive(Debug, Clone, Copy)]
 pub struct Resume<'a> {
     /// The run's folder.
     pub folder: &'a Path,
-    /// Whether it goes on although the configuration or what it reads has changed.
+    /// Whether it resumes although the configuration or the files that it reads have changed.
     pub allow_changes: bool,
 }
 
-/// Keys, or beginnings of keys, that do not change what is trained. Files are compared by their contents.
+/// Keys, or beginnings of keys, that do not change the result. Files are compared by their contents.
 const FREE: [&str; 10] = [
     "output.",
     "checkpoint.",
@@ -43,53 +41,44 @@ const FREE: [&str; 10] = [
     "model.device",
 ];
 
-/// Those that do not either unless evaluations decide when the run ends.
+/// Further keys that do not change it without early stopping.
 const FREE_WITHOUT_STOPPING: [&str; 2] = ["training.eval_every", "training.eval_batch_size"];
 
-/// A run that may go on.
-pub(super) struct Resumed {
+/// A run that can be resumed.
+pub(super) struct ResumePoint {
     folder: RunFolder,
     found: Option<Found>,
     warnings: Vec<String>,
     allow_changes: bool,
 }
 
-/// What was built for a run and takes back its state.
-pub(super) struct Built<'a> {
-    pub(super) task: &'a mut dyn Task,
-    pub(super) lora: Option<&'a mut LoraTraining>,
-    pub(super) optimizer: &'a mut Optimizer,
-    /// What the optimizer was built by.
-    pub(super) hyperparameters: &'a OptimizerConfig,
+/// The state that a run starts or resumes from.
+#[derive(Default)]
+pub(super) struct Restored {
+    /// The counters and the states of the parts.
+    pub(crate) state: TrainState,
+    /// The lengths of the logs.
+    pub(crate) logs: BTreeMap<String, u64>,
+    /// The checkpoint.
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Facts for the user.
+    pub(crate) notes: Vec<String>,
 }
 
-/// What a run had when it was broken off.
-pub(super) struct Earlier {
-    pub(super) state: RunState,
-    pub(super) checkpoint: Option<PathBuf>,
-}
-
-impl Resumed {
+impl ResumePoint {
     /// Opens a run's folder and compares its configuration with this one; `None` when the run has ended.
     pub(super) fn open(config: &RunConfig, how: &Resume<'_>) -> Result<Option<Self>> {
         let path = how.folder;
         let folder = RunFolder::open(path)?;
         let written = folder.file("config.toml");
         if !written.exists() {
-            // A process that was killed at once may have left an empty folder.
-            let entries =
-                std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
-            let names: Vec<String> =
-                entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-            if let Some(name) = names.iter().find(|name| !name.starts_with('.')) {
-                bail!("{} is no run's folder: it has {name}, but no config.toml", path.display());
-            }
+            check_empty(path)?;
             return Ok(Some(Self { folder, found: None, warnings: Vec::new(), allow_changes: true }));
         }
         let (found, warnings) = newest(path)?;
         let document = match &found {
             Some(found) => {
-                Document::parse(&found.state.config).context("the configuration in the checkpoint")?
+                Document::parse(&found.run.config).context("the configuration in the checkpoint")?
             }
             None => Document::read(&written)?,
         };
@@ -105,7 +94,7 @@ impl Resumed {
         if has_ended(&folder) {
             return Ok(None);
         }
-        // Beginning anew would cut the logs, and take what may still be made whole.
+        // Starting again would cut the logs, although the checkpoints may still be repaired.
         if found.is_none() && !warnings.is_empty() {
             bail!(
                 "no checkpoint of {} is whole:\n  {}\nput back what is missing, or remove {} to begin anew",
@@ -117,30 +106,67 @@ impl Resumed {
         Ok(Some(Self { folder, found, warnings, allow_changes: how.allow_changes }))
     }
 
-    /// What is wrong with newer checkpoints than the one that the run goes on from.
+    /// Returns a warning for each damaged checkpoint that is newer than the one that the run resumes from.
     pub(super) fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Puts the state of the newest checkpoint into what was built; what it was, and notes for the user.
+    /// Restores the newest checkpoint into the parts of a run.
     pub(super) fn restore(
         &self,
-        built: Built<'_>,
-        stopping: Option<&mut EarlyStopping>,
+        setup: &mut Setup,
+        config: &RunConfig,
         inputs: &BTreeMap<String, String>,
-    ) -> Result<(Option<Earlier>, Vec<String>)> {
-        let Built { task, lora, optimizer, hyperparameters } = built;
-        let mut notes = Vec::new();
-        let Some(Found { path, state }) = &self.found else {
-            notes.push("there is no checkpoint: the run begins anew".to_owned());
-            return Ok((None, notes));
+    ) -> Result<Restored> {
+        let Some(Found { path, run }) = &self.found else {
+            let notes = vec!["there is no checkpoint: the run begins anew".to_owned()];
+            return Ok(Restored { notes, ..Restored::default() });
         };
-        let keys: BTreeSet<&String> = inputs.keys().chain(state.inputs.keys()).collect();
-        let changed: Vec<&str> = keys
-            .into_iter()
-            .filter(|key| inputs.get(*key) != state.inputs.get(*key))
-            .map(String::as_str)
-            .collect();
+        self.check_inputs(&run.inputs, inputs)?;
+        let optimizer = &mut setup.optimizer;
+        let parameters = optimizer.parameters().iter();
+        let parameters = parameters
+            .map(|(_, parameter)| (parameter.name().to_owned(), parameter.tensor().shallow_clone()));
+        read_file(&path.join(PARAMETERS), parameters.collect())?;
+        optimizer.load(&path.join(OPTIMIZER))?;
+        if self.allow_changes {
+            set_hyperparameters(optimizer, &config.optimizer)?;
+        }
+        let (step, steps) = (run.state.step, optimizer.steps());
+        if steps != step {
+            bail!("{} is of step {step}, its optimizer of step {steps}", path.display());
+        }
+        if let Some(adapter) = &mut setup.adapter
+            && setup.optimizer.tracker().frozen() > 0
+        {
+            adapter.after_load(setup.task.as_mut())?;
+        }
+        setup.meter.change(setup.task.matmuls());
+        let best = setup.evaluator.restore(run.state.early_stopping.as_ref())?;
+        if !best.is_empty() {
+            read_file(&path.join(BEST), best)?;
+        }
+        setup.loader.seek(step);
+        let mut notes = Vec::new();
+        for (name, device) in generators(setup.task.store().device()) {
+            match run.generator(name) {
+                Some(state) => set_generator_state(device, &state)?,
+                None => notes.push(format!(
+                    "the run was not on {device:?} before: its numbers will not be those of an unbroken run"
+                )),
+            }
+        }
+        notes.push(format!("resumed after step {step} from {}", path.display()));
+        let mut state = run.state.clone();
+        state.counters.resumes += 1;
+        Ok(Restored { state, logs: run.logs.clone(), checkpoint: Some(path.clone()), notes })
+    }
+
+    /// Checks that the files that the run reads have not changed.
+    fn check_inputs(&self, before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Result<()> {
+        let keys: BTreeSet<&String> = now.keys().chain(before.keys()).collect();
+        let changed = keys.into_iter().filter(|key| now.get(*key) != before.get(*key));
+        let changed: Vec<&str> = changed.map(String::as_str).collect();
         if !changed.is_empty() && !self.allow_changes {
             bail!(
                 "the run cannot go on: the contents of these files have changed since it began: {}; put them back, begin a \
@@ -148,51 +174,10 @@ impl Resumed {
                 changed.join("; ")
             );
         }
-        let parameters = optimizer.parameters().iter();
-        let parameters = parameters
-            .map(|(_, parameter)| (parameter.name().to_owned(), parameter.tensor().shallow_clone()));
-        read_file(&path.join(PARAMETERS), parameters.collect())?;
-        optimizer.load(&path.join(OPTIMIZER))?;
-        if self.allow_changes {
-            // The file has brought back those of before; the learning rate is set at every step.
-            optimizer.set_weight_decay(hyperparameters.weight_decay)?;
-            optimizer.set_momentum(match hyperparameters.name {
-                OptimizerName::Sgd => hyperparameters.momentum,
-                OptimizerName::Adam | OptimizerName::AdamW => hyperparameters.beta1,
-            })?;
-        }
-        if optimizer.steps() != state.step {
-            bail!(
-                "{} is of step {}, its optimizer of step {}",
-                path.display(),
-                state.step,
-                optimizer.steps()
-            );
-        }
-        if let Some(lora) = lora.filter(|_| optimizer.tracker().frozen() > 0) {
-            lora.after_load(task)?;
-        }
-        if let (Some(stopping), Some(saved)) = (stopping, &state.stopping) {
-            let best = stopping.restored_from(&saved.patience, saved.last)?;
-            if !best.is_empty() {
-                read_file(&path.join(BEST), best)?;
-            }
-        }
-        for (name, device) in generators(task.device()) {
-            match state.generator(name) {
-                Some(state) => set_generator_state(device, &state)?,
-                None => notes.push(format!(
-                    "the run was not on {device:?} before: its numbers will not be those of an unbroken run"
-                )),
-            }
-        }
-        notes.push(format!("resumed after step {} from {}", state.step, path.display()));
-        let mut state = state.clone();
-        state.counters.resumes += 1;
-        Ok((Some(Earlier { state, checkpoint: Some(path.clone()) }), notes))
+        Ok(())
     }
 
-    /// The folder, without what killed processes left in it.
+    /// Removes what killed processes left in the folder, and returns it.
     pub(super) fn into_folder(self) -> Result<RunFolder> {
         let inner = [FOLDER, "model", "adapter"].map(|name| self.folder.file(name));
         for folder in inner.iter().map(PathBuf::as_path).chain([self.folder.path()]) {
@@ -204,19 +189,40 @@ impl Resumed {
     }
 }
 
-/// Whether a run has come to its end: only one that was interrupted goes on.
-fn has_ended(folder: &RunFolder) -> bool {
-    let summary = Summary::read(folder.path());
-    summary.is_ok_and(|summary| summary.is_some_and(|summary| summary.ended != StopReason::Interrupted))
+/// Checks that a folder without a configuration is one that a process left when it was killed at its start.
+fn check_empty(path: &Path) -> Result<()> {
+    let entries = std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    if let Some(name) = names.iter().find(|name| !name.starts_with('.')) {
+        bail!("{} is no run's folder: it has {name}, but no config.toml", path.display());
+    }
+    Ok(())
 }
 
-/// The keys that differ in something that changes the result, with both values.
+/// Sets the hyperparameters that the optimizer's file has replaced; the learning rate is set at every step.
+fn set_hyperparameters(optimizer: &mut Optimizer, config: &OptimizerConfig) -> Result<()> {
+    optimizer.set_weight_decay(config.weight_decay)?;
+    optimizer.set_momentum(match config.name {
+        OptimizerName::Sgd => config.momentum,
+        OptimizerName::Adam | OptimizerName::AdamW => config.beta1,
+    })?;
+    Ok(())
+}
+
+/// Returns whether a run has ended: only an interrupted one can be resumed.
+fn has_ended(folder: &RunFolder) -> bool {
+    // A damaged summary is not that of a run that ended.
+    let summary = Summary::read(folder.path()).ok().flatten();
+    summary.is_some_and(|summary| summary.ended != StopReason::Interrupted)
+}
+
+/// Lists the keys that differ and change the result, with both values.
 fn differences(before: &Table, config: &RunConfig) -> Result<Vec<String>> {
     let mut then = RunConfig::read(before).context("the configuration of the run's folder")?;
-    // The model may have moved; what depends on it is settled by the one that is there.
+    // The model may have moved; the defaults that depend on it come from the present one.
     then.model.path.clone_from(&config.model.path);
     let family = Family::of(&then.model.path)?;
-    fit(&mut then, family)?;
+    resolve_for_model(&mut then, family)?;
     let (mut before, mut now) = (BTreeMap::new(), BTreeMap::new());
     flatten("", &Table::try_from(&then).context("comparing configurations")?, &mut before);
     flatten("", &Table::try_from(config).context("comparing configurations")?, &mut now);
@@ -236,7 +242,7 @@ fn differences(before: &Table, config: &RunConfig) -> Result<Vec<String>> {
         .collect())
 }
 
-/// The values of a table by their dotted keys.
+/// Collects the values of a table by their dotted keys.
 fn flatten(prefix: &str, table: &Table, found: &mut BTreeMap<String, Value>) {
     for (key, value) in table {
         let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };

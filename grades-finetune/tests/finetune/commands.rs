@@ -1,7 +1,7 @@
 //! `finetune logits`, `policies` and `doctor`.
 
 use grades::policy::PolicyRegistry;
-use grades_models::{BertClassifier, LoadOptions};
+use grades_models::bert::{BertClassifier, LoadOptions};
 use grades_policies as _;
 use tch::{Kind, Tensor};
 

@@ -61,7 +61,7 @@ fn patience_counts_evaluations_that_are_not_better() {
         let config = EarlyStoppingConfig { metric, patience, min_delta, restore_best: true };
         let mut patience = Patience::new(config);
         let verdicts: Vec<Verdict> =
-            (1..).zip(values).map(|(step, value)| patience.take(step, *value)).collect();
+            (1..).zip(values).map(|(step, value)| patience.add(step, *value)).collect();
         let ended = verdicts.iter().position(|verdict| verdict.stop).map(|at| at + 1);
         assert_eq!(ended, end, "{config:?} {values:?}");
         assert_eq!(patience.best_step().unwrap_or(0), best, "{config:?} {values:?}");

@@ -1,6 +1,6 @@
 //! What a run leaves in its folder, and what it shows.
 
-use grades_models::{BertClassifier, LoadOptions};
+use grades_models::bert::{BertClassifier, LoadOptions};
 use serde_json::{Value, json};
 
 use crate::support::{FREEZE_ALL, Folder, Tiny};

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use grades::optim::AdamConfig;
 use grades::{FreezingConfig, FreezingOptimizer};
+use grades_finetune::checkpoint::{Newest, newest_checkpoint};
 use grades_finetune::config::{Document, RunConfig};
-use grades_finetune::train::{Interrupt, Newest, Resume, newest_checkpoint, resume, train};
-use grades_models::{BertClassifier, LoadOptions};
+use grades_finetune::run::Interrupt;
+use grades_finetune::train::{Resume, resume, train};
+use grades_models::bert::{BertClassifier, LoadOptions};
 use safetensors::SafeTensors;
 
 use crate::driver::{fuzz, refusal};

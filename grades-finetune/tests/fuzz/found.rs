@@ -1,8 +1,8 @@
 //! What fuzzing has found, each as a test of its own.
 
 use grades_finetune::data::sequence::{ChatTemplate, Message, Vocabulary};
+use grades_models::bert::{BertClassifier, BertConfig, LoadOptions};
 use grades_models::decoder::{Decoder, LoadOptions as DecoderOptions};
-use grades_models::{BertClassifier, BertConfig, LoadOptions};
 use serde_json::json;
 
 use crate::tiny::Tiny;

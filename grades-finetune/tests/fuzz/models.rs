@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use grades_lora::{Adapters, LoraConfig};
+use grades_models::bert::{BertClassifier, LoadOptions, load_adapted};
 use grades_models::decoder::{Decoder, LoadOptions as DecoderOptions};
-use grades_models::{BertClassifier, LoadOptions, load_adapted};
 use serde_json::json;
 
 use crate::driver::{fuzz, refusal};

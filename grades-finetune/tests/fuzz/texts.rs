@@ -2,8 +2,9 @@
 
 use grades_finetune::config::{Document, RunConfig};
 use grades_lora::LoraConfig;
+use grades_models::Family;
+use grades_models::bert::BertConfig;
 use grades_models::decoder::DecoderConfig;
-use grades_models::{BertConfig, Family};
 use grades_policies as _;
 use serde_json::json;
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::Path;
 
+use grades::torch::copy_bytes;
 use safetensors::tensor::{Dtype, TensorView};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use tempfile::NamedTempFile;
 
 use super::names::PREFIX;
@@ -64,9 +65,8 @@ fn serialize(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>>
         };
         let shape: Option<Vec<usize>> =
             tensor.size().into_iter().map(|length| usize::try_from(length).ok()).collect();
-        let tensor = tensor.f_detach()?.f_to(Device::Cpu)?.f_contiguous()?;
-        let mut bytes = vec![0; tensor.numel() * tensor.f_kind()?.elt_size_in_bytes()];
-        tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
+        let mut bytes = Vec::new();
+        copy_bytes(tensor, &mut bytes)?;
         data.push((format!("{PREFIX}{name}"), dtype, shape.ok_or_else(unfit)?, bytes));
     }
     let damaged = |error: safetensors::SafeTensorError| Error::file(path, error.to_string());

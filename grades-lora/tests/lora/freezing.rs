@@ -38,7 +38,7 @@ impl FreezePolicy for At {
             return Decision::Keep;
         }
         let measure = Measure::Statistic(Statistic::GradL1);
-        Decision::Thaw(Cause { policy: self.name(), measure, value: 0.0, threshold: 0.0 })
+        Decision::Thaw(Cause::new(self.name(), measure, 0.0, 0.0))
     }
 
     fn decide(&mut self, seen: &Observation<'_>) -> Decision {

@@ -1,4 +1,4 @@
-//! The classifier as a whole: loading, running, asking.
+//! The classifier: loads a model directory, computes logits, saves.
 
 use std::path::Path;
 
@@ -8,41 +8,12 @@ use tch::{Device, Kind, Tensor};
 
 use super::config::BertConfig;
 use super::encoder::Encoder;
-use super::fill::Fill;
+use super::initialize::Initializer;
 use super::layers::{dropout, linear};
+use super::options::{LoadOptions, LoadReport};
 use crate::error::{Error, Result};
-use crate::files::{Checkpoint, Companions, dtype_name, lowest};
-use crate::flops::{Products, Rows, linear as linear_products};
-
-/// How [`BertClassifier::load`] is to read a model.
-#[derive(Debug, Clone)]
-pub struct LoadOptions {
-    /// The label names by id. Without them the model's own are used, which a base model may not have.
-    pub labels: Option<Vec<String>>,
-    /// Draw a fresh classification head even if the files have one.
-    pub new_head: bool,
-    /// Where the variables live.
-    pub device: Device,
-    /// The kind of the variables, whatever the files hold: `Float`, `Half`, `BFloat16` or `Double`.
-    pub kind: Kind,
-    /// Seed of the fresh tensors; torch's own generator is not touched.
-    pub seed: u64,
-}
-
-impl Default for LoadOptions {
-    fn default() -> Self {
-        Self { labels: None, new_head: false, device: Device::Cpu, kind: Kind::Float, seed: 0 }
-    }
-}
-
-/// What [`BertClassifier::load`] did beyond copying tensors.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LoadReport {
-    /// Variables that the files lack and that were drawn afresh: a new head, or a missing pooler.
-    pub fresh: Vec<String>,
-    /// Tensors of the files that the model has no use for.
-    pub ignored: Vec<String>,
-}
+use crate::files::{Sidecars, Weights, dtype_name, lowest_finite, name_quantization};
+use crate::flops::{Matmuls, Per, linear_matmuls};
 
 /// BERT with a linear classifier on the pooled `[CLS]` state.
 #[derive(Debug)]
@@ -51,8 +22,8 @@ pub struct BertClassifier {
     network: Network,
     config: BertConfig,
     labels: Vec<String>,
-    kind: Kind,
-    companions: Companions,
+    dtype: Kind,
+    sidecars: Sidecars,
 }
 
 /// The layers, apart from the variables, so that both can be borrowed.
@@ -77,36 +48,42 @@ impl BertClassifier {
     /// Every variant of [`Error`]: an unreadable or damaged file, another kind of model, tensors that are
     /// missing, unexpected or of the wrong shape, labels that do not go with the classifier in the files.
     pub fn load(dir: &Path, options: LoadOptions) -> Result<(Self, LoadReport)> {
-        let LoadOptions { labels, new_head, device, kind, seed } = options;
-        if dtype_name(kind).is_none() {
+        let LoadOptions { labels, subset, new_head, device, dtype, seed } = options;
+        if dtype_name(dtype).is_none() {
             return Err(Error::Input(format!(
-                "a model cannot be loaded as {kind:?}; supported: Float, Half, BFloat16, Double"
+                "a model cannot be loaded as {dtype:?}; supported: Float, Half, BFloat16, Double"
             )));
         }
         let config = BertConfig::load(dir)?;
-        let checkpoint = Checkpoint::open(dir)?;
-        checkpoint.check_sizes("bert.", &config.sizes())?;
-        let rows = checkpoint.shape("classifier.weight").and_then(|shape| shape.first().copied());
-        let labels = choose_labels(&config, labels, rows.filter(|_| !new_head))?;
+        let weights = Weights::open(dir)?;
+        let named = |error| name_quantization(error, &config.raw, dir);
+        weights.check_sizes("bert.", &config.sizes()).map_err(named)?;
+        let rows = weights.shape("classifier.weight").and_then(|shape| shape.first().copied());
+        let rows = rows.filter(|_| !new_head);
+        if let Some(rows) = rows {
+            config.check_problem(rows)?;
+        }
+        let labels = choose_labels(&config, labels, subset, rows)?;
         let count = i64::try_from(labels.len())
             .map_err(|_| Error::Input(format!("{} labels are too many", labels.len())))?;
 
         let mut store = VarStore::new(device);
-        // Sets the kind of later variables too; there are none yet to convert.
-        store.set_kind(kind);
-        let encoder = Encoder::new(&store.root().sub("bert"), &config, kind)?;
-        let classifier = linear(&store.root().sub("classifier"), config.hidden_size, count, kind)?;
+        // Sets the dtype of later variables; there are none yet to convert.
+        store.set_kind(dtype);
+        let encoder = Encoder::new(&store.root().sub("bert"), &config, dtype)?;
+        let classifier = linear(&store.root().sub("classifier"), config.hidden_size, count, dtype)?;
         let deviation = config.initializer_range;
-        let report = Fill { checkpoint: &checkpoint, deviation, seed, new_head }.run(&store)?;
-        let companions = Companions::read(dir)?;
+        let report =
+            Initializer { weights: &weights, deviation, seed, new_head }.run(&store).map_err(named)?;
+        let sidecars = Sidecars::read(dir)?;
         let network = Network { encoder, classifier };
-        Ok((Self { store, network, config, labels, kind, companions }, report))
+        Ok((Self { store, network, config, labels, dtype, sidecars }, report))
     }
 
-    /// Computes the logits `[B, labels]`, in the model's kind.
+    /// Computes the logits `[B, labels]`, in the model's dtype.
     ///
     /// `ids` are token ids `[B, T]`, i64, each below [`vocab_size`](Self::vocab_size) (on a GPU a larger one
-    /// ends the process); `mask` `[B, T]`, of any kind, is zero where a token is padding. Both are on the
+    /// ends the process); `mask` `[B, T]`, of any dtype, is zero where a token is padding. Both are on the
     /// model's device. Dropout is active iff `train`, and draws from torch's generator.
     ///
     /// # Errors
@@ -128,21 +105,21 @@ impl BertClassifier {
                 "a sequence of {length} tokens; the model takes 1 to {longest} (\"max_position_embeddings\")"
             )));
         }
-        // The lowest finite number instead of -inf: a row of padding alone gives no NaN.
+        // The lowest_finite finite number instead of -inf: a row of padding alone gives no NaN.
         let mask = mask.f_eq(0)?.f_view([batch, 1, 1, length])?;
-        let mut additive = Tensor::f_zeros([batch, 1, 1, length], (self.kind, self.store.device()))?;
-        let additive = additive.f_masked_fill_(&mask, lowest(self.kind))?;
+        let mut additive = Tensor::f_zeros([batch, 1, 1, length], (self.dtype, self.store.device()))?;
+        let additive = additive.f_masked_fill_(&mask, lowest_finite(self.dtype))?;
         let pooled = self.network.encoder.forward(ids, &additive, train)?;
         let pooled = dropout(pooled, self.config.classifier_dropout, train)?;
         Ok(self.network.classifier.forward(&pooled, train)?)
     }
 
-    /// The products of matrices of a training step, as long as what is frozen and merged stays the same.
-    pub fn products(&self) -> Products {
-        let mut products = Products::default();
-        let pooled = self.network.encoder.products(&mut products);
-        linear_products(&mut products, &self.network.classifier, Rows::Sequences, pooled);
-        products
+    /// Returns the matmuls of a training step, for the parameters that are frozen and the adapters that are merged now.
+    pub fn matmuls(&self) -> Matmuls {
+        let mut matmuls = Matmuls::default();
+        let pooled = self.network.encoder.matmuls(&mut matmuls);
+        linear_matmuls(&mut matmuls, &self.network.classifier, Per::Sequence, pooled);
+        matmuls
     }
 
     /// The variables, under Hugging Face's names (`bert.encoder.layer.0.attention.self.query.weight`, …).
@@ -152,7 +129,7 @@ impl BertClassifier {
 
     /// The variables, to freeze them or to build an optimizer on them.
     ///
-    /// Do not move them to another device or kind: the model was built for the ones it was loaded with.
+    /// Do not move them to another device or dtype: the model was built for the ones it was loaded with.
     pub fn var_store_mut(&mut self) -> &mut VarStore {
         &mut self.store
     }
@@ -160,7 +137,7 @@ impl BertClassifier {
     /// The linear layers, under Hugging Face's names, and the variables, to put adapters in:
     ///
     /// ```no_run
-    /// # use grades_models::{BertClassifier, LoadOptions};
+    /// # use grades_models::bert::{BertClassifier, LoadOptions};
     /// # use grades_lora::{Adapters, LoraConfig};
     /// # let dir = std::path::Path::new("models/mine");
     /// let (mut model, _) = BertClassifier::load(dir, LoadOptions::default())?;
@@ -198,9 +175,9 @@ impl BertClassifier {
         self.store.device()
     }
 
-    /// The kind of the variables and of the logits.
-    pub fn kind(&self) -> Kind {
-        self.kind
+    /// Returns the dtype of the variables and of the logits.
+    pub fn dtype(&self) -> Kind {
+        self.dtype
     }
 
     /// Writes `config.json`, `model.safetensors` and the tokenizer's files to the folder `dir`, creating it.
@@ -218,10 +195,10 @@ impl BertClassifier {
                 "there are adapters in the model: save those, or merge them first (Adapters::merge_and_unload)".into(),
             ));
         }
-        let dtype = dtype_name(self.kind)
-            .ok_or_else(|| Error::Input(format!("a model of kind {:?} cannot be saved", self.kind)))?;
+        let dtype = dtype_name(self.dtype)
+            .ok_or_else(|| Error::Input(format!("a model of dtype {:?} cannot be saved", self.dtype)))?;
         let config = self.config.to_classifier_json(&self.labels, dtype);
-        super::save::save(dir, &config, &self.store, &self.companions)
+        super::save::save(dir, &config, &self.store, &self.sidecars)
     }
 }
 
@@ -229,6 +206,7 @@ impl BertClassifier {
 fn choose_labels(
     config: &BertConfig,
     wanted: Option<Vec<String>>,
+    subset: bool,
     rows: Option<usize>,
 ) -> Result<Vec<String>> {
     let error = |message: String| Error::Labels { path: config.path.clone(), message };
@@ -258,6 +236,9 @@ fn choose_labels(
     let unnamed = own == default(own.len());
     if wanted.len() == rows && (wanted == own || unnamed) {
         return Ok(wanted);
+    }
+    if subset && own.len() == rows && wanted.iter().all(|label| own.contains(label)) {
+        return Ok(own);
     }
     Err(error(format!(
         "the classifier in the weights has {rows} labels ({}), the labels asked for are {} ({}); use the \

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::activation::Activation;
-use crate::error::Result;
-use crate::files::{Keys, Sizes};
+use crate::error::{Error, Result};
+use crate::files::{Keys, QUANTIZATION, Sizes};
 
 /// The configuration of a BERT model, as Hugging Face writes it.
 #[derive(Debug, Clone)]
@@ -42,6 +42,9 @@ pub struct BertConfig {
     pub pad_token_id: Option<i64>,
     /// The names of the labels, by id, when the file has `id2label`.
     pub labels: Option<Vec<String>>,
+    /// What the classifier in the weights is trained to: `single_label_classification` here, `None` where the file does
+    /// not say.
+    pub problem_type: Option<String>,
     /// The whole object, carried along so that saving loses nothing.
     pub(super) raw: Map<String, Value>,
     pub(super) path: PathBuf,
@@ -62,7 +65,7 @@ impl BertConfig {
         Self::from_json(Keys::read(&path)?, path)
     }
 
-    fn from_json(raw: Map<String, Value>, path: PathBuf) -> Result<Self> {
+    pub(crate) fn from_json(raw: Map<String, Value>, path: PathBuf) -> Result<Self> {
         let keys = Keys { raw: &raw, path: &path };
         keys.supported("model_type", &["bert"], None)?;
         keys.supported("position_embedding_type", &["absolute"], Some("absolute"))?;
@@ -110,9 +113,24 @@ impl BertConfig {
             layer_norm_eps: keys.positive("layer_norm_eps", 1e-12)?,
             pad_token_id,
             labels: labels(&keys)?,
+            problem_type: keys.text("problem_type")?.map(str::to_owned),
             raw,
             path,
         })
+    }
+
+    /// Refuses a classifier of `rows` outputs that is trained to anything but one label of several, as `transformers`
+    /// decides it.
+    pub(super) fn check_problem(&self, rows: usize) -> Result<()> {
+        const SUPPORTED: &str = "single_label_classification";
+        let found = match self.problem_type.as_deref() {
+            Some(SUPPORTED) => return Ok(()),
+            None if rows != 1 => return Ok(()),
+            None => "absent, which for one label means regression".to_owned(),
+            Some(other) => format!("\"{other}\""),
+        };
+        let supported = format!("{SUPPORTED}; a new head replaces this classifier");
+        Err(Error::Unsupported { path: self.path.clone(), key: "problem_type", found, supported })
     }
 
     /// What the files have to have, below `bert`.
@@ -143,6 +161,7 @@ impl BertConfig {
         }
         // Hugging Face derives the number from id2label and warns when both are given.
         raw.remove("num_labels");
+        raw.remove(QUANTIZATION);
         Value::Object(raw)
     }
 }

@@ -7,7 +7,7 @@ use tch::{Kind, TchError, Tensor};
 use super::config::BertConfig;
 use super::layers::{Embedding, LayerNorm, dropout, linear};
 use crate::activation::Activation;
-use crate::flops::{Products, Rows, linear as linear_products};
+use crate::flops::{Matmuls, Per, linear_matmuls};
 
 /// The part of the model that Hugging Face calls `bert`.
 #[derive(Debug)]
@@ -39,13 +39,13 @@ impl Encoder {
         self.pooler.forward(&hidden.f_select(1, 0)?, train)?.f_tanh()
     }
 
-    /// Adds the products of [`forward`](Self::forward); returns whether the pooled state needs a gradient.
-    pub(super) fn products(&self, products: &mut Products) -> bool {
+    /// Adds the matmuls of [`forward`](Self::forward); returns whether the pooled state needs a gradient.
+    pub(super) fn matmuls(&self, matmuls: &mut Matmuls) -> bool {
         let mut hidden = self.embeddings.is_trained();
         for block in &self.blocks {
-            hidden = block.products(products, hidden);
+            hidden = block.matmuls(matmuls, hidden);
         }
-        linear_products(products, &self.pooler, Rows::Sequences, hidden)
+        linear_matmuls(matmuls, &self.pooler, Per::Sequence, hidden)
     }
 
     /// Calls `visit` with each linear layer and its name below `bert`.
@@ -150,18 +150,18 @@ impl Block {
         self.output_norm.forward(&output.f_add(&x)?)
     }
 
-    /// Adds the products of [`forward`](Self::forward).
-    fn products(&self, products: &mut Products, x: bool) -> bool {
+    /// Adds the matmuls of [`forward`](Self::forward).
+    fn matmuls(&self, matmuls: &mut Matmuls, x: bool) -> bool {
         let width = self.query.base_weight().size().first().and_then(|width| u64::try_from(*width).ok());
         let width = width.unwrap_or(0);
-        let [query, key, value] = [&self.query, &self.key, &self.value]
-            .map(|layer| linear_products(products, layer, Rows::Tokens, x));
-        let scores = products.add(Rows::Pairs, width, query, key);
-        let attended = products.add(Rows::Pairs, width, scores, value);
-        let attended = linear_products(products, &self.attention_output, Rows::Tokens, attended);
+        let [query, key, value] =
+            [&self.query, &self.key, &self.value].map(|layer| linear_matmuls(matmuls, layer, Per::Token, x));
+        let scores = matmuls.add(Per::TokenPair, width, query, key);
+        let attended = matmuls.add(Per::TokenPair, width, scores, value);
+        let attended = linear_matmuls(matmuls, &self.attention_output, Per::Token, attended);
         let x = x || attended || self.attention_norm.is_trained();
-        let inner = linear_products(products, &self.intermediate, Rows::Tokens, x);
-        let output = linear_products(products, &self.output, Rows::Tokens, inner);
+        let inner = linear_matmuls(matmuls, &self.intermediate, Per::Token, x);
+        let output = linear_matmuls(matmuls, &self.output, Per::Token, inner);
         x || output || self.output_norm.is_trained()
     }
 

@@ -3,14 +3,16 @@
 //! [`BertClassifier::load`] reads a base model or a complete classifier; the variables have the names of Hugging
 //! Face's `BertForSequenceClassification`.
 
-mod adapted;
+mod adapter;
 mod classifier;
 mod config;
 mod encoder;
-mod fill;
+mod initialize;
 mod layers;
+mod options;
 mod save;
 
-pub use adapted::{LABELS_FILE, load_adapted};
-pub use classifier::{BertClassifier, LoadOptions, LoadReport};
+pub use adapter::{LABELS_FILE, load_adapted};
+pub use classifier::BertClassifier;
 pub use config::BertConfig;
+pub use options::{LoadOptions, LoadReport};

@@ -5,11 +5,11 @@ use tch::{TchError, Tensor};
 
 use super::cache::LayerCache;
 use super::config::DecoderConfig;
-use super::layers::{Kinds, Linear, RmsNorm, dropout};
+use super::layers::{Dtypes, Linear, RmsNorm, dropout};
 use super::mask::Masks;
 use super::rope::Rotation;
 use crate::error::Result;
-use crate::flops::{Products, Rows};
+use crate::flops::{Matmuls, Per};
 
 /// The attention of one block.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Attention {
     window: Option<i64>,
     dropout: f64,
     residual_dropout: f64,
-    kinds: Kinds,
+    dtypes: Dtypes,
 }
 
 /// The matrices that make queries, keys and values.
@@ -34,7 +34,7 @@ enum Inputs {
         key: Linear,
         value: Linear,
     },
-    /// Rows of the queries, then of the keys, then of the values.
+    /// Per of the queries, then of the keys, then of the values.
     Fused(Linear),
 }
 
@@ -54,24 +54,24 @@ impl Attention {
         config: &DecoderConfig,
         layer: usize,
         fused: bool,
-        kinds: Kinds,
+        dtypes: Dtypes,
     ) -> Result<Self> {
         let (hidden, dim, bias) = (config.hidden_size, config.head_dim, config.attention_bias);
         let (queries, pairs) = (config.num_attention_heads * dim, config.num_key_value_heads * dim);
         let inputs = if fused {
-            Inputs::Fused(Linear::new(&path.sub("qkv_proj"), hidden, queries + 2 * pairs, bias, kinds)?)
+            Inputs::Fused(Linear::new(&path.sub("qkv_proj"), hidden, queries + 2 * pairs, bias, dtypes)?)
         } else {
             Inputs::Separate {
-                query: Linear::new(&path.sub("q_proj"), hidden, queries, bias, kinds)?,
-                key: Linear::new(&path.sub("k_proj"), hidden, pairs, bias, kinds)?,
-                value: Linear::new(&path.sub("v_proj"), hidden, pairs, bias, kinds)?,
+                query: Linear::new(&path.sub("q_proj"), hidden, queries, bias, dtypes)?,
+                key: Linear::new(&path.sub("k_proj"), hidden, pairs, bias, dtypes)?,
+                value: Linear::new(&path.sub("v_proj"), hidden, pairs, bias, dtypes)?,
             }
         };
-        let norm = |name: &str| RmsNorm::new(&path.sub(name), dim, config.rms_norm_eps, kinds);
+        let norm = |name: &str| RmsNorm::new(&path.sub(name), dim, config.rms_norm_eps, dtypes);
         let normed = config.architecture == super::Architecture::Qwen3;
         Ok(Self {
             inputs,
-            output: Linear::new(&path.sub("o_proj"), queries, hidden, bias, kinds)?,
+            output: Linear::new(&path.sub("o_proj"), queries, hidden, bias, dtypes)?,
             norms: if normed { Some((norm("q_norm")?, norm("k_norm")?)) } else { None },
             heads: config.num_attention_heads,
             key_value_heads: config.num_key_value_heads,
@@ -79,7 +79,7 @@ impl Attention {
             window: config.windows.get(layer).copied().flatten(),
             dropout: config.attention_dropout,
             residual_dropout: config.resid_pdrop,
-            kinds,
+            dtypes,
         })
     }
 
@@ -97,7 +97,7 @@ impl Attention {
         };
         let (query, key) = (context.rotation.apply(&query)?, context.rotation.apply(&key)?);
         // [B, heads, T, head_dim]; under autocast the rotation was in the wider kind.
-        let heads_first = |x: &Tensor| x.f_transpose(1, 2)?.f_to_kind(self.kinds.products);
+        let heads_first = |x: &Tensor| x.f_transpose(1, 2)?.f_to_kind(self.dtypes.compute);
         let (query, key, value) = (heads_first(&query)?, heads_first(&key)?, heads_first(&value)?);
         let (key, value) = match cache {
             Some(cache) => cache.extend(&key, &value)?,
@@ -139,14 +139,14 @@ impl Attention {
         }
     }
 
-    /// Adds the products of [`forward`](Self::forward) without a cache.
-    pub(super) fn products(&self, products: &mut Products, x: bool) -> bool {
+    /// Adds the matmuls of [`forward`](Self::forward) without a cache.
+    pub(super) fn matmuls(&self, matmuls: &mut Matmuls, x: bool) -> bool {
         let (query, key, value) = match &self.inputs {
             Inputs::Separate { query, key, value } => {
-                (query.products(products, x), key.products(products, x), value.products(products, x))
+                (query.matmuls(matmuls, x), key.matmuls(matmuls, x), value.matmuls(matmuls, x))
             }
             Inputs::Fused(fused) => {
-                let all = fused.products(products, x);
+                let all = fused.matmuls(matmuls, x);
                 (all, all, all)
             }
         };
@@ -155,9 +155,9 @@ impl Attention {
             None => (query, key),
         };
         let width = u64::try_from(self.heads * self.head_dim).unwrap_or(0);
-        let scores = products.add(Rows::Pairs, width, query, key);
-        let attended = products.add(Rows::Pairs, width, scores, value);
-        self.output.products(products, attended)
+        let scores = matmuls.add(Per::TokenPair, width, query, key);
+        let attended = matmuls.add(Per::TokenPair, width, scores, value);
+        self.output.matmuls(matmuls, attended)
     }
 
     /// Shows the linear layers under their names in the block.

@@ -6,10 +6,10 @@ use tch::{TchError, Tensor};
 use super::attention::{Attention, Context};
 use super::cache::LayerCache;
 use super::config::DecoderConfig;
-use super::layers::{Kinds, Linear, RmsNorm, dropout};
+use super::layers::{Dtypes, Linear, RmsNorm, dropout};
 use crate::activation::Activation;
 use crate::error::Result;
-use crate::flops::Products;
+use crate::flops::Matmuls;
 
 /// One block.
 #[derive(Debug)]
@@ -26,14 +26,15 @@ impl Block {
         config: &DecoderConfig,
         layer: usize,
         fused: bool,
-        kinds: Kinds,
+        dtypes: Dtypes,
     ) -> Result<Self> {
-        let norm = |name: &str| RmsNorm::new(&path.sub(name), config.hidden_size, config.rms_norm_eps, kinds);
+        let norm =
+            |name: &str| RmsNorm::new(&path.sub(name), config.hidden_size, config.rms_norm_eps, dtypes);
         Ok(Self {
             attention_norm: norm("input_layernorm")?,
-            attention: Attention::new(&path.sub("self_attn"), config, layer, fused, kinds)?,
+            attention: Attention::new(&path.sub("self_attn"), config, layer, fused, dtypes)?,
             feed_forward_norm: norm("post_attention_layernorm")?,
-            feed_forward: FeedForward::new(&path.sub("mlp"), config, fused, kinds)?,
+            feed_forward: FeedForward::new(&path.sub("mlp"), config, fused, dtypes)?,
         })
     }
 
@@ -50,11 +51,11 @@ impl Block {
 }
 
 impl Block {
-    /// Adds the products of [`forward`](Self::forward).
-    pub(super) fn products(&self, products: &mut Products, x: bool) -> bool {
-        let attended = self.attention.products(products, x || self.attention_norm.is_trained());
+    /// Adds the matmuls of [`forward`](Self::forward).
+    pub(super) fn matmuls(&self, matmuls: &mut Matmuls, x: bool) -> bool {
+        let attended = self.attention.matmuls(matmuls, x || self.attention_norm.is_trained());
         let x = x || attended;
-        let added = self.feed_forward.products(products, x || self.feed_forward_norm.is_trained());
+        let added = self.feed_forward.matmuls(matmuls, x || self.feed_forward_norm.is_trained());
         x || added
     }
 
@@ -87,24 +88,24 @@ enum Inputs {
         gate: Linear,
         up: Linear,
     },
-    /// Rows of the gate, then of up.
+    /// Per of the gate, then of up.
     Fused(Linear),
 }
 
 impl FeedForward {
-    fn new(path: &Path, config: &DecoderConfig, fused: bool, kinds: Kinds) -> Result<Self, TchError> {
+    fn new(path: &Path, config: &DecoderConfig, fused: bool, dtypes: Dtypes) -> Result<Self, TchError> {
         let (hidden, inner, bias) = (config.hidden_size, config.intermediate_size, config.mlp_bias);
         let inputs = if fused {
-            Inputs::Fused(Linear::new(&path.sub("gate_up_proj"), hidden, 2 * inner, bias, kinds)?)
+            Inputs::Fused(Linear::new(&path.sub("gate_up_proj"), hidden, 2 * inner, bias, dtypes)?)
         } else {
             Inputs::Separate {
-                gate: Linear::new(&path.sub("gate_proj"), hidden, inner, bias, kinds)?,
-                up: Linear::new(&path.sub("up_proj"), hidden, inner, bias, kinds)?,
+                gate: Linear::new(&path.sub("gate_proj"), hidden, inner, bias, dtypes)?,
+                up: Linear::new(&path.sub("up_proj"), hidden, inner, bias, dtypes)?,
             }
         };
         Ok(Self {
             inputs,
-            down: Linear::new(&path.sub("down_proj"), inner, hidden, bias, kinds)?,
+            down: Linear::new(&path.sub("down_proj"), inner, hidden, bias, dtypes)?,
             activation: config.hidden_act,
             dropout: config.resid_pdrop,
         })
@@ -123,14 +124,14 @@ impl FeedForward {
         dropout(self.down.forward(&inner, train)?, self.dropout, train)
     }
 
-    fn products(&self, products: &mut Products, x: bool) -> bool {
+    fn matmuls(&self, matmuls: &mut Matmuls, x: bool) -> bool {
         let inner = match &self.inputs {
             Inputs::Separate { gate, up } => {
-                let gate = gate.products(products, x);
-                up.products(products, x) || gate
+                let gate = gate.matmuls(matmuls, x);
+                up.matmuls(matmuls, x) || gate
             }
-            Inputs::Fused(fused) => fused.products(products, x),
+            Inputs::Fused(fused) => fused.matmuls(matmuls, x),
         };
-        self.down.products(products, inner)
+        self.down.matmuls(matmuls, inner)
     }
 }

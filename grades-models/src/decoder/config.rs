@@ -8,7 +8,7 @@ use super::architecture::Architecture;
 use super::rope::RopeConfig;
 use crate::activation::Activation;
 use crate::error::Result;
-use crate::files::{Keys, Sizes};
+use crate::files::{Keys, QUANTIZATION, Sizes};
 
 /// The configuration of a decoder, as Hugging Face writes it.
 #[derive(Debug, Clone)]
@@ -77,7 +77,7 @@ impl DecoderConfig {
         Self::from_json(Keys::read(&path)?, &path)
     }
 
-    fn from_json(raw: Map<String, Value>, path: &Path) -> Result<Self> {
+    pub(crate) fn from_json(raw: Map<String, Value>, path: &Path) -> Result<Self> {
         let keys = Keys { raw: &raw, path };
         keys.supported("model_type", &Architecture::ALL.map(Architecture::model_type), None)?;
         let architecture = keys
@@ -180,6 +180,12 @@ impl DecoderConfig {
         if raw.contains_key("torch_dtype") {
             raw.insert("torch_dtype".into(), dtype.into());
         }
+        // The files may have had an output matrix of their own.
+        let tied = raw.get("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(false);
+        if tied != self.tie_word_embeddings {
+            raw.insert("tie_word_embeddings".into(), self.tie_word_embeddings.into());
+        }
+        raw.remove(QUANTIZATION);
         Value::Object(raw)
     }
 }

@@ -36,7 +36,7 @@ impl From<Tensor> for Tokens {
 }
 
 impl Decoder {
-    /// Computes the logits `[B, T, vocabulary]`, in the model's kind, without dropout.
+    /// Computes the logits `[B, T, vocabulary]`, in the model's dtype, without dropout.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ impl Decoder {
 
     /// Hidden states `[.., hidden]` → logits `[.., vocabulary]`.
     pub(super) fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        let kind = self.kinds.products;
+        let kind = self.dtypes.compute;
         Ok(hidden.f_to_kind(kind)?.f_linear(&self.head.f_to_kind(kind)?, None::<&Tensor>)?)
     }
 
@@ -120,7 +120,7 @@ impl Decoder {
             Some(packed) => packed.positions.shallow_clone(),
             None => Tensor::f_arange_start(before, before + length, (Kind::Int64, device))?,
         };
-        let rotation = Rotation::new(&self.frequencies, &positions, self.kinds.variables)?;
+        let rotation = Rotation::new(&self.frequencies, &positions, self.dtypes.parameters)?;
         let segments = tokens.packed.as_ref().map(|packed| &packed.segments);
         let window = self.config.windows.iter().flatten().copied().min();
         let masks = Masks::new(&Extent { length, before, segments, window }, device)?;

@@ -7,6 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::Decoder;
 use crate::error::{Error, Result};
+use crate::files::parse_json;
 use crate::flops::BatchShape;
 
 /// How far an answer goes.
@@ -23,8 +24,8 @@ pub struct Generation {
 impl Decoder {
     /// The tokens that end an answer: `eos_token_id` of `generation_config.json`, or else of `config.json`.
     pub fn stop_ids(&self) -> Vec<i64> {
-        let file = self.companions.get("generation_config.json");
-        let file = file.and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+        let file = self.sidecars.get("generation_config.json");
+        let file = file.and_then(|bytes| parse_json::<Value>(bytes).ok());
         let ids = file.as_ref().and_then(|value| value.get("eos_token_id")).and_then(|value| match value {
             Value::Array(list) => Some(list.iter().filter_map(Value::as_i64).collect()),
             value => value.as_i64().map(|id| vec![id]),
@@ -33,7 +34,7 @@ impl Decoder {
     }
 
     /// Continues each prompt by the most likely token, one after the other, until a stop token, which is part of the
-    /// answer, or one of the limits. Of equally likely tokens the lowest id is taken.
+    /// answer, or one of the limits. Of equally likely tokens the lowest_finite id is taken.
     ///
     /// Each token is computed once; prompts of the same length run together. The answers are those of
     /// `generate(do_sample=False)` in `transformers`, as long as no other generation setting (penalties, beams) is on.

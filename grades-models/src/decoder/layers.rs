@@ -4,21 +4,21 @@ use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
 
 use crate::files::variable;
-use crate::flops::{Products, Rows, linear};
+use crate::flops::{Matmuls, Per, linear_matmuls};
 
-/// The kinds of a model: of its variables, and of its products of matrices.
+/// The dtypes of a model: of its parameters, and of its matmuls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kinds {
-    pub(super) variables: Kind,
-    /// Differs from that of the variables under autocast.
-    pub(super) products: Kind,
+pub(super) struct Dtypes {
+    pub(super) parameters: Kind,
+    /// Differs from that of the parameters under autocast.
+    pub(super) compute: Kind,
 }
 
 /// A matrix, with a bias in some models, and with adapters: `[.., inputs]` → `[.., outputs]`.
 #[derive(Debug)]
 pub(super) struct Linear {
     inner: grades_lora::Linear,
-    kinds: Kinds,
+    dtypes: Dtypes,
 }
 
 impl Linear {
@@ -27,30 +27,30 @@ impl Linear {
         inputs: i64,
         outputs: i64,
         bias: bool,
-        kinds: Kinds,
+        dtypes: Dtypes,
     ) -> Result<Self, TchError> {
-        let weight = variable(path, "weight", &[outputs, inputs], kinds.variables)?;
-        let bias = bias.then(|| variable(path, "bias", &[outputs], kinds.variables)).transpose()?;
-        Ok(Self { inner: grades_lora::Linear::new(weight, bias), kinds })
+        let weight = variable(path, "weight", &[outputs, inputs], dtypes.parameters)?;
+        let bias = bias.then(|| variable(path, "bias", &[outputs], dtypes.parameters)).transpose()?;
+        Ok(Self { inner: grades_lora::Linear::new(weight, bias), dtypes })
     }
 
     /// Adapters' dropout is active iff `train`.
     pub(super) fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        let Kinds { variables, products } = self.kinds;
-        if variables == products {
+        let Dtypes { parameters, compute } = self.dtypes;
+        if parameters == compute {
             return self.inner.forward(x, train);
         }
         if self.inner.adapters().is_empty() {
-            let bias = self.inner.bias().map(|bias| bias.f_to_kind(products)).transpose()?;
-            return x.f_to_kind(products)?.f_linear(&self.inner.weight().f_to_kind(products)?, bias);
+            let bias = self.inner.bias().map(|bias| bias.f_to_kind(compute)).transpose()?;
+            return x.f_to_kind(compute)?.f_linear(&self.inner.weight().f_to_kind(compute)?, bias);
         }
         // Adapters are f32 whatever the base.
-        self.inner.forward(&x.f_to_kind(variables)?, train)?.f_to_kind(products)
+        self.inner.forward(&x.f_to_kind(parameters)?, train)?.f_to_kind(compute)
     }
 
-    /// Adds the products of [`forward`](Self::forward).
-    pub(super) fn products(&self, products: &mut Products, x: bool) -> bool {
-        linear(products, &self.inner, Rows::Tokens, x)
+    /// Adds the matmuls of [`forward`](Self::forward).
+    pub(super) fn matmuls(&self, matmuls: &mut Matmuls, x: bool) -> bool {
+        linear_matmuls(matmuls, &self.inner, Per::Token, x)
     }
 
     /// The layer itself, to put adapters in.
@@ -67,8 +67,8 @@ pub(super) struct RmsNorm {
 }
 
 impl RmsNorm {
-    pub(super) fn new(path: &Path, width: i64, eps: f64, kinds: Kinds) -> Result<Self, TchError> {
-        Ok(Self { weight: variable(path, "weight", &[width], kinds.variables)?, eps })
+    pub(super) fn new(path: &Path, width: i64, eps: f64, dtypes: Dtypes) -> Result<Self, TchError> {
+        Ok(Self { weight: variable(path, "weight", &[width], dtypes.parameters)?, eps })
     }
 
     /// The mean is taken in f32; the result is rounded to the kind of `x` before the weight multiplies it.

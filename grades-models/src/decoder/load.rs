@@ -8,70 +8,79 @@ use tch::{Device, Kind, Tensor};
 use super::Decoder;
 use super::architecture::Architecture;
 use super::config::DecoderConfig;
-use super::layers::Kinds;
-use super::parts::{FusedMatrix, fused_matrices, sorted};
+use super::fused::{FusedMatrix, fused_matrices, sorted};
+use super::layers::Dtypes;
 use crate::error::{Error, Result};
-use crate::files::{Checkpoint, Companions, draw_normal, dtype_name};
+use crate::files::{Sidecars, Weights, draw_normal, dtype_name, name_quantization};
 
-/// How [`Decoder::load`] is to read a model.
+/// Options of [`Decoder::load`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Where the variables live.
+    /// The device of the variables.
     pub device: Device,
-    /// The kind of the variables, whatever the files hold: `Float`, `Half`, `BFloat16` or `Double`.
-    pub kind: Kind,
-    /// Multiply matrices in bf16 while the variables, norms, sums and the loss keep `kind`.
+    /// The dtype of the variables, whatever the files have: `Float`, `Half`, `BFloat16` or `Double`.
+    pub dtype: Kind,
+    /// Compute matmuls in bf16 while variables, norms, sums and the loss stay in `dtype`.
     pub autocast: bool,
-    /// Make each part of a fused matrix a variable, and so a component, of its own; files stay fused.
+    /// Make each part of a fused matrix (`qkv_proj`, `gate_up_proj`) a variable and component of its own. Files stay fused.
     pub split_fused: bool,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { device: Device::Cpu, kind: Kind::Float, autocast: false, split_fused: false }
+        Self { device: Device::Cpu, dtype: Kind::Float, autocast: false, split_fused: false }
     }
 }
 
 impl LoadOptions {
-    fn kinds(self) -> Result<Kinds> {
-        if dtype_name(self.kind).is_none() {
+    fn dtypes(self) -> Result<Dtypes> {
+        if dtype_name(self.dtype).is_none() {
             return Err(Error::Input(format!(
                 "a model cannot be loaded as {:?}; supported: Float, Half, BFloat16, Double",
-                self.kind
+                self.dtype
             )));
         }
-        let products = if self.autocast { Kind::BFloat16 } else { self.kind };
-        Ok(Kinds { variables: self.kind, products })
+        let compute = if self.autocast { Kind::BFloat16 } else { self.dtype };
+        Ok(Dtypes { parameters: self.dtype, compute })
     }
 }
 
-/// What [`Decoder::load`] found beyond the variables.
+/// Report of [`Decoder::load`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadReport {
-    /// Tensors of the files that the model has no use for.
+    /// Tensors of the files that the model does not use.
     pub ignored: Vec<String>,
-    /// The matrices of the files that are several in one.
+    /// Whether the configuration ties the output matrix to the embedding, but the files have one of their own.
+    pub untied: bool,
+    /// Matrices of the files that are several of the model in one.
     pub fused: Vec<FusedMatrix>,
 }
 
 impl Decoder {
     /// Loads a model directory.
     ///
-    /// Tensors are copied from memory maps straight into variables of the kind and on the device asked for. A copy of
-    /// the output matrix in the files of a model with tied embeddings is ignored, as `transformers` does.
+    /// Tensors are copied from memory maps straight into variables of the dtype and on the device asked for. Where the
+    /// configuration ties the output matrix to the embedding, an equal copy of it in the files is ignored. One that differs
+    /// is kept, and the two are not tied: [`LoadReport::untied`]. `transformers` does the same.
     ///
     /// # Errors
     ///
     /// Every variant of [`Error`] but those of labels: an unreadable or damaged file, a shard that is not there, a
     /// model or rotation that is not supported, tensors that are missing, unexpected or of the wrong shape.
     pub fn load(dir: &Path, options: LoadOptions) -> Result<(Self, LoadReport)> {
-        let config = DecoderConfig::load(dir)?;
-        let checkpoint = Checkpoint::open(dir)?;
-        checkpoint.check_sizes("model.", &config.sizes())?;
+        let mut config = DecoderConfig::load(dir)?;
+        let weights = Weights::open(dir)?;
+        let raw = config.raw.clone();
+        let named = |error| name_quantization(error, &raw, dir);
+        weights.check_sizes("model.", &config.sizes()).map_err(named)?;
+        let untied = config.tie_word_embeddings && has_own_head(&weights)?;
+        if untied {
+            config.tie_word_embeddings = false;
+        }
         let model = Self::new(dir, config, options)?;
         let fused = fused_matrices(&model.config);
-        let ignored = model.fill(&checkpoint, &fused)?;
-        Ok((model, LoadReport { ignored, fused }))
+        let ignored = model.fill(&weights, &fused).map_err(named)?;
+        Ok((model, LoadReport { ignored, untied, fused }))
     }
 
     /// A model of the directory's configuration with weights that are drawn afresh, for training from scratch; the
@@ -101,14 +110,14 @@ impl Decoder {
     }
 
     fn new(dir: &Path, config: DecoderConfig, options: LoadOptions) -> Result<Self> {
-        let kinds = options.kinds()?;
+        let dtypes = options.dtypes()?;
         let fused = config.architecture == Architecture::Phi3 && !options.split_fused;
-        Self::empty(config, Companions::read(dir)?, options.device, kinds, fused)
+        Self::empty(config, Sidecars::read(dir)?, options.device, dtypes, fused)
     }
 
     /// Fills all variables; nothing is copied unless every tensor has been found. Returns the tensors without use.
-    fn fill(&self, checkpoint: &Checkpoint, fused: &[FusedMatrix]) -> Result<Vec<String>> {
-        let prefixed = checkpoint.has_prefix("model.");
+    fn fill(&self, weights: &Weights, fused: &[FusedMatrix]) -> Result<Vec<String>> {
+        let prefixed = weights.has_prefix("model.");
         let in_file = |name: &str| match name.strip_prefix("model.") {
             Some(bare) if !prefixed => bare.to_owned(),
             _ => name.to_owned(),
@@ -135,13 +144,13 @@ impl Decoder {
         };
         let sources: Vec<Source> = sorted(&self.store).into_iter().map(source).collect();
         let used: BTreeSet<&str> = sources.iter().map(|source| source.name.as_str()).collect();
-        let path = || checkpoint.path.clone();
+        let path = || weights.path.clone();
         let missing: Vec<String> =
-            used.iter().filter(|name| !checkpoint.contains(name)).map(|name| (*name).to_owned()).collect();
+            used.iter().filter(|name| !weights.contains(name)).map(|name| (*name).to_owned()).collect();
         if !missing.is_empty() {
-            return Err(Error::Missing { path: path(), names: missing });
+            return Err(weights.missing(missing));
         }
-        let (ignored, unexpected): (Vec<String>, Vec<String>) = checkpoint
+        let (ignored, unexpected): (Vec<String>, Vec<String>) = weights
             .names()
             .filter(|name| !used.contains(name))
             .map(str::to_owned)
@@ -150,14 +159,21 @@ impl Decoder {
             return Err(Error::Unexpected { path: path(), names: unexpected });
         }
         for source in &sources {
-            checkpoint.check_shape(&source.name, &source.shape)?;
+            weights.check_shape(&source.name, &source.shape)?;
         }
         let _no_grad = tch::no_grad_guard();
         for Source { name, shape, first, mut variable } in sources {
-            checkpoint.copy_rows_into(&name, &shape, first, &mut variable)?;
+            weights.copy_rows_into(&name, &shape, first, &mut variable)?;
         }
         Ok(ignored)
     }
+}
+
+/// Returns whether the files have an output matrix that differs from the embedding.
+fn has_own_head(weights: &Weights) -> Result<bool> {
+    const HEAD: &str = "lm_head.weight";
+    let prefix = if weights.has_prefix("model.") { "model." } else { "" };
+    Ok(weights.contains(HEAD) && !weights.are_equal(HEAD, &format!("{prefix}embed_tokens.weight"))?)
 }
 
 /// Where a variable's values are: rows of a tensor of the files from `first` on.

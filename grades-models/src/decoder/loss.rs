@@ -73,7 +73,7 @@ impl Decoder {
         reduction: Reduction,
     ) -> Result<Tensor> {
         let logits = self.logits(hidden)?;
-        let logits = if self.kind() == Kind::Double { logits } else { logits.f_to_kind(Kind::Float)? };
+        let logits = if self.dtype() == Kind::Double { logits } else { logits.f_to_kind(Kind::Float)? };
         Ok(logits.f_cross_entropy_loss(ids, None::<&Tensor>, reduction, -100, 0.0)?)
     }
 }

@@ -6,10 +6,10 @@ use tch::{Device, Kind, Tensor};
 use super::adapters::Blocks;
 use super::block::Block;
 use super::config::DecoderConfig;
-use super::layers::{Kinds, RmsNorm};
+use super::layers::{Dtypes, RmsNorm};
 use crate::error::Result;
-use crate::files::{Companions, variable};
-use crate::flops::{Products, Rows};
+use crate::files::{Sidecars, variable};
+use crate::flops::{Matmuls, Per};
 
 /// A decoder that predicts the next token.
 #[derive(Debug)]
@@ -22,39 +22,39 @@ pub struct Decoder {
     pub(super) head: Tensor,
     pub(super) frequencies: Tensor,
     pub(super) config: DecoderConfig,
-    pub(super) kinds: Kinds,
-    pub(super) companions: Companions,
+    pub(super) dtypes: Dtypes,
+    pub(super) sidecars: Sidecars,
 }
 
 impl Decoder {
     /// A decoder whose variables are not filled yet; `fused` for the variables of Phi-3.
     pub(super) fn empty(
         config: DecoderConfig,
-        companions: Companions,
+        sidecars: Sidecars,
         device: Device,
-        kinds: Kinds,
+        dtypes: Dtypes,
         fused: bool,
     ) -> Result<Self> {
         let mut store = VarStore::new(device);
-        // Sets the kind of later variables too; there are none yet to convert.
-        store.set_kind(kinds.variables);
+        // Sets the dtype of later variables; there are none yet to convert.
+        store.set_kind(dtypes.parameters);
         let root = store.root();
         let base = root.sub("model");
         let table = [config.vocab_size, config.hidden_size];
-        let embedding = variable(&base.sub("embed_tokens"), "weight", &table, kinds.variables)?;
+        let embedding = variable(&base.sub("embed_tokens"), "weight", &table, dtypes.parameters)?;
         let layers = base.sub("layers");
         let blocks = (0..config.num_hidden_layers)
-            .map(|layer| Block::new(&layers.sub(layer.to_string()), &config, layer, fused, kinds));
+            .map(|layer| Block::new(&layers.sub(layer.to_string()), &config, layer, fused, dtypes));
         let blocks = blocks.collect::<Result<Vec<_>>>()?;
-        let norm = RmsNorm::new(&base.sub("norm"), config.hidden_size, config.rms_norm_eps, kinds)?;
+        let norm = RmsNorm::new(&base.sub("norm"), config.hidden_size, config.rms_norm_eps, dtypes)?;
         let head = if config.tie_word_embeddings {
             embedding.shallow_clone()
         } else {
-            variable(&root.sub("lm_head"), "weight", &table, kinds.variables)?
+            variable(&root.sub("lm_head"), "weight", &table, dtypes.parameters)?
         };
         let frequencies = config.rope.frequencies(device)?;
         let blocks = Blocks(blocks);
-        Ok(Self { store, embedding, blocks, norm, head, frequencies, config, kinds, companions })
+        Ok(Self { store, embedding, blocks, norm, head, frequencies, config, dtypes, sidecars })
     }
 
     /// The variables, under Hugging Face's names (`model.layers.0.self_attn.q_proj.weight`, …); the parts of fused
@@ -65,29 +65,29 @@ impl Decoder {
 
     /// The variables, to freeze them or to build an optimizer on them.
     ///
-    /// Do not move them to another device or kind: the model was built for the ones it was loaded with.
+    /// Do not move them to another device or dtype: the model was built for the ones it was loaded with.
     pub fn var_store_mut(&mut self) -> &mut VarStore {
         &mut self.store
     }
 
-    /// The products of matrices of a training step, as long as what is frozen and merged stays the same; with
-    /// `checkpointing` blocks are computed twice, as far down as something trains.
-    pub fn products(&self, checkpointing: bool) -> Products {
-        let mut products = Products::default();
+    /// Returns the matmuls of a training step, for the parameters that are frozen and the adapters that are merged now.
+    /// With `activation_checkpointing` the backward pass computes blocks once more, down to the lowest that trains.
+    pub fn matmuls(&self, activation_checkpointing: bool) -> Matmuls {
+        let mut matmuls = Matmuls::default();
         let mut x = self.embedding.requires_grad();
         for block in &self.blocks.0 {
-            let mut own = Products::default();
-            x = block.products(&mut own, x);
-            products.extend(&own);
-            if checkpointing && x {
-                products.recompute(&own);
+            let mut own = Matmuls::default();
+            x = block.matmuls(&mut own, x);
+            matmuls.extend(&own);
+            if activation_checkpointing && x {
+                matmuls.recompute(&own);
             }
         }
         let x = x || self.norm.is_trained();
         let size =
             [self.config.hidden_size, self.config.vocab_size].map(|side| u64::try_from(side).unwrap_or(0));
-        products.add(Rows::Targets, size[0] * size[1], x, self.head.requires_grad());
-        products
+        matmuls.add(Per::Target, size[0] * size[1], x, self.head.requires_grad());
+        matmuls
     }
 
     /// The model's configuration.
@@ -110,8 +110,8 @@ impl Decoder {
         self.store.device()
     }
 
-    /// The kind of the variables.
-    pub fn kind(&self) -> Kind {
-        self.kinds.variables
+    /// Returns the dtype of the variables.
+    pub fn dtype(&self) -> Kind {
+        self.dtypes.parameters
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use grades_lora::Adapters;
 
 use super::Decoder;
-use super::parts::{fused_matrices, sorted};
+use super::fused::{fused_matrices, sorted};
 use crate::error::{Error, Result};
 use crate::files::{Entry, dtype_name, save_directory};
 
@@ -33,8 +33,8 @@ impl Decoder {
     ///
     /// As [`save`](Self::save).
     pub fn save_sharded(&self, dir: &Path, shard: u64) -> Result<()> {
-        let dtype = dtype_name(self.kind())
-            .ok_or_else(|| Error::Input(format!("a model of kind {:?} cannot be saved", self.kind())))?;
+        let dtype = dtype_name(self.dtype())
+            .ok_or_else(|| Error::Input(format!("a model of dtype {:?} cannot be saved", self.dtype())))?;
         if self.store.variables().keys().any(|name| Adapters::is_variable(name)) {
             return Err(Error::Input(
                 "there are adapters in the model: save those, or merge them first (Adapters::merge_and_unload)".into(),
@@ -49,6 +49,6 @@ impl Decoder {
             }
         }
         entries.extend(variables.into_iter().map(|(name, tensor)| Entry::whole(name, tensor)));
-        save_directory(dir, &self.config.to_json(dtype), entries, &self.companions, shard)
+        save_directory(dir, &self.config.to_json(dtype), entries, &self.sidecars, shard)
     }
 }

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::directory::no_model_hint;
+use super::json::{as_f64, read_json};
 use crate::error::{Error, Result};
 
 /// Typed access to the keys, with errors that name them.
@@ -13,10 +15,15 @@ pub(crate) struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// The object in a file.
+    /// Reads the object in a file.
     pub(crate) fn read(path: &Path) -> Result<Map<String, Value>> {
-        let text = std::fs::read(path).map_err(|source| Error::io("read", path, source))?;
-        serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.to_path_buf(), source })
+        read_json(path).map_err(|error| match error {
+            Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                let hint = path.parent().and_then(no_model_hint).unwrap_or_default();
+                Error::NoConfig { path: path.to_path_buf(), source, hint }
+            }
+            error => error,
+        })
     }
 
     pub(crate) fn error(&self, key: &'static str, message: String) -> Error {
@@ -82,10 +89,11 @@ impl<'a> Keys<'a> {
         good: fn(f64) -> bool,
     ) -> Result<f64> {
         let Some(value) = self.get(key) else { return Ok(default) };
-        value
-            .as_f64()
-            .filter(|number| good(*number))
-            .ok_or_else(|| self.error(key, format!("expected {what}, found {value}")))
+        let found = as_f64(value);
+        found.filter(|number| good(*number)).ok_or_else(|| {
+            let found = found.map_or_else(|| value.to_string(), |number| number.to_string());
+            self.error(key, format!("expected {what}, found {found}"))
+        })
     }
 
     pub(crate) fn probability(&self, key: &'static str, default: f64) -> Result<f64> {
@@ -93,7 +101,7 @@ impl<'a> Keys<'a> {
     }
 
     pub(crate) fn positive(&self, key: &'static str, default: f64) -> Result<f64> {
-        self.number(key, default, "a number above 0", |x| x > 0.0)
+        self.number(key, default, "a number above 0", |x| x > 0.0 && x.is_finite())
     }
 
     pub(crate) fn flag(&self, key: &'static str, default: bool) -> Result<bool> {

@@ -1,22 +1,27 @@
-//! The files of a model directory: `config.json` key by key, the tensors, and what goes with them unchanged.
+//! Files of a model directory: `config.json` key by key, weights, and the tokenizer's files.
 
 pub mod atomic;
-mod checkpoint;
-mod companions;
+mod directory;
+mod dtype;
+mod json;
 mod keys;
-mod kind;
+mod quantized;
 mod random;
+mod sidecars;
 mod sizes;
 mod tensors;
 mod variables;
+mod weights;
 mod write;
 
-pub(crate) use checkpoint::Checkpoint;
-pub(crate) use companions::Companions;
+pub(crate) use dtype::{dtype_name, lowest_finite};
+pub(crate) use json::parse_json;
 pub(crate) use keys::Keys;
-pub(crate) use kind::{dtype_name, lowest};
+pub(crate) use quantized::{QUANTIZATION, name_quantization};
 pub(crate) use random::draw_normal;
+pub(crate) use sidecars::Sidecars;
 pub(crate) use sizes::Sizes;
 pub use tensors::{read_file, write_file};
 pub(crate) use variables::variable;
+pub(crate) use weights::Weights;
 pub(crate) use write::{Entry, save_directory};

@@ -1,7 +1,7 @@
 //! The sizes of a configuration, checked against the files before anything is made by them.
 
-use super::Checkpoint;
-use crate::error::{Error, Result};
+use super::Weights;
+use crate::error::Result;
 
 /// What a configuration says about the tensors of its model, by names without the prefix that a bare model lacks.
 pub(crate) struct Sizes {
@@ -13,7 +13,7 @@ pub(crate) struct Sizes {
     pub(crate) count: usize,
 }
 
-impl Checkpoint {
+impl Weights {
     /// Checks that the files are of a model of these sizes, so that what is made by them is no larger than the files.
     pub(crate) fn check_sizes(&self, prefix: &str, sizes: &Sizes) -> Result<()> {
         let prefix = if self.has_prefix(prefix) { prefix } else { "" };
@@ -30,7 +30,7 @@ impl Checkpoint {
         let names: Vec<String> = tensors.iter().map(|(name, _)| name.clone()).chain(absent).collect();
         let missing: Vec<String> = names.into_iter().filter(|name| !self.contains(name)).collect();
         if !missing.is_empty() {
-            return Err(Error::Missing { path: self.path.clone(), names: missing });
+            return Err(self.missing(missing));
         }
         tensors.iter().try_for_each(|(name, shape)| self.check_shape(name, *shape))
     }

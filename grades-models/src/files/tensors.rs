@@ -5,7 +5,7 @@ use std::path::Path;
 use tch::Tensor;
 
 use super::atomic::AtomicFile;
-use super::checkpoint::Checkpoint;
+use super::weights::Weights;
 use super::write::{Entry, write_tensors};
 use crate::error::{Error, Result};
 
@@ -21,7 +21,7 @@ pub fn write_file(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
 
 /// Copies the tensors of a file over those of the same names, shapes and kinds; the file must hold just these.
 pub fn read_file(path: &Path, targets: Vec<(String, Tensor)>) -> Result<()> {
-    let file = Checkpoint::open_file(path.to_path_buf())?;
+    let file = Weights::open_file(path.to_path_buf())?;
     for (name, target) in &targets {
         file.check_shape(name, &target.size())?;
         file.check_kind(name, target.f_kind()?)?;

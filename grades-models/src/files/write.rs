@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
 
+use grades::torch::{byte_len, copy_bytes};
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::{Map, Value, json};
 use tch::Tensor;
 
 use super::atomic::{AtomicFile, Staged, commit_all};
-use super::companions::Companions;
-use super::kind::dtype_of;
+use super::dtype::dtype_of;
+use super::sidecars::Sidecars;
 use crate::error::{Error, Result};
 
 const SINGLE: &str = "model.safetensors";
@@ -38,12 +39,8 @@ impl Entry {
         &self.name
     }
 
-    fn bytes(&self) -> Result<u64> {
-        let mut sum = 0;
-        for part in &self.parts {
-            sum += part.numel() * part.f_kind()?.elt_size_in_bytes();
-        }
-        Ok(sum as u64)
+    fn bytes(&self) -> u64 {
+        self.parts.iter().map(byte_len).sum()
     }
 
     /// Its place in a file whose tensors so far end at `offset`.
@@ -68,12 +65,12 @@ impl Entry {
 }
 
 /// Writes the weights, in files of at most `shard` bytes unless one tensor is larger, `config.json` and the
-/// companions to `dir`; weight files of an earlier save that are no longer part of the model are removed at the end.
+/// sidecars to `dir`; weight files of an earlier save that are no longer part of the model are removed at the end.
 pub(crate) fn save_directory(
     dir: &Path,
     config: &Value,
     entries: Vec<Entry>,
-    companions: &Companions,
+    sidecars: &Sidecars,
     shard: u64,
 ) -> Result<()> {
     std::fs::create_dir_all(dir).map_err(|source| Error::io("create", dir, source))?;
@@ -90,7 +87,7 @@ pub(crate) fn save_directory(
         };
         staged.push(stage(dir, &name, |file| write_tensors(file, entries))?);
         for entry in entries {
-            size += entry.bytes()?;
+            size += entry.bytes();
             parameters += entry.parts.iter().map(|part| part.numel() as u64).sum::<u64>();
             map.insert(entry.name.clone(), name.clone().into());
         }
@@ -106,7 +103,7 @@ pub(crate) fn save_directory(
         // The alternate form of a value is indented.
         writeln!(file, "{config:#}").map_err(Error::Write)
     })?);
-    for (name, bytes) in &companions.0 {
+    for (name, bytes) in &sidecars.0 {
         staged.push(stage(dir, name, |file| file.write_all(bytes).map_err(Error::Write))?);
     }
     commit_all(staged).map_err(Error::Write)?;
@@ -119,7 +116,7 @@ fn shards(mut entries: Vec<Entry>, limit: u64) -> Result<Vec<Vec<Entry>>> {
     let mut shards: Vec<Vec<Entry>> = vec![Vec::new()];
     let mut filled = 0u64;
     for entry in entries {
-        let bytes = entry.bytes()?;
+        let bytes = entry.bytes();
         if filled > 0 && filled.saturating_add(bytes) > limit {
             shards.push(Vec::new());
             filled = 0;
@@ -159,14 +156,12 @@ pub(super) fn write_tensors(file: &mut AtomicFile, entries: &[Entry]) -> Result<
 /// Writes the elements of a tensor, a piece at a time: a large matrix is not copied whole.
 fn write_elements(file: &mut AtomicFile, tensor: &Tensor, bytes: &mut Vec<u8>) -> Result<()> {
     const PIECE: usize = 4 << 20;
-    let width = tensor.f_kind()?.elt_size_in_bytes();
     let flat = tensor.f_detach()?.f_contiguous()?.f_view(-1)?;
     let total = tensor.numel();
     for start in (0..total).step_by(PIECE) {
         let count = PIECE.min(total - start);
-        bytes.resize(count * width, 0);
         // Elements of a tensor in memory are far fewer than i64 counts.
-        flat.f_narrow(0, start as i64, count as i64)?.f_copy_data_u8(bytes, count)?;
+        copy_bytes(&flat.f_narrow(0, start as i64, count as i64)?, bytes)?;
         file.write_all(bytes).map_err(Error::Write)?;
     }
     Ok(())

@@ -1,15 +1,15 @@
-//! Floating-point operations, counted from the shapes.
+//! Counts floating-point operations (FLOPs) from the shapes of matmuls.
 //!
-//! A product of a matrix `[m, k]` with one `[k, n]` counts 2·m·k·n, a multiplication and an addition each; nothing but
-//! products of matrices counts. That is what PyTorch's `torch.utils.flop_counter.FlopCounterMode` counts, and a test
-//! compares the two. In a backward pass a product costs as much again for each of its two sides that needs a gradient:
-//! so a frozen matrix saves a third of its own three products, and with nothing below that trains the other one too.
+//! A matmul of `[m, k]` and `[k, n]` counts 2·m·k·n, a multiplication and an addition each; other operations count
+//! nothing. PyTorch's `torch.utils.flop_counter.FlopCounterMode` counts the same, and a test compares the two. In the
+//! backward pass a matmul costs as much again for each of its two factors that needs a gradient. So a frozen matrix
+//! saves a third of its three matmuls, and a second third when nothing below it trains.
 //!
-//! Attention is counted as its two products of all positions with all, masked or not, whatever kernel computes them; one
-//! that computes the scores again in its backward pass does more.
+//! Attention counts two matmuls over all pairs of positions, masked or not, whatever kernel computes them. A kernel that
+//! recomputes the scores in its backward pass does more.
 
 mod linear;
-mod products;
+mod matmuls;
 
-pub use linear::linear;
-pub use products::{BatchShape, Products, Rows};
+pub use linear::linear_matmuls;
+pub use matmuls::{BatchShape, Matmuls, Per};

@@ -8,6 +8,7 @@ mod config;
 mod files;
 mod generate;
 mod memory;
+mod strangers;
 #[path = "../support/tiny_decoder.rs"]
 mod tiny_decoder;
 #[path = "../../../tests/src/tolerance.rs"]

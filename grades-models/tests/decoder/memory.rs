@@ -28,7 +28,7 @@ fn the_peak_of_loading_is_the_model_and_a_tenth() {
         // libtorch's own memory is not the model's.
         let _ = tch::Tensor::zeros([1], (Kind::Float, Device::Cpu)) + 1.0;
         let before = peak_memory().unwrap();
-        let options = LoadOptions { kind: Kind::BFloat16, ..LoadOptions::default() };
+        let options = LoadOptions { dtype: Kind::BFloat16, ..LoadOptions::default() };
         let (model, _) = Decoder::load(dir.as_ref(), options).unwrap();
         let bytes: usize = model.var_store().variables().values().map(|variable| 2 * variable.numel()).sum();
         let used = peak_memory().unwrap() - before;

@@ -1,6 +1,6 @@
 //! What the network computes.
 
-use grades_models::{BertClassifier, LoadOptions};
+use grades_models::bert::{BertClassifier, LoadOptions};
 use tch::{Kind, Tensor};
 
 use crate::support::{Tiny, batch, logits};
@@ -83,7 +83,7 @@ fn half_precision_is_close() {
     tiny.write();
     let exact = logits(&tiny.load());
     for kind in [Kind::BFloat16, Kind::Double] {
-        let options = LoadOptions { kind, ..LoadOptions::default() };
+        let options = LoadOptions { dtype: kind, ..LoadOptions::default() };
         let (model, _) = BertClassifier::load(tiny.path(), options).unwrap();
         let found = logits(&model);
         assert_eq!(found.kind(), kind);
@@ -119,7 +119,7 @@ fn every_activation_runs() {
         let found = logits(&tiny.write().load());
         assert!(f64::try_from(found.isfinite().all().to_kind(Kind::Float)).unwrap() == 1.0, "{name}");
     }
-    assert_eq!(grades_models::Activation::NAMES, names.join(", "));
+    assert_eq!(grades_models::activation::Activation::NAMES, names.join(", "));
 }
 
 #[test]

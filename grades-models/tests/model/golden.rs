@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use grades_models::{BertClassifier, LoadOptions};
+use grades_models::bert::{BertClassifier, LoadOptions};
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 

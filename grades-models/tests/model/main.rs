@@ -7,6 +7,7 @@ mod forward;
 mod golden;
 mod load;
 mod save;
+mod strangers;
 mod support;
 #[path = "../../../tests/src/tolerance.rs"]
 mod tolerance;

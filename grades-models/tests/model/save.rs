@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use grades_models::{BertClassifier, LoadOptions};
+use grades_models::bert::{BertClassifier, LoadOptions};
 use serde_json::{Value, json};
 use tch::Kind;
 
@@ -57,7 +57,7 @@ fn the_kind_is_kept_and_named() {
     let tiny = Tiny::classifier();
     tiny.write();
     let saved = tempfile::tempdir().unwrap();
-    let options = LoadOptions { kind: Kind::BFloat16, ..LoadOptions::default() };
+    let options = LoadOptions { dtype: Kind::BFloat16, ..LoadOptions::default() };
     let (model, _) = BertClassifier::load(tiny.path(), options.clone()).unwrap();
     model.save(saved.path()).unwrap();
     let config: Value =

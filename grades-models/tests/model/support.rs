@@ -3,7 +3,7 @@
 #[path = "../support/tiny.rs"]
 mod tiny;
 
-use grades_models::{BertClassifier, LoadOptions};
+use grades_models::bert::{BertClassifier, LoadOptions};
 use tch::{Kind, Tensor};
 
 pub(crate) use tiny::{Tensors, Tiny, write_tensors};

@@ -32,7 +32,7 @@ fn it_compares_the_metric_that_it_was_given() {
     use grades::component::{Component, ComponentKind};
     use grades::policy::{FreezePolicy, Observation};
     use grades::statistic::ComponentSample;
-    let component = Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 4);
+    let component = Component::detached("layers.0.wq", ComponentKind::Query, Some(0), 4);
     let sample = ComponentSample::from_gradient(&[3.0, -4.0, 0.0, 0.0]);
     let values = [
         (Statistic::GradL1, 7.0),
@@ -44,7 +44,7 @@ fn it_compares_the_metric_that_it_was_given() {
         let decide = |tau| FixedThreshold::new(metric, tau).decide(&Observation::new(&component, &sample));
         assert_eq!(decide(value), Decision::Keep, "{metric}");
         let threshold = value + 0.01;
-        let cause = Cause { policy: "fixed-threshold", measure: metric.into(), value, threshold };
+        let cause = Cause::new("fixed-threshold", metric, value, threshold);
         assert_eq!(decide(threshold), Decision::Freeze(cause), "{metric}");
         assert_eq!(FixedThreshold::new(metric, 1.0).statistics(), StatisticSet::of([metric]));
     }
@@ -55,7 +55,7 @@ fn a_statistic_that_was_not_measured_keeps() {
     use grades::component::{Component, ComponentKind};
     use grades::policy::{FreezePolicy, Observation};
     use grades::statistic::ComponentSample;
-    let component = Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 4);
+    let component = Component::detached("layers.0.wq", ComponentKind::Query, Some(0), 4);
     let sample = ComponentSample::new(4).with(Statistic::GradL2, 0.0);
     let mut policy = FixedThreshold::new(Statistic::GradL1, 1.0);
     assert_eq!(policy.decide(&Observation::new(&component, &sample)), Decision::Keep);
@@ -65,8 +65,7 @@ fn a_statistic_that_was_not_measured_keeps() {
 fn its_table_is_read() {
     let mut policy = build("name = \"fixed-threshold\"\ntau = 2").unwrap();
     assert_eq!(policy.statistics(), StatisticSet::of([Statistic::GradL1]), "the run's metric");
-    let cause =
-        Cause { policy: "fixed-threshold", measure: Statistic::GradL1.into(), value: 1.5, threshold: 2.0 };
+    let cause = Cause::new("fixed-threshold", Statistic::GradL1, 1.5, 2.0);
     assert_eq!(decisions(&mut *policy, &[1.5]), [Decision::Freeze(cause)]);
     let policy = build("name = \"fixed-threshold\"\ntau = 2.5\nmetric = \"grad-rms\"").unwrap();
     assert_eq!(policy.statistics(), StatisticSet::of([Statistic::GradRms]));

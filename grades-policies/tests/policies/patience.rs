@@ -44,8 +44,7 @@ fn patience_of_patience_waits_for_both() {
 
 #[test]
 fn the_cause_is_the_other_policys() {
-    let cause =
-        Cause { policy: "fixed-threshold", measure: Statistic::GradL1.into(), value: 0.25, threshold: 1.0 };
+    let cause = Cause::new("fixed-threshold", Statistic::GradL1, 0.25, 1.0);
     let decisions = decisions(&mut Patience::new(2, below_1()), &[0.5, 0.25]);
     assert_eq!(decisions, [Decision::Keep, Decision::Freeze(cause)]);
 }
@@ -109,7 +108,7 @@ fn its_tables_problems_are_reported_with_the_childs() {
 fn its_state_holds_the_count_and_the_other_policys_state() {
     let mut policy = Patience::new(3, Patience::new(2, below_1()));
     letters(&mut policy, &[0.5, 0.5]);
-    let text = toml::to_string(&policy.state()).unwrap();
+    let text = toml::to_string(&policy.state().unwrap()).unwrap();
     assert_eq!(text, "seen = 1\n\n[policy]\nseen = 2\n\n[policy.policy]\n");
 }
 

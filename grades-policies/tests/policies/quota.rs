@@ -75,7 +75,7 @@ fn what_has_no_score_yet_takes_no_place_and_does_not_freeze() {
 
 /// The answer to a rank among so many components, so many decided, at a progress in percent.
 fn decide(max_share: f64, percent: u64, total: usize, decided: usize, rank: Option<usize>) -> Decision {
-    let component = Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 1);
+    let component = Component::detached("layers.0.wq", ComponentKind::Query, Some(0), 1);
     let samples = vec![Some(ComponentSample::from_gradient(&[1.0])); total];
     let sample = samples[0].unwrap();
     let observation = Observation::new(&component, &sample)
@@ -114,13 +114,13 @@ fn the_allowance_is_what_is_left_of_the_schedule() {
 
 #[test]
 fn its_cause_is_the_rank_and_what_is_left() {
-    let cause = Cause { policy: "quota", measure: Measure::Rank, value: 2.0, threshold: 4.0 };
+    let cause = Cause::new("quota", Measure::Rank, 2.0, 4.0);
     assert_eq!(decide(1.0, 50, 8, 3, Some(2)), Decision::Freeze(cause));
 }
 
 #[test]
 fn the_score_is_the_average_over_its_peak() {
-    let component = Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 1);
+    let component = Component::detached("layers.0.wq", ComponentKind::Query, Some(0), 1);
     let mut policy = Quota::new(1.0, 2);
     let mut score = |value| {
         let sample = ComponentSample::from_gradient(&[value]);

@@ -28,7 +28,7 @@ pub(crate) struct Check {
 }
 
 /// What a policy said at one check.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) score: Option<f64>,
     pub(crate) decision: Decision,
@@ -56,7 +56,7 @@ impl Check {
 impl Run {
     /// The policy's answer at this check, with all gradients multiplied by a constant.
     pub(crate) fn ask_scaled(&self, policy: &mut dyn FreezePolicy, index: usize, factor: f64) -> Answer {
-        let component = Component::sample("layers.1.it", self.kind, Some(1), 2);
+        let component = Component::detached("layers.1.it", self.kind, Some(1), 2);
         let check = self.checks[index];
         let (step, total) = (index as u64 + 1, self.checks.len() as u64);
         if check.frozen {

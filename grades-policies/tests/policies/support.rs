@@ -1,7 +1,7 @@
 //! Building policies and asking them.
 
 use grades::component::{Component, ComponentConfig, ComponentKind, ComponentMap, ParameterInfo};
-use grades::policy::{Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyRegistry};
+use grades::policy::{Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyRegistry, RunPlan};
 use grades::statistic::{ComponentSample, GradientSnapshot, Statistic};
 use grades::tracker::{FreezeTracker, Transition};
 use grades::{FreezingConfig, Problems};
@@ -10,9 +10,12 @@ use toml::Table;
 
 /// The policy of a table, for a run of 100 steps whose metric is `grad-l1`.
 pub(crate) fn build_table(table: &Table) -> Result<Box<dyn FreezePolicy>, Problems> {
-    let builder = PolicyBuilder::new(PolicyRegistry::linked().unwrap(), Statistic::GradL1, Some(100));
+    let builder = PolicyBuilder::new(PolicyRegistry::linked().unwrap(), Statistic::GradL1);
     let mut problems = Problems::default();
-    let policy = builder.build("policy", table, &mut problems);
+    let mut policy = builder.build("policy", table, &mut problems);
+    if let Some(policy) = &mut policy {
+        policy.plan(&RunPlan::new(100, 1), &mut problems);
+    }
     match policy {
         Some(policy) if problems.is_empty() => Ok(policy),
         _ => Err(problems),
@@ -34,7 +37,7 @@ pub(crate) fn observe(
     policy: &mut dyn FreezePolicy,
     samples: impl IntoIterator<Item = ComponentSample>,
 ) -> Vec<Decision> {
-    let component = Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 1);
+    let component = Component::detached("layers.0.wq", ComponentKind::Query, Some(0), 1);
     let ask = |(step, sample): (u64, ComponentSample)| {
         let observation = Observation::new(&component, &sample).at(step, 100);
         let rank = policy.score(&observation).map(|_| 0);
@@ -67,7 +70,7 @@ pub(crate) fn samples(statistic: Statistic, values: &[f64]) -> impl Iterator<Ite
 /// The value and the threshold of the last decision, which must be to freeze.
 pub(crate) fn cause(decisions: &[Decision]) -> Cause {
     match decisions.last() {
-        Some(Decision::Freeze(cause)) => *cause,
+        Some(Decision::Freeze(cause)) => cause.clone(),
         other => panic!("{other:?}"),
     }
 }

@@ -92,7 +92,7 @@ impl Treated {
             && step >= at
         {
             self.treatment = Treatment::ResumeAt(u64::MAX);
-            let text = toml::to_string(&self.policy.state()).unwrap();
+            let text = toml::to_string(&self.policy.state().unwrap()).unwrap();
             self.policy = self.fresh.clone();
             self.policy.restore(&toml::from_str::<PolicyState>(&text).unwrap()).unwrap();
         }
@@ -151,7 +151,7 @@ impl FreezePolicy for Treated {
         self.policy.default_cooldown()
     }
 
-    fn state(&self) -> PolicyState {
+    fn state(&self) -> Result<PolicyState> {
         self.policy.state()
     }
 

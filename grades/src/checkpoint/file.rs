@@ -7,9 +7,10 @@ use std::io::Write;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, View};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
+use crate::torch::copy_bytes;
 
 const FORMAT: &str = "grades-optimizer";
 
@@ -52,13 +53,9 @@ fn bytes(name: &str, tensor: &Tensor) -> Result<Bytes> {
             reason: format!("it is {kind:?}; supported: Float, Double, BFloat16, Half"),
         });
     }
-    let copy = || {
-        let host = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
-        let mut bytes = vec![0; host.numel() * kind.elt_size_in_bytes()];
-        host.f_copy_data_u8(&mut bytes, host.numel())?;
-        Ok(bytes)
-    };
-    let bytes = copy().map_err(|error| Error::torch(format!("copying \"{name}\" to save it"), &error))?;
+    let mut bytes = Vec::new();
+    copy_bytes(tensor, &mut bytes)
+        .map_err(|error| Error::torch(format!("copying \"{name}\" to save it"), &error))?;
     let shape = tensor.size().into_iter().filter_map(|size| usize::try_from(size).ok()).collect();
     Ok(Bytes { kind, shape, bytes })
 }

@@ -43,8 +43,8 @@ pub struct Component {
 }
 
 impl Component {
-    /// A component without parameters of a model, for trying a policy out.
-    pub fn sample(name: &str, kind: ComponentKind, layer: Option<u32>, elements: u64) -> Self {
+    /// Creates a component without parameters, to try out a policy.
+    pub fn detached(name: &str, kind: ComponentKind, layer: Option<u32>, elements: u64) -> Self {
         Self { name: name.to_owned(), kind, layer, parameters: Vec::new(), elements }
     }
 }

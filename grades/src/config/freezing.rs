@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::{Cooldown, Cooling, Followers, preset};
 use crate::component::ComponentConfig;
 use crate::error::{Error, Problems, Result};
-use crate::policy::{Cause, FreezePolicy, Measure, PolicyBuilder, PolicyRegistry};
+use crate::policy::{Cause, FreezePolicy, Measure, PolicyBuilder, PolicyRegistry, RunPlan};
 use crate::schema::{Key, Section};
 use crate::statistic::Statistic;
 
@@ -58,15 +58,7 @@ use crate::statistic::Statistic;
 /// With a policy of one's own or one that a crate exports:
 ///
 /// ```
-/// # use grades::policy::{Decision, FreezePolicy, Observation};
-/// # use grades::statistic::StatisticSet;
-/// # #[derive(Debug, Clone)]
-/// # struct Never;
-/// # impl FreezePolicy for Never {
-/// #     fn name(&self) -> &'static str { "never" }
-/// #     fn statistics(&self) -> StatisticSet { StatisticSet::default() }
-/// #     fn decide(&mut self, _: &Observation<'_>) -> Decision { Decision::Keep }
-/// # }
+/// use grades::policy::Never;
 /// use grades::FreezingConfig;
 ///
 /// let config = FreezingConfig::with_policy(Never).grace(0.3).check_every(10);
@@ -83,15 +75,9 @@ pub struct FreezingConfig {
     followers: Followers,
     empty_cache: f64,
     components: ComponentConfig,
-    policy: PolicySource,
-}
-
-#[derive(Debug, Clone)]
-enum PolicySource {
-    /// A table that names a linked policy, and where it stands.
-    Table(String, Table),
-    /// A policy made in code.
-    Prototype(Box<dyn FreezePolicy>),
+    policy: Box<dyn FreezePolicy>,
+    /// The table that the policy was built from, unless it was made in code.
+    policy_table: Option<Table>,
 }
 
 impl FreezingConfig {
@@ -127,10 +113,10 @@ impl FreezingConfig {
 
     /// The defaults with this policy.
     pub fn with_policy(policy: impl FreezePolicy + 'static) -> Self {
-        Self::defaults(PolicySource::Prototype(Box::new(policy)))
+        Self::defaults(Box::new(policy))
     }
 
-    fn defaults(policy: PolicySource) -> Self {
+    fn defaults(policy: Box<dyn FreezePolicy>) -> Self {
         Self {
             metric: Statistic::GradL1,
             grace: 0.0,
@@ -142,6 +128,7 @@ impl FreezingConfig {
             empty_cache: EMPTY_CACHE,
             components: ComponentConfig::default(),
             policy,
+            policy_table: None,
         }
     }
 
@@ -169,18 +156,20 @@ impl FreezingConfig {
     /// As [`from_toml`](Self::from_toml).
     pub fn from_table(path: &str, table: &Table) -> Result<Self> {
         let mut problems = Problems::default();
-        let config = Self::read(path, table, &mut problems)?;
-        problems.into_result(config)
+        match Self::read(path, table, &mut problems)? {
+            Some(config) => problems.into_result(config),
+            None => Err(Error::Config(problems)),
+        }
     }
 
-    /// Reads a table found at the dotted `path`, noting problems beside those of the rest of a file.
+    /// Reads a table found at the dotted `path`, and adds its problems to those of the rest of a file.
     ///
-    /// What is returned is usable only when no problem was noted.
+    /// Returns `None` when the policy could not be built. Other problems leave the default in place of what is wrong.
     ///
     /// # Errors
     ///
     /// [`Error::DuplicatePolicy`] when the registry contradicts itself.
-    pub fn read(path: &str, table: &Table, problems: &mut Problems) -> Result<Self> {
+    pub fn read(path: &str, table: &Table, problems: &mut Problems) -> Result<Option<Self>> {
         let registry = PolicyRegistry::linked()?;
         let table = &*preset::fill(table);
         let mut section = Section::new(path, table, Self::KEYS, problems);
@@ -195,20 +184,16 @@ impl FreezingConfig {
         let followers = section.parsed_or("followers", Followers::default());
         let empty_cache = section.number_or("empty_cache", EMPTY_CACHE, SHARE, is_share);
         let components = section.table("components", ComponentConfig::KEYS, ComponentConfig::from_section);
-        let builder = PolicyBuilder::new(registry, metric, None);
-        let policy = if section.has("policy") {
-            builder.child(&mut section, "policy");
-            // Where it is no table, that was noted just now.
-            table.get("policy").and_then(Value::as_table).cloned().unwrap_or_default()
-        } else {
-            let policy =
-                Table::from_iter([("name".to_owned(), Value::String(Self::DEFAULT_POLICY.to_owned()))]);
-            let path = section.path_of("policy");
-            builder.build(&path, &policy, section.problems());
-            policy
+        let builder = PolicyBuilder::new(registry, metric);
+        let policy_table = match section.has("policy") {
+            true => section.raw_table("policy").cloned(),
+            false => Some(Table::from_iter([("name".to_owned(), Value::from(Self::DEFAULT_POLICY))])),
         };
-        let defaults = Self::defaults(PolicySource::Table(section.path_of("policy"), policy));
-        Ok(Self {
+        let policy_path = section.path_of("policy");
+        let build = |table| builder.build(&policy_path, table, section.problems());
+        let Some(policy) = policy_table.as_ref().and_then(build) else { return Ok(None) };
+        let defaults = Self::defaults(policy);
+        Ok(Some(Self {
             metric,
             grace: grace.unwrap_or(defaults.grace),
             check_every: check_every.unwrap_or(defaults.check_every),
@@ -218,8 +203,9 @@ impl FreezingConfig {
             followers: followers.unwrap_or_default(),
             empty_cache: empty_cache.unwrap_or(EMPTY_CACHE),
             components: components.unwrap_or_default(),
+            policy_table,
             ..defaults
-        })
+        }))
     }
 
     /// No freezing before this share of the planned steps, from 0 to 1: the paper's α.
@@ -297,7 +283,7 @@ impl FreezingConfig {
     }
 
     /// The run's schedule of checks, once the number of steps is known.
-    pub(crate) fn schedule(&self, total_steps: u64, policy: &dyn FreezePolicy) -> Result<Schedule> {
+    pub(crate) fn schedule(&self, total_steps: u64) -> Result<Schedule> {
         let mut problems = Problems::default();
         // A configuration made in code has not been through `read`.
         for (key, share) in [("grace", self.grace), ("empty_cache", self.empty_cache)] {
@@ -324,24 +310,16 @@ impl FreezingConfig {
             grace_steps,
             check_every: self.check_every,
             stop_at: self.stop_at,
-            cooldown: self.cooldown.unwrap_or_else(|| policy.default_cooldown()),
+            cooldown: self.cooldown_in_force(),
             cooling: self.cooling,
         })
     }
 
-    /// The settings in force as a table, every key of the run's schedule spelt out; the components' table is not in
-    /// it, nor a policy that was made in code.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`] when the policy cannot be built.
-    pub fn settings(&self) -> Result<Table> {
-        let cooldown = match self.cooldown {
-            Some(cooldown) => cooldown,
-            None => self.prototype(None)?.default_cooldown(),
-        };
+    /// Returns the settings in force as a table, with every key of the run's schedule. The components' table is left out,
+    /// and so is a policy that was made in code.
+    pub fn settings(&self) -> Table {
         let integer = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
-        let cooldown = match cooldown {
+        let cooldown = match self.cooldown_in_force() {
             Cooldown::Steps(steps) => integer(steps),
             Cooldown::Share { share } => {
                 Value::Table(Table::from_iter([("share".to_owned(), Value::Float(share))]))
@@ -357,35 +335,27 @@ impl FreezingConfig {
             ("followers".to_owned(), Value::String(self.followers.name().to_owned())),
             ("empty_cache".to_owned(), Value::Float(self.empty_cache)),
         ]);
-        if let PolicySource::Table(_, policy) = &self.policy {
+        if let Some(policy) = &self.policy_table {
             settings.insert("policy".to_owned(), Value::Table(policy.clone()));
         }
-        Ok(settings)
+        settings
     }
 
-    /// Whether components cool before they freeze, as configured or as the policy has it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`] when the policy cannot be built.
-    pub fn cools(&self) -> Result<bool> {
-        match self.cooldown {
-            Some(cooldown) => Ok(!cooldown.is_off()),
-            None => Ok(!self.prototype(None)?.default_cooldown().is_off()),
-        }
+    /// Returns whether components cool before they freeze, as configured or by the policy's default.
+    pub fn cools(&self) -> bool {
+        !self.cooldown_in_force().is_off()
     }
 
-    /// The policy's prototype for a run of so many steps, where their number is known.
-    pub(crate) fn prototype(&self, total_steps: Option<u64>) -> Result<Box<dyn FreezePolicy>> {
-        match &self.policy {
-            PolicySource::Prototype(policy) => Ok(policy.clone()),
-            PolicySource::Table(path, table) => {
-                let mut problems = Problems::default();
-                let builder = PolicyBuilder::new(PolicyRegistry::linked()?, self.metric, total_steps)
-                    .every(self.check_every);
-                builder.build(path, table, &mut problems).ok_or(Error::Config(problems))
-            }
-        }
+    fn cooldown_in_force(&self) -> Cooldown {
+        self.cooldown.unwrap_or_else(|| self.policy.default_cooldown())
+    }
+
+    /// Returns the policy's prototype, planned for a run of this many steps.
+    pub(crate) fn prototype(&self, total_steps: u64) -> Result<Box<dyn FreezePolicy>> {
+        let mut prototype = self.policy.clone();
+        let mut problems = Problems::default();
+        prototype.plan(&RunPlan::new(total_steps, self.check_every), &mut problems);
+        problems.into_result(prototype)
     }
 }
 
@@ -412,12 +382,8 @@ impl Schedule {
         let next = step.saturating_add(self.check_every);
         let needed = self.cooldown.steps(next.saturating_sub(since)).saturating_add(self.check_every - 1);
         let left = self.left(step);
-        (!self.cooldown.is_off() && left <= needed).then_some(Cause {
-            policy: "deadline",
-            measure: Measure::StepsLeft,
-            value: left as f64,
-            threshold: needed as f64,
-        })
+        (!self.cooldown.is_off() && left <= needed)
+            .then(|| Cause::new("deadline", Measure::StepsLeft, left as f64, needed as f64))
     }
 
     fn left(&self, step: u64) -> u64 {

@@ -1,9 +1,12 @@
-//! How much memory training takes now.
+//! The memory that training takes now.
 
-use super::FreezingOptimizer;
-use crate::optim::InnerOptimizer;
+use super::cooldown::Cooldown;
+use super::monitor::Monitor;
+use super::params::ParamSet;
+use crate::optim::{InnerOptimizer, OptimizerMemory};
+use crate::torch::byte_len;
 
-/// Bytes that are allocated now, by what they hold.
+/// The bytes that are allocated now, by use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Memory {
@@ -11,7 +14,7 @@ pub struct Memory {
     pub parameters: u64,
     /// The gradients that are defined.
     pub gradients: u64,
-    /// Copies of gradients and weights that statistics need: `grad-delta-l1` and `weight-delta-l1` only.
+    /// Copies of gradients and weights, for the statistics `grad-delta-l1` and `weight-delta-l1`.
     pub statistics: u64,
     /// The means of weights that cool by averaging.
     pub averages: u64,
@@ -22,28 +25,33 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// All of it, as far as it is known.
+    /// Returns the sum of all that is known.
     pub fn total(&self) -> u64 {
         let state = self.optimizer_state.unwrap_or(0);
         self.parameters + self.gradients + self.statistics + self.averages + state + self.master_weights
     }
-}
 
-impl<O: InnerOptimizer> FreezingOptimizer<O> {
-    /// Bytes that are allocated now, by what they hold.
-    pub fn memory(&self) -> Memory {
-        let statistics = self.instruments.bytes();
-        let optimizer_state = self.inner.state_bytes();
-        let master_weights = self.inner.master_bytes();
-        let averages = self.averages.bytes();
-        let mut memory =
-            Memory { parameters: 0, gradients: 0, statistics, averages, optimizer_state, master_weights };
-        for (_, parameter) in self.parameters.iter() {
-            let bytes = |elements: usize, kind: tch::Kind| (elements * kind.elt_size_in_bytes()) as u64;
-            memory.parameters += bytes(parameter.elements(), parameter.kind());
+    /// Counts the bytes of a run's parts.
+    pub(super) fn of(
+        params: &ParamSet,
+        monitor: &Monitor,
+        cooldown: &Cooldown,
+        inner: &impl InnerOptimizer,
+    ) -> Self {
+        let OptimizerMemory { state: optimizer_state, master_weights } = inner.memory();
+        let mut memory = Memory {
+            parameters: 0,
+            gradients: 0,
+            statistics: monitor.bytes(),
+            averages: cooldown.bytes(),
+            optimizer_state,
+            master_weights,
+        };
+        for (_, parameter) in params.all().iter() {
+            memory.parameters += byte_len(parameter.tensor());
             let gradient = parameter.tensor().grad();
             if gradient.defined() {
-                memory.gradients += bytes(gradient.numel(), gradient.kind());
+                memory.gradients += byte_len(&gradient);
             }
         }
         memory

@@ -30,7 +30,7 @@ use crate::tracker::{Checked, StepReport};
 /// use grades::observe::{StatisticsLog, StepObserver};
 /// use grades::tracker::StepReport;
 ///
-/// let components = [Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 64)];
+/// let components = [Component::detached("layers.0.wq", ComponentKind::Query, Some(0), 64)];
 /// let mut log = StatisticsLog::start("statistics.jsonl", Vec::new(), &components)?;
 /// log.on_step(&StepReport::new(1, 100, 1))?; // nothing was compared: no line
 /// assert_eq!(log.into_inner().iter().filter(|byte| **byte == b'\n').count(), 1);
@@ -159,9 +159,9 @@ impl<W: Write> StepObserver for StatisticsLog<W> {
             }
         }
         for first in &groups {
-            let alike =
-                |cause: &Option<Cause>| cause.as_ref().filter(|cause| is_alike(first, cause)).copied();
-            let causes: Vec<Option<Cause>> = compared.iter().map(alike).collect();
+            let alike = |cause: &&Cause| is_alike(first, cause);
+            let causes: Vec<Option<&Cause>> =
+                compared.iter().map(|cause| cause.as_ref().filter(alike)).collect();
             let one =
                 causes.iter().flatten().all(|cause| cause.threshold.to_bits() == first.threshold.to_bits());
             let threshold = match one {
@@ -171,7 +171,7 @@ impl<W: Write> StepObserver for StatisticsLog<W> {
                 ),
             };
             let values = causes.iter().map(|cause| cause.and_then(|cause| number(cause.value))).collect();
-            let (policy, statistic) = (Cow::Borrowed(first.policy), first.measure);
+            let (policy, statistic) = (first.policy.clone(), first.measure);
             self.write(&StatisticsRecord { step: *step, policy, statistic, threshold, values })?;
         }
         // A run that is killed leaves whole lines.

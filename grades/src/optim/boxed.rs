@@ -1,12 +1,19 @@
-//! A boxed optimizer is one, so that it can be chosen at run time.
+//! Optimizers in a box, so that one can be chosen at run time.
 
-use super::{InnerOptimizer, MomentRates, StepRequest, StepSums};
-use crate::Result;
+use super::{
+    Capabilities, GradStats, Hyperparameter, InnerOptimizer, OptimizerMemory, OptimizerState,
+    StatefulOptimizer, StepRequest,
+};
+use crate::error::Result;
 use crate::parameters::{ParamId, Parameters};
 
 impl<O: InnerOptimizer + ?Sized> InnerOptimizer for Box<O> {
     fn name(&self) -> &'static str {
         (**self).name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
     }
 
     fn bind(&mut self, parameters: &Parameters) -> Result<()> {
@@ -21,71 +28,41 @@ impl<O: InnerOptimizer + ?Sized> InnerOptimizer for Box<O> {
         (**self).step()
     }
 
-    fn step_measured(&mut self, request: &StepRequest<'_>, sums: &mut StepSums) -> Result<()> {
-        (**self).step_measured(request, sums)
+    fn step_measured(&mut self, request: &StepRequest<'_>, stats: &mut GradStats) -> Result<()> {
+        (**self).step_measured(request, stats)
     }
 
     fn release(&mut self, parameters: &[ParamId]) -> Result<()> {
         (**self).release(parameters)
     }
 
-    fn has_moments(&self) -> bool {
-        (**self).has_moments()
-    }
-
-    fn moment_rates(&self, parameters: &[ParamId]) -> Result<Vec<Option<MomentRates>>> {
-        (**self).moment_rates(parameters)
-    }
-
-    fn gradient_decays(&self, parameters: &[ParamId]) -> Result<Vec<f64>> {
-        (**self).gradient_decays(parameters)
-    }
-
-    fn is_adjustable(&self) -> bool {
-        (**self).is_adjustable()
+    fn readmit(&mut self, parameters: &[ParamId]) -> Result<()> {
+        (**self).readmit(parameters)
     }
 
     fn set_lr_factors(&mut self, factors: &[(ParamId, f64)]) -> Result<()> {
         (**self).set_lr_factors(factors)
     }
 
-    fn readmit(&mut self, parameters: &[ParamId]) -> Result<()> {
-        (**self).readmit(parameters)
+    fn set(&mut self, group: Option<usize>, hyperparameter: Hyperparameter, value: f64) -> Result<()> {
+        (**self).set(group, hyperparameter, value)
     }
 
-    fn set_lr(&mut self, lr: f64) -> Result<()> {
-        (**self).set_lr(lr)
+    fn get(&self, group: usize, hyperparameter: Hyperparameter) -> Option<f64> {
+        (**self).get(group, hyperparameter)
     }
 
-    fn set_lr_group(&mut self, group: usize, lr: f64) -> Result<()> {
-        (**self).set_lr_group(group, lr)
+    fn memory(&self) -> OptimizerMemory {
+        (**self).memory()
+    }
+}
+
+impl<O: StatefulOptimizer + ?Sized> StatefulOptimizer for Box<O> {
+    fn save_state(&self) -> OptimizerState {
+        (**self).save_state()
     }
 
-    fn set_momentum(&mut self, momentum: f64) -> Result<()> {
-        (**self).set_momentum(momentum)
-    }
-
-    fn set_momentum_group(&mut self, group: usize, momentum: f64) -> Result<()> {
-        (**self).set_momentum_group(group, momentum)
-    }
-
-    fn set_weight_decay(&mut self, weight_decay: f64) -> Result<()> {
-        (**self).set_weight_decay(weight_decay)
-    }
-
-    fn set_weight_decay_group(&mut self, group: usize, weight_decay: f64) -> Result<()> {
-        (**self).set_weight_decay_group(group, weight_decay)
-    }
-
-    fn lr(&self) -> Option<f64> {
-        (**self).lr()
-    }
-
-    fn state_bytes(&self) -> Option<u64> {
-        (**self).state_bytes()
-    }
-
-    fn master_bytes(&self) -> u64 {
-        (**self).master_bytes()
+    fn load_state(&mut self, state: &OptimizerState) -> Result<()> {
+        (**self).load_state(state)
     }
 }

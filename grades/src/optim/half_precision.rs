@@ -1,25 +1,26 @@
-//! How bf16 and f16 parameters are trained.
+//! State and master copies of bf16 and f16 parameters.
 
 use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
 use crate::parameters::Parameter;
 
-/// What an optimizer keeps for a parameter in half precision, bf16 or f16. The arithmetic is in f32 whatever the choice.
+/// The state of a parameter in half precision, bf16 or f16. The arithmetic is in f32 whatever the choice.
 ///
-/// With β₂ = 0.999 a second moment in bf16 stands still once it is large: each step takes away a thousandth, and bf16
-/// rounds to 1 part in 256. And a weight in bf16 does not move by less than 1 part in 512. [`MasterWeights`](Self::MasterWeights)
-/// has neither problem, at 8 bytes more per element than [`AsParameter`](Self::AsParameter).
+/// With β₂ = 0.999 a second moment in bf16 stops changing once it is large: each step removes a thousandth, and bf16
+/// rounds to 1 part in 256. A weight in bf16 does not move by less than 1 part in 512 either.
+/// [`MasterWeights`](Self::MasterWeights) has neither problem, at 8 bytes more per element than
+/// [`AsParameter`](Self::AsParameter).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HalfPrecision {
-    /// State in the parameter's kind: PyTorch's way.
+    /// State in the parameter's dtype, as in PyTorch.
     #[default]
     AsParameter,
     /// State in f32.
     FloatState,
     /// State in f32, and a copy of the weights in f32 that is updated; the parameter is that copy, rounded.
     ///
-    /// Whoever changes the parameter otherwise, such as by loading a file, does so before the first step.
+    /// A parameter that is changed otherwise, such as by loading a file, must be changed before the first step.
     MasterWeights,
 }
 
@@ -45,12 +46,12 @@ impl HalfPrecision {
         }
     }
 
-    /// Whether there is a master copy of this parameter.
+    /// Returns whether this parameter has a master copy.
     pub(super) fn has_master(self, parameter: &Parameter) -> bool {
         self == HalfPrecision::MasterWeights && is_half(parameter.kind())
     }
 
-    /// The master copy of a parameter, where there is to be one.
+    /// Makes the master copy of a parameter, if it is to have one.
     pub(super) fn master(self, parameter: &Parameter) -> Result<Option<Tensor>> {
         if !self.has_master(parameter) {
             return Ok(None);

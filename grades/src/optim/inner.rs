@@ -1,8 +1,8 @@
-//! The trait of everything that applies updates.
+//! The trait of the optimizers that a wrapper drives.
 
 use std::fmt::Debug;
 
-use super::{GradScale, StepRequest, StepSums};
+use super::{GradScale, GradStats, StepRequest};
 use crate::error::{Error, Result};
 use crate::parameters::{ParamId, Parameters};
 use crate::torch::gradients;
@@ -14,14 +14,25 @@ use crate::torch::gradients;
 /// # Contract
 ///
 /// - A parameter without a gradient is skipped by [`step`](Self::step): no decay, no momentum, no step counted.
-/// - Whoever freezes a parameter turns its `requires_grad` off, makes its gradient undefined
+/// - The caller that freezes a parameter turns its `requires_grad` off, makes its gradient undefined
 ///   ([`torch::gradients::undefine`](crate::torch::gradients::undefine)) and calls [`release`](Self::release).
 /// - Methods return errors; they do not panic.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an optimizer that grades can wrap",
+    label = "does not implement `InnerOptimizer`",
+    note = "build one with `grades::optim::AdamConfig` or `grades::optim::SgdConfig`; tch's own `nn::Optimizer` works too",
+    note = "an optimizer that is chosen at run time is a `Box<dyn InnerOptimizer>` or a `Box<dyn StatefulOptimizer>`"
+)]
 pub trait InnerOptimizer: Debug + Send {
     /// A short name, such as `adamw`.
     fn name(&self) -> &'static str;
 
-    /// Told once, before the first step, which ids the caller uses.
+    /// What it can do beyond updating; nothing by default.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    /// Sets which ids the caller uses; called once, before the first step.
     ///
     /// Parameters of the optimizer that are not among them go on being updated.
     ///
@@ -44,20 +55,20 @@ pub trait InnerOptimizer: Debug + Send {
     /// [`Error::Torch`](crate::Error::Torch) when libtorch refuses, such as for a sparse gradient.
     fn step(&mut self) -> Result<()>;
 
-    /// As [`step`](Self::step), with gradients scaled first, and with sums taken of what the policies read.
+    /// Scales the gradients, applies one update as [`step`](Self::step) does, and adds the requested statistics to `stats`.
     ///
-    /// Unless an optimizer does it in the pass that updates, as [`Adam`](super::Adam) and [`Sgd`](super::Sgd) do, gradients
-    /// are summed, then scaled in place, then applied.
+    /// [`Adam`](super::Adam) and [`Sgd`](super::Sgd) do all of it in the pass that updates. By default, gradients are
+    /// summed, then scaled in place, then applied.
     ///
     /// # Errors
     ///
-    /// As [`step`](Self::step), and [`Error::Unsupported`](crate::Error::Unsupported) when sums of moments or updates are
-    /// wanted and [`has_moments`](Self::has_moments) is false.
-    fn step_measured(&mut self, request: &StepRequest<'_>, sums: &mut StepSums) -> Result<()> {
-        if request.wanted.is_of_state() {
+    /// As [`step`](Self::step), and [`Error::Unsupported`](crate::Error::Unsupported) when statistics of moments or
+    /// updates are requested and [`Capabilities::moments`] is false.
+    fn step_measured(&mut self, request: &StepRequest<'_>, stats: &mut GradStats) -> Result<()> {
+        if request.stats.needs_state() {
             return Err(unsupported(self.name(), "reading its moments and updates"));
         }
-        sums.add_gradients(request.parameters, request.measured, request.wanted.gradients)?;
+        stats.add_gradients(request.parameters, request.measured, request.stats.gradients)?;
         if !request.scale.is_one() {
             let active = request.active.iter().filter_map(|id| request.parameters.get(*id));
             let tensors: Vec<&tch::Tensor> = active.map(|parameter| parameter.tensor()).collect();
@@ -69,7 +80,7 @@ pub trait InnerOptimizer: Debug + Send {
         self.step()
     }
 
-    /// Forgets parameters: they are not updated any more and their state is freed, where the optimizer can.
+    /// Stops updating parameters and frees their state, where the optimizer can.
     ///
     /// Releasing one twice does nothing.
     ///
@@ -77,50 +88,6 @@ pub trait InnerOptimizer: Debug + Send {
     ///
     /// [`Error::Unknown`](crate::Error::Unknown) for an id that was not bound.
     fn release(&mut self, parameters: &[ParamId]) -> Result<()>;
-
-    /// Whether it averages gradients: then [`moment_rates`](Self::moment_rates) tells how, and
-    /// [`step_measured`](Self::step_measured) sums moments and updates.
-    fn has_moments(&self) -> bool {
-        false
-    }
-
-    /// How the last step averaged these parameters' gradients; `None` for a parameter without an average.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unsupported`](crate::Error::Unsupported) unless [`has_moments`](Self::has_moments).
-    fn moment_rates(&self, parameters: &[ParamId]) -> Result<Vec<Option<MomentRates>>> {
-        let _ = parameters;
-        Err(unsupported(self.name(), "reading its moments"))
-    }
-
-    /// What the next step adds to these parameters' gradients before it averages them, as a share of the parameters:
-    /// weight decay, where it acts through the gradient.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unknown`](crate::Error::Unknown) for an id that was not bound.
-    fn gradient_decays(&self, parameters: &[ParamId]) -> Result<Vec<f64>> {
-        Ok(vec![0.0; parameters.len()])
-    }
-
-    /// Whether [`set_lr_factors`](Self::set_lr_factors) and [`readmit`](Self::readmit) work.
-    fn is_adjustable(&self) -> bool {
-        false
-    }
-
-    /// Multiplies the learning rate of these parameters by factors, from the next step on; 1 at first.
-    ///
-    /// Few different factors at a time keep the calls of fused kernels long.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unsupported`](crate::Error::Unsupported) unless [`is_adjustable`](Self::is_adjustable),
-    /// [`Error::Unknown`](crate::Error::Unknown) for an id that was not bound.
-    fn set_lr_factors(&mut self, factors: &[(ParamId, f64)]) -> Result<()> {
-        let _ = factors;
-        Err(unsupported(self.name(), "a learning rate for each component"))
-    }
 
     /// Updates released parameters again, as if they were new: without state, at the full learning rate.
     ///
@@ -132,71 +99,84 @@ pub trait InnerOptimizer: Debug + Send {
         Err(unsupported(self.name(), "starting a released parameter afresh"))
     }
 
-    /// Sets the learning rate of all groups.
+    /// Multiplies the learning rate of each of these parameters by a factor, from the next step on; 1 at first.
+    ///
+    /// Few different factors at a time keep the calls of fused kernels long.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](crate::Error::Config) for a value that is negative or not finite.
-    fn set_lr(&mut self, lr: f64) -> Result<()>;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) unless [`Capabilities::adjustable`],
+    /// [`Error::Unknown`](crate::Error::Unknown) for an id that was not bound.
+    fn set_lr_factors(&mut self, factors: &[(ParamId, f64)]) -> Result<()> {
+        let _ = factors;
+        Err(unsupported(self.name(), "a learning rate for each component"))
+    }
 
-    /// Sets the learning rate of one group.
+    /// Sets a hyperparameter of one group, or of all groups.
     ///
     /// # Errors
     ///
-    /// As [`set_lr`](Self::set_lr), and [`Error::Unknown`](crate::Error::Unknown) for a group that does not exist.
-    fn set_lr_group(&mut self, group: usize, lr: f64) -> Result<()>;
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a value out of range,
+    /// [`Error::Unknown`](crate::Error::Unknown) for a group that does not exist.
+    fn set(&mut self, group: Option<usize>, hyperparameter: Hyperparameter, value: f64) -> Result<()>;
 
-    /// Sets the momentum of all groups: SGD's momentum, Adam's β₁.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`](crate::Error::Config) for a value out of range.
-    fn set_momentum(&mut self, momentum: f64) -> Result<()>;
+    /// A hyperparameter of a group; `None` where it cannot be read, or for a group that does not exist.
+    fn get(&self, group: usize, hyperparameter: Hyperparameter) -> Option<f64> {
+        let _ = (group, hyperparameter);
+        None
+    }
 
-    /// Sets the momentum of one group.
-    ///
-    /// # Errors
-    ///
-    /// As [`set_momentum`](Self::set_momentum), and [`Error::Unknown`](crate::Error::Unknown) for a group that does
-    /// not exist.
-    fn set_momentum_group(&mut self, group: usize, momentum: f64) -> Result<()>;
-
-    /// Sets the weight decay of all groups.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`](crate::Error::Config) for a value that is negative or not finite.
-    fn set_weight_decay(&mut self, weight_decay: f64) -> Result<()>;
-
-    /// Sets the weight decay of one group.
-    ///
-    /// # Errors
-    ///
-    /// As [`set_weight_decay`](Self::set_weight_decay), and [`Error::Unknown`](crate::Error::Unknown) for a group
-    /// that does not exist.
-    fn set_weight_decay_group(&mut self, group: usize, weight_decay: f64) -> Result<()>;
-
-    /// The learning rate of the first group, `None` where it cannot be read.
-    fn lr(&self) -> Option<f64>;
-
-    /// The bytes of state that are allocated now, master copies left out; `None` where that cannot be known.
-    fn state_bytes(&self) -> Option<u64>;
-
-    /// The bytes of master copies of weights that are allocated now.
-    fn master_bytes(&self) -> u64 {
-        0
+    /// The memory that is allocated now.
+    fn memory(&self) -> OptimizerMemory {
+        OptimizerMemory::default()
     }
 }
 
-/// How an optimizer averages a parameter's gradients: m ← decay·m + gain·g.
+/// A hyperparameter that can change during a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hyperparameter {
+    /// The learning rate.
+    LearningRate,
+    /// SGD's momentum, Adam's β₁.
+    Momentum,
+    /// The weight decay.
+    WeightDecay,
+}
+
+/// The abilities of an optimizer that not every optimizer has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It averages gradients: [`InnerOptimizer::step_measured`] can give statistics of moments and updates.
+    pub moments: bool,
+    /// [`InnerOptimizer::set_lr_factors`] and [`InnerOptimizer::readmit`] work.
+    pub adjustable: bool,
+    /// Weight decay is added to the gradients, before they enter the moments.
+    pub coupled_decay: bool,
+}
+
+/// The memory of an optimizer, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OptimizerMemory {
+    /// The state, master copies left out; `None` where that cannot be known.
+    pub state: Option<u64>,
+    /// The master copies of weights.
+    pub master_weights: u64,
+}
+
+/// The running average of a parameter's gradients: m ← decay·m + gain·g.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MomentRates {
-    /// What remains of m at a step.
+    /// The share of m that remains at a step.
     pub decay: f64,
-    /// What comes in of the gradient at a step.
+    /// The share of the gradient that is added at a step.
     pub gain: f64,
-    /// What came in of the gradient at the first step.
+    /// The share of the gradient that was added at the first step.
     pub first_gain: f64,
+}
+
+/// The error for a parameter that an optimizer does not have.
+pub(super) fn unknown_parameter(name: &str, known: &str) -> Error {
+    Error::Unknown { what: "parameter", name: name.to_owned(), nearest: None, known: known.to_owned() }
 }
 
 fn unsupported(optimizer: &str, what: &str) -> Error {

@@ -1,14 +1,14 @@
-//! What a step is asked to do besides updating.
+//! What a step does besides updating.
 
 use tch::Tensor;
 
 use crate::error::{Error, Result};
 use crate::parameters::{ParamId, Parameters};
 
-/// What a step does besides updating: by what it scales the gradients, and what it sums of which parameters.
+/// Scaling and statistics of one step.
 ///
 /// ```
-/// use grades::optim::{AdamConfig, GradScale, InnerOptimizer, StepRequest, StepSums, Wanted};
+/// use grades::optim::{AdamConfig, GradScale, GradStats, InnerOptimizer, StatsRequest, StepRequest};
 /// use grades::parameters::Parameters;
 /// use tch::{Device, Kind, nn};
 ///
@@ -23,67 +23,69 @@ use crate::parameters::{ParamId, Parameters};
 ///     parameters: &parameters,
 ///     active: &ids,
 ///     measured: &ids,
-///     wanted: Wanted { gradients: true, moments: true, ..Wanted::default() },
+///     stats: StatsRequest { gradients: true, moments: true, ..StatsRequest::default() },
 ///     scale: GradScale::Factor(0.5), // such as a clip
 /// };
-/// let mut sums = StepSums::new(parameters.len());
-/// optimizer.step_measured(&request, &mut sums)?;
-/// sums.read()?;
-/// assert_eq!(sums.gradient(ids[0]).unwrap().absolute, 6.0); // of the gradient as it is held
-/// assert!((sums.moments(ids[0]).unwrap() - 2.0 * 0.15f64.powi(2)).abs() < 1e-7); // m = (1 − β₁)·g÷2
+/// let mut stats = GradStats::new(parameters.len());
+/// optimizer.step_measured(&request, &mut stats)?;
+/// stats.read()?;
+/// assert_eq!(stats.gradient(ids[0]).unwrap().absolute, 6.0); // of the gradient before it is scaled
+/// assert!((stats.moments(ids[0]).unwrap() - 2.0 * 0.15f64.powi(2)).abs() < 1e-7); // m = (1 − β₁)·g÷2
 /// # Ok::<(), grades::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct StepRequest<'a> {
-    /// The caller's parameters, whose ids the others are.
+    /// The caller's parameters, to which all ids refer.
     pub parameters: &'a Parameters,
     /// The parameters that train, whose gradients are scaled. An optimizer that scales in its update does so for all
     /// that it updates.
     pub active: &'a [ParamId],
-    /// The parameters that are to be measured.
+    /// The parameters to measure.
     pub measured: &'a [ParamId],
-    /// What is to be summed of each.
-    pub wanted: Wanted,
-    /// What the gradients are multiplied by.
+    /// The statistics of each measured parameter.
+    pub stats: StatsRequest,
+    /// The factor on the gradients.
     pub scale: GradScale<'a>,
 }
 
-/// What a step sums of a parameter; with nothing wanted it only tells which parameters have a gradient.
+/// The statistics that a step computes for a parameter; with none of them it only finds which parameters have a gradient.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// Σ|g| and Σg² of the gradient as it is held, before it is scaled.
+pub struct StatsRequest {
+    /// Σ|g| and Σg² of the gradient before it is scaled.
     pub gradients: bool,
-    /// Σg² of what enters the moments: the scaled gradient, with coupled weight decay added.
-    pub averaged: bool,
+    /// Σg² of the gradient that enters the moments: scaled, with coupled weight decay added.
+    pub moment_input: bool,
     /// Σm² of the moments after the update.
     pub moments: bool,
     /// Σ|ΔW| ÷ lr, decoupled weight decay left out.
     pub updates: bool,
+    /// The rates at which the step averaged the gradient.
+    pub rates: bool,
 }
 
-impl Wanted {
-    /// Whether the optimizer's own state is needed for it.
-    pub fn is_of_state(self) -> bool {
-        self.averaged || self.moments || self.updates
+impl StatsRequest {
+    /// Returns whether the optimizer's own state is needed for it.
+    pub fn needs_state(self) -> bool {
+        self.moment_input || self.moments || self.updates || self.rates
     }
 }
 
-/// What a step multiplies gradients by.
+/// The factor of a step on gradients.
 #[derive(Debug, Clone, Copy)]
 pub enum GradScale<'a> {
-    /// A number; 1 leaves them alone.
+    /// A number; 1 leaves the gradients alone.
     Factor(f64),
-    /// One over an f32 scalar on the gradients' device, so that nothing waits for it.
+    /// One over an f32 scalar on the gradients' device, so that the host does not wait for it.
     Divisor(&'a Tensor),
 }
 
 impl GradScale<'_> {
-    /// Whether it leaves the gradients alone.
+    /// Returns whether it leaves the gradients alone.
     pub fn is_one(self) -> bool {
         matches!(self, GradScale::Factor(1.0))
     }
 
-    /// A factor and a divisor for a kernel; on the CPU it takes a factor only.
+    /// A factor and a divisor for a kernel; a kernel on the CPU reads a factor only.
     pub(super) fn for_kernel(&self, on_cpu: bool) -> Result<(f64, Option<&Tensor>)> {
         match self {
             GradScale::Factor(factor) => Ok((*factor, None)),

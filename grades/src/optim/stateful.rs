@@ -1,4 +1,4 @@
-//! Optimizers whose state can be taken out and put back.
+//! Optimizers whose state can be saved and loaded.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,38 @@ use super::InnerOptimizer;
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
 
-/// An optimizer whose state can be saved and loaded, so that a run goes on as if there had been no break.
+/// An optimizer whose state can be saved and loaded, so that a resumed run continues bit for bit.
+///
+/// tch's own optimizers are not among them:
+///
+/// ```compile_fail,E0599
+/// use grades::FreezingOptimizer;
+/// use tch::nn;
+///
+/// fn save(optimizer: &mut FreezingOptimizer<nn::Optimizer>) -> grades::Result<()> {
+///     optimizer.save("optimizer.safetensors".as_ref())
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "the state of `{Self}` can be neither saved nor loaded",
+    label = "does not implement `StatefulOptimizer`",
+    note = "tch's own optimizers hide their state, so there is nothing to save; build the optimizer with \
+            `grades::optim::AdamConfig` or `grades::optim::SgdConfig`",
+    note = "an optimizer that is chosen at run time is a `Box<dyn StatefulOptimizer>`"
+)]
 pub trait StatefulOptimizer: InnerOptimizer {
-    /// All that the next step depends on but the parameters and their gradients; the tensors are handles to its own.
+    /// Everything the next step depends on, except the parameters and their gradients. The tensors are handles to the
+    /// optimizer's own.
     fn save_state(&self) -> OptimizerState;
 
-    /// Takes back what [`save_state`](Self::save_state) gave. On an error nothing is changed.
+    /// Restores what [`save_state`](Self::save_state) returned. On an error nothing is changed.
     ///
     /// The tensors are copied, to the parameters' devices.
     ///
     /// # Errors
     ///
     /// [`Error::State`](crate::Error::State) that names what differs: the optimizer, a hyperparameter that cannot be set,
-    /// a parameter or a tensor that is missing, unknown, or of another shape or kind.
+    /// a parameter or a tensor that is missing, unknown, or of another shape or dtype.
     fn load_state(&mut self, state: &OptimizerState) -> Result<()>;
 }
 
@@ -36,32 +55,21 @@ pub struct OptimizerState {
     pub parameters: BTreeMap<String, ParameterState>,
 }
 
-/// What an optimizer keeps of one parameter.
+/// The state of one parameter.
 #[derive(Debug)]
 pub struct ParameterState {
-    /// Whether it is not updated any more.
+    /// It is not updated any more.
     pub released: bool,
     /// The factor on its learning rate.
     pub factor: f64,
-    /// How many updates it has had; 0 where that is not counted.
+    /// The number of its updates; 0 where that is not counted.
     pub steps: u64,
-    /// Tensors by PyTorch's names for them; none before the first gradient.
+    /// Tensors by PyTorch's names; none before the first gradient.
     pub tensors: BTreeMap<String, Tensor>,
 }
 
-impl<O: StatefulOptimizer + ?Sized> StatefulOptimizer for Box<O> {
-    fn save_state(&self) -> OptimizerState {
-        (**self).save_state()
-    }
-
-    fn load_state(&mut self, state: &OptimizerState) -> Result<()> {
-        (**self).load_state(state)
-    }
-}
-
 impl OptimizerState {
-    /// Checks that the state is of this optimizer with these settings and of these parameters; both lists of settings
-    /// may differ in `groups`.
+    /// Checks that the state belongs to this optimizer, with these settings and parameters; `groups` may differ.
     pub(super) fn check(&self, name: &str, settings: &Table, parameters: &Parameters) -> Result<()> {
         if self.name != name {
             return Err(state_error(format!("it is that of \"{}\", the optimizer is \"{name}\"", self.name)));
@@ -108,13 +116,13 @@ impl OptimizerState {
 /// The key of the groups' hyperparameters.
 pub(super) const GROUPS: &str = "groups";
 
-/// A number of a group.
+/// Reads a number of a group.
 pub(super) fn number(table: &Table, key: &str) -> Result<f64> {
     let found = table.get(key).and_then(toml::Value::as_float);
     found.ok_or_else(|| state_error(format!("the number \"{key}\" of a group is missing")))
 }
 
-/// A copy of a saved tensor that lies as `like` does, on its device; its shape and kind must agree.
+/// Copies a saved tensor to the layout and device of `like`; shape and dtype must agree.
 pub(super) fn copied(parameter: &str, field: &str, saved: &Tensor, like: &Tensor) -> Result<Tensor> {
     if saved.size() != like.size() || saved.kind() != like.kind() {
         return Err(state_error(format!(
@@ -134,7 +142,7 @@ pub(super) fn copied(parameter: &str, field: &str, saved: &Tensor, like: &Tensor
     copy().map_err(|error| Error::torch(format!("loading \"{field}\" of parameter \"{parameter}\""), &error))
 }
 
-/// An error for tensors that are not those that are expected.
+/// Checks that a parameter has the expected tensors and no others.
 pub(super) fn check_fields(parameter: &str, state: &ParameterState, expected: &[&str]) -> Result<()> {
     let found: Vec<&str> = state.tensors.keys().map(String::as_str).collect();
     let mut expected = expected.to_vec();

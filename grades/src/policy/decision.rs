@@ -1,5 +1,6 @@
-//! What a policy answers.
+//! A policy's answer and its reason.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,69 +10,89 @@ use crate::error::Error;
 use crate::schema::unknown_name;
 use crate::statistic::Statistic;
 
-/// What is to become of a component.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A policy's answer about one component.
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Decision {
-    /// It stays as it is.
+    /// The component stays as it is.
     Keep,
-    /// It has converged: no further update.
+    /// The component has converged: no further update.
     Freeze(Cause),
-    /// It was frozen and is to train again, with fresh optimizer state.
+    /// The frozen component trains again, with fresh optimizer state.
     Thaw(Cause),
 }
 
 impl Decision {
-    /// Freezes when `value` is below `threshold`; a value that is not finite keeps.
+    /// Freezes when `value` is below `threshold`. A value that is not finite never freezes.
     pub fn freeze_below(policy: &'static str, statistic: Statistic, value: f64, threshold: f64) -> Self {
         if value.is_finite() && value < threshold {
-            Decision::Freeze(Cause { policy, measure: statistic.into(), value, threshold })
+            Decision::Freeze(Cause::new(policy, statistic, value, threshold))
         } else {
             Decision::Keep
         }
     }
 
-    /// Freezes when `value` is at or below `floor`; a value that is not finite keeps.
+    /// Freezes when `value` is at or below `floor`. A value that is not finite never freezes.
     pub fn freeze_at_or_below(policy: &'static str, statistic: Statistic, value: f64, floor: f64) -> Self {
         if value.is_finite() && value <= floor {
-            Decision::Freeze(Cause { policy, measure: statistic.into(), value, threshold: floor })
+            Decision::Freeze(Cause::new(policy, statistic, value, floor))
         } else {
             Decision::Keep
         }
     }
 
-    /// Whether it is [`Decision::Freeze`].
+    /// Returns whether this is [`Decision::Freeze`].
     pub fn is_freeze(&self) -> bool {
         matches!(self, Decision::Freeze(_))
     }
 }
 
-/// Why a policy decided so: what it compared with what.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The comparison behind a decision: a value and its threshold.
+///
+/// ```
+/// use grades::policy::Cause;
+/// use grades::statistic::Statistic;
+///
+/// let cause = Cause::new("my-policy", Statistic::GradL1, 0.5, 1.0);
+/// assert_eq!(cause.policy, "my-policy");
+/// ```
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cause {
     /// The policy that decided; inside a composite one, the child.
-    pub policy: &'static str,
-    /// What it looked at.
+    pub policy: Cow<'static, str>,
+    /// The quantity that was compared.
     pub measure: Measure,
-    /// What it saw.
+    /// Its value.
     pub value: f64,
-    /// What the value was compared with.
+    /// The threshold that the value was compared with.
     pub threshold: f64,
 }
 
-/// What a decision is based on: mostly a statistic.
+impl Cause {
+    /// Creates the cause: `policy` compared the `value` of `measure` with `threshold`.
+    pub fn new(
+        policy: impl Into<Cow<'static, str>>,
+        measure: impl Into<Measure>,
+        value: f64,
+        threshold: f64,
+    ) -> Self {
+        Self { policy: policy.into(), measure: measure.into(), value, threshold }
+    }
+}
+
+/// The quantity that a decision is based on: mostly a statistic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Measure {
     /// A statistic of the component's gradient, or an average of it.
     Statistic(Statistic),
-    /// The component's place among the active ones.
+    /// The component's rank among the active ones.
     Rank,
     /// The checks since it froze.
     ChecksFrozen,
     /// The optimizer's learning rate.
     LearningRate,
-    /// The optimizer steps that are left of the run.
+    /// The optimizer steps left in the run.
     StepsLeft,
 }
 
@@ -79,7 +100,7 @@ impl Measure {
     /// The measures that are not statistics.
     const OTHERS: [Measure; 4] = [Self::Rank, Self::ChecksFrozen, Self::LearningRate, Self::StepsLeft];
 
-    /// The kebab-case name.
+    /// Returns the kebab-case name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Statistic(statistic) => statistic.name(),

@@ -1,80 +1,94 @@
-//! Freeze policies: the trait, what they see, what they answer, and how a configuration names them.
+//! Freeze policies: the trait, observations and decisions, and the registry by which a configuration names a policy.
 
+mod composite;
 mod decision;
+mod never;
 mod observation;
+mod plan;
 mod plugin;
 mod registry;
 mod state;
+mod threshold;
 
+pub use composite::CompositePolicy;
 pub use decision::{Cause, Decision, Measure};
+pub use never::Never;
 pub use observation::{FrozenObservation, Observation, Population};
+pub use plan::RunPlan;
 pub use plugin::{PolicyConfig, PolicyPlugin};
 pub use registry::{PolicyBuilder, PolicyRegistry};
 pub use state::PolicyState;
+pub use threshold::Threshold;
 
 use std::fmt::Debug;
 
 use dyn_clone::DynClone;
 
 use crate::config::Cooldown;
-use crate::error::Result;
+use crate::error::{Problems, Result};
 use crate::statistic::StatisticSet;
 
 /// Decides, check by check, whether one component has converged.
 ///
 /// # Clone
 ///
-/// A policy that a configuration builds is a prototype. It is cloned once per component before the first
-/// step, so the fields of a clone are the history of that component alone. What is to be shared by all
-/// components belongs in an `Arc`.
+/// A configured policy is a prototype. It is planned for the run, then cloned once per component before the first
+/// step, so the fields of a clone are the history of that component alone. State shared by all components belongs in
+/// an `Arc`.
 ///
 /// # Contract
 ///
-/// A decision depends on the observations so far and on nothing else: no clock, no random numbers. Values
-/// that are not finite never reach a policy through the tracker; one that is asked with them all the same
-/// keeps. It is also asked during the grace period, so that it can learn what is usual; a
-/// [`Decision::Freeze`] is not acted on then. The laws in the workspace's tests hold for every linked policy.
+/// A decision depends on the observations so far and on nothing else: no clock, no random numbers. The tracker
+/// never passes on values that are not finite; a policy that sees one anyway answers [`Decision::Keep`]. A policy is
+/// also asked during the grace period, so that it can learn what is usual; a [`Decision::Freeze`] has no effect then.
+/// A policy with a history implements [`state`](Self::state) and [`restore`](Self::restore), or a resumed run decides
+/// differently. A policy that asks other policies implements [`CompositePolicy`] instead.
 ///
-/// A complete policy of one's own is in `examples/examples/custom_policy.rs`.
+/// The crate in `tests/third-party` of the workspace is a template for a policy of your own.
 pub trait FreezePolicy: DynClone + Debug + Send {
-    /// The kebab-case name by which configurations and reports call it.
+    /// Returns the kebab-case name by which configurations and reports call it.
     fn name(&self) -> &'static str;
 
-    /// The statistics that it reads. Only what some policy of a run reads is measured.
+    /// Returns the statistics that it reads. Others may not be measured.
     fn statistics(&self) -> StatisticSet;
 
-    /// Says what is to become of the component that was observed.
+    /// Fits the prototype to the length of the run, once, before it is cloned. Adds a problem when it does not fit.
+    fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
+        let _ = (run, problems);
+    }
+
+    /// Decides whether the observed component freezes.
     fn decide(&mut self, observation: &Observation<'_>) -> Decision;
 
-    /// The value by which this component is ranked among the active ones, for policies that compare components.
+    /// Returns the value by which this component is ranked among the active ones, for policies that compare components.
     ///
-    /// It is asked of every active component before any of them is decided; [`Observation::rank`] then tells
-    /// `decide` how many have a lower one. A score that is not finite has no rank.
+    /// All active components are scored before any is decided; [`Observation::rank`] then gives `decide` the number of
+    /// components with a lower score. A score that is not finite has no rank.
     fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
         let _ = observation;
         None
     }
 
-    /// Whether it may answer [`Decision::Thaw`], so that frozen components are asked about too.
+    /// Returns whether it may answer [`Decision::Thaw`], so that it is asked about frozen components too.
     fn thaws(&self) -> bool {
         false
     }
 
-    /// Says whether a frozen component is to train again; asked at each check while it is frozen, and only when
+    /// Decides whether a frozen component trains again. Asked at each check while the component is frozen, and only if
     /// [`thaws`](Self::thaws).
     fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
         let _ = observation;
         Decision::Keep
     }
 
-    /// The cooldown that goes with what this policy means by converged, unless `freezing.cooldown` says otherwise.
+    /// Returns the cooldown to use unless `freezing.cooldown` is set.
     ///
-    /// A policy that freezes when only noise is left lets components cool; 0, the default, is the paper's way.
+    /// A policy that freezes when only noise is left lets components cool. The default is 0, as in the paper.
     fn default_cooldown(&self) -> Cooldown {
         Cooldown::default()
     }
 
-    /// What it compares with what at this observation, frozen or not: for logs and pictures.
+    /// Returns the value and the threshold that it compares at this observation, for logs and pictures.
     ///
     /// It is asked after [`decide`](Self::decide) with the same observation, and only where somebody observes the run.
     /// `None` when there is nothing to compare yet, such as before an average is ready. Where `decide` freezes, this is
@@ -82,15 +96,19 @@ pub trait FreezePolicy: DynClone + Debug + Send {
     fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
         let statistic = self.statistics().iter().next()?;
         let value = observation.value(statistic)?;
-        Some(Cause { policy: self.name(), measure: statistic.into(), value, threshold: f64::NAN })
+        Some(Cause::new(self.name(), statistic, value, f64::NAN))
     }
 
-    /// All that `decide` has learnt so far, as plain data. Empty for a policy without history.
-    fn state(&self) -> PolicyState {
-        PolicyState::default()
+    /// Returns the history of `decide` as plain data. Empty, the default, for a policy without history.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::State`] when the history cannot be written.
+    fn state(&self) -> Result<PolicyState> {
+        Ok(PolicyState::default())
     }
 
-    /// Takes back what [`state`](Self::state) gave; decisions go on as if there had been no break.
+    /// Restores what [`state`](Self::state) returned. Later decisions are those of a run without a break.
     ///
     /// # Errors
     ///
@@ -99,7 +117,7 @@ pub trait FreezePolicy: DynClone + Debug + Send {
         state.expect_empty(self.name())
     }
 
-    /// Whether its decisions stay the same when every gradient is multiplied by one positive constant.
+    /// Returns whether its decisions stay the same when every gradient is multiplied by one positive constant.
     fn is_scale_free(&self) -> bool {
         false
     }

@@ -10,7 +10,7 @@ use crate::statistic::{ComponentSample, Statistic};
 /// use grades::policy::Observation;
 /// use grades::statistic::{ComponentSample, Statistic};
 ///
-/// let component = Component::sample("layers.0.wq", ComponentKind::Query, Some(0), 4);
+/// let component = Component::detached("layers.0.wq", ComponentKind::Query, Some(0), 4);
 /// let sample = ComponentSample::from_gradient(&[0.5, -0.5, 0.0, 1.0]);
 /// let observation = Observation::new(&component, &sample).at(10, 100);
 /// assert_eq!(observation.value(Statistic::GradL1), Some(2.0));

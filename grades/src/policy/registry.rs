@@ -1,4 +1,4 @@
-//! The policies that are linked into this program, by name.
+//! The registry of linked policies, and the building of policies from tables.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -18,7 +18,7 @@ pub struct PolicyRegistry {
 }
 
 impl PolicyRegistry {
-    /// The registry of this program, collected on the first call.
+    /// Returns the registry of this program. It is collected on the first call.
     ///
     /// # Errors
     ///
@@ -63,17 +63,17 @@ impl PolicyRegistry {
         Ok(Self { names })
     }
 
-    /// The plug-ins, in the order of their names.
+    /// Returns the plug-ins, in the order of their names.
     pub fn plugins(&self) -> impl Iterator<Item = &'static PolicyPlugin> {
         self.names.iter().filter(|(name, plugin)| **name == plugin.name()).map(|(_, plugin)| *plugin)
     }
 
-    /// The names that a configuration may use, second names included, sorted.
+    /// Returns the names that a configuration may use, second names included, sorted.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.names.keys().copied()
     }
 
-    /// The plug-in of a name or second name.
+    /// Returns the plug-in of a name or second name.
     pub fn get(&self, name: &str) -> Option<&'static PolicyPlugin> {
         self.names.get(name).copied()
     }
@@ -86,46 +86,25 @@ fn is_kebab_case(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase()) && name.split('-').all(word)
 }
 
-/// Builds policies from their tables, children included.
+/// Builds policies from their tables, inner policies included.
 #[derive(Debug, Clone, Copy)]
 pub struct PolicyBuilder<'a> {
     registry: &'a PolicyRegistry,
     metric: Statistic,
-    total_steps: Option<u64>,
-    check_every: u64,
 }
 
 impl<'a> PolicyBuilder<'a> {
-    /// A builder for a run whose thresholds mean `metric` unless a policy says otherwise.
-    ///
-    /// `total_steps` is `None` while a file is only checked.
-    pub fn new(registry: &'a PolicyRegistry, metric: Statistic, total_steps: Option<u64>) -> Self {
-        Self { registry, metric, total_steps, check_every: 1 }
+    /// Creates a builder for a run whose thresholds mean `metric` unless a policy says otherwise.
+    pub fn new(registry: &'a PolicyRegistry, metric: Statistic) -> Self {
+        Self { registry, metric }
     }
 
-    /// The same for a run that is checked every so many steps.
-    #[must_use]
-    pub fn every(mut self, steps: u64) -> Self {
-        self.check_every = steps.max(1);
-        self
-    }
-
-    /// The checks that the run will have, when its steps are known yet.
-    pub fn checks(&self) -> Option<u64> {
-        self.total_steps.map(|steps| steps / self.check_every)
-    }
-
-    /// The run's default statistic (`freezing.metric`).
+    /// Returns the run's default statistic (`freezing.metric`).
     pub fn metric(&self) -> Statistic {
         self.metric
     }
 
-    /// The optimizer steps that the run is planned for, when they are known yet.
-    pub fn total_steps(&self) -> Option<u64> {
-        self.total_steps
-    }
-
-    /// Builds the policy that a table names; `None` when a problem was noted.
+    /// Builds the policy that a table names. Returns `None` when a problem was added.
     pub fn build(&self, path: &str, table: &Table, problems: &mut Problems) -> Option<Box<dyn FreezePolicy>> {
         let key = format!("{path}.name");
         let Some(name) = table.get("name") else {
@@ -160,9 +139,9 @@ impl<'a> PolicyBuilder<'a> {
         policy
     }
 
-    /// Builds the child policies of a list under a key that must be given, at least one.
+    /// Builds the inner policies of a required list of tables, at least one.
     ///
-    /// `None` when a problem was noted.
+    /// Returns `None` when a problem was added.
     pub fn children(&self, section: &mut Section<'_>, key: &str) -> Option<Vec<Box<dyn FreezePolicy>>> {
         let tables = section.raw_tables(key)?;
         if tables.is_empty() {
@@ -170,7 +149,7 @@ impl<'a> PolicyBuilder<'a> {
             return None;
         }
         let path = section.path_of(key);
-        // Every child is built before the first failure counts, so that all problems are noted.
+        // Every table is read before the first failure counts, so that all problems are reported.
         let children: Vec<_> = tables
             .into_iter()
             .enumerate()
@@ -179,7 +158,7 @@ impl<'a> PolicyBuilder<'a> {
         children.into_iter().collect()
     }
 
-    /// Builds the child policy under a key that must be given; `None` when a problem was noted.
+    /// Builds the inner policy of a required table. Returns `None` when a problem was added.
     pub fn child(&self, section: &mut Section<'_>, key: &str) -> Option<Box<dyn FreezePolicy>> {
         if !section.has(key) {
             section.problem(key, "is missing; expected the table of a policy, such as { name = \"…\" }");

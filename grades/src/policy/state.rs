@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 ///     hits: u64,
 /// }
 ///
-/// let state = PolicyState::of(&Hits { hits: 3 });
+/// let state = PolicyState::of(&Hits { hits: 3 })?;
 /// let hits: Hits = state.read("patience")?;
 /// assert_eq!(hits.hits, 3);
 /// # Ok::<(), grades::Error>(())
@@ -33,18 +33,23 @@ pub struct PolicyState {
 }
 
 impl PolicyState {
-    /// The state that a serialisable struct holds.
+    /// Serialises a history.
     ///
-    /// A value that TOML cannot write (no such value exists among numbers, strings, lists and tables of them)
-    /// is kept as the entry `unwritable`, which [`read`](Self::read) then refuses.
-    pub fn of(history: &impl Serialize) -> Self {
-        let table = Table::try_from(history).unwrap_or_else(|error| {
-            Table::from_iter([("unwritable".to_owned(), toml::Value::String(error.to_string()))])
-        });
-        Self { table }
+    /// # Errors
+    ///
+    /// [`Error::State`] when TOML cannot write a value, such as an integer above `i64::MAX`, or when the history is
+    /// not a struct or a map.
+    pub fn of(history: &impl Serialize) -> Result<Self> {
+        match Table::try_from(history) {
+            Ok(table) => Ok(Self { table }),
+            Err(error) => Err(Error::State {
+                what: std::any::type_name_of_val(history).to_owned(),
+                reason: format!("TOML cannot write it: {}", error.to_string().trim()),
+            }),
+        }
     }
 
-    /// The struct that the state was made of.
+    /// Deserialises the history that [`of`](Self::of) wrote.
     ///
     /// # Errors
     ///

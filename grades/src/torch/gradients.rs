@@ -9,7 +9,7 @@ use tch::{Device, Tensor};
 
 use super::Norms;
 use super::ffi;
-use crate::Result;
+use crate::error::Result;
 
 /// Two sums over one gradient, reduced in f32 or wider whatever its kind.
 ///

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::ffi;
 use super::update::Operation;
-use crate::Result;
+use crate::error::Result;
 
 /// Which libtorch is loaded and what it can do, as [`torch_info`] finds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,11 +57,10 @@ pub struct FusedKernel {
 pub fn torch_info() -> Result<TorchInfo> {
     let (compiled, loaded) = ffi::versions()?;
     let kernel = |operation: Operation| {
-        let name = operation.name();
         Ok(FusedKernel {
-            operation: name,
-            cpu: ffi::has_kernel(name, false)?,
-            cuda: ffi::has_kernel(name, true)?,
+            operation: operation.name(),
+            cpu: operation.is_available(false)?,
+            cuda: operation.is_available(true)?,
         })
     };
     Ok(TorchInfo {

@@ -4,10 +4,12 @@
 pub(crate) mod averages;
 mod ffi;
 pub mod gradients;
+mod host;
 mod info;
 mod random;
 pub(crate) mod update;
 
+pub use host::{byte_len, copy_bytes, first_line};
 pub use info::{FusedKernel, TorchInfo, host_syncs, torch_info};
 pub use random::{generator_state, set_generator_state};
 
@@ -15,7 +17,7 @@ pub(crate) use ffi::{Norms, empty_cache};
 
 use tch::Tensor;
 
-use crate::Result;
+use crate::error::Result;
 
 /// What tells one tensor from another: two handles, such as a tensor and its shallow clone, have the same identity
 /// exactly when they are one tensor.

@@ -1,11 +1,8 @@
-//! The kernels that apply an update: which one takes a parameter, and how they are called.
+//! The kernels that apply an update.
 
-use tch::{Device, Kind, Tensor};
-
-use super::ffi;
-pub(crate) use super::ffi::{AdamCall, Route, SgdCall, StepSum, Updated, adam, sgd};
-use crate::Result;
-use crate::optim::Implementation;
+pub(crate) use super::ffi::is_dense;
+pub(crate) use super::ffi::{AdamCall, Route, SgdCall, StepSums, UpdateCall, Updated, adam, sgd};
+use crate::error::Result;
 
 /// One of libtorch's fused optimizer kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,17 +10,6 @@ pub(crate) enum Operation {
     Adam,
     AdamW,
     Sgd,
-}
-
-/// Whose arithmetic applies an update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kernel {
-    /// Ours, on the CPU.
-    Cpu,
-    /// libtorch's fused kernels.
-    Libtorch,
-    /// Tensor operations.
-    Reference,
 }
 
 impl Operation {
@@ -38,31 +24,8 @@ impl Operation {
         }
     }
 
-    /// Whose arithmetic updates this parameter.
-    ///
-    /// The kernels walk through memory, so a parameter with gaps or overlaps is not for them. In half precision
-    /// libtorch's SGD kernel for the CPU leaves most elements as they are (pytorch/pytorch#191763, in torch 2.11 to
-    /// 2.13), so it is not used.
-    pub(crate) fn kernel(self, parameter: &Tensor, implementation: Implementation) -> Result<Kernel> {
-        let cuda = match parameter.device() {
-            Device::Cpu => false,
-            Device::Cuda(_) => true,
-            _ => return Ok(Kernel::Reference),
-        };
-        let half = match parameter.kind() {
-            Kind::Float | Kind::Double => false,
-            Kind::BFloat16 | Kind::Half => true,
-            _ => return Ok(Kernel::Reference),
-        };
-        if implementation == Implementation::Reference || parameter.numel() == 0 || !ffi::is_dense(parameter)?
-        {
-            return Ok(Kernel::Reference);
-        }
-        if !cuda && implementation == Implementation::Fused {
-            return Ok(Kernel::Cpu);
-        }
-        let trusted = cuda || !half || self != Operation::Sgd;
-        let there = trusted && ffi::has_kernel(self.name(), cuda)?;
-        Ok(if there { Kernel::Libtorch } else { Kernel::Reference })
+    /// Returns whether libtorch has this kernel for CUDA, or for the CPU.
+    pub(crate) fn is_available(self, cuda: bool) -> Result<bool> {
+        super::ffi::has_kernel(self.name(), cuda)
     }
 }

@@ -58,6 +58,22 @@ impl FreezeEvent {
         self.event == Transition::Freeze
     }
 
+    /// Logs the event through `tracing`.
+    #[cfg(feature = "torch")]
+    pub(crate) fn log(&self) {
+        tracing::info!(
+            target: "grades",
+            event = ?self.event,
+            step = self.step,
+            component = %self.component,
+            kind = %self.kind,
+            statistic = %self.statistic,
+            value = self.value,
+            threshold = self.threshold,
+            policy = %self.policy,
+        );
+    }
+
     pub(super) fn new(
         event: Transition,
         step: u64,
@@ -74,7 +90,7 @@ impl FreezeEvent {
             statistic: cause.measure,
             value: cause.value,
             threshold: cause.threshold,
-            policy: Cow::Borrowed(cause.policy),
+            policy: cause.policy,
             parameters: component.elements,
             index,
         }

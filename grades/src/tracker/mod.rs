@@ -23,18 +23,8 @@ use track::{Phase, Track};
 /// numbers only, so it can be driven without libtorch:
 ///
 /// ```
-/// # use grades::policy::{Decision, FreezePolicy, Observation};
-/// # use grades::statistic::{Statistic, StatisticSet};
-/// # #[derive(Debug, Clone)]
-/// # struct Below(f64);
-/// # impl FreezePolicy for Below {
-/// #     fn name(&self) -> &'static str { "below" }
-/// #     fn statistics(&self) -> StatisticSet { StatisticSet::of([Statistic::GradL1]) }
-/// #     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
-/// #         let value = observation.value(Statistic::GradL1).unwrap_or(f64::NAN);
-/// #         Decision::freeze_below(self.name(), Statistic::GradL1, value, self.0)
-/// #     }
-/// # }
+/// use grades::policy::Threshold;
+/// use grades::statistic::Statistic;
 /// use grades::FreezingConfig;
 /// use grades::component::{ComponentConfig, ComponentMap};
 /// use grades::statistic::ComponentSample;
@@ -44,7 +34,7 @@ use track::{Phase, Track};
 ///
 /// let query = ParameterInfo::new("model.layers.0.self_attn.q_proj.weight", [2, 1]);
 /// let map = ComponentMap::new(&[query], &ComponentConfig::default())?;
-/// let mut tracker = FreezeTracker::new(map, &FreezingConfig::with_policy(Below(1.0)), 100)?;
+/// let mut tracker = FreezeTracker::new(map, &FreezingConfig::with_policy(Threshold::new(Statistic::GradL1, 1.0)), 100)?;
 /// for step in 1..=2 {
 ///     let sample = ComponentSample::from_gradient(&[0.1, 0.2]);
 ///     tracker.check(&GradientSnapshot::new(step, vec![Some(sample)]));
@@ -83,8 +73,8 @@ impl FreezeTracker {
     ///
     /// [`crate::Error::Config`] when the configuration does not fit the run.
     pub fn new(map: ComponentMap, config: &FreezingConfig, total_steps: u64) -> Result<Self> {
-        let prototype = config.prototype(Some(total_steps))?;
-        let schedule = config.schedule(total_steps, &*prototype)?;
+        let schedule = config.schedule(total_steps)?;
+        let prototype = config.prototype(total_steps)?;
         let statistics = prototype.statistics();
         let thaws = prototype.thaws();
         let tracks = vec![Track::new(prototype); map.components().len()];
@@ -146,7 +136,7 @@ impl FreezeTracker {
             let (component, sample) =
                 (&components[index], snapshot.samples().get(index).and_then(Option::as_ref));
             let event = |kind, cause| FreezeEvent::new(kind, step, index, component, cause);
-            match (track.phase, sample) {
+            match (&track.phase, sample) {
                 (Phase::Active, Some(sample)) if !sample.is_finite() => check.non_finite.push(index),
                 (Phase::Active, Some(sample)) => {
                     track.samples += 1;
@@ -168,7 +158,8 @@ impl FreezeTracker {
                         self.frozen += 1;
                         check.events.push(event(Transition::Freeze, cause));
                     } else {
-                        (track.phase, track.decided) = (Phase::Cooling { from: step, steps, cause }, step);
+                        (track.phase, track.decided) =
+                            (Phase::Cooling { from: step, steps, cause: cause.clone() }, step);
                         longest = longest.max(steps);
                         self.cooling += 1;
                         check.events.push(event(Transition::Cool, cause));
@@ -176,9 +167,9 @@ impl FreezeTracker {
                 }
                 // Not at the step at which it froze, and not when it could not cool down again.
                 (Phase::Frozen { at }, _)
-                    if track.policy.thaws() && at < step && self.schedule.deadline(step, step).is_none() =>
+                    if track.policy.thaws() && *at < step && self.schedule.deadline(step, step).is_none() =>
                 {
-                    let frozen = FrozenObservation::new(component, at, step, self.schedule.total_steps)
+                    let frozen = FrozenObservation::new(component, *at, step, self.schedule.total_steps)
                         .with_learning_rate(snapshot.learning_rate());
                     if let Decision::Thaw(cause) = track.policy.decide_frozen(&frozen) {
                         (track.phase, track.samples, track.since) = (Phase::Active, 0, step);
@@ -215,9 +206,10 @@ impl FreezeTracker {
             return events;
         }
         for (index, track) in self.tracks.iter_mut().enumerate() {
-            if let Phase::Cooling { from, steps, cause } = track.phase
+            if let Phase::Cooling { from, steps, cause } = &track.phase
                 && step >= from + steps
             {
+                let cause = cause.clone();
                 track.phase = Phase::Frozen { at: step };
                 self.cooling -= 1;
                 self.frozen += 1;

@@ -6,32 +6,22 @@ use super::FreezeTracker;
 use super::track::{Phase, Track};
 use crate::config::Cooling;
 use crate::error::{Error, Result};
-use crate::policy::{Cause, Measure, PolicyRegistry, PolicyState};
+use crate::policy::{Cause, Measure, PolicyState};
 
 /// What a [`FreezeTracker`] has learnt and decided so far: plain data that TOML can write.
 ///
 /// ```
-/// # use grades::policy::{Decision, FreezePolicy, Observation};
-/// # use grades::statistic::{Statistic, StatisticSet};
-/// # #[derive(Debug, Clone)]
-/// # struct Below(f64);
-/// # impl FreezePolicy for Below {
-/// #     fn name(&self) -> &'static str { "below" }
-/// #     fn statistics(&self) -> StatisticSet { StatisticSet::of([Statistic::GradL1]) }
-/// #     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
-/// #         let value = observation.value(Statistic::GradL1).unwrap_or(f64::NAN);
-/// #         Decision::freeze_below(self.name(), Statistic::GradL1, value, self.0)
-/// #     }
-/// # }
+/// use grades::policy::Threshold;
+/// use grades::statistic::Statistic;
 /// use grades::FreezingConfig;
 /// use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
 /// use grades::tracker::{FreezeTracker, TrackerState};
 ///
 /// let query = ParameterInfo::new("model.layers.0.self_attn.q_proj.weight", [2, 1]);
 /// let map = ComponentMap::new(&[query], &ComponentConfig::default())?;
-/// let config = FreezingConfig::with_policy(Below(1.0));
+/// let config = FreezingConfig::with_policy(Threshold::new(Statistic::GradL1, 1.0));
 /// let mut tracker = FreezeTracker::new(map, &config, 100)?;
-/// let text = toml::to_string(&tracker.state())?;
+/// let text = toml::to_string(&tracker.state()?)?;
 /// tracker.restore(&toml::from_str::<TrackerState>(&text)?)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -77,23 +67,33 @@ struct CoolingState {
 
 impl FreezeTracker {
     /// All that it has learnt and decided so far.
-    pub fn state(&self) -> TrackerState {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::State`] when the state of a policy cannot be written.
+    pub fn state(&self) -> Result<TrackerState> {
         let component = |(track, component): (&Track, &crate::component::Component)| {
-            let (frozen_at, cooling) = match track.phase {
+            let (frozen_at, cooling) = match &track.phase {
                 Phase::Active => (None, None),
-                Phase::Frozen { at } => (Some(at), None),
+                Phase::Frozen { at } => (Some(*at), None),
                 Phase::Cooling { from, steps, cause } => {
-                    let Cause { policy, measure, value, threshold } = cause;
-                    let (policy, measure) = (policy.to_owned(), measure.name().to_owned());
-                    (None, Some(CoolingState { from, steps, policy, measure, value, threshold }))
+                    let cooling = CoolingState {
+                        from: *from,
+                        steps: *steps,
+                        policy: cause.policy.to_string(),
+                        measure: cause.measure.name().to_owned(),
+                        value: cause.value,
+                        threshold: cause.threshold,
+                    };
+                    (None, Some(cooling))
                 }
             };
             let (samples, since, decided) = (track.samples, track.since, track.decided);
-            let (name, policy) = (component.name.clone(), track.policy.state());
-            ComponentState { name, samples, since, decided, frozen_at, cooling, policy }
+            let (name, policy) = (component.name.clone(), track.policy.state()?);
+            Ok(ComponentState { name, samples, since, decided, frozen_at, cooling, policy })
         };
         let policy = self.tracks.first().map_or("", |track| track.policy.name());
-        TrackerState {
+        Ok(TrackerState {
             total_steps: self.schedule.total_steps,
             grace_steps: self.schedule.grace_steps,
             check_every: self.schedule.check_every,
@@ -101,8 +101,8 @@ impl FreezeTracker {
             cooldown: format!("{:?}", self.schedule.cooldown),
             cooling: self.schedule.cooling,
             policy: policy.to_owned(),
-            components: self.tracks.iter().zip(self.components()).map(component).collect(),
-        }
+            components: self.tracks.iter().zip(self.components()).map(component).collect::<Result<_>>()?,
+        })
     }
 
     /// Takes back what [`state`](Self::state) gave: decisions go on as if there had been no break. On an error nothing
@@ -113,7 +113,7 @@ impl FreezeTracker {
     /// [`Error::State`] that names what is not as it was: the components, the policy, the schedule, or what a policy cannot
     /// take back.
     pub fn restore(&mut self, state: &TrackerState) -> Result<()> {
-        let here = self.state();
+        let here = self.state()?;
         let same = |what: &str, saved: &dyn std::fmt::Display, here: &dyn std::fmt::Display| {
             let (saved, here) = (saved.to_string(), here.to_string());
             if saved == here { Ok(()) } else { Err(differs(what, &saved, &here)) }
@@ -136,11 +136,9 @@ impl FreezeTracker {
             track.phase = match (&saved.cooling, saved.frozen_at) {
                 (None, None) => Phase::Active,
                 (None, Some(at)) => Phase::Frozen { at },
-                (Some(cooling), None) => Phase::Cooling {
-                    from: cooling.from,
-                    steps: cooling.steps,
-                    cause: cause(cooling, track.policy.name())?,
-                },
+                (Some(cooling), None) => {
+                    Phase::Cooling { from: cooling.from, steps: cooling.steps, cause: cause(cooling)? }
+                }
                 (Some(_), Some(_)) => {
                     return Err(error(format!("component \"{}\" both cools and is frozen", saved.name)));
                 }
@@ -153,13 +151,9 @@ impl FreezeTracker {
     }
 }
 
-fn cause(saved: &CoolingState, own: &'static str) -> Result<Cause> {
+fn cause(saved: &CoolingState) -> Result<Cause> {
     let measure = saved.measure.parse::<Measure>()?;
-    let known = [own, "deadline"].into_iter().chain(PolicyRegistry::linked()?.names());
-    let policy = known.into_iter().find(|known| *known == saved.policy);
-    // A policy made in code, inside of another. There are as many names as policies.
-    let policy = policy.unwrap_or_else(|| Box::leak(saved.policy.clone().into_boxed_str()));
-    Ok(Cause { policy, measure, value: saved.value, threshold: saved.threshold })
+    Ok(Cause::new(saved.policy.clone(), measure, saved.value, saved.threshold))
 }
 
 fn differs(what: &str, saved: &str, here: &str) -> Error {

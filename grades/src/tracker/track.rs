@@ -16,7 +16,7 @@ pub(super) struct Track {
 }
 
 /// Where a component stands.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Phase {
     /// It trains and is watched.
     Active,

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use grades::config::Cooldown;
 use grades::policy::{
     Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder, PolicyConfig,
-    PolicyPlugin,
+    PolicyPlugin, RunPlan,
 };
 use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
-use grades::submit;
+use grades::{Problems, submit};
 
 /// `below`: freezes below τ.
 #[derive(Debug, Clone)]
@@ -246,7 +246,7 @@ impl FreezePolicy for Scripted {
         if value < threshold {
             return Decision::Keep;
         }
-        Decision::Thaw(Cause { policy: "scripted", measure: Measure::ChecksFrozen, value, threshold })
+        Decision::Thaw(Cause::new("scripted", Measure::ChecksFrozen, value, threshold))
     }
 
     fn default_cooldown(&self) -> Cooldown {
@@ -256,7 +256,10 @@ impl FreezePolicy for Scripted {
 
 /// `planned`: needs a run of at least `needs` steps, and freezes nothing.
 #[derive(Debug, Clone)]
-pub(crate) struct Planned;
+pub(crate) struct Planned {
+    needs: u64,
+    key: String,
+}
 
 impl FreezePolicy for Planned {
     fn name(&self) -> &'static str {
@@ -265,6 +268,12 @@ impl FreezePolicy for Planned {
 
     fn statistics(&self) -> StatisticSet {
         StatisticSet::of([Statistic::GradRms])
+    }
+
+    fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
+        if run.total_steps() < self.needs {
+            problems.push(&self.key, format!("{} steps, but the run has {}", self.needs, run.total_steps()));
+        }
     }
 
     fn decide(&mut self, _: &Observation<'_>) -> Decision {
@@ -277,15 +286,9 @@ impl PolicyConfig for Planned {
     const SUMMARY: &'static str = "needs so many steps";
     const KEYS: &'static [Key] = &[Key::new("needs", "steps")];
 
-    fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
+    fn from_config(section: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
         let needs = section.integer_or("needs", 10, "at least 0", |_| true)?;
-        match builder.total_steps() {
-            Some(total) if total < needs => {
-                section.problem("needs", format!("{needs} steps, but the run has {total}"));
-                None
-            }
-            _ => Some(Planned),
-        }
+        Some(Planned { needs, key: section.path_of("needs") })
     }
 }
 

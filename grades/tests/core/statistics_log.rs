@@ -4,20 +4,20 @@ use std::io::{self, Write};
 
 use grades::component::{Component, ComponentKind};
 use grades::observe::{StatisticsLog, StepObserver};
-use grades::policy::{Cause, Measure};
+use grades::policy::Cause;
 use grades::statistic::Statistic;
 use grades::tracker::{Checked, StepReport};
 
 fn components() -> [Component; 3] {
     [
-        Component::sample("a\"b", ComponentKind::Query, Some(0), 6),
-        Component::sample("c", ComponentKind::Up, Some(1), 8),
-        Component::sample("head", ComponentKind::Head, None, 2),
+        Component::detached("a\"b", ComponentKind::Query, Some(0), 6),
+        Component::detached("c", ComponentKind::Up, Some(1), 8),
+        Component::detached("head", ComponentKind::Head, None, 2),
     ]
 }
 
 fn cause(policy: &'static str, value: f64, threshold: f64) -> Option<Cause> {
-    Some(Cause { policy, measure: Measure::Statistic(Statistic::GradL1), value, threshold })
+    Some(Cause::new(policy, Statistic::GradL1, value, threshold))
 }
 
 fn report(step: u64, compared: Vec<Option<Cause>>) -> StepReport {

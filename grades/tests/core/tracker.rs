@@ -382,11 +382,11 @@ fn what_is_compared_is_told_to_those_who_ask() {
     for (step, (values, expected)) in (1..).zip(steps.iter().zip(expected)) {
         let check = told.check(&snapshot(step, values));
         let compared: Vec<Option<f64>> =
-            check.compared.iter().map(|cause| cause.map(|cause| cause.value)).collect();
+            check.compared.iter().map(|cause| cause.as_ref().map(|cause| cause.value)).collect();
         assert_eq!(compared, expected, "step {step}");
         // A policy that does not say more is known by the first statistic that it reads, without a threshold.
         for cause in check.compared.iter().flatten() {
-            assert_eq!((cause.policy, cause.measure), ("below", Statistic::GradL1.into()));
+            assert_eq!((&*cause.policy, cause.measure), ("below", Statistic::GradL1.into()));
             assert!(cause.threshold.is_nan());
         }
         let silent = quiet.check(&snapshot(step, values));

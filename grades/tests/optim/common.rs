@@ -1,6 +1,6 @@
 //! Parameters and gradients in closed form.
 
-use grades::optim::{GradScale, StepRequest, Wanted};
+use grades::optim::{GradScale, StatsRequest, StepRequest};
 use grades::parameters::{ParamId, Parameters};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -44,7 +44,11 @@ pub(crate) fn distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs() / (1.0 + b.abs())).fold(0.0, f64::max)
 }
 
-/// A request to sum what is wanted of these parameters.
-pub(crate) fn request<'a>(parameters: &'a Parameters, ids: &'a [ParamId], wanted: Wanted) -> StepRequest<'a> {
-    StepRequest { parameters, active: ids, measured: ids, wanted, scale: GradScale::Factor(1.0) }
+/// A request for statistics of these parameters.
+pub(crate) fn request<'a>(
+    parameters: &'a Parameters,
+    ids: &'a [ParamId],
+    stats: StatsRequest,
+) -> StepRequest<'a> {
+    StepRequest { parameters, active: ids, measured: ids, stats, scale: GradScale::Factor(1.0) }
 }

@@ -1,7 +1,10 @@
-//! Factors on learning rates, readmission, and what optimizers tell of their moments.
+//! Factors on learning rates, readmission, and statistics of moments.
 
 use grades::Error;
-use grades::optim::{AdamConfig, Implementation, InnerOptimizer, MomentRates, SgdConfig, StepSums, Wanted};
+use grades::optim::Hyperparameter::{LearningRate, WeightDecay};
+use grades::optim::{
+    AdamConfig, Capabilities, GradStats, Implementation, InnerOptimizer, MomentRates, SgdConfig, StatsRequest,
+};
 use grades::parameters::{ParamId, Parameters};
 use tch::nn::{OptimizerConfig, VarStore};
 use tch::{Kind, Tensor};
@@ -57,12 +60,12 @@ fn setups(group_of_b: usize) -> Vec<Setup> {
 }
 
 impl Setup {
-    /// Applies a step and sums what is wanted of these.
-    fn measured(&mut self, ids: &[ParamId], wanted: Wanted) -> StepSums {
-        let mut sums = StepSums::new(self.parameters.len());
-        self.optimizer.step_measured(&request(&self.parameters, ids, wanted), &mut sums).unwrap();
-        sums.read().unwrap();
-        sums
+    /// Applies a step and computes statistics of these parameters.
+    fn measured(&mut self, ids: &[ParamId], requested: StatsRequest) -> GradStats {
+        let mut stats = GradStats::new(self.parameters.len());
+        self.optimizer.step_measured(&request(&self.parameters, ids, requested), &mut stats).unwrap();
+        stats.read().unwrap();
+        stats
     }
 
     fn give(&self, step: i64) {
@@ -99,7 +102,7 @@ fn a_factor_is_a_learning_rate_of_its_own_and_nobody_else_notices() {
                 _ => 1.0,
             };
             with.set_factor("b", factor);
-            twin.optimizer.set_lr_group(2, LR * factor).unwrap();
+            twin.optimizer.set(Some(2), LearningRate, LR * factor).unwrap();
             let before = elements(&with.tensors[1]);
             with.step(step);
             twin.step(step);
@@ -117,13 +120,14 @@ fn a_factor_goes_on_multiplying_when_the_learning_rate_changes() {
         with.set_factor("b", 0.25);
         for step in 1..=4 {
             let lr = LR / step as f64;
-            with.optimizer.set_lr(lr).unwrap();
-            twin.optimizer.set_lr(lr).unwrap();
-            twin.optimizer.set_lr_group(2, 0.25 * lr).unwrap();
+            with.optimizer.set(None, LearningRate, lr).unwrap();
+            twin.optimizer.set(None, LearningRate, lr).unwrap();
+            twin.optimizer.set(Some(2), LearningRate, 0.25 * lr).unwrap();
             with.step(step);
             twin.step(step);
             assert!(with.tensors[1].equal(&twin.tensors[1]), "{} after step {step}", with.name);
-            assert_eq!(with.optimizer.lr(), Some(lr), "the rate that is told is the group's");
+            let read = with.optimizer.get(0, LearningRate);
+            assert_eq!(read, Some(lr), "the rate that is read is the group's");
         }
     }
 }
@@ -131,7 +135,7 @@ fn a_factor_goes_on_multiplying_when_the_learning_rate_changes() {
 #[test]
 fn a_readmitted_parameter_begins_as_a_new_one() {
     for (mut with, mut fresh) in setups(0).into_iter().zip(setups(0)) {
-        let bytes = |setup: &Setup| setup.optimizer.state_bytes().unwrap();
+        let bytes = |setup: &Setup| setup.optimizer.memory().state.unwrap();
         for step in 1..=3 {
             with.step(step);
         }
@@ -168,34 +172,35 @@ fn an_unknown_id_changes_nothing() {
     let optimizer = &mut setup.optimizer;
     assert!(matches!(optimizer.set_lr_factors(&[(a, 0.0), (foreign, 0.0)]), Err(Error::Unknown { .. })));
     assert!(matches!(optimizer.readmit(&[a, foreign]), Err(Error::Unknown { .. })));
-    assert!(matches!(optimizer.moment_rates(&[foreign]), Err(Error::Unknown { .. })));
     let unknown = [foreign];
-    let request = request(&setup.parameters, &unknown, Wanted::default());
-    let mut sums = StepSums::new(setup.parameters.len());
-    assert!(matches!(optimizer.step_measured(&request, &mut sums), Err(Error::Unknown { .. })));
-    assert!(matches!(optimizer.gradient_decays(&[foreign]), Err(Error::Unknown { .. })));
+    let rates = StatsRequest { rates: true, ..StatsRequest::default() };
+    for requested in [StatsRequest::default(), rates] {
+        let request = request(&setup.parameters, &unknown, requested);
+        let mut stats = GradStats::new(setup.parameters.len());
+        assert!(matches!(optimizer.step_measured(&request, &mut stats), Err(Error::Unknown { .. })));
+    }
     let before = elements(&setup.tensors[0]);
     setup.step(1);
     assert_ne!(elements(&setup.tensors[0]), before, "its factor is still 1");
 }
 
 #[test]
-fn moments_and_updates_are_told_of_parameters_that_have_some() {
+fn moments_and_updates_are_measured_where_there_are_some() {
     for mut setup in setups(0) {
         let ids: Vec<ParamId> = setup.parameters.ids().collect();
         let name = setup.name.clone();
         let momentum = !name.starts_with("plain");
-        assert_eq!(
-            (setup.optimizer.has_moments(), setup.optimizer.is_adjustable()),
-            (momentum, true),
-            "{name}"
-        );
-        let wanted = Wanted { moments: true, updates: true, ..Wanted::default() };
-        let empty = setup.measured(&ids, wanted);
+        let coupled = name.starts_with("adam,") || !name.starts_with('a');
+        let capabilities = Capabilities { moments: momentum, adjustable: true, coupled_decay: coupled };
+        assert_eq!(setup.optimizer.capabilities(), capabilities, "{name}");
+        let requested = StatsRequest { moments: true, updates: true, rates: true, ..StatsRequest::default() };
+        let empty = setup.measured(&ids, requested);
         assert!(ids.iter().all(|id| empty.moments(*id).is_none() && empty.updates(*id).is_none()), "{name}");
-        assert!(setup.optimizer.moment_rates(&ids).unwrap().iter().all(Option::is_none), "{name}");
-        let decay = if name.starts_with("adam,") || !name.starts_with('a') { 0.3 } else { 0.0 };
-        assert_eq!(setup.optimizer.gradient_decays(&ids).unwrap(), [decay; 3], "{name}");
+        assert!(ids.iter().all(|id| empty.rates(*id).is_none()), "{name}");
+        if coupled {
+            let decays = [0, 1].map(|group| setup.optimizer.get(group, WeightDecay));
+            assert_eq!(decays, [Some(0.3); 2], "{name}");
+        }
         if !momentum {
             continue;
         }
@@ -203,12 +208,15 @@ fn moments_and_updates_are_told_of_parameters_that_have_some() {
         let before: Vec<Vec<f64>> = setup.tensors.iter().map(elements).collect();
         setup.give(2);
         let asked = [ids[1], ids[0]];
-        let sums = setup.measured(&asked, wanted);
+        let stats = setup.measured(&asked, requested);
         let rates = match name.starts_with('a') {
             true => MomentRates { decay: 0.9, gain: 1.0 - 0.9, first_gain: 1.0 - 0.9 },
             false => MomentRates { decay: 0.9, gain: 1.0, first_gain: 1.0 },
         };
-        assert_eq!(setup.optimizer.moment_rates(&ids).unwrap(), vec![Some(rates); 3], "{name}");
+        assert_eq!(
+            ids.iter().map(|id| stats.rates(*id)).collect::<Vec<_>>(),
+            [Some(rates), Some(rates), None]
+        );
         let decoupled = if name.starts_with("adamw") { 0.3 } else { 0.0 };
         let decoupled = if name.starts_with("amsgrad") { 0.01 } else { decoupled };
         for index in [1, 0] {
@@ -216,11 +224,11 @@ fn moments_and_updates_are_told_of_parameters_that_have_some() {
             let kept = 1.0 - LR * decoupled;
             let moved: f64 =
                 now.iter().zip(&before[index]).map(|(now, then)| (then * kept - now).abs()).sum();
-            let found = sums.updates(ids[index]).unwrap();
+            let found = stats.updates(ids[index]).unwrap();
             assert!(distance(&[found], &[moved / LR]) < 1e-4, "{name}: {found} is not {}", moved / LR);
         }
-        assert!(asked.iter().all(|id| sums.moments(*id).is_some_and(|squares| squares > 0.0)), "{name}");
-        assert!(sums.moments(ids[2]).is_none() && sums.updates(ids[2]).is_none(), "{name}: not asked for");
+        assert!(asked.iter().all(|id| stats.moments(*id).is_some_and(|squares| squares > 0.0)), "{name}");
+        assert!(stats.moments(ids[2]).is_none() && stats.updates(ids[2]).is_none(), "{name}: not asked for");
     }
 }
 
@@ -231,22 +239,22 @@ fn tchs_optimizers_refuse_with_the_alternatives() {
     let parameters = Parameters::from_var_store(&vs).unwrap();
     let ids: Vec<ParamId> = parameters.ids().collect();
     let mut optimizer = tch::nn::Adam::default().build(&vs, 0.1).unwrap();
-    assert!(!optimizer.has_moments() && !optimizer.is_adjustable());
-    let told = |error: Error| {
+    assert_eq!(optimizer.capabilities(), Capabilities::default());
+    let refused = |error: Error| {
         let text = error.to_string();
         assert!(matches!(error, Error::Unsupported { .. }), "{text}");
         assert!(text.contains("in the optimizer \"tch\"") && text.contains("{Adam, AdamW, Sgd}"), "{text}");
     };
-    told(optimizer.set_lr_factors(&[(ids[0], 0.5)]).unwrap_err());
-    told(optimizer.readmit(&ids).unwrap_err());
-    told(optimizer.moment_rates(&ids).unwrap_err());
-    for wanted in [
-        Wanted { moments: true, ..Wanted::default() },
-        Wanted { updates: true, ..Wanted::default() },
-        Wanted { averaged: true, ..Wanted::default() },
+    refused(optimizer.set_lr_factors(&[(ids[0], 0.5)]).unwrap_err());
+    refused(optimizer.readmit(&ids).unwrap_err());
+    for requested in [
+        StatsRequest { rates: true, ..StatsRequest::default() },
+        StatsRequest { moments: true, ..StatsRequest::default() },
+        StatsRequest { updates: true, ..StatsRequest::default() },
+        StatsRequest { moment_input: true, ..StatsRequest::default() },
     ] {
-        let mut sums = StepSums::new(1);
-        told(optimizer.step_measured(&request(&parameters, &ids, wanted), &mut sums).unwrap_err());
+        let mut stats = GradStats::new(1);
+        refused(optimizer.step_measured(&request(&parameters, &ids, requested), &mut stats).unwrap_err());
     }
-    assert_eq!(optimizer.gradient_decays(&ids).unwrap(), [0.0]);
+    assert_eq!(optimizer.get(0, WeightDecay), None);
 }

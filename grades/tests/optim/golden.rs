@@ -1,5 +1,6 @@
 //! Against PyTorch's own numbers: `tests/golden/optim.py` says how they were made.
 
+use grades::optim::Hyperparameter::{LearningRate, WeightDecay};
 use grades::optim::{AdamConfig, Implementation, InnerOptimizer, SgdConfig};
 use serde_json::Value;
 use tch::nn::{OptimizerConfig, VarStore};
@@ -79,8 +80,8 @@ fn run(case: &Value, subject: Subject, device: Device) {
         .collect();
     let mut optimizer = build(case, subject, &vs);
     if groups {
-        optimizer.set_lr_group(1, 0.01).unwrap();
-        optimizer.set_weight_decay_group(1, 0.3).unwrap();
+        optimizer.set(Some(1), LearningRate, 0.01).unwrap();
+        optimizer.set(Some(1), WeightDecay, 0.3).unwrap();
     }
     for t in 0..10 {
         optimizer.zero_grad().unwrap();

@@ -1,7 +1,8 @@
 //! The trait: groups, ranges, and tch's optimizers, whose panics become errors.
 
 use grades::Error;
-use grades::optim::{Adam, AdamConfig, AdamW, InnerOptimizer, Sgd, SgdConfig};
+use grades::optim::Hyperparameter::{LearningRate, Momentum, WeightDecay};
+use grades::optim::{Adam, AdamConfig, AdamW, InnerOptimizer, OptimizerMemory, Sgd, SgdConfig};
 use grades::parameters::Parameters;
 use tch::nn::{OptimizerConfig, VarStore};
 use tch::{Device, Kind, Tensor};
@@ -54,13 +55,13 @@ fn everything_can_be_bound_stepped_and_released() {
 #[test]
 fn a_group_has_its_own_learning_rate() {
     for (_, tensors, mut optimizer) in all() {
-        optimizer.set_lr_group(2, 0.0).unwrap();
-        optimizer.set_weight_decay_group(2, 0.0).unwrap();
+        optimizer.set(Some(2), LearningRate, 0.0).unwrap();
+        optimizer.set(Some(2), WeightDecay, 0.0).unwrap();
         tensors.iter().for_each(|tensor| give(tensor, &tensor.detach()));
         optimizer.step().unwrap();
         assert_ne!(elements(&tensors[0])[0], 1.0);
         assert_eq!(elements(&tensors[1])[0], 1.0, "{}", optimizer.name());
-        optimizer.set_lr(0.5).unwrap();
+        optimizer.set(None, LearningRate, 0.5).unwrap();
         optimizer.step().unwrap();
         assert_ne!(elements(&tensors[1])[0], 1.0, "{}", optimizer.name());
     }
@@ -70,9 +71,9 @@ fn a_group_has_its_own_learning_rate() {
 fn an_unknown_group_is_an_error() {
     for (_, _, mut optimizer) in all() {
         for result in [
-            optimizer.set_lr_group(3, 0.1),
-            optimizer.set_momentum_group(3, 0.1),
-            optimizer.set_weight_decay_group(3, 0.1),
+            optimizer.set(Some(3), LearningRate, 0.1),
+            optimizer.set(Some(3), Momentum, 0.1),
+            optimizer.set(Some(3), WeightDecay, 0.1),
         ] {
             let error = result.unwrap_err();
             match optimizer.name() {
@@ -87,12 +88,12 @@ fn an_unknown_group_is_an_error() {
 fn tch_panics_are_errors() {
     let (vs, tensors) = two_groups();
     let mut optimizer = tch::nn::Adam::default().build(&vs, 0.1).unwrap();
-    let error = InnerOptimizer::set_momentum_group(&mut optimizer, 0, 0.5).unwrap_err();
+    let error = InnerOptimizer::set(&mut optimizer, Some(0), Momentum, 0.5).unwrap_err();
     assert!(error.to_string().contains("momentum"), "{error}");
     // It can still be used.
     tensors.iter().for_each(|tensor| give(tensor, &tensor.detach()));
     InnerOptimizer::step(&mut optimizer).unwrap();
-    assert_eq!((optimizer.lr(), optimizer.state_bytes()), (None, None));
+    assert_eq!((optimizer.get(0, LearningRate), optimizer.memory()), (None, OptimizerMemory::default()));
 
     let (other, _) = two_groups();
     let error = optimizer.bind(&Parameters::from_var_store(&other).unwrap()).unwrap_err();
@@ -137,14 +138,18 @@ fn values_out_of_range_are_named() {
 fn setters_check_their_values_and_change_nothing_on_an_error() {
     let (vs, _) = two_groups();
     let mut adam: Adam = AdamConfig::adam().build(&vs, 0.25).unwrap();
-    assert!(message(adam.set_lr(-1.0)).contains("lr: -1"));
-    assert!(message(adam.set_lr_group(0, f64::NAN)).contains("lr: NaN"));
-    assert!(message(adam.set_momentum(1.0)).contains("beta1"));
-    assert!(message(adam.set_weight_decay(-0.5)).contains("weight_decay: -0.5"));
-    assert_eq!(adam.lr(), Some(0.25));
+    let refused = |result: Result<(), Error>, name: &str, value: &str| match result.unwrap_err() {
+        Error::InvalidArgument { argument, found, .. } => assert_eq!((argument, &*found), (name, value)),
+        error => panic!("{error}"),
+    };
+    refused(adam.set(None, LearningRate, -1.0), "lr", "-1");
+    refused(adam.set(Some(0), LearningRate, f64::NAN), "lr", "NaN");
+    refused(adam.set(None, Momentum, 1.0), "beta1", "1");
+    refused(adam.set(None, WeightDecay, -0.5), "weight_decay", "-0.5");
+    assert_eq!(adam.get(0, LearningRate), Some(0.25));
     let mut sgd: Sgd = SgdConfig::new().momentum(0.9).nesterov(true).build(&vs, 0.25).unwrap();
-    assert!(message(sgd.set_momentum(0.0)).contains("nesterov"));
-    assert!(message(sgd.set_momentum_group(0, -1.0)).contains("momentum: -1"));
+    assert!(message(sgd.set(None, Momentum, 0.0)).contains("nesterov"));
+    refused(sgd.set(Some(0), Momentum, -1.0), "momentum", "-1");
     let adamw: AdamW = AdamConfig::adamw().build(&vs, 0.25).unwrap();
     assert_eq!((adam.name(), adamw.name(), sgd.name()), ("adam", "adamw", "sgd"));
 }
@@ -157,7 +162,7 @@ fn momentum_can_be_switched_on_and_off() {
     let mut expected = 1.0;
     let mut buffer = None;
     for momentum in [0.0, 0.5, 0.5, 0.0, 0.5] {
-        sgd.set_momentum(momentum).unwrap();
+        sgd.set(None, Momentum, momentum).unwrap();
         give(&a, &values(&[2], Kind::Float, Device::Cpu, |_| 0.125));
         sgd.step().unwrap();
         expected -= match momentum {

@@ -1,8 +1,9 @@
 //! What a step sums while it updates, by what it scales, and how half precision is kept.
 
+use grades::optim::Hyperparameter::Momentum;
 use grades::optim::{
-    AdamConfig, GradScale, HalfPrecision, Implementation, InnerOptimizer, SgdConfig, StepRequest, StepSums,
-    Wanted,
+    AdamConfig, GradScale, GradStats, HalfPrecision, Implementation, InnerOptimizer, SgdConfig, StatsRequest,
+    StepRequest,
 };
 use grades::parameters::{ParamId, Parameters};
 use grades::torch::gradients;
@@ -13,7 +14,8 @@ use tch::{Device, Kind, Tensor};
 use crate::common::{add, distance, elements, give, request, values};
 use crate::tolerance::OPTIMIZER_STEPS;
 
-const ALL: Wanted = Wanted { gradients: true, averaged: true, moments: true, updates: true };
+const ALL: StatsRequest =
+    StatsRequest { gradients: true, moment_input: true, moments: true, updates: true, rates: true };
 const NAMES: [&str; 7] = ["adam", "adamw", "amsgrad", "sgd", "nesterov", "dampened", "plain"];
 const HALVES: [HalfPrecision; 3] =
     [HalfPrecision::AsParameter, HalfPrecision::FloatState, HalfPrecision::MasterWeights];
@@ -70,22 +72,22 @@ impl Rig {
         self.parameters.ids().collect()
     }
 
-    fn measured(&mut self, wanted: Wanted, scale: GradScale<'_>) -> StepSums {
+    fn measured(&mut self, stats: StatsRequest, scale: GradScale<'_>) -> GradStats {
         let ids = self.ids();
-        let request = StepRequest { scale, ..request(&self.parameters, &ids, wanted) };
-        let mut sums = StepSums::new(self.parameters.len());
-        self.optimizer.step_measured(&request, &mut sums).unwrap();
-        sums.read().unwrap();
-        sums
+        let request = StepRequest { scale, ..request(&self.parameters, &ids, stats) };
+        let mut stats = GradStats::new(self.parameters.len());
+        self.optimizer.step_measured(&request, &mut stats).unwrap();
+        stats.read().unwrap();
+        stats
     }
 }
 
-fn all(sums: &StepSums, id: ParamId) -> [Option<f64>; 5] {
+fn all(sums: &GradStats, id: ParamId) -> [Option<f64>; 5] {
     let gradient = sums.gradient(id);
     [
         gradient.map(|sums| sums.absolute),
         gradient.map(|sums| sums.squares),
-        sums.averaged(id),
+        sums.moment_input(id),
         sums.moments(id),
         sums.updates(id),
     ]
@@ -158,21 +160,27 @@ fn sums_of_the_pass_that_updates_are_those_of_passes_of_their_own() {
 }
 
 #[test]
-fn only_what_is_wanted_is_summed() {
+fn only_requested_statistics_are_computed() {
     for implementation in [Implementation::Fused, Implementation::Libtorch, Implementation::Reference] {
         for bits in 0..16 {
             let has = |bit: i32| bits & bit != 0;
-            let wanted = Wanted { gradients: has(1), averaged: has(2), moments: has(4), updates: has(8) };
+            let requested = StatsRequest {
+                gradients: has(1),
+                moment_input: has(2),
+                moments: has(4),
+                updates: has(8),
+                rates: false,
+            };
             let mut rig = Rig::new("adam", Kind::Float, implementation, HalfPrecision::AsParameter);
             rig.give(1);
-            let sums = rig.measured(wanted, GradScale::Factor(1.0));
+            let sums = rig.measured(requested, GradScale::Factor(1.0));
             for id in rig.ids() {
                 assert!(sums.has_gradient(id));
                 let expected = [has(1), has(1), has(2), has(4), has(8)];
                 assert_eq!(
                     all(&sums, id).map(|sum| sum.is_some()),
                     expected,
-                    "{implementation:?}, {wanted:?}"
+                    "{implementation:?}, {requested:?}"
                 );
             }
         }
@@ -359,7 +367,10 @@ fn master_weights_move_by_less_than_a_parameter_can() {
                 "{implementation:?}, {half:?}: {}",
                 found[0]
             );
-            assert_eq!(sgd.master_bytes(), if half == HalfPrecision::MasterWeights { 160 } else { 0 });
+            assert_eq!(
+                sgd.memory().master_weights,
+                if half == HalfPrecision::MasterWeights { 160 } else { 0 }
+            );
         }
     }
 }
@@ -391,7 +402,7 @@ fn a_momentum_that_comes_later_finds_every_parameter() {
     let mut rig = Rig::new("plain", Kind::BFloat16, Implementation::Fused, HalfPrecision::MasterWeights);
     rig.give(1);
     rig.optimizer.step().unwrap();
-    rig.optimizer.set_momentum(0.9).unwrap();
+    rig.optimizer.set(None, Momentum, 0.9).unwrap();
     rig.give(2);
     gradients::undefine(&[&rig.tensors[1]]).unwrap();
     rig.optimizer.step().unwrap();

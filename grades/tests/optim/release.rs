@@ -1,6 +1,7 @@
 //! Released parameters stay as they are, to the bit, and their state is given back.
 
 use grades::Error;
+use grades::optim::Hyperparameter::{LearningRate, WeightDecay};
 use grades::optim::{AdamConfig, Implementation, InnerOptimizer, SgdConfig};
 use grades::parameters::Parameters;
 use tch::nn::VarStore;
@@ -65,19 +66,19 @@ fn state_bytes_are_counted_to_the_byte() {
     for (vs, tensors, mut optimizer, name) in setups() {
         let parameters = Parameters::from_var_store(&vs).unwrap();
         optimizer.bind(&parameters).unwrap();
-        assert_eq!(optimizer.state_bytes(), Some(0));
+        assert_eq!(optimizer.memory().state, Some(0));
         give_all(&tensors[..1]);
         optimizer.step().unwrap();
-        assert_eq!(optimizer.state_bytes(), Some(state_of(&tensors[0], name)));
+        assert_eq!(optimizer.memory().state, Some(state_of(&tensors[0], name)));
         give_all(&tensors);
         optimizer.step().unwrap();
         let all: u64 = tensors.iter().map(|tensor| state_of(tensor, name)).sum();
-        assert_eq!(optimizer.state_bytes(), Some(all), "{name}");
+        assert_eq!(optimizer.memory().state, Some(all), "{name}");
         optimizer.release(&[parameters.id_of("b").unwrap()]).unwrap();
-        assert_eq!(optimizer.state_bytes(), Some(all - state_of(&tensors[1], name)), "{name}");
+        assert_eq!(optimizer.memory().state, Some(all - state_of(&tensors[1], name)), "{name}");
         let ids: Vec<_> = parameters.ids().collect();
         optimizer.release(&ids).unwrap();
-        assert_eq!(optimizer.state_bytes(), Some(0));
+        assert_eq!(optimizer.memory().state, Some(0));
         optimizer.step().unwrap();
         optimizer.zero_grad().unwrap();
         optimizer.step().unwrap();
@@ -98,8 +99,8 @@ fn released_bytes_never_move() {
         optimizer.release(&[parameters.id_of("a").unwrap()]).unwrap();
         for step in 0..4 {
             optimizer.step().unwrap();
-            optimizer.set_lr(0.2 / f64::from(step + 1)).unwrap();
-            optimizer.set_weight_decay(0.9).unwrap();
+            optimizer.set(None, LearningRate, 0.2 / f64::from(step + 1)).unwrap();
+            optimizer.set(None, WeightDecay, 0.9).unwrap();
             give_all(&tensors);
         }
         optimizer.step().unwrap();

@@ -5,7 +5,7 @@ use grades::optim::{AdamConfig, AdamW, InnerOptimizer};
 use grades::policy::{Cause, Decision, FreezePolicy, Measure, Observation};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{FreezingConfig, FreezingOptimizer};
-use grades_models::{BertClassifier, LoadOptions};
+use grades_models::bert::{BertClassifier, LoadOptions};
 use tch::{Device, Kind, Tensor};
 
 use crate::python::workspace;
@@ -32,7 +32,7 @@ impl FreezePolicy for These {
             return Decision::Keep;
         }
         let measure = Measure::Statistic(self.1);
-        Decision::Freeze(Cause { policy: "these", measure, value: 0.0, threshold: 0.0 })
+        Decision::Freeze(Cause::new("these", measure, 0.0, 0.0))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Contract 1: with no freeze, parameters are bitwise what the bare optimizer gives.
 
+use grades::optim::Hyperparameter::{LearningRate, Momentum, WeightDecay};
 use grades::optim::InnerOptimizer;
 use grades::{FreezingConfig, FreezingOptimizer};
 use grades_tests::tolerance::{STATISTIC, assert_number_within};
@@ -52,11 +53,11 @@ fn settings_reach_the_inner_optimizer<O: InnerOptimizer>(make: fn(&VarStore) -> 
     let (twin, mut inner) = bare(make);
     let (other, mut untold) = wrapped(make);
     optimizer.set_lr(3e-3).unwrap();
-    inner.set_lr(3e-3).unwrap();
+    inner.set(None, LearningRate, 3e-3).unwrap();
     optimizer.set_weight_decay(0.5).unwrap();
-    inner.set_weight_decay(0.5).unwrap();
+    inner.set(None, WeightDecay, 0.5).unwrap();
     optimizer.set_momentum(0.7).unwrap();
-    inner.set_momentum(0.7).unwrap();
+    inner.set(None, Momentum, 0.7).unwrap();
     for step in 1..=3 {
         optimizer.backward_step(&model.loss(step)).unwrap();
         untold.backward_step(&other.loss(step)).unwrap();
@@ -66,7 +67,7 @@ fn settings_reach_the_inner_optimizer<O: InnerOptimizer>(make: fn(&VarStore) -> 
     }
     assert_eq!(snapshot(&model.vs), snapshot(&twin.vs));
     assert_ne!(snapshot(&model.vs), snapshot(&other.vs));
-    assert_eq!(optimizer.get_ref().lr(), inner.lr());
+    assert_eq!(optimizer.get_ref().get(0, LearningRate), inner.get(0, LearningRate));
 }
 
 fn clipping_by_value_is_a_clamp<O: InnerOptimizer>(make: fn(&VarStore) -> O) {

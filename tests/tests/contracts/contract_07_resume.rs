@@ -146,7 +146,9 @@ fn assert_resumes(
         assert!(after.bytes() == whole.bytes(), "{context}");
         let events: Vec<_> = before.events.into_iter().chain(after.events).collect();
         assert_eq!(events, whole.events, "{context}");
-        assert_eq!(after.optimizer.tracker().state(), whole.optimizer.tracker().state(), "{context}");
+        let (after_state, whole_state) =
+            (after.optimizer.tracker().state(), whole.optimizer.tracker().state());
+        assert_eq!(after_state.unwrap(), whole_state.unwrap(), "{context}");
     }
     whole.events.len()
 }
@@ -211,9 +213,9 @@ fn saved() -> (tempfile::TempDir, PathBuf, Run) {
 fn refused(make: Make, config: &str, file: &Path) -> String {
     let mut run = Run::new(make, config).unwrap();
     run.go(WAYS[0].1, 1..=3);
-    let (bytes, state) = (run.bytes(), run.optimizer.tracker().state());
+    let (bytes, state) = (run.bytes(), run.optimizer.tracker().state().unwrap());
     let error = run.optimizer.load(file).unwrap_err().to_string();
-    assert_eq!((run.bytes(), run.optimizer.tracker().state()), (bytes, state), "{error}");
+    assert_eq!((run.bytes(), run.optimizer.tracker().state().unwrap()), (bytes, state), "{error}");
     run.go(WAYS[0].1, 4..=6);
     let mut twin = Run::new(make, config).unwrap();
     twin.go(WAYS[0].1, 1..=6);

@@ -3,7 +3,7 @@
 use grades::component::{ComponentConfig, ComponentKind};
 use grades::config::Followers;
 use grades::optim::{AdamConfig, InnerOptimizer};
-use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation};
+use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Observation};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{FreezingConfig, FreezingOptimizer};
 use grades_tests::{FreezeAt, Spec, TinyBert, bits};
@@ -127,7 +127,7 @@ impl FreezePolicy for ThereAndBack {
 }
 
 fn cause(policy: &'static str) -> Cause {
-    Cause { policy, measure: Measure::Statistic(Statistic::GradL1), value: 0.0, threshold: 0.0 }
+    Cause::new(policy, Statistic::GradL1, 0.0, 0.0)
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use grades::optim::Hyperparameter::{LearningRate, WeightDecay};
 use grades::optim::InnerOptimizer;
 use grades::{FreezingConfig, FreezingOptimizer};
 use grades_tests::{FreezeAt, Spec, TinyBert, bits, snapshot};
@@ -40,16 +41,16 @@ fn a_freeze_within_groups_leaves_the_others_as_they_would_have_been<O: InnerOpti
     let mut bare = make(&twin.vs);
     for (group, lr) in [(0, 1e-3), (1, 5e-3), (2, 2e-2)] {
         optimizer.set_lr_group(group, lr).unwrap();
-        bare.set_lr_group(group, lr).unwrap();
+        bare.set(Some(group), LearningRate, lr).unwrap();
     }
     optimizer.set_weight_decay_group(1, 0.4).unwrap();
-    bare.set_weight_decay_group(1, 0.4).unwrap();
+    bare.set(Some(1), WeightDecay, 0.4).unwrap();
 
     let mut frozen: Vec<String> = Vec::new();
     for step in 1..=10 {
         if step == 7 {
             optimizer.set_lr_group(1, 1e-2).unwrap();
-            bare.set_lr_group(1, 1e-2).unwrap();
+            bare.set(Some(1), LearningRate, 1e-2).unwrap();
         }
         let before: Vec<_> = frozen.iter().map(|name| (name.clone(), twin.variable(name).copy())).collect();
         bare.zero_grad().unwrap();

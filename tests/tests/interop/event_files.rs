@@ -4,12 +4,12 @@ use std::path::Path;
 
 use grades::FreezingConfig;
 use grades::component::{Component, ComponentKind};
-use grades::observe::StepObserver;
 use grades::policy::{Cause, Measure};
 use grades::statistic::Statistic;
 use grades::tracker::{Checked, FreezeTracker, StepReport};
-use grades_finetune::records::{ComponentCounts, StepMemory, StepRecord, StepWork};
-use grades_finetune::tensorboard::{EventFile, TensorBoard};
+use grades_finetune::log::tensorboard::{EventFile, TensorBoard};
+use grades_finetune::log::{Event, Logger};
+use grades_finetune::records::{ComponentCounts, EvalRecord, Evaluation, StepMemory, StepRecord, StepWork};
 use serde_json::{Value, json};
 
 use crate::python::{run_script, skipped};
@@ -32,6 +32,29 @@ fn record(step: u64) -> StepRecord {
     }
 }
 
+fn evaluation(step: u64) -> EvalRecord {
+    EvalRecord {
+        step,
+        is_final: false,
+        best: None,
+        train_seconds: 1.0,
+        validation_seconds: 1.0,
+        wall_seconds: 2.0,
+        flops: 1_000,
+        validation_flops: 500,
+        evaluation: Evaluation {
+            loss: 0.5,
+            perplexity: None,
+            accuracy: Some(0.875),
+            accuracy_per_byte: None,
+            exact_match: None,
+            examples: 8,
+            flops: 500,
+            seconds: 1.0,
+        },
+    }
+}
+
 /// The steps and values of a tag, values as f32, which is what files hold.
 fn scalars(answer: &Value, tag: &str) -> Vec<(u64, f32)> {
     let list = answer["scalars"][tag].as_array().unwrap_or_else(|| panic!("{tag} in {answer}"));
@@ -39,21 +62,21 @@ fn scalars(answer: &Value, tag: &str) -> Vec<(u64, f32)> {
 }
 
 #[test]
-fn tensorboard_reads_what_an_observer_wrote() {
+fn tensorboard_reads_the_events_of_a_run() {
     if skipped() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let components = [
-        Component::sample("layers.0.query", ComponentKind::Query, Some(0), 4),
-        Component::sample("layers.1.query", ComponentKind::Query, Some(1), 4),
-        Component::sample("layers.1.up <é>", ComponentKind::Up, Some(1), 4),
+        Component::detached("layers.0.query", ComponentKind::Query, Some(0), 4),
+        Component::detached("layers.1.query", ComponentKind::Query, Some(1), 4),
+        Component::detached("layers.1.up <é>", ComponentKind::Up, Some(1), 4),
     ];
     let file = EventFile::create(dir.path(), 1).unwrap();
     let mut tensorboard = TensorBoard::new(file, &components);
     let cause = |value| {
         let measure = Measure::Statistic(Statistic::GradL1);
-        Some(Cause { policy: "fixed-threshold", measure, value, threshold: 0.5 })
+        Some(Cause::new("fixed-threshold", measure, value, 0.5))
     };
     for step in 1..=3 {
         let mut report = StepReport::new(step, 10, 3);
@@ -63,11 +86,10 @@ fn tensorboard_reads_what_an_observer_wrote() {
         if step == 3 {
             report.events = events();
         }
-        tensorboard.on_step(&report).unwrap();
-        tensorboard.step(&record(step));
+        tensorboard.log(&Event::Report(&report)).unwrap();
+        tensorboard.log(&Event::Step(&record(step))).unwrap();
     }
-    tensorboard.evaluation(3, 0.5, Some(0.875));
-    assert!(tensorboard.take_error().is_none());
+    tensorboard.log(&Event::Evaluation(&evaluation(3))).unwrap();
 
     // Read while the file is still open, as TensorBoard does.
     let answer = read(dir.path());

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use grades_lora::{Adapters, LoraConfig};
+use grades_models::bert::{BertClassifier, LoadOptions};
 use grades_models::decoder::{Decoder, Generation, LoadOptions as DecoderOptions};
-use grades_models::flops::{BatchShape, Products};
-use grades_models::{BertClassifier, LoadOptions};
+use grades_models::flops::{BatchShape, Matmuls};
 use serde_json::{Value, json};
 use tch::nn::VarStore;
 
@@ -35,16 +35,16 @@ fn freeze(store: &VarStore, parts: &[&str]) {
 }
 
 /// Compares cases, each with the products that we count.
-fn assert_counted(cases: &[(Value, Products)]) {
+fn assert_counted(cases: &[(Value, Matmuls)]) {
     let questions: Vec<&Value> = cases.iter().map(|(question, _)| question).collect();
     let packages = ["torch", "transformers", "peft"];
     let answers = run_script("tests/python/flops.py", &packages, &json!(questions));
     let mut seen = std::collections::BTreeSet::new();
-    for ((question, products), answer) in cases.iter().zip(answers.as_array().unwrap()) {
+    for ((question, matmuls), answer) in cases.iter().zip(answers.as_array().unwrap()) {
         let [rows, length] = ["rows", "length"].map(|key| question[key].as_u64().unwrap() as usize);
         // transformers computes the logits of all positions.
         let batch = BatchShape::new(rows, length, rows * length);
-        let ours = (products.forward(batch), products.backward(batch));
+        let ours = (matmuls.forward(batch), matmuls.backward(batch));
         let theirs = ["forward", "backward"].map(|key| u128::from(answer[key].as_u64().unwrap()));
         assert_eq!(ours, theirs.into(), "{question}");
         assert!(ours.0 > 0);
@@ -78,7 +78,7 @@ fn of_a_classifier() {
             let (model, _) = BertClassifier::load(dir.path(), LoadOptions::default()).unwrap();
             freeze(model.var_store(), frozen);
             let class = "BertForSequenceClassification";
-            cases.push((question(dir.path(), class, shape, frozen, Value::Null, false), model.products()));
+            cases.push((question(dir.path(), class, shape, frozen, Value::Null, false), model.matmuls()));
         }
     }
     assert_counted(&cases);
@@ -108,7 +108,7 @@ fn of_a_classifier_with_adapters() {
             Adapters::new().add(layers, variables, "default", &config).unwrap();
             freeze(model.var_store(), frozen);
             let class = "BertForSequenceClassification";
-            cases.push((question(dir.path(), class, shape, frozen, lora.clone(), false), model.products()));
+            cases.push((question(dir.path(), class, shape, frozen, lora.clone(), false), model.matmuls()));
         }
     }
     assert_counted(&cases);
@@ -130,8 +130,8 @@ fn of_answers_with_kept_keys_and_values() {
             questions.push(case);
             let prompts = vec![vec![5; shape.1]; shape.0];
             let options = Generation { max_new_tokens: tokens, stop: Vec::new(), batch_size: 8 };
-            let (products, mut flops) = (model.products(false), 0);
-            model.generate_observed(&prompts, &options, &mut |pass| flops += products.forward(pass)).unwrap();
+            let (matmuls, mut flops) = (model.matmuls(false), 0);
+            model.generate_observed(&prompts, &options, &mut |pass| flops += matmuls.forward(pass)).unwrap();
             ours.push(flops);
         }
     }
@@ -155,8 +155,8 @@ fn of_decoders_with_and_without_checkpointing() {
         for (frozen, checkpointing) in FROZEN.iter().flat_map(|frozen| [(*frozen, false), (*frozen, true)]) {
             let (model, _) = Decoder::load(&dir, DecoderOptions::default()).unwrap();
             freeze(model.var_store(), frozen);
-            let products = model.products(checkpointing);
-            cases.push((question(&dir, class, SHAPES[0], frozen, Value::Null, checkpointing), products));
+            let matmuls = model.matmuls(checkpointing);
+            cases.push((question(&dir, class, SHAPES[0], frozen, Value::Null, checkpointing), matmuls));
         }
     }
     assert_counted(&cases);

@@ -6,9 +6,10 @@
 use std::path::Path;
 
 use grades_finetune::config::{Document, RunConfig};
-use grades_finetune::train::{Interrupt, train};
+use grades_finetune::run::Interrupt;
+use grades_finetune::train::train;
 use grades_lora::{Adapters, Bias, Init, LoraConfig, Targets};
-use grades_models::{BertClassifier, LoadOptions, load_adapted};
+use grades_models::bert::{BertClassifier, LoadOptions, load_adapted};
 use grades_policies as _;
 use grades_tests::tolerance::{TINY_BERT, assert_within, relative_error};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! all-MiniLM-L6-v2 with a head of ours.
 
-use grades_models::{BertClassifier, LoadOptions};
+use grades_models::bert::{BertClassifier, LoadOptions};
 use grades_tests::tolerance::MINILM;
 
 use crate::python::{assert_same, skipped};

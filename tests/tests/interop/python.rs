@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use grades_models::{BertClassifier, LoadOptions};
+use grades_models::bert::{BertClassifier, LoadOptions};
 use grades_tests::tolerance::{Computation, assert_within};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};

@@ -1,7 +1,8 @@
 //! A model that `train` has trained and saved.
 
 use grades_finetune::config::{Document, RunConfig};
-use grades_finetune::train::{Interrupt, train};
+use grades_finetune::run::Interrupt;
+use grades_finetune::train::train;
 use grades_policies as _;
 use grades_tests::tolerance::TINY_BERT;
 

@@ -3,6 +3,7 @@
 use grades::component::{ComponentMap, ParameterInfo};
 use grades::config::Cooldown;
 use grades::config::Cooling;
+use grades::optim::Hyperparameter::Momentum;
 use grades::optim::{InnerOptimizer, SgdConfig};
 use grades::parameters::Parameters;
 use grades::statistic::Statistic;
@@ -35,7 +36,7 @@ fn a_falling_learning_rate_under_tchs_optimizer_is_refused_and_all_ways_out_are_
     assert_eq!(
         refusal(tchs, &config).unwrap(),
         "a cooldown with the optimizer \"tch\": it has no learning rate for each component; set freezing.cooling = \"average\" \
-         or cooldown = 0, or take grades::optim::AdamW, Adam or Sgd"
+         or cooldown = 0, or use grades::optim::AdamW, Adam or Sgd"
     );
     assert_eq!(refusal(tchs, &config.clone().cooldown(Cooldown::Steps(0))), None);
     assert_eq!(refusal(tchs, &config.clone().cooldown(Cooldown::Share { share: 0.0 })), None);
@@ -58,7 +59,7 @@ fn the_signal_fraction_needs_a_momentum_that_can_be_read() {
     let error = refusal(tchs, &config).unwrap();
     assert_eq!(
         error,
-        "the statistic signal-fraction with the optimizer \"tch\": it has no momentum that can be read; take \
+        "the statistic signal-fraction with the optimizer \"tch\": it has no momentum that can be read; use \
          grades::optim::AdamW, Adam or Sgd with a momentum above 0, or a policy that reads gradients only, such as \
          fixed-threshold, relative-to-peak or quota"
     );
@@ -79,7 +80,7 @@ fn one_group_without_momentum_is_enough_to_refuse() {
     let path = vs.root().set_group(1);
     let _ = path.sub("block").sub("0").sub("single").var("weight", &[2], tch::nn::Init::Const(0.5));
     let mut inner = SgdConfig::new().momentum(0.9).build(&vs, 1e-2).unwrap();
-    inner.set_momentum_group(1, 0.0).unwrap();
+    inner.set(Some(1), Momentum, 0.0).unwrap();
     let config = Rig::config(Told::reading([Statistic::SignalFraction]));
     let error = FreezingOptimizer::new(inner, &vs, &config, 10).unwrap_err().to_string();
     assert!(error.starts_with("the statistic signal-fraction with the optimizer \"sgd\""), "{error}");
@@ -102,7 +103,7 @@ fn thawing_under_tchs_optimizer_is_refused() {
     let config = Rig::config(Told::reading([Statistic::GradL1]).thawing("single", 5));
     assert_eq!(
         refusal(tchs, &config).unwrap(),
-        "a policy that thaws with the optimizer \"tch\": it cannot start a parameter afresh; take grades::optim::AdamW, \
+        "a policy that thaws with the optimizer \"tch\": it cannot start a parameter afresh; use grades::optim::AdamW, \
          Adam or Sgd"
     );
     assert_eq!(refusal(sgd(0.0), &config), None);
@@ -123,7 +124,7 @@ fn components_of_another_list_of_parameters_are_refused() {
     let error = FreezingOptimizer::with_components(optimizer, parameters, map, &config, 10).unwrap_err();
     let text = error.to_string();
     assert!(
-        text.starts_with("component \"") && text.contains("are not among the 4 that the wrapper is given"),
+        text.starts_with("component \"") && text.contains("are not among the 4 of the wrapper"),
         "{text}"
     );
 }

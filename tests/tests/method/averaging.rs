@@ -252,7 +252,7 @@ fn a_key_chooses_how_it_cools() {
     for (key, expected) in [("", "decay"), ("cooling = 'decay'", "decay"), ("cooling = 'average'", "average")]
     {
         let config = FreezingConfig::from_toml(&format!("[freezing]\n{key}\n{policy}")).unwrap();
-        assert_eq!(config.settings().unwrap()["cooling"].as_str(), Some(expected));
+        assert_eq!(config.settings()["cooling"].as_str(), Some(expected));
     }
     let error = FreezingConfig::from_toml(&format!("[freezing]\ncooling = 'averge'\n{policy}")).unwrap_err();
     let error = error.to_string();

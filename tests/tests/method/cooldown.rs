@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use grades::FreezingOptimizer;
 use grades::config::Cooldown;
 use grades::config::{Cooling, Followers};
+use grades::optim::Hyperparameter::LearningRate;
 use grades::optim::InnerOptimizer;
 use grades::statistic::Statistic;
 use grades::tracker::Transition;
@@ -71,7 +72,7 @@ fn a_cooling_component_moves_as_under_its_own_falling_learning_rate<O: InnerOpti
             let (block, all) = (levels((5.0 + own) / 6.0), levels((11.0 + own) / 12.0));
             let embeddings = if followers == Followers::WithBlock { block } else { all };
             for (group, factor) in [(1, own), (2, block), (3, all), (4, embeddings)] {
-                bare.set_lr_group(group, LR * factor).unwrap();
+                bare.set(Some(group), LearningRate, LR * factor).unwrap();
             }
             bare.zero_grad().unwrap();
             twin.loss(step).backward();
@@ -117,9 +118,9 @@ fn the_learning_rate_of_the_run_and_of_groups_is_multiplied<O: InnerOptimizer>(m
         let (base, upper) = (LR / step as f64, 2.0 * LR / step as f64);
         optimizer.set_lr(base).unwrap();
         optimizer.set_lr_group(1, upper).unwrap();
-        bare.set_lr(base).unwrap();
-        bare.set_lr_group(1, upper).unwrap();
-        bare.set_lr_group(2, upper * factor(step, 2, 3)).unwrap();
+        bare.set(None, LearningRate, base).unwrap();
+        bare.set(Some(1), LearningRate, upper).unwrap();
+        bare.set(Some(2), LearningRate, upper * factor(step, 2, 3)).unwrap();
         let report = optimizer.backward_step(&rig.loss(1)).unwrap();
         assert_eq!(report.frozen, usize::from(step == 5), "1.5 times 2 steps");
         bare.zero_grad().unwrap();
@@ -203,7 +204,7 @@ fn a_component_without_a_block_has_followers_in_all() {
     let mut optimizer = rig.wrap(crate::optimizers::fused_sgd(&rig.vs), &config);
     let mut bare = crate::optimizers::fused_sgd(&twin.vs);
     for step in 1..=6 {
-        bare.set_lr(LR * levels((1.0 + factor(step, 2, 1)) / 2.0)).unwrap();
+        bare.set(None, LearningRate, LR * levels((1.0 + factor(step, 2, 1)) / 2.0)).unwrap();
         optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap();
         bare.zero_grad().unwrap();
         twin.loss(&twin.gradients(step)).backward();

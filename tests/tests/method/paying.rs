@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use grades::optim::{AdamConfig, InnerOptimizer, MomentRates, StepRequest, StepSums, Wanted};
+use grades::optim::{
+    AdamConfig, Capabilities, GradStats, Hyperparameter, InnerOptimizer, StatsRequest, StepRequest,
+};
 use grades::parameters::{ParamId, Parameters};
 use grades::statistic::Statistic;
 use grades::{FreezingOptimizer, Result};
@@ -108,59 +110,49 @@ impl<O> Asked<O> {
     }
 }
 
-macro_rules! passed_on {
-    ($($name:ident($($argument:ident: $kind:ty),*);)+) => {$(
-        fn $name(&mut self, $($argument: $kind),*) -> Result<()> {
-            self.0.$name($($argument),*)
-        }
-    )+};
-}
-
 impl<O: InnerOptimizer> InnerOptimizer for Asked<O> {
     fn name(&self) -> &'static str {
         "asked"
     }
 
-    passed_on! {
-        bind(parameters: &Parameters);
-        zero_grad();
-        step();
-        release(parameters: &[ParamId]);
-        set_lr(lr: f64);
-        set_lr_group(group: usize, lr: f64);
-        set_momentum(momentum: f64);
-        set_momentum_group(group: usize, momentum: f64);
-        set_weight_decay(decay: f64);
-        set_weight_decay_group(group: usize, decay: f64);
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { moments: true, ..Capabilities::default() }
     }
 
-    fn has_moments(&self) -> bool {
-        true
+    fn bind(&mut self, parameters: &Parameters) -> Result<()> {
+        self.0.bind(parameters)
     }
 
-    fn moment_rates(&self, parameters: &[ParamId]) -> Result<Vec<Option<MomentRates>>> {
-        self.note("rates");
-        self.0.moment_rates(parameters)
+    fn zero_grad(&mut self) -> Result<()> {
+        self.0.zero_grad()
     }
 
-    fn step_measured(&mut self, request: &StepRequest<'_>, sums: &mut StepSums) -> Result<()> {
-        let Wanted { gradients, averaged, moments, updates } = request.wanted;
-        for (wanted, name) in
-            [(gradients, "gradients"), (averaged, "averaged"), (moments, "moments"), (updates, "updates")]
-        {
-            if wanted {
+    fn step(&mut self) -> Result<()> {
+        self.0.step()
+    }
+
+    fn step_measured(&mut self, request: &StepRequest<'_>, stats: &mut GradStats) -> Result<()> {
+        let StatsRequest { gradients, moment_input, moments, updates, rates } = request.stats;
+        for (requested, name) in [
+            (gradients, "gradients"),
+            (moment_input, "moment input"),
+            (moments, "moments"),
+            (updates, "updates"),
+            (rates, "rates"),
+        ] {
+            if requested {
                 self.note(name);
             }
         }
-        self.0.step_measured(request, sums)
+        self.0.step_measured(request, stats)
     }
 
-    fn lr(&self) -> Option<f64> {
-        self.0.lr()
+    fn release(&mut self, parameters: &[ParamId]) -> Result<()> {
+        self.0.release(parameters)
     }
 
-    fn state_bytes(&self) -> Option<u64> {
-        self.0.state_bytes()
+    fn set(&mut self, group: Option<usize>, hyperparameter: Hyperparameter, value: f64) -> Result<()> {
+        self.0.set(group, hyperparameter, value)
     }
 }
 

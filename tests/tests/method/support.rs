@@ -1,5 +1,6 @@
 //! Two components whose gradients a test chooses, and policies that read what they are told.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use grades::component::{ComponentConfig, ComponentKind};
@@ -62,7 +63,8 @@ fn told(rules: &[(&str, u64)], name: &str, step: u64) -> bool {
     rules.iter().any(|(text, at)| name.contains(text) && *at == step)
 }
 
-const CAUSE: Cause = Cause { policy: "told", measure: Measure::Rank, value: 1.0, threshold: 2.0 };
+const CAUSE: Cause =
+    Cause { policy: Cow::Borrowed("told"), measure: Measure::Rank, value: 1.0, threshold: 2.0 };
 
 impl FreezePolicy for Told {
     fn name(&self) -> &'static str {

@@ -55,7 +55,7 @@ impl FreezePolicy for Falling {
         }
     }
 
-    fn state(&self) -> PolicyState {
+    fn state(&self) -> Result<PolicyState> {
         PolicyState::of(&self.history)
     }
 

@@ -1,99 +1,104 @@
-//! Ending a run by its evaluations: how long to wait, and the weights of the best one.
+//! Early stopping: ends a run by its evaluations, and restores the weights of the best one.
 
+mod best_weights;
 mod patience;
-mod weights;
 
-pub(super) use patience::PatienceState;
 pub use patience::{Patience, Verdict};
-pub(super) use weights::BestWeights;
 
 use anyhow::Result;
 use tch::Tensor;
 use tch::nn::VarStore;
 
+use self::best_weights::BestWeights;
 use crate::config::EarlyStoppingConfig;
 use crate::records::{Evaluation, Metric};
+use crate::state::EarlyStoppingState;
 
-/// The early stopping of a run under way.
+/// The early stopping of a run.
 pub(super) struct EarlyStopping {
     config: EarlyStoppingConfig,
     patience: Patience,
     best: Option<BestWeights>,
     /// The step of the last evaluation.
-    last: u64,
-    /// The step whose weights the run ended with, where that is not its last.
-    restored: Option<u64>,
+    last_step: u64,
+    /// The step whose weights were restored, unless the last ones were the best.
+    restored_step: Option<u64>,
 }
 
 impl EarlyStopping {
-    /// Over the variables that train now; what freezes later is among them.
+    /// Makes it for the variables that train now; those that freeze later are among them.
     pub(super) fn new(config: EarlyStoppingConfig, store: &VarStore) -> Self {
         let best = config.restore_best.then(|| BestWeights::of(store));
-        Self { config, patience: Patience::new(config), best, last: 0, restored: None }
+        Self { config, patience: Patience::new(config), best, last_step: 0, restored_step: None }
     }
 
-    /// Takes in an evaluation after a step; the answer is whether the run is to end.
-    pub(super) fn take(&mut self, step: u64, evaluation: &Evaluation) -> Result<Verdict> {
+    /// Adds the evaluation after a step; copies the weights if it is the best.
+    pub(super) fn add(&mut self, step: u64, evaluation: &Evaluation) -> Result<Verdict> {
         let value = match self.config.metric {
             Metric::Loss => evaluation.loss,
-            // A run without an accuracy is refused before its first step.
+            // A run whose evaluations have no accuracy is refused before its first step.
             Metric::Accuracy => evaluation.accuracy.unwrap_or(f64::NAN),
         };
-        let verdict = self.patience.take(step, value);
-        self.last = step;
+        let verdict = self.patience.add(step, value);
+        self.last_step = step;
         if verdict.is_best
             && let Some(best) = &mut self.best
         {
-            best.keep()?;
+            best.copy()?;
         }
         Ok(verdict)
     }
 
-    /// What it has seen, the step of the last evaluation, and the best weights that are kept.
-    pub(super) fn saved(&self) -> (PatienceState, u64, Vec<(String, Tensor)>) {
-        let copies = self.best.as_ref().map(BestWeights::copies).unwrap_or_default();
-        (self.patience.state(), self.last, copies)
+    /// Returns its state.
+    pub(super) fn state(&self) -> EarlyStoppingState {
+        EarlyStoppingState { last_step: self.last_step, patience: self.patience.state().clone() }
     }
 
-    /// Goes on from what was saved; the tensors that come back are to be filled with the best weights, if there are any.
-    pub(super) fn restored_from(
-        &mut self,
-        state: &PatienceState,
-        last: u64,
-    ) -> Result<Vec<(String, Tensor)>> {
-        self.patience.restore(state);
-        self.last = last;
+    /// Returns the best weights; empty before the first evaluation.
+    pub(super) fn best_weights(&self) -> Vec<(String, Tensor)> {
+        self.best.as_ref().map(BestWeights::copies).unwrap_or_default()
+    }
+
+    /// Restores a state; returns the tensors to read the best weights into, if there are any.
+    pub(super) fn restore(&mut self, state: &EarlyStoppingState) -> Result<Vec<(String, Tensor)>> {
+        self.patience.restore(state.patience.clone());
+        self.last_step = state.last_step;
         match &mut self.best {
             Some(best) if self.patience.best_step().is_some() => {
-                best.make_room()?;
+                best.allocate()?;
                 Ok(best.copies())
             }
             _ => Ok(Vec::new()),
         }
     }
 
-    /// Whether the weights after this step were evaluated.
+    /// Returns whether the weights after this step were evaluated.
     pub(super) fn has_seen(&self, step: u64) -> bool {
-        self.last == step
+        self.last_step == step
     }
 
-    /// The step of the best evaluation.
+    /// Returns whether the run ends with the weights of its best evaluation.
+    pub(super) fn restores_best(&self) -> bool {
+        self.config.restore_best
+    }
+
+    /// Returns the step of the best evaluation.
     pub(super) fn best_step(&self) -> Option<u64> {
         self.patience.best_step()
     }
 
-    /// The step whose weights were put back.
-    pub(super) fn restored(&self) -> Option<u64> {
-        self.restored
+    /// Returns the step whose weights were restored.
+    pub(super) fn restored_step(&self) -> Option<u64> {
+        self.restored_step
     }
 
-    /// Puts the best evaluation's weights back, where the last ones are others; the step they are of.
-    pub(super) fn restore(&mut self) -> Result<Option<u64>> {
-        let step = self.patience.best_step().filter(|step| *step != self.last);
+    /// Restores the weights of the best evaluation, unless the last ones are the best; returns their step.
+    pub(super) fn restore_best(&mut self) -> Result<Option<u64>> {
+        let step = self.patience.best_step().filter(|step| *step != self.last_step);
         if let (Some(best), Some(step)) = (&self.best, step) {
             best.restore()?;
-            self.restored = Some(step);
+            self.restored_step = Some(step);
         }
-        Ok(self.restored)
+        Ok(self.restored_step)
     }
 }

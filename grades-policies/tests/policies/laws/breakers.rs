@@ -77,12 +77,7 @@ impl FreezePolicy for Breaker {
         if !hits.is_multiple_of(3) {
             return Decision::Keep;
         }
-        Decision::Freeze(Cause {
-            policy: "breaker",
-            measure: Statistic::GradL1.into(),
-            value,
-            threshold: 1.0,
-        })
+        Decision::Freeze(Cause::new("breaker", Statistic::GradL1, value, 1.0))
     }
 
     fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
@@ -101,20 +96,20 @@ impl FreezePolicy for Breaker {
             return Decision::Keep;
         }
         let measure = Measure::ChecksFrozen;
-        Decision::Thaw(Cause { policy: "breaker", measure, value: self.frozen as f64, threshold: 2.0 })
+        Decision::Thaw(Cause::new("breaker", measure, self.frozen as f64, 2.0))
     }
 
-    fn state(&self) -> PolicyState {
+    fn state(&self) -> Result<PolicyState> {
         let entry = |name: &str, count: u64| (name.to_owned(), Value::Integer(count as i64));
         let scored = if self.vice == Vice::ForgetsScores { 0 } else { self.scored };
         let frozen = if self.vice == Vice::ForgetsFrozen { 0 } else { self.frozen };
         match self.vice {
-            Vice::Forgets => PolicyState::default(),
-            _ => PolicyState::from_table(Table::from_iter([
+            Vice::Forgets => Ok(PolicyState::default()),
+            _ => Ok(PolicyState::from_table(Table::from_iter([
                 entry("hits", self.hits),
                 entry("scored", scored),
                 entry("frozen", frozen),
-            ])),
+            ]))),
         }
     }
 

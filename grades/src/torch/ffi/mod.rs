@@ -11,7 +11,7 @@ mod update;
 
 pub(crate) use norms::Norms;
 pub(crate) use random::{generator_state, set_generator_state};
-pub(crate) use update::{AdamCall, Route, SgdCall, StepSum, Updated, adam, sgd};
+pub(crate) use update::{AdamCall, Route, SgdCall, StepSums, UpdateCall, Updated, adam, sgd};
 
 use std::borrow::Borrow;
 use std::ffi::{CStr, CString, c_char};

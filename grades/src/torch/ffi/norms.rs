@@ -7,7 +7,7 @@ use tch::Tensor;
 use torch_sys::C_tensor;
 
 use super::{Handle, Message, check, handles};
-use crate::Result;
+use crate::error::Result;
 
 /// `grades_norms` of `csrc/norms.cpp`.
 #[repr(C)]

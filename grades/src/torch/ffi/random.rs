@@ -4,7 +4,7 @@ use tch::Tensor;
 use torch_sys::C_tensor;
 
 use super::{Handle, Message, check};
-use crate::Result;
+use crate::error::Result;
 
 unsafe extern "C" {
     fn grades_generator_state(cuda: i64, out: *mut *mut C_tensor) -> Message;

@@ -34,7 +34,7 @@ fn narrow_kinds_stay_close() {
         let theirs = &reference(name)["logits"];
         let spread = f64::try_from(theirs.std(false)).unwrap();
         for (kind, autocast) in [(Kind::BFloat16, false), (Kind::Float, true)] {
-            let model = load(name, LoadOptions { kind, autocast, ..LoadOptions::default() });
+            let model = load(name, LoadOptions { dtype: kind, autocast, ..LoadOptions::default() });
             let ours = tch::no_grad(|| model.forward(&batch().0)).unwrap().to_kind(Kind::Float);
             let share = difference(&ours, theirs) / spread;
             assert!(share > 1e-4, "{name}, {kind:?}: bf16 was not used");

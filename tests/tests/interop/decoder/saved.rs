@@ -43,7 +43,7 @@ fn a_model_keeps_its_kind_and_the_form_of_its_configuration() {
     if skipped() {
         return;
     }
-    let model = load("qwen3-tied", LoadOptions { kind: Kind::BFloat16, ..LoadOptions::default() });
+    let model = load("qwen3-tied", LoadOptions { dtype: Kind::BFloat16, ..LoadOptions::default() });
     let dir = folder().join("saved-bf16");
     model.save(&dir).unwrap();
     let original = folder().join("qwen3-tied");
@@ -57,7 +57,7 @@ fn a_model_keeps_its_kind_and_the_form_of_its_configuration() {
     let generation = |dir: &std::path::Path| std::fs::read(dir.join("generation_config.json")).unwrap();
     assert_eq!(generation(&dir), generation(&original));
     let (again, _) =
-        Decoder::load(&dir, LoadOptions { kind: Kind::BFloat16, ..LoadOptions::default() }).unwrap();
+        Decoder::load(&dir, LoadOptions { dtype: Kind::BFloat16, ..LoadOptions::default() }).unwrap();
     for (name, variable) in model.var_store().variables() {
         assert!(variable.equal(&again.var_store().variables()[&name]), "{name}");
     }

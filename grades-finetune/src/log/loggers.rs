@@ -1,0 +1,77 @@
+//! The loggers of a run.
+
+use super::{Event, Logger};
+use crate::causes::with_causes;
+
+/// Sends each event to all loggers of a run.
+#[derive(Default)]
+pub(crate) struct Loggers<'a> {
+    loggers: Vec<Box<dyn Logger + 'a>>,
+    errors: Vec<String>,
+}
+
+impl<'a> Loggers<'a> {
+    /// Adds a logger. Each event goes to the loggers in the order in which they were added.
+    pub(crate) fn add(&mut self, logger: impl Logger + 'a) {
+        self.loggers.push(Box::new(logger));
+    }
+
+    /// Logs an event.
+    pub(crate) fn log(&mut self, event: &Event<'_>) {
+        self.loggers.retain_mut(|logger| match logger.log(event) {
+            Ok(()) => true,
+            Err(error) => {
+                self.errors.push(with_causes(&error));
+                false
+            }
+        });
+    }
+
+    /// Logs a fact for the user.
+    pub(crate) fn note(&mut self, text: &str) {
+        self.log(&Event::Note(text));
+    }
+
+    /// Logs a warning, line by line.
+    pub(crate) fn warn(&mut self, text: &str) {
+        for line in text.lines() {
+            self.log(&Event::Warning(line));
+        }
+    }
+
+    /// Returns the errors of the loggers that failed.
+    pub(crate) fn errors(&self) -> &[String] {
+        &self.errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Result, bail};
+
+    use super::*;
+    use crate::log::MemoryLogger;
+
+    struct Broken(u64);
+
+    impl Logger for Broken {
+        fn log(&mut self, _: &Event<'_>) -> Result<()> {
+            self.0 += 1;
+            if self.0 > 1 { bail!("number {} is too much", self.0) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn a_logger_that_fails_is_left_out_and_the_others_go_on() {
+        let (mut broken, mut memory) = (Broken(0), MemoryLogger::default());
+        let mut loggers = Loggers::default();
+        loggers.add(&mut broken);
+        loggers.add(&mut memory);
+        for text in ["a", "b", "c\nd"] {
+            loggers.warn(text);
+        }
+        assert_eq!(loggers.errors(), ["number 2 is too much"]);
+        drop(loggers);
+        assert_eq!((broken.0, memory.warnings.len()), (2, 4));
+    }
+}

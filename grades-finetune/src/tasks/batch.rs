@@ -1,0 +1,71 @@
+//! Batches on their device, with everything that is counted about them.
+
+use anyhow::{Result, anyhow};
+use grades_models::decoder::{Targets, Tokens};
+use grades_models::flops::BatchShape;
+
+/// A batch of training examples.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// The tensors, by task.
+    pub(crate) tensors: BatchTensors,
+    /// The number of examples.
+    pub(crate) examples: usize,
+    /// The number of targets, over which a step's loss is averaged: labels, or predicted tokens.
+    pub(crate) targets: usize,
+    /// The number of tokens, without padding.
+    pub(crate) tokens: usize,
+    /// The sizes that the FLOPs are counted from.
+    pub(crate) shape: BatchShape,
+}
+
+/// The tensors of a batch.
+#[derive(Debug)]
+pub(crate) enum BatchTensors {
+    /// Sentences with a label each.
+    Labelled(crate::data::Batch),
+    /// Sequences whose tokens are predicted.
+    Sequences {
+        /// The tokens.
+        tokens: Tokens,
+        /// The tokens to predict.
+        targets: Targets,
+    },
+}
+
+impl Batch {
+    /// Returns the labelled sentences.
+    ///
+    /// # Errors
+    ///
+    /// When another task made the batch.
+    pub(super) fn labelled(&self) -> Result<&crate::data::Batch> {
+        match &self.tensors {
+            BatchTensors::Labelled(batch) => Ok(batch),
+            BatchTensors::Sequences { .. } => Err(anyhow!("expected a batch of labelled sentences")),
+        }
+    }
+
+    /// Returns the sequences and their targets.
+    ///
+    /// # Errors
+    ///
+    /// When another task made the batch.
+    pub(super) fn sequences(&self) -> Result<(&Tokens, &Targets)> {
+        match &self.tensors {
+            BatchTensors::Sequences { tokens, targets } => Ok((tokens, targets)),
+            BatchTensors::Labelled(_) => Err(anyhow!("expected a batch of sequences")),
+        }
+    }
+}
+
+/// The position of a batch among those whose gradients one optimizer step accumulates.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MicroBatch {
+    /// The step, counted from 1.
+    pub(crate) step: u64,
+    /// The index of the batch in the step.
+    pub(crate) index: usize,
+    /// The targets of all batches of the step.
+    pub(crate) step_targets: usize,
+}

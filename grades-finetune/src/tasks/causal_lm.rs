@@ -1,0 +1,234 @@
+//! Causal language modelling: a decoder trained on texts, exchanges or conversations.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use grades_lora::LinearLayers;
+use grades_models::decoder::{Backward, Decoder, LoadOptions, LoadReport};
+use grades_models::flops::{BatchShape, Matmuls};
+use tch::nn::VarStore;
+use tch::{Device, Tensor};
+
+use super::batch::{Batch, BatchTensors, MicroBatch};
+use super::evaluate_decoder::evaluate_decoder;
+use super::optimizer::Optimizer;
+use super::task::{Split, Task, TaskInfo};
+use crate::config::{EvaluationConfig, RunConfig};
+use crate::data::sequence::{
+    ChatTemplate, EncodeOptions, Encoder, Sequence, Sequences, Vocabulary, collate, read_examples, rows,
+};
+use crate::data::{Sampler, SamplerOptions};
+use crate::records::Evaluation;
+
+/// A decoder with its data.
+pub(super) struct CausalLm {
+    info: TaskInfo,
+    model: Decoder,
+    encoder: Encoder,
+    training: Sequences,
+    /// The sequences of each row of a batch.
+    rows: Vec<Vec<usize>>,
+    sampler: Sampler,
+    eval: Option<Sequences>,
+    test: Option<Sequences>,
+    evaluation: EvaluationConfig,
+    activation_checkpointing: bool,
+    seed: u64,
+}
+
+impl CausalLm {
+    /// Loads the model and its data.
+    pub(super) fn load(config: &RunConfig, device: Device, max_tokens: usize) -> Result<Self> {
+        let path = &config.model.path;
+        let names = config.data.key_names();
+        let examples = read_examples(&config.data.train, &names)?;
+        let options = LoadOptions {
+            device,
+            dtype: config.model.kind.kind(),
+            autocast: config.model.autocast,
+            split_fused: config.model.split_fused,
+        };
+        let (model, loaded) = if config.model.from_scratch {
+            (Decoder::draw(path, options, config.training.seed)?, LoadReport::default())
+        } else {
+            Decoder::load(path, options)?
+        };
+        if !i64::try_from(max_tokens).is_ok_and(|tokens| (2..=model.max_positions()).contains(&tokens)) {
+            let longest = model.max_positions();
+            bail!("data.max_tokens = {max_tokens}: expected 2 to {longest}, the positions of the model");
+        }
+        let encoder = Encoder {
+            vocabulary: Vocabulary::load(&path.join("tokenizer.json"), model.vocab_size())?,
+            template: ChatTemplate::load(path)?,
+            end: model.stop_ids().first().and_then(|&id| u32::try_from(id).ok()),
+            options: EncodeOptions {
+                max_tokens,
+                too_long: config.data.too_long,
+                turns: config.data.turns,
+                chat: config.data.chat,
+            },
+        };
+        if let Some(end) = encoder.end.filter(|&end| i64::from(end) >= model.vocab_size()) {
+            bail!(
+                "{}: eos_token_id {end} is beyond the vocabulary of {} tokens",
+                path.display(),
+                model.vocab_size()
+            );
+        }
+        let training = encoder.encode(&examples)?;
+        let split = |path: &Option<PathBuf>| -> Result<Option<Sequences>> {
+            let Some(path) = path else { return Ok(None) };
+            Ok(Some(encoder.encode(&read_examples(path, &names)?)?))
+        };
+        let (eval, test) = (split(&config.data.eval)?, split(&config.data.test)?);
+        let lengths = training.lengths();
+        let rows = rows(&lengths, config.data.packing.then_some(max_tokens));
+        let length = |row: &Vec<usize>| row.iter().filter_map(|&index| lengths.get(index)).sum();
+        let order = SamplerOptions {
+            batch_size: config.training.batch_size,
+            seed: config.training.seed,
+            bucket: config.data.bucket,
+        };
+        let sampler = Sampler::from_lengths(rows.iter().map(length).collect(), order)?;
+        let mut notes = notes_on_weights(&loaded, config.model.split_fused);
+        notes.extend(notes_on_lengths(&training, max_tokens));
+        let info = TaskInfo {
+            description: describe(&training, rows.len()),
+            notes,
+            peft_task_type: "CAUSAL_LM",
+            has_accuracy: eval.as_ref().is_some_and(|eval| !eval.questions.is_empty()),
+            truncated: training.truncated,
+            skipped: Some(training.skipped),
+            ..TaskInfo::default()
+        };
+        Ok(Self {
+            info,
+            model,
+            encoder,
+            training,
+            rows,
+            sampler,
+            eval,
+            test,
+            evaluation: config.evaluation.clone(),
+            activation_checkpointing: config.training.checkpointing,
+            seed: config.training.seed,
+        })
+    }
+}
+
+/// Describes the training data in a few words.
+fn describe(training: &Sequences, rows: usize) -> String {
+    let sequences = training.len();
+    let tokens: usize = training.lengths().iter().sum();
+    let packed = if rows < sequences { format!(" in {rows} rows") } else { String::new() };
+    format!("{sequences} sequences{packed}, {tokens} tokens")
+}
+
+/// Notes what the files have besides this model, and their fused matrices.
+fn notes_on_weights(loaded: &LoadReport, split_fused: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !loaded.ignored.is_empty() {
+        notes.push(format!("in the files, but not of this model: {}", loaded.ignored.join(", ")));
+    }
+    if let Some(first) = loaded.fused.first() {
+        let parts: Vec<String> =
+            first.parts.iter().map(|(name, rows)| format!("{rows} rows of {name}")).collect();
+        let effect = if split_fused {
+            "each part is a component of its own"
+        } else {
+            "each is one component; model.split_fused = true makes one of each part"
+        };
+        let (count, name, parts) = (loaded.fused.len(), &first.name, parts.join(", "));
+        notes.push(format!("{count} fused matrices, such as {name} with {parts}: {effect}"));
+    }
+    notes
+}
+
+/// Notes how many training examples are too long.
+fn notes_on_lengths(training: &Sequences, max_tokens: usize) -> Vec<String> {
+    let (all, Sequences { truncated, skipped, .. }) = (training.len(), training);
+    let mut notes = Vec::new();
+    if *truncated > 0 {
+        notes.push(format!("{truncated} of {all} training examples are cut at {max_tokens} tokens"));
+    }
+    if *skipped > 0 {
+        notes.push(format!("{skipped} training examples beyond {max_tokens} tokens are left out"));
+    }
+    notes
+}
+
+impl Task for CausalLm {
+    fn info(&self) -> &TaskInfo {
+        &self.info
+    }
+
+    fn store(&self) -> &VarStore {
+        self.model.var_store()
+    }
+
+    fn layers_mut(&mut self) -> (&mut dyn LinearLayers, &VarStore) {
+        self.model.layers_mut()
+    }
+
+    fn matmuls(&self) -> Matmuls {
+        self.model.matmuls(self.activation_checkpointing)
+    }
+
+    fn sampler(&self) -> &Sampler {
+        &self.sampler
+    }
+
+    fn batch(&self, indices: &[usize]) -> Result<Batch> {
+        let rows: Vec<Vec<_>> = indices
+            .iter()
+            .filter_map(|&row| self.rows.get(row))
+            .map(|row| row.iter().filter_map(|&index| self.training.list.get(index)).collect())
+            .collect();
+        let sequences = || rows.iter().flatten();
+        let targets = sequences().map(|sequence: &&Sequence| sequence.target_count()).sum();
+        let length = |row: &Vec<&Sequence>| row.iter().map(|sequence| sequence.ids.len()).sum::<usize>();
+        let longest = rows.iter().map(length).max().unwrap_or(0);
+        let batch = collate(&rows, self.model.device())?;
+        Ok(Batch {
+            examples: sequences().count(),
+            targets,
+            tokens: batch.token_count,
+            shape: BatchShape::new(indices.len(), longest, targets),
+            tensors: BatchTensors::Sequences { tokens: batch.tokens, targets: batch.targets },
+        })
+    }
+
+    fn backward(&self, batch: &Batch, micro: MicroBatch, optimizer: &mut Optimizer) -> Result<Tensor> {
+        let (tokens, targets) = batch.sequences()?;
+        let share = batch.targets as f64 / micro.step_targets as f64;
+        // The parts add up to the mean over all targets of the step, however batches divide them.
+        let scale = 1.0 / micro.step_targets as f64;
+        // Odd multipliers: different steps and batches have different seeds.
+        let seed = self.seed ^ micro.step.wrapping_mul(0xD134_2543_DE82_EF95);
+        let seed = seed.wrapping_add((micro.index as u64).wrapping_mul(0xA076_1D64_78BD_642F));
+        let options = Backward { scale, checkpointing: self.activation_checkpointing, dropout: Some(seed) };
+        let pass = self.model.backward(tokens, targets, options)?;
+        // The optimizer multiplies by the share, which the gradients already include.
+        optimizer.backward_accumulate(&pass.rest.f_div_scalar(share)?, share)?;
+        Ok(pass.loss.f_mul_scalar(scale)?)
+    }
+
+    fn evaluate(&self, split: Split, batch_size: usize) -> Result<Option<Evaluation>> {
+        let split = match split {
+            Split::Eval => &self.eval,
+            Split::Test => &self.test,
+        };
+        let vocabulary = &self.encoder.vocabulary;
+        split
+            .as_ref()
+            .map(|sequences| {
+                evaluate_decoder(&self.model, sequences, vocabulary, batch_size, &self.evaluation)
+            })
+            .transpose()
+    }
+
+    fn save(&self, dir: &Path) -> Result<()> {
+        Ok(self.model.save(dir)?)
+    }
+}

@@ -1,0 +1,142 @@
+//! Classification: a BERT classifier trained on labelled sentences.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use grades_lora::LinearLayers;
+use grades_models::bert::{BertClassifier, LoadOptions};
+use grades_models::flops::{BatchShape, Matmuls};
+use tch::nn::VarStore;
+use tch::{Device, Kind, Reduction, Tensor};
+
+use super::batch::{Batch, BatchTensors, MicroBatch};
+use super::evaluate_classifier::evaluate;
+use super::optimizer::Optimizer;
+use super::task::{Split, Task, TaskInfo};
+use crate::config::RunConfig;
+use crate::data::{Dataset, Labels, Limits, Sampler, SamplerOptions, Tokenizer, read};
+use crate::records::Evaluation;
+
+/// A classifier with its data.
+pub(super) struct Classification {
+    info: TaskInfo,
+    model: BertClassifier,
+    training: Dataset,
+    sampler: Sampler,
+    eval: Option<(Dataset, Sampler)>,
+    test: Option<(Dataset, Sampler)>,
+}
+
+impl Classification {
+    /// Loads the model and its data.
+    pub(super) fn load(config: &RunConfig, device: Device, max_tokens: usize) -> Result<Self> {
+        let seed = config.training.seed;
+        let records = read(&config.data.train, &config.data.source())?;
+        let labels = Labels::from_records(&records)?;
+        let options = LoadOptions {
+            labels: Some(labels.names().to_vec()),
+            subset: true,
+            new_head: config.model.new_head,
+            device,
+            dtype: config.model.kind.kind(),
+            seed,
+        };
+        let (model, loaded) = BertClassifier::load(&config.model.path, options)?;
+        // The model's own order of the labels wins, where it has one.
+        let labels = Labels::from_names(model.labels().to_vec())?;
+        let limits =
+            Limits { max_tokens, max_positions: model.max_positions(), vocab_size: model.vocab_size() };
+        let tokenizer = Tokenizer::load(&config.model.path.join("tokenizer.json"), limits)?;
+        let training = Dataset::new(&records, &labels, &tokenizer)?;
+        let split = |path: &Option<PathBuf>| -> Result<Option<(Dataset, Sampler)>> {
+            let Some(path) = path else { return Ok(None) };
+            let dataset = Dataset::new(&read(path, &config.data.source())?, &labels, &tokenizer)?;
+            let sampler = Sampler::new(&dataset, SamplerOptions::default())?;
+            Ok(Some((dataset, sampler)))
+        };
+        let (eval, test) = (split(&config.data.eval)?, split(&config.data.test)?);
+        let options =
+            SamplerOptions { batch_size: config.training.batch_size, seed, bucket: config.data.bucket };
+        let sampler = Sampler::new(&training, options)?;
+        let mut notes = Vec::new();
+        if !loaded.fresh.is_empty() {
+            notes.push(format!("drawn afresh, not in the files: {}", loaded.fresh.join(", ")));
+        }
+        if training.truncated() > 0 {
+            let (cut, all) = (training.truncated(), training.len());
+            notes.push(format!("{cut} of {all} training sentences are cut at {max_tokens} tokens"));
+        }
+        let info = TaskInfo {
+            description: format!("{} examples, {} labels", training.len(), labels.len()),
+            notes,
+            peft_task_type: "SEQ_CLS",
+            fresh_variables: loaded.fresh,
+            labels: Some(model.labels().to_vec()),
+            has_accuracy: eval.is_some(),
+            truncated: training.truncated(),
+            skipped: None,
+        };
+        Ok(Self { info, model, training, sampler, eval, test })
+    }
+}
+
+impl Task for Classification {
+    fn info(&self) -> &TaskInfo {
+        &self.info
+    }
+
+    fn store(&self) -> &VarStore {
+        self.model.var_store()
+    }
+
+    fn layers_mut(&mut self) -> (&mut dyn LinearLayers, &VarStore) {
+        self.model.layers_mut()
+    }
+
+    fn matmuls(&self) -> Matmuls {
+        self.model.matmuls()
+    }
+
+    fn sampler(&self) -> &Sampler {
+        &self.sampler
+    }
+
+    fn batch(&self, indices: &[usize]) -> Result<Batch> {
+        let lengths = indices.iter().filter_map(|&index| self.training.tokens(index)).map(<[u32]>::len);
+        let shape = BatchShape::new(indices.len(), lengths.max().unwrap_or(0), 0);
+        let batch = self.training.collate(indices, self.model.device())?;
+        Ok(Batch {
+            examples: indices.len(),
+            targets: indices.len(),
+            tokens: batch.tokens,
+            shape,
+            tensors: BatchTensors::Labelled(batch),
+        })
+    }
+
+    fn backward(&self, batch: &Batch, micro: MicroBatch, optimizer: &mut Optimizer) -> Result<Tensor> {
+        let examples = batch.labelled()?;
+        let logits = self.model.forward(&examples.ids, &examples.mask, true)?.f_to_kind(Kind::Float)?;
+        let mean =
+            logits.f_cross_entropy_loss(&examples.labels, None::<&Tensor>, Reduction::Mean, -100, 0.0)?;
+        // The parts add up to the mean over all examples of the step, however batches divide them.
+        let share = batch.targets as f64 / micro.step_targets as f64;
+        optimizer.backward_accumulate(&mean, share)?;
+        Ok(mean.f_detach()?.f_mul_scalar(share)?)
+    }
+
+    fn evaluate(&self, split: Split, batch_size: usize) -> Result<Option<Evaluation>> {
+        let split = match split {
+            Split::Eval => &self.eval,
+            Split::Test => &self.test,
+        };
+        split
+            .as_ref()
+            .map(|(dataset, sampler)| evaluate(&self.model, dataset, sampler, batch_size))
+            .transpose()
+    }
+
+    fn save(&self, dir: &Path) -> Result<()> {
+        Ok(self.model.save(dir)?)
+    }
+}

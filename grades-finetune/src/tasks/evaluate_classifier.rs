@@ -1,0 +1,49 @@
+//! Evaluates a classifier: loss and accuracy.
+
+use anyhow::Result;
+use grades_models::bert::BertClassifier;
+use grades_models::flops::BatchShape;
+use tch::{Kind, Reduction, Tensor};
+
+use crate::data::{Dataset, Sampler};
+use crate::records::Evaluation;
+
+/// Evaluates a classifier on all examples, without dropout and without gradients.
+///
+/// # Errors
+///
+/// When the model or libtorch refuses.
+pub(super) fn evaluate(
+    model: &BertClassifier,
+    dataset: &Dataset,
+    sampler: &Sampler,
+    batch_size: usize,
+) -> Result<Evaluation> {
+    let start = std::time::Instant::now();
+    let _no_grad = tch::no_grad_guard();
+    let mut loss = Tensor::f_zeros([], (Kind::Double, model.device()))?;
+    let mut right = Tensor::f_zeros([], (Kind::Int64, model.device()))?;
+    let (matmuls, mut flops) = (model.matmuls(), 0);
+    for indices in sampler.evaluation_order(batch_size) {
+        let batch = dataset.collate(&indices, model.device())?;
+        let length = batch.ids.size().get(1).and_then(|length| usize::try_from(*length).ok()).unwrap_or(0);
+        flops += matmuls.forward(BatchShape::new(indices.len(), length, 0));
+        let logits = model.forward(&batch.ids, &batch.mask, false)?.f_to_kind(Kind::Float)?;
+        let sum = logits.f_cross_entropy_loss(&batch.labels, None::<&Tensor>, Reduction::Sum, -100, 0.0)?;
+        loss = loss.f_add(&sum)?;
+        right = right.f_add(&logits.f_argmax(-1, false)?.f_eq_tensor(&batch.labels)?.f_sum(Kind::Int64)?)?;
+    }
+    let examples = dataset.len();
+    let count = examples.max(1) as f64;
+    let right = i64::try_from(right)? as f64;
+    Ok(Evaluation {
+        loss: f64::try_from(loss)? / count,
+        perplexity: None,
+        accuracy: Some(right / count),
+        accuracy_per_byte: None,
+        exact_match: None,
+        examples,
+        flops,
+        seconds: start.elapsed().as_secs_f64(),
+    })
+}

@@ -1,0 +1,19 @@
+//! Tasks: a model with its data, the loss it trains by, and the evaluation of both.
+//!
+//! The trainer knows [`Task`] alone; [`load`] builds the one that fits the model.
+
+mod adapters;
+mod batch;
+mod causal_lm;
+mod classification;
+mod evaluate_classifier;
+mod evaluate_decoder;
+mod load;
+mod optimizer;
+mod task;
+
+pub(crate) use adapters::TrainedAdapter;
+pub(crate) use batch::{Batch, MicroBatch};
+pub(crate) use load::{Loaded, load};
+pub(crate) use optimizer::{Optimizer, build_optimizer};
+pub(crate) use task::{Split, Task};

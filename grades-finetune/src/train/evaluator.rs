@@ -1,0 +1,166 @@
+//! Evaluates the model during training and at its end, and decides by early stopping.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use tch::Tensor;
+
+use super::early_stopping::EarlyStopping;
+use crate::config::RunConfig;
+use crate::records::{BestStep, EvalRecord, Evaluation, Metric};
+use crate::state::{Counters, EarlyStoppingState};
+use crate::tasks::{Split, Task};
+
+/// The evaluations of a run.
+pub(super) struct Evaluator {
+    /// The steps from one evaluation to the next; `None` evaluates at the end only.
+    every: Option<u64>,
+    /// The last planned step, after which the final evaluation follows anyway.
+    planned_steps: u64,
+    batch_size: usize,
+    stopping: Option<EarlyStopping>,
+}
+
+/// An evaluation between two steps.
+pub(super) struct Validation {
+    /// Its record.
+    pub(crate) record: EvalRecord,
+    /// Whether the run must end.
+    pub(crate) stop: bool,
+}
+
+impl Evaluator {
+    /// Makes the evaluator of a run.
+    ///
+    /// # Errors
+    ///
+    /// When early stopping needs an accuracy that evaluations do not measure.
+    pub(super) fn new(
+        config: &RunConfig,
+        task: &dyn Task,
+        steps_per_epoch: u64,
+        planned_steps: u64,
+    ) -> Result<Self> {
+        if let Some(stopping) = &config.early_stopping
+            && stopping.metric == Metric::Accuracy
+            && !task.info().has_accuracy
+        {
+            bail!(
+                "early_stopping.metric = \"accuracy\": evaluations of these examples give none; choose \"loss\""
+            );
+        }
+        Ok(Self {
+            every: config.training.eval_every.steps(steps_per_epoch),
+            planned_steps,
+            batch_size: config.training.eval_batch_size,
+            stopping: config.early_stopping.map(|stopping| EarlyStopping::new(stopping, task.store())),
+        })
+    }
+
+    /// Returns whether an evaluation is due between this step and the next.
+    pub(super) fn is_due(&self, step: u64) -> bool {
+        self.every.is_some_and(|every| step.is_multiple_of(every)) && step < self.planned_steps
+    }
+
+    /// Returns whether early stopping has not seen the weights after this step, which may be the best.
+    pub(super) fn needs_last(&self, step: u64) -> bool {
+        self.stopping.as_ref().is_some_and(|stopping| !stopping.has_seen(step))
+    }
+
+    /// Evaluates the model after a step; `None` without evaluation data.
+    pub(super) fn validate(
+        &mut self,
+        task: &dyn Task,
+        step: u64,
+        counters: &mut Counters,
+    ) -> Result<Option<Validation>> {
+        let start = Instant::now();
+        let Some(evaluation) = task.evaluate(Split::Eval, self.batch_size)? else { return Ok(None) };
+        let verdict = self.stopping.as_mut().map(|stopping| stopping.add(step, &evaluation)).transpose()?;
+        // Copying the best weights is part of the cost.
+        let seconds = start.elapsed().as_secs_f64();
+        counters.clock.validation_seconds += seconds;
+        counters.clock.eval_seconds += seconds;
+        counters.totals.add_validation(evaluation.flops);
+        let best = verdict.map(|verdict| verdict.is_best);
+        let record = record(evaluation, step, counters, best, false);
+        Ok(Some(Validation { record, stop: verdict.is_some_and(|verdict| verdict.stop) }))
+    }
+
+    /// Evaluates the final model on a split; `None` without such data.
+    pub(super) fn evaluate_final(
+        &self,
+        task: &dyn Task,
+        split: Split,
+        step: u64,
+        counters: &mut Counters,
+    ) -> Result<Option<EvalRecord>> {
+        let Some(evaluation) = task.evaluate(split, self.batch_size)? else { return Ok(None) };
+        counters.clock.eval_seconds += evaluation.seconds;
+        Ok(Some(record(evaluation, step, counters, None, true)))
+    }
+
+    /// Returns whether evaluations are part of the cost of training in this way.
+    pub(super) fn is_part_of_the_cost(&self) -> bool {
+        self.stopping.is_some()
+    }
+
+    /// Returns whether the run ends with the weights of its best evaluation.
+    pub(super) fn restores_best(&self) -> bool {
+        self.stopping.as_ref().is_some_and(EarlyStopping::restores_best)
+    }
+
+    /// Restores the weights of the best evaluation; returns their step, unless the last weights are the best.
+    pub(super) fn restore_best(&mut self) -> Result<Option<u64>> {
+        self.stopping.as_mut().map_or(Ok(None), EarlyStopping::restore_best)
+    }
+
+    /// Returns the best and the restored step.
+    pub(super) fn best_step(&self) -> BestStep {
+        let stopping = self.stopping.as_ref();
+        BestStep {
+            best_step: stopping.and_then(EarlyStopping::best_step),
+            restored_step: stopping.and_then(EarlyStopping::restored_step),
+        }
+    }
+
+    /// Returns the state of early stopping.
+    pub(super) fn state(&self) -> Option<EarlyStoppingState> {
+        self.stopping.as_ref().map(EarlyStopping::state)
+    }
+
+    /// Returns the best weights so far.
+    pub(super) fn best_weights(&self) -> Vec<(String, Tensor)> {
+        self.stopping.as_ref().map(EarlyStopping::best_weights).unwrap_or_default()
+    }
+
+    /// Restores the state of early stopping; returns the tensors to read the best weights into, if there are any.
+    pub(super) fn restore(&mut self, state: Option<&EarlyStoppingState>) -> Result<Vec<(String, Tensor)>> {
+        match (&mut self.stopping, state) {
+            (Some(stopping), Some(state)) => stopping.restore(state),
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Makes the record of an evaluation.
+fn record(
+    evaluation: Evaluation,
+    step: u64,
+    counters: &Counters,
+    best: Option<bool>,
+    is_final: bool,
+) -> EvalRecord {
+    let Counters { clock, totals, .. } = counters;
+    EvalRecord {
+        step,
+        is_final,
+        best,
+        train_seconds: clock.train_seconds(),
+        validation_seconds: clock.validation_seconds,
+        wall_seconds: clock.training_loop.seconds(),
+        flops: totals.flops,
+        validation_flops: totals.validation_flops,
+        evaluation,
+    }
+}

@@ -1,0 +1,201 @@
+//! Runs: from a configuration to a run folder.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use grades_models::Family;
+
+use super::checkpointer::Checkpointer;
+use super::resume::{Restored, Resume, ResumePoint};
+use super::setup::Setup;
+use super::trainer::Trainer;
+use crate::causes::with_causes;
+use crate::config::{RunConfig, resolve_for_model};
+use crate::log::tensorboard::TensorBoard;
+use crate::log::{FileLogger, LogFiles, Logger, Loggers, Progress};
+use crate::records::Summary;
+use crate::report::write_run_report;
+use crate::run::{Interrupt, RunFolder, run_inputs};
+use crate::tasks;
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The contents of `summary.json`.
+    pub summary: Summary,
+    /// The run's folder.
+    pub folder: PathBuf,
+    /// Failures that did not end the run, such as a log that could not be written.
+    pub warnings: Vec<String>,
+}
+
+/// Trains a model as configured and writes everything into a new run folder.
+///
+/// The folder is called `name`, with a number behind it when that exists, unless the configuration names it.
+///
+/// # Errors
+///
+/// When a file is missing or wrong, the folder exists, or the configuration does not fit the model or the data; a
+/// [`NonFiniteError`](super::NonFiniteError) when loss or gradients stay NaN or infinite. Files that were written by then
+/// remain.
+pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Outcome> {
+    run(config, Start::New(name), interrupt, Loggers::default())
+}
+
+/// Trains as [`train`] does and sends all events to one more logger.
+///
+/// # Errors
+///
+/// As [`train`].
+pub fn train_logged(
+    config: &RunConfig,
+    name: &str,
+    interrupt: &Interrupt,
+    logger: &mut dyn Logger,
+) -> Result<Outcome> {
+    let mut loggers = Loggers::default();
+    loggers.add(logger);
+    run(config, Start::New(name), interrupt, loggers)
+}
+
+/// Resumes a run from its newest complete checkpoint, or from its beginning where there is none. The result is that of a
+/// run without a break. Returns `None` when the run has ended.
+///
+/// # Errors
+///
+/// As [`train`]; also when the folder is not a run, another process is using it, the configuration or a file that the run
+/// reads has changed in a way that changes the result, or a checkpoint is of a newer version.
+pub fn resume(config: &RunConfig, how: &Resume<'_>, interrupt: &Interrupt) -> Result<Option<Outcome>> {
+    let mut resolved = config.clone();
+    resolve_for_model(&mut resolved, Family::of(&config.model.path)?)?;
+    let point = ResumePoint::open(&resolved, how)?;
+    let run = |point| run(config, Start::Resumed(Box::new(point)), interrupt, Loggers::default());
+    point.map(run).transpose()
+}
+
+/// How a run starts.
+enum Start<'a> {
+    /// In a new folder with this name.
+    New(&'a str),
+    /// From a checkpoint.
+    Resumed(Box<ResumePoint>),
+}
+
+fn run(
+    config: &RunConfig,
+    start: Start<'_>,
+    interrupt: &Interrupt,
+    mut loggers: Loggers<'_>,
+) -> Result<Outcome> {
+    let started = Instant::now();
+    let (mut setup, config) = Setup::build(tasks::load(config)?)?;
+    let text = toml::to_string_pretty(&config).context("writing the configuration")?;
+    let inputs = run_inputs(&config)?;
+    let warnings = start.warnings();
+    let restored = start.restore(&mut setup, &config, &inputs)?;
+
+    // Nothing is written before everything that can be wrong with the input has been found.
+    let folder = start.into_folder(&config)?;
+    folder.write("config.toml", &text)?;
+    let logs = LogFiles::open(folder.path(), &restored.logs)?;
+    add_loggers(&mut loggers, &config, &setup, &restored, &logs, &folder)?;
+    for warning in &warnings {
+        loggers.warn(warning);
+    }
+    for note in notes(&config, &setup, &restored, &folder) {
+        loggers.note(&note);
+    }
+
+    let Restored { mut state, checkpoint, .. } = restored;
+    state.counters.clock.wall.start_at(started);
+    let checkpointer = Checkpointer::new(&folder, config.checkpoint, text, inputs, logs, checkpoint);
+    let mut trainer = Trainer::new(&config, setup, state, checkpointer, loggers);
+    let reason = trainer.fit(interrupt)?;
+    let (summary, mut warnings) = trainer.finish(reason, &folder)?;
+    folder.write(Summary::FILE, &(serde_json::to_string_pretty(&summary)? + "\n"))?;
+    if config.output.report
+        && let Err(error) = write_run_report(folder.path())
+    {
+        warnings.push(format!("there is no report.html: {}", with_causes(&error)));
+    }
+    Ok(Outcome { summary, folder: folder.path().to_path_buf(), warnings })
+}
+
+impl Start<'_> {
+    /// Returns a warning for each damaged checkpoint.
+    fn warnings(&self) -> Vec<String> {
+        match self {
+            Self::New(_) => Vec::new(),
+            Self::Resumed(point) => point.warnings().to_vec(),
+        }
+    }
+
+    /// Restores the checkpoint, if there is one.
+    fn restore(
+        &self,
+        setup: &mut Setup,
+        config: &RunConfig,
+        inputs: &BTreeMap<String, String>,
+    ) -> Result<Restored> {
+        match self {
+            Self::New(_) => Ok(Restored::default()),
+            Self::Resumed(point) => point.restore(setup, config, inputs),
+        }
+    }
+
+    /// Creates the folder of a new run, or returns that of a resumed one.
+    fn into_folder(self, config: &RunConfig) -> Result<RunFolder> {
+        let output = &config.output;
+        match (self, &output.name) {
+            (Self::New(_), Some(name)) => RunFolder::create(&output.folder, name),
+            (Self::New(name), None) => RunFolder::create_numbered(&output.folder, name),
+            (Self::Resumed(point), _) => point.into_folder(),
+        }
+    }
+}
+
+/// Adds the loggers of a run: its files, TensorBoard and standard error.
+fn add_loggers(
+    loggers: &mut Loggers<'_>,
+    config: &RunConfig,
+    setup: &Setup,
+    restored: &Restored,
+    logs: &LogFiles,
+    folder: &RunFolder,
+) -> Result<()> {
+    let components = setup.optimizer.components();
+    loggers.add(FileLogger::new(folder.path(), logs, components)?);
+    if config.output.tensorboard {
+        let opened = TensorBoard::open(&folder.file("tensorboard"), setup.optimizer.steps() + 1, components);
+        let seconds = restored.state.counters.clock.train_seconds();
+        loggers.add(opened.context("cannot write for TensorBoard")?.after(seconds));
+    }
+    loggers.add(match config.output.quiet {
+        true => Progress::quiet(),
+        false => Progress::new(setup.loader.steps(), components.len()),
+    });
+    Ok(())
+}
+
+/// Lists the facts that the user should know before the first step.
+fn notes(config: &RunConfig, setup: &Setup, restored: &Restored, folder: &RunFolder) -> Vec<String> {
+    let info = setup.task.info();
+    let mut notes = vec![format!(
+        "{}, {} steps, {} components on {:?}; results in {}",
+        info.description,
+        setup.loader.steps(),
+        setup.optimizer.components().len(),
+        setup.task.store().device(),
+        folder.path().display()
+    )];
+    notes.extend(setup.adapter.as_ref().map(|adapter| adapter.describe(setup.task.as_ref())));
+    if config.freezing.is_none() {
+        notes.push(
+            "nothing freezes: there is no [freezing] table (--freezing adds the automatic policy)".to_owned(),
+        );
+    }
+    notes.extend(info.notes.iter().chain(&restored.notes).cloned());
+    notes
+}

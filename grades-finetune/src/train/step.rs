@@ -1,0 +1,94 @@
+//! One optimizer step, shared by the trainer and the benchmark of the overhead.
+
+use anyhow::Result;
+use grades::tracker::StepReport;
+use tch::{Device, Kind, Tensor};
+
+use crate::config::RunConfig;
+use crate::records::SkipReason;
+use crate::tasks::{Batch, MicroBatch, Optimizer, Task};
+
+/// Clipping and checks of the gradients.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepOptions {
+    /// The largest L2 norm of the gradients; 0 does not clip.
+    clip_norm: f64,
+    /// Whether the norm is computed even without clipping.
+    check_gradients: bool,
+}
+
+impl StepOptions {
+    /// Reads the options of a run.
+    pub(crate) fn new(config: &RunConfig) -> Self {
+        Self { clip_norm: config.training.clip_norm, check_gradients: config.guard.check_gradients }
+    }
+}
+
+/// The outcome of a step.
+pub(crate) struct StepOutcome {
+    /// The optimizer's report.
+    pub(crate) report: StepReport,
+    /// The mean loss before the update, a scalar on the device.
+    pub(crate) loss: Tensor,
+    /// The L2 norm of the gradients before clipping, where it was computed.
+    pub(crate) grad_norm: Option<f64>,
+    /// Why no update was applied; `None` where one was.
+    pub(crate) skipped: Option<SkipReason>,
+}
+
+/// Accumulates the gradients of the batches and updates the parameters.
+///
+/// # Errors
+///
+/// When the model or libtorch refuses.
+pub(crate) fn train_step(
+    task: &dyn Task,
+    optimizer: &mut Optimizer,
+    batches: &[Batch],
+    learning_rate: f64,
+    options: StepOptions,
+) -> Result<StepOutcome> {
+    optimizer.set_lr(learning_rate)?;
+    optimizer.zero_grad()?;
+    let loss = forward_backward(task, optimizer, batches)?;
+    let (grad_norm, skipped) = clip_and_check(optimizer, &loss, options)?;
+    let report = if skipped.is_none() { optimizer.step()? } else { optimizer.skip_step()? };
+    Ok(StepOutcome { report, loss, grad_norm, skipped })
+}
+
+/// Adds the gradients of all batches; returns the mean loss of the step.
+fn forward_backward(task: &dyn Task, optimizer: &mut Optimizer, batches: &[Batch]) -> Result<Tensor> {
+    let step = optimizer.steps() + 1;
+    let step_targets = batches.iter().map(|batch| batch.targets).sum();
+    let mut losses = Vec::with_capacity(batches.len());
+    for (index, batch) in batches.iter().enumerate() {
+        losses.push(task.backward(batch, MicroBatch { step, index, step_targets }, optimizer)?);
+    }
+    Ok(Tensor::f_stack(&losses, 0)?.f_sum(Kind::Float)?)
+}
+
+/// Clips the gradients; returns their norm, where it was computed, and why the step must be skipped.
+///
+/// On a GPU the loss is read only after a norm, which had to wait for the device anyway.
+fn clip_and_check(
+    optimizer: &mut Optimizer,
+    loss: &Tensor,
+    options: StepOptions,
+) -> Result<(Option<f64>, Option<SkipReason>)> {
+    let on_host = loss.device() == Device::Cpu;
+    if on_host && !f64::try_from(loss)?.is_finite() {
+        return Ok((None, Some(SkipReason::Loss)));
+    }
+    let limit = match options.clip_norm {
+        0.0 if options.check_gradients => f64::INFINITY,
+        0.0 => return Ok((None, None)),
+        limit => limit,
+    };
+    let norm = optimizer.clip_grad_norm(limit)?;
+    let skipped = match norm.is_finite() {
+        false if !on_host && !f64::try_from(loss)?.is_finite() => Some(SkipReason::Loss),
+        false => Some(SkipReason::Gradients),
+        true => None,
+    };
+    Ok((Some(norm), skipped))
+}

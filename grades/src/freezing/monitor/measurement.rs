@@ -1,0 +1,148 @@
+//! The measurements of one update, until they are turned into statistics.
+
+use tch::Tensor;
+
+use crate::component::Component;
+use crate::error::Result;
+use crate::freezing::params::ids_of;
+use crate::optim::{GradScale, GradStats, MomentRates};
+use crate::parameters::ParamId;
+use crate::torch::gradients::GradientSums;
+
+/// The factor that a step multiplies the gradients by.
+#[derive(Debug)]
+pub(in crate::freezing) enum Scale {
+    One,
+    Factor(f64),
+    /// The factor that brings the norm down to this, as one over a scalar on the gradients' device.
+    ToNorm(f64, Tensor),
+}
+
+impl Scale {
+    /// Returns the factor for the inner optimizer.
+    pub(super) fn for_update(&self) -> GradScale<'_> {
+        match self {
+            Self::One => GradScale::Factor(1.0),
+            Self::Factor(factor) => GradScale::Factor(*factor),
+            Self::ToNorm(_, divisor) => GradScale::Divisor(divisor),
+        }
+    }
+
+    /// Returns the factor as numbers on the host.
+    pub(super) fn applied(&self) -> AppliedScale {
+        match self {
+            Self::One => AppliedScale::Factor(1.0),
+            Self::Factor(factor) => AppliedScale::Factor(*factor),
+            Self::ToNorm(max, _) => AppliedScale::ToNorm(*max),
+        }
+    }
+}
+
+/// The factor that a step multiplied the gradients by.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum AppliedScale {
+    Factor(f64),
+    /// The factor that brought the norm down to this, computed on the gradients' device.
+    ToNorm(f64),
+}
+
+/// The sums of the gradients before a clip changed them.
+#[derive(Debug)]
+pub(super) struct PreClip {
+    /// Of all active parameters for a clip by norm, else of the measured ones.
+    pub(super) sums: GradStats,
+    /// Σ|gₜ − gₜ₋₁|, by parameter; empty when no policy reads it.
+    pub(super) deltas: Vec<Option<f64>>,
+    /// Whether the sums are those of all active parameters.
+    pub(super) has_norm: bool,
+    /// The factor that the gradients have been multiplied by since.
+    pub(super) factor: f64,
+    /// Whether they were also clamped.
+    pub(super) clamped: bool,
+}
+
+/// The measurements of one update.
+#[derive(Debug)]
+pub(in crate::freezing) struct Measurement {
+    pub(super) step: u64,
+    pub(super) learning_rate: Option<f64>,
+    /// Whether the policies are asked at this step.
+    pub(super) due: bool,
+    /// The positions of the components that were measured.
+    pub(super) components: Vec<usize>,
+    /// The sums from the update.
+    pub(super) sums: GradStats,
+    /// The sums from a clip before the update, which then did not sum the gradients again.
+    pub(super) pre_clip: Option<PreClip>,
+    /// The factor that the update multiplied the gradients by.
+    pub(super) scale: AppliedScale,
+    /// Σ|gₜ − gₜ₋₁|, by parameter; empty when no policy reads it.
+    pub(super) deltas: Vec<Option<f64>>,
+    /// Σ|Wₜ − Wₜ₋ₖ|, by parameter; empty when no policy reads it.
+    pub(super) weight_deltas: Vec<Option<f64>>,
+    /// The first micro-batch's share of the step, and the sums of its gradients.
+    pub(super) micro: Option<(f64, GradStats)>,
+    /// The rates at which the optimizer averages each component's gradients.
+    pub(super) rates: Vec<Option<MomentRates>>,
+}
+
+impl Measurement {
+    /// Reads the sums that are still on devices; `deferred` says that the devices have got other work since.
+    pub(super) fn read(&mut self, deferred: bool) -> Result<()> {
+        let pre_clip = self.pre_clip.as_mut().map(|pre_clip| &mut pre_clip.sums);
+        let micro = self.micro.as_mut().map(|(_, sums)| sums);
+        for sums in [Some(&mut self.sums), pre_clip, micro].into_iter().flatten() {
+            if deferred { sums.read_late()? } else { sums.read()? }
+        }
+        Ok(())
+    }
+
+    /// Returns the L2 norm of all gradients before clipping, where it was computed.
+    pub(super) fn norm(&self) -> Option<f64> {
+        self.pre_clip.as_ref().filter(|pre_clip| pre_clip.has_norm).map(|pre_clip| pre_clip.sums.norm())
+    }
+
+    /// Returns the sums of the gradients before any clip.
+    fn raw(&self) -> &GradStats {
+        self.pre_clip.as_ref().map_or(&self.sums, |pre_clip| &pre_clip.sums)
+    }
+
+    /// Returns whether a component had a gradient.
+    pub(super) fn has_gradient(&self, component: &Component) -> bool {
+        ids_of(component).any(|id| self.sums.has_gradient(id) || self.raw().has_gradient(id))
+    }
+
+    /// Returns Σ|g| and Σg² over a component's parameters; `None` when none has a gradient.
+    pub(super) fn gradient(&self, component: &Component) -> Option<GradientSums> {
+        let found = ids_of(component).filter_map(|id| self.raw().gradient(id));
+        found.reduce(|total, found| GradientSums {
+            absolute: total.absolute + found.absolute,
+            squares: total.squares + found.squares,
+        })
+    }
+
+    /// Returns Σg² over a component's parameters as it entered the optimizer's moments.
+    pub(super) fn moment_input(&self, component: &Component) -> Option<f64> {
+        if let Some(input) = total(component, |id| self.sums.moment_input(id)) {
+            return Some(input);
+        }
+        let before = self.pre_clip.as_ref().map_or(1.0, |pre_clip| pre_clip.factor);
+        let factor = match self.scale {
+            AppliedScale::Factor(factor) => factor,
+            AppliedScale::ToNorm(max) => clip_factor(self.raw().norm(), max),
+        };
+        Some(self.gradient(component)?.squares * (before * factor).powi(2))
+    }
+}
+
+/// Returns the factor that brings gradients of this norm down to `max`, as in `torch.nn.utils.clip_grad_norm_`; 1 where
+/// the norm is not finite.
+pub(super) fn clip_factor(norm: f64, max: f64) -> f64 {
+    let factor = max / (norm + 1e-6);
+    if norm.is_finite() && factor < 1.0 { factor } else { 1.0 }
+}
+
+/// Returns the sum of a value over a component's parameters; `None` when none has one.
+pub(super) fn total(component: &Component, value: impl Fn(ParamId) -> Option<f64>) -> Option<f64> {
+    ids_of(component).filter_map(value).reduce(|total, value| total + value)
+}

@@ -1,0 +1,66 @@
+//! Turns the measurements of an update into the statistics of all components.
+
+use super::Monitor;
+use super::measurement::{Measurement, total};
+use crate::component::Component;
+use crate::statistic::{ComponentSample, GradientSnapshot, Statistic, TwoBatch};
+
+/// Returns the statistics of all components.
+pub(super) fn snapshot(
+    monitor: &Monitor,
+    measurement: &Measurement,
+    components: &[Component],
+) -> GradientSnapshot {
+    let mut samples: Vec<Option<ComponentSample>> = vec![None; components.len()];
+    for index in &measurement.components {
+        samples[*index] = sample(monitor, measurement, *index, &components[*index]);
+    }
+    GradientSnapshot::new(measurement.step, samples).with_learning_rate(measurement.learning_rate)
+}
+
+/// Returns the statistics of one component; `None` when it has no gradient.
+fn sample(
+    monitor: &Monitor,
+    measurement: &Measurement,
+    index: usize,
+    component: &Component,
+) -> Option<ComponentSample> {
+    let mut sample = if monitor.statistics.is_empty() {
+        measurement.has_gradient(component).then(|| ComponentSample::new(component.elements))?
+    } else {
+        let sums = measurement.gradient(component)?;
+        ComponentSample::from_sums(component.elements, sums.absolute, sums.squares)
+    };
+    let listed = |list: &[Option<f64>]| total(component, |id| list.get(id.index()).copied().flatten());
+    let mut set = |statistic: Statistic, value: &dyn Fn() -> Option<f64>| {
+        let value = Some(statistic).filter(|wanted| monitor.reads(*wanted)).and_then(|_| value());
+        if let Some(value) = value {
+            sample = sample.with(statistic, value);
+        }
+    };
+    set(Statistic::GradDeltaL1, &|| listed(&measurement.deltas));
+    set(Statistic::WeightDeltaL1, &|| listed(&measurement.weight_deltas));
+    set(Statistic::UpdateMeanAbs, &|| {
+        let sum = total(component, |id| measurement.sums.updates(id))?;
+        Some(sum / component.elements.max(1) as f64)
+    });
+    set(Statistic::SignalFraction, &|| {
+        let squares = total(component, |id| measurement.sums.moments(id))?;
+        monitor.filters[index].signal_fraction(squares)
+    });
+    if let Some(estimate) = two_batch(measurement, component) {
+        sample = sample
+            .with(Statistic::TwoBatchSignal, estimate.signal)
+            .with(Statistic::TwoBatchNoise, estimate.noise);
+    }
+    Some(sample)
+}
+
+/// Returns the estimate from a small and a large batch; `None` without a second micro-batch, such as at the last step of
+/// an epoch.
+fn two_batch(measurement: &Measurement, component: &Component) -> Option<TwoBatch> {
+    let (share, first) = measurement.micro.as_ref()?;
+    let small = total(component, |id| first.gradient(id).map(|sums| sums.squares))?;
+    let large = measurement.gradient(component)?.squares;
+    TwoBatch::estimate(small / (share * share), *share, large, 1.0)
+}
