@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// Blocks that are items: they are compiled as modules of their own.
 const ITEMS: [&str; 2] = ["fn main()", "submit!"];
 
+/// The names of the prelude's context, as variables of a block.
+const BINDINGS: &str = "let Context { mut vs, mut optimizer, inner, config, batches, loss_of, schedule, planned_steps, step, step_batches } = context;";
+
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut files = vec![root.join("README.md")];
@@ -22,11 +25,11 @@ fn main() {
         for (line, block) in rust_blocks(&text) {
             let name = file.file_stem().unwrap_or_default().to_string_lossy().replace(['-', '.'], "_").to_lowercase();
             let _ = if ITEMS.iter().any(|item| block.contains(item)) {
-                writeln!(code, "mod {name}_{line} {{ use super::prelude::*; {block} }}")
+                writeln!(code, "mod {name}_{line} {{ use super::*; {block} }}")
             } else {
                 writeln!(
                     code,
-                    "fn {name}_{line}(context: prelude::Context) -> prelude::Done {{ prelude::context!(context); {block}; Ok(()) }}"
+                    "fn {name}_{line}(context: Context) -> Done {{ {BINDINGS} {block}; Ok(()) }}"
                 )
             };
         }

@@ -28,23 +28,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut optimizer = FreezingOptimizer::new(build()?, &vs, &config, 400)?;
     let folder = std::env::args().nth(1).ok_or("a folder is needed")?;
     let (state, weights) = (format!("{folder}/state.safetensors"), format!("{folder}/weights.safetensors"));
-    let mut steps = 0;
+    let (mut steps, mut frozen) = (0, 0);
     while steps < 400 {
         let loss = net.forward(&x).mse_loss(&y, tch::Reduction::Mean);
         let report = optimizer.backward_step(&loss)?;
-        steps += 1;
+        (steps, frozen) = (steps + 1, report.frozen);
         if steps == 5 {
             // Saved and loaded, as by another process.
-            optimizer.save(&state)?;
+            optimizer.save(state.as_ref())?;
             vs.save(&weights)?;
             optimizer = FreezingOptimizer::new(build()?, &vs, &config, 400)?;
-            optimizer.load(&state)?;
+            optimizer.load(state.as_ref())?;
         }
         if report.should_stop {
             break;
         }
     }
-    println!("{} of {} frozen after {steps} steps", optimizer.frozen(), optimizer.components().len());
+    println!("{frozen} of {} frozen after {steps} steps", optimizer.components().len());
     Ok(())
 }
 "#;

@@ -12,7 +12,7 @@ mod prelude;
 /// The Rust blocks, each a function that is compiled and not run.
 #[allow(unused, clippy::all, clippy::pedantic, unreachable_pub, missing_docs, reason = "blocks are fragments")]
 mod blocks {
-    use super::prelude::{self, *};
+    use super::prelude::*;
 
     include!(concat!(env!("OUT_DIR"), "/book.rs"));
 }

@@ -3,7 +3,7 @@
 pub(crate) use std::path::Path;
 
 pub(crate) use grades::optim::{Adam, AdamConfig, HalfPrecision};
-pub(crate) use grades::policy::{Decision, FreezePolicy, Observation, PolicyConfig};
+pub(crate) use grades::policy::{Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig};
 pub(crate) use grades::schema::{Key, Section};
 pub(crate) use grades::statistic::{Statistic, StatisticSet};
 pub(crate) use grades::tracker::StepReport;
@@ -24,6 +24,8 @@ pub(crate) struct Context {
     pub(crate) loss_of: fn(&Tensor) -> Tensor,
     pub(crate) schedule: fn(u64) -> f64,
     pub(crate) planned_steps: u64,
+    pub(crate) step: u64,
+    pub(crate) step_batches: Vec<Tensor>,
 }
 
 /// The policy of the page about writing one.
@@ -49,19 +51,7 @@ impl PolicyConfig for Quietest {
     const SUMMARY: &'static str = "never freezes";
     const KEYS: &'static [Key] = &[];
 
-    fn from_config(_section: &mut Section<'_>) -> Self {
-        Self
+    fn from_config(_section: &mut Section<'_>, _builder: &PolicyBuilder<'_>) -> Option<Self> {
+        Some(Self)
     }
 }
-
-/// Binds the names of a [`Context`] as variables.
-macro_rules! context {
-    ($context:ident) => {
-        let mut vs = $context.vs;
-        let mut optimizer = $context.optimizer;
-        let (inner, config, batches) = ($context.inner, $context.config, $context.batches);
-        let (loss_of, schedule, planned_steps) = ($context.loss_of, $context.schedule, $context.planned_steps);
-        let (step, step_batches) = (1_u64, &batches[..]);
-    };
-}
-pub(crate) use context;
