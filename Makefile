@@ -31,7 +31,7 @@ base: setup ## the small decoder of examples/base: its data, its tokenizer, and 
 	rm -rf target/base
 	$(CARGO) run --release -p grades-examples --example base_world -- examples/data/world examples/base
 	$(CARGO) run --release -p grades-finetune -- train --config examples/configs/base.toml --output target/base --name model
-	$(CARGO) run --release -p grades-finetune -- convert --model target/base/model/model --out examples/base --kind bf16
+	$(CARGO) run --release -p grades-finetune -- convert --model target/base/model/model --out examples/base --dtype bf16
 
 # First, in seconds, the crates that must work without libtorch. The flag holds for both packages of that
 # command, so tch is not in its graph at all: nothing is unified into it and nothing of it is built twice.

@@ -98,7 +98,7 @@ mod kernels {
         let include = root.join("include");
         if !include.join("ATen/core/Tensor.h").is_file() {
             return Err(format!(
-                "libtorch's headers are not in {}: set LIBTORCH_INCLUDE to the directory that holds `include`",
+                "libtorch's headers are not in {}: set LIBTORCH_INCLUDE to the directory that contains `include`",
                 include.display()
             ));
         }

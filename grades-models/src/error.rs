@@ -18,7 +18,7 @@ pub enum Error {
     /// A file could not be read, or a folder not created.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was being done: `read` or `create`.
+        /// The operation: `read` or `create`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -32,7 +32,7 @@ pub enum Error {
         path: PathBuf,
         /// The system's error.
         source: io::Error,
-        /// What the directory is instead and what to do, when that is known.
+        /// The reason and what to do, when that is known.
         hint: String,
     },
     /// A file is not valid JSON.
@@ -50,7 +50,7 @@ pub enum Error {
         path: PathBuf,
         /// The key.
         key: &'static str,
-        /// What is wrong and what was expected.
+        /// The mistake, and what was expected.
         message: String,
     },
     /// The model is of a kind that this crate does not implement.
@@ -70,7 +70,7 @@ pub enum Error {
     NoWeights {
         /// The model directory.
         dir: PathBuf,
-        /// What to do about it, when something is known.
+        /// The cure, when one is known.
         hint: &'static str,
     },
     /// A weight file is damaged.
@@ -112,7 +112,7 @@ pub enum Error {
     Index {
         /// The index file.
         path: PathBuf,
-        /// What is wrong.
+        /// The mistake.
         message: String,
     },
     /// Tensors that the model needs are not in the files.
@@ -168,7 +168,7 @@ pub enum Error {
     /// The options or inputs given to the model make no sense.
     #[error("{0}")]
     Input(String),
-    /// An adapter could not be read or put in.
+    /// An adapter could not be read or added.
     #[error(transparent)]
     Lora(#[from] grades_lora::Error),
     /// libtorch refused an operation; the text is its message's first line.

@@ -112,10 +112,10 @@ GRADES_INLINE void pass_values(typename Kinds::Weights::Stored *__restrict p, ui
   };
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES) {
-    ask_ahead(p + i);
-    ask_ahead(g + i);
-    ask_ahead(m + i);
-    ask_ahead(v + i);
+    prefetch(p + i);
+    prefetch(g + i);
+    prefetch(m + i);
+    prefetch(v + i);
     for (int lane = 0; lane < LANES; ++lane) one(i + lane, lane);
   }
   for (int lane = 0; i < n; ++i, ++lane) one(i, lane);

@@ -23,7 +23,7 @@ inline char *message(const char *text) {
   return copy;
 }
 
-// Runs `body` and turns whatever it throws into a message.
+// Runs `body` and turns an exception into a message.
 template <typename Body>
 char *guarded(const Body &body) noexcept {
   try {
@@ -44,7 +44,7 @@ void keep_cuda();
 // Counts a copy to the host that waits for a device.
 void count_host_sync();
 
-// Throws where sums and norms do not know the kind.
+// Throws where sums and norms do not support the type.
 void check_kind(const at::Tensor &t);
 
 // The gradient of a parameter; throws where it is not a dense tensor.

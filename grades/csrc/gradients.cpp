@@ -1,4 +1,4 @@
-// Gradients as a parameter holds them: whether there is one, dropping it, scaling and clamping it in place.
+// The gradients of parameters: finding, dropping, scaling and clamping them in place.
 
 #include "grades.h"
 
@@ -49,10 +49,10 @@ extern "C" {
 
 void grades_free(char *text) { std::free(text); }
 
-// The address of what the handle refers to: two handles with one address are one tensor.
+// The address of the tensor: two handles with one address are one tensor.
 char *grades_identity(tensor t, size_t *out) {
   return grades::guarded([&] {
-    grades::keep_cuda(); // here, since every program that reads a VarStore comes by
+    grades::keep_cuda(); // here, since every program that reads a VarStore calls it
     *out = reinterpret_cast<size_t>(t->unsafeGetTensorImpl());
   });
 }
@@ -87,7 +87,7 @@ char *grades_scale_gradients(const tensor *parameters, size_t n, double factor) 
   });
 }
 
-// The same by the reciprocal of a scalar on their device, without waiting for it.
+// Divides gradients by a scalar on their device, without waiting for it.
 char *grades_divide_gradients(const tensor *parameters, size_t n, tensor divisor) {
   return grades::guarded([&] {
     at::NoGradGuard no_grad;

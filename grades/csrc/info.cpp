@@ -1,4 +1,4 @@
-// Facts about the libtorch that is loaded and about this build.
+// Facts about the loaded libtorch and about this build.
 
 #include "grades.h"
 
@@ -13,7 +13,7 @@
 #include <dlfcn.h>
 #endif
 
-// Per thread, so that a count around a call holds the waits of that call alone.
+// Per thread, so that the difference of two counts is the waits of the calls between them.
 static thread_local uint64_t host_syncs = 0;
 
 extern "C" uint64_t aoti_torch_abi_version();
@@ -65,7 +65,7 @@ char *grades_host_syncs(uint64_t *out) {
   return grades::guarded([&] { *out = host_syncs; });
 }
 
-// Hands memory that the allocator of the accelerator holds in reserve back to the device; nothing without one.
+// Returns cached memory of the accelerator's allocator to the device; does nothing without an accelerator.
 char *grades_empty_cache() {
   return grades::guarded([&] {
     if (at::globalContext().hasCUDA()) at::accelerator::emptyCache();

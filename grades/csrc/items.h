@@ -1,4 +1,4 @@
-// The parameters of one update on the CPU, and the way through them that all optimizers share.
+// The parameters of one update on the CPU: collecting, checking and updating them, the same for all optimizers.
 #pragma once
 
 #include "calls.h"
@@ -19,8 +19,8 @@ struct Item {
   const Memory &weights() const { return master ? master : parameter; }
 };
 
-// Collects the parameters that have a gradient and checks their tensors; `add_state(item, lists, i)` does so with the
-// state. Notes which parameters are updated. A gradient whose layout is not its parameter's is copied to `copies`.
+// Collects the parameters that have a gradient and checks their tensors; `add_state(item, lists, i)` adds and checks the
+// state. Sets `call.updated`. A gradient whose layout differs from its parameter's is copied to `copies`.
 template <typename OneItem, typename AddState>
 std::vector<OneItem> items_of(const grades_update &call, std::vector<at::Tensor> &copies, const AddState &add_state) {
   std::vector<OneItem> items;
@@ -44,8 +44,8 @@ std::vector<OneItem> items_of(const grades_update &call, std::vector<at::Tensor>
   return items;
 }
 
-// Updates all items, which were checked, so nothing fails: `update(zero, item, start, elements, sums)` updates a chunk in
-// the type of `zero`. `decay` is the coupled weight decay.
+// Updates all items. They were checked, so nothing fails. `update(zero, item, start, elements, sums)` updates a chunk in the
+// type of `zero`; `decay` is the coupled weight decay.
 template <typename OneItem, typename Update>
 void update_items(const grades_update &call, std::vector<OneItem> &items, double decay, const Update &update) {
   for (size_t i = 0; i < call.n; ++i) {

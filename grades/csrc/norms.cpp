@@ -17,7 +17,7 @@
 // Values are numbered in the order in which they were added.
 struct grades_norms {
   std::vector<at::Tensor> parts;            // vectors of f64 on the device
-  std::vector<std::vector<size_t>> numbers; // which value each element of a part is
+  std::vector<std::vector<size_t>> numbers; // the number of the value of each element of a part
   size_t count = 0;
   at::Tensor host;
   std::optional<c10::Event> arrived;
@@ -84,7 +84,7 @@ char *grades_norms_clip(grades_norms *norms, size_t first, double max, tensor *d
   });
 }
 
-// Starts the copy to the host; nothing waits.
+// Starts the copy to the host, without waiting.
 char *grades_norms_send(grades_norms *norms) {
   return grades::guarded([&] {
     at::NoGradGuard no_grad;
@@ -101,8 +101,8 @@ char *grades_norms_send(grades_norms *norms) {
   });
 }
 
-// The values, once they have arrived. `late` says that the device was given other work since they were sent, so that
-// it does not stand still while the host waits for them.
+// Waits for the values. `late` says that the device was given other work since they were sent, so that it is busy while
+// the host waits.
 char *grades_norms_read(grades_norms *norms, double *out, size_t n, bool late) {
   return grades::guarded([&] {
     TORCH_CHECK(n == norms->count, "as many values are read as were added");

@@ -1,4 +1,4 @@
-// The state of libtorch's generators of random numbers, which tch can seed but neither read nor put back.
+// The state of libtorch's random number generators, which tch can seed but neither read nor restore.
 
 #include "grades.h"
 
@@ -9,7 +9,7 @@
 
 namespace {
 
-// The generator that operations use unless they are given one: of the CPU for -1, else of that CUDA device.
+// The default generator: of the CPU for -1, else of that CUDA device.
 at::Generator generator(int64_t cuda) {
   auto device = cuda < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(cuda));
   return at::globalContext().defaultGenerator(device);
@@ -19,7 +19,7 @@ at::Generator generator(int64_t cuda) {
 
 extern "C" {
 
-// A byte tensor on the CPU, which becomes the caller's.
+// Returns a byte tensor on the CPU, which the caller frees.
 char *grades_generator_state(int64_t cuda, tensor *out) {
   return grades::guarded([&] {
     auto chosen = generator(cuda);

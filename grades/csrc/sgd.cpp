@@ -88,9 +88,9 @@ GRADES_INLINE void pass_values(typename Kinds::Weights::Stored *__restrict p, ui
   };
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES) {
-    ask_ahead(p + i);
-    ask_ahead(g + i);
-    ask_ahead(b + i);
+    prefetch(p + i);
+    prefetch(g + i);
+    prefetch(b + i);
     for (int lane = 0; lane < LANES; ++lane) one(i + lane, lane);
   }
   for (int lane = 0; i < n; ++i, ++lane) one(i, lane);

@@ -47,12 +47,12 @@ void sum_chunk(const Chunk &chunk, Lanes &lanes) {
   }
 }
 
-// Any order of the elements will do, so a tensor without gaps is walked through as it lies.
+// The order of the elements does not matter, so a tensor without gaps is read in the order of its memory.
 at::Tensor gapless(const at::Tensor &t) { return t.is_non_overlapping_and_dense() ? t : t.contiguous(); }
 
 // The sums of the defined tensors; those of the others are 0.
 void sum_defined(const std::vector<at::Tensor> &tensors, double *absolute, double *squares) {
-  std::vector<at::Tensor> kept; // copies live until the sums are taken
+  std::vector<at::Tensor> kept; // copies live until they are summed
   std::vector<Chunk> chunks;
   kept.reserve(tensors.size());
   for (size_t k = 0; k < tensors.size(); ++k) {

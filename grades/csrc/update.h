@@ -24,7 +24,7 @@ namespace grades {
 // The elements of a block, which fits into the first-level cache; a multiple of LANES.
 constexpr int64_t BLOCK = 512;
 
-// A tensor's memory and the kind of its elements.
+// A tensor's memory and the type of its elements.
 struct Memory {
   char *start = nullptr;
   at::ScalarType kind = at::kFloat;
@@ -45,11 +45,11 @@ private:
   Memory(char *start, at::ScalarType kind) : start(start), kind(kind) {}
 };
 
-// Elements in f32 from a narrower kind, and back.
+// Conversion of elements from a narrower type to f32, and back.
 void widen(const Memory &memory, int64_t at, int64_t n, float *room);
 void narrow(const float *values, int64_t n, const Memory &memory, int64_t at);
 
-// `n` elements from `at` on in the kind of the arithmetic: in place where they are in it, else in `room`.
+// `n` elements from `at` on in the type of the arithmetic: in place where they have it, else in `room`.
 inline float *open(const Memory &memory, int64_t at, int64_t n, float *room) {
   if (memory.kind == at::kFloat) return reinterpret_cast<float *>(memory.start) + at;
   widen(memory, at, n, room);
@@ -59,7 +59,7 @@ inline double *open(const Memory &memory, int64_t at, int64_t, double *) {
   return reinterpret_cast<double *>(memory.start) + at;
 }
 
-// Writes back what `open` gave.
+// Writes the elements of `open` back.
 inline void close(const Memory &memory, int64_t at, int64_t n, const float *values) {
   if (memory.kind != at::kFloat) narrow(values, n, memory, at);
 }

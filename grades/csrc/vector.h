@@ -22,18 +22,18 @@
 
 namespace grades {
 
-// The elements of a chunk are dealt out to so many sums, which are added in order at its end.
+// The number of partial sums of a chunk, which are added in order at its end.
 constexpr int LANES = 32;
 
-// What one thread sums in one go; a multiple of LANES.
+// The number of elements that one thread sums at a time; a multiple of LANES.
 constexpr int64_t CHUNK = 16384;
 
-// How far ahead of the loops that update memory is asked for, in bytes. The hardware asks for it too, but not soon
-// enough where several streams are read and written at a time: without this an update takes a quarter longer.
+// The distance in bytes at which the update loops prefetch memory. The hardware prefetches too, but too late where several
+// streams are read and written at a time: without this an update is a quarter slower.
 constexpr int64_t AHEAD = 1024;
 
 template <typename T>
-GRADES_INLINE void ask_ahead(const T *next) {
+GRADES_INLINE void prefetch(const T *next) {
 #if defined(__GNUC__)
   for (int64_t line = 0; line < LANES * static_cast<int64_t>(sizeof(T)); line += 64) {
     __builtin_prefetch(reinterpret_cast<const char *>(next) + AHEAD + line);

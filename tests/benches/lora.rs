@@ -1,4 +1,4 @@
-//! What adapters cost: a layer's forward and backward pass beside PEFT's, and the step of a run with none, half and all
+//! Measures adapters: a layer's forward and backward pass beside PEFT's, and the step of a run with none, half and all
 //! of the adapters frozen, merged or not. Interleaved, medians.
 //!
 //! `make bench` runs it, prints a table and writes `target/bench/lora.json`: a list of rows `{name, ours, other, unit,

@@ -4,7 +4,7 @@ Usage: python decoders.py make SPECS.json DIR
        python decoders.py read DIR...
        python decoders.py adapted BASE ADAPTER [BASE ADAPTER]...
 
-SPECS.json is a list of {"name", "class", "config": {…}, "dtype", "shard", "v4"}. `make` writes the model directory
+SPECS.json is a list of {"name", "class", "config": {…}, "dtype", "shard", "v4", "own_head"}. `make` writes the model directory
 DIR/name, and DIR/name.safetensors with what the model gives in f32 for the batch of DIR/batch.json
 {"ids", "mask", "labels", "prompts", "new_tokens"}: `logits`, `loss`, `gradient.PARAMETER`, `answer.PROMPT`; and
 `adapted`, the logits with the random adapter of all linear layers that PEFT saved in DIR/name-adapter.
@@ -37,6 +37,13 @@ def older_form(path: Path) -> None:
     path.write_text(json.dumps(config, indent=2))
 
 
+def tie_in_configuration(path: Path) -> None:
+    """Ties the output matrix in the configuration alone, and adds a number that JSON lacks, as Python writes it."""
+    config = json.loads(path.read_text())
+    config |= {"tie_word_embeddings": True, "a_key_of_the_user": float("inf")}
+    path.write_text(json.dumps(config, indent=2))
+
+
 def randomise(model: torch.nn.Module) -> None:
     """Norms that are not 1 and biases that are not 0, so that neither can be forgotten unseen."""
     for name, parameter in model.named_parameters():
@@ -59,6 +66,8 @@ def make(specs: Path, out: Path) -> None:
         model.to(getattr(torch, spec["dtype"])).save_pretrained(folder, max_shard_size=spec["shard"])
         if spec["v4"]:
             older_form(folder / "config.json")
+        if spec["own_head"]:
+            tie_in_configuration(folder / "config.json")
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         model.eval()
         given = model(input_ids=ids, attention_mask=mask, labels=labels)

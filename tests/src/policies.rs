@@ -1,4 +1,4 @@
-//! Policies that freeze nothing, or what they are told when they are told.
+//! Policies that freeze nothing, or given components at given steps.
 
 use std::sync::{Arc, Mutex};
 

@@ -23,7 +23,7 @@ pub struct Spec {
     pub reversed: bool,
     /// The parameter group of a variable, by its name.
     pub group: fn(&str) -> usize,
-    /// Where it is.
+    /// The device of its variables.
     pub device: Device,
 }
 

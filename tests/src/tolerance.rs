@@ -53,7 +53,7 @@ pub const STATISTIC_OF_STEPS: f64 = 2e-5;
 /// A signal fraction, whose power of the noise is the difference of two sums that nearly cancel.
 pub const SIGNAL_FRACTION: f64 = 1e-4;
 /// The size of an update as the difference of weights before and after it, of which it is a small part: weights of 0.25 that
-/// move by 0.01 keep 18 of the 24 bits.
+/// move by 0.01 have 18 of 24 bits left.
 pub const UPDATE_FROM_WEIGHTS: f64 = 2e-4;
 
 /// The updates of some steps of Adam, as a share of the way that they move: Adam divides gradients by their own size, so

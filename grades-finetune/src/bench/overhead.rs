@@ -88,7 +88,7 @@ impl<'a> Steps<'a> {
         Self {
             task,
             batches: Box::new((0..).flat_map(|epoch| task.sampler().epoch_order(epoch))),
-            accumulation: config.training.accumulate,
+            accumulation: config.training.gradient_accumulation_steps,
             learning_rate: config.optimizer.lr * 1e-9,
             options: StepOptions::new(config),
         }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use super::layout::{BEST, FOLDER, OPTIMIZER, PARAMETERS, RUN, name_of};
 use super::run_toml::{RunToml, Unusable};
 use super::write::steps;
-use super::{BEST, FOLDER, OPTIMIZER, PARAMETERS, RUN, name_of};
 
 /// A complete checkpoint.
 #[derive(Debug)]

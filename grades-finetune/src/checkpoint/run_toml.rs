@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rng;
 use crate::state::TrainState;
-use crate::storage::Digest;
+use crate::storage::{Digest, checksum};
 
 /// The version of the format that this program writes, and the newest that it reads.
 ///
@@ -71,17 +71,17 @@ impl RunToml {
     /// Writes the text of the file.
     pub(super) fn to_text(&self) -> Result<String, toml::ser::Error> {
         let body = toml::to_string(self)?;
-        Ok(format!("{FIRST}{:08x}\n{body}", crc32fast::hash(body.as_bytes())))
+        Ok(format!("{FIRST}{}\n{body}", checksum(body.as_bytes())))
     }
 
     /// Reads the text of a file.
     pub(super) fn from_text(text: &str) -> Result<Self, Unusable> {
         let damaged = |reason: &str| Unusable::Damaged(reason.to_owned());
         let (first, body) = text.split_once('\n').ok_or_else(|| damaged("it has no checksum"))?;
-        let checksum = first.strip_prefix(FIRST).ok_or_else(|| damaged("it has no checksum"))?;
-        let found = format!("{:08x}", crc32fast::hash(body.as_bytes()));
-        if checksum != found {
-            return Err(Unusable::Damaged(format!("its checksum is {checksum}, its bytes give {found}")));
+        let written = first.strip_prefix(FIRST).ok_or_else(|| damaged("it has no checksum"))?;
+        let found = checksum(body.as_bytes());
+        if written != found {
+            return Err(Unusable::Damaged(format!("its checksum is {written}, its bytes give {found}")));
         }
         let table: toml::Table = body.parse().map_err(|_| damaged("it is not TOML"))?;
         let version = table.get("version").and_then(toml::Value::as_integer).unwrap_or(0);
@@ -155,7 +155,7 @@ mod tests {
                     in_a_row = 0\nspikes = 2\nsum = 0.5\nweight = 0.25\nseen = 3\n[stopping]\nlast = 2\n\
                     [stopping.patience]\nbest_step = 2\nbest = 0.5\nwaited = 1\n[logs]\n\"steps.jsonl\" = 4\n\
                     [inputs]\n[generators]\n[files]\n";
-        let text = format!("{FIRST}{:08x}\n{body}", crc32fast::hash(body.as_bytes()));
+        let text = format!("{FIRST}{}\n{body}", checksum(body.as_bytes()));
         let RunToml { state, logs, .. } = RunToml::from_text(&text).unwrap();
         let Counters { clock, totals, resumes, .. } = &state.counters;
         assert_eq!((state.step, *resumes, clock.nanoseconds, clock.cpu_seconds), (3, 1, 5, None));

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use grades_models::files::write_file;
 
+use super::layout::{BEST, OPTIMIZER, PARAMETERS, RUN, name_of, step_of};
 use super::snapshot::Snapshot;
-use super::{BEST, OPTIMIZER, PARAMETERS, RUN, name_of, step_of};
 use crate::storage::{AtomicFolder, Digest, remove_whole};
 
 /// A checkpoint on the disk.

@@ -5,7 +5,7 @@ use std::thread::{Builder, JoinHandle};
 
 use anyhow::{Result, anyhow};
 
-use super::name_of;
+use super::layout::name_of;
 use super::snapshot::Snapshot;
 use super::write::{Written, write};
 use crate::causes::with_causes;

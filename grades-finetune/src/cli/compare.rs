@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::compare::{Options, compare, markdown, rows};
+use crate::compare::{Options, compare, markdown, variants};
 use crate::config::{Document, RunConfig};
 use crate::records::StopReason;
 use crate::run::Interrupt;
@@ -46,13 +46,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     for assignment in &arguments.set {
         document.set(assignment)?;
     }
+    super::warn(&document.rename_old_keys());
     let base = document.table();
     let config = RunConfig::read(base)?;
     if config.data.eval.is_none() {
         bail!("data.eval is missing: a comparison needs examples that it measures by");
     }
     let names = arguments.rows.as_deref().or(config.compare.rows.as_deref());
-    let rows = rows(base, names, config.compare.lora_lr, &arguments.with)?;
+    let variants = variants(base, names, config.compare.lora_lr, &arguments.with)?;
     let seeds = arguments.seeds.clone().unwrap_or_else(|| config.compare.seeds.clone());
     if let Some(seed) = seeds.iter().enumerate().find(|(at, seed)| seeds.iter().take(*at).any(|s| s == *seed))
     {
@@ -70,7 +71,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let name = arguments.name.clone().unwrap_or_else(|| format!("compare-{}", stem.unwrap_or_default()));
     let options = Options {
         base: base.clone(),
-        rows,
+        variants,
         seeds,
         folder: arguments.output.clone().unwrap_or_else(|| config.output.folder.clone()).join(name),
         keep_models: arguments.keep_models,

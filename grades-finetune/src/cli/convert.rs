@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::config::KindChoice;
+use crate::config::Dtype;
 use grades_models::Family;
 use grades_models::decoder::{Decoder, LoadOptions};
 
@@ -20,9 +20,9 @@ pub(super) struct Arguments {
     /// The folder to write; weights that are there are replaced
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The kind of the weights: f32 or bf16
-    #[arg(long, default_value = "bf16")]
-    kind: KindChoice,
+    /// The dtype of the weights: f32 or bf16
+    #[arg(long, alias = "kind", default_value = "bf16")]
+    dtype: Dtype,
     /// The largest weight file in MB
     #[arg(long, default_value_t = 50_000, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..))]
     shard: u64,
@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if Family::of(&arguments.model)? == Family::Bert {
         bail!("{} is a classifier; convert is for decoders", arguments.model.display());
     }
-    let options = LoadOptions { dtype: arguments.kind.kind(), ..LoadOptions::default() };
+    let options = LoadOptions { dtype: arguments.dtype.kind(), ..LoadOptions::default() };
     let (model, _) = Decoder::load(&arguments.model, options)?;
     model.save_sharded(&arguments.out, arguments.shard.saturating_mul(1_000_000))?;
     writeln!(std::io::stdout(), "wrote {}", arguments.out.display())?;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::merge::base_of;
-use crate::config::{DeviceChoice, KindChoice};
+use crate::config::{DeviceChoice, Dtype};
 use crate::data::sequence::{ChatTemplate, EncodeOptions, Encoder, TooLong, Turns, Vocabulary};
 use grades_models::Family;
 use grades_models::decoder::{Decoder, Generation, LoadOptions};
@@ -37,9 +37,9 @@ pub(super) struct Arguments {
     /// One JSON object a line with `prompt`, `answer` and `ids`, instead of the answers alone
     #[arg(long)]
     json: bool,
-    /// f32 or bf16: the kind of the model's variables
-    #[arg(long, default_value = "f32")]
-    kind: KindChoice,
+    /// The dtype of the model: f32 or bf16
+    #[arg(long, alias = "kind", default_value = "f32")]
+    dtype: Dtype,
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let options = LoadOptions {
         device: arguments.device.device()?,
-        dtype: arguments.kind.kind(),
+        dtype: arguments.dtype.kind(),
         ..LoadOptions::default()
     };
     let model = match &arguments.adapter {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use crate::report::{RunData, View, inspection_json, inspection_text};
+use crate::report::{Analysis, RunData, inspection_json, inspection_text};
 
 /// The options.
 #[derive(Debug, Args)]
@@ -25,11 +25,11 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let run = RunData::read(&arguments.run)?;
-    let view = View::new(&run);
+    let analysis = Analysis::new(&run);
     let text = if arguments.json {
-        serde_json::to_string_pretty(&inspection_json(&view))? + "\n"
+        serde_json::to_string_pretty(&inspection_json(&analysis))? + "\n"
     } else {
-        inspection_text(&view, arguments.width.unwrap_or_else(width).into())
+        inspection_text(&analysis, arguments.width.unwrap_or_else(width).into())
     };
     // Whoever reads may have had enough (`finetune inspect … | head`).
     let _ = std::io::stdout().write_all(text.as_bytes());

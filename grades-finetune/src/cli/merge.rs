@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use grades_lora::LoraConfig;
 
-use crate::config::KindChoice;
+use crate::config::Dtype;
 use grades_models::Family;
 use grades_models::bert::{LoadOptions, load_adapted};
 use grades_models::decoder::{self, Decoder};
@@ -25,9 +25,9 @@ pub(super) struct Arguments {
     /// The folder for the merged model; must be empty or not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The kind of the merged model: f32, or bf16, to which the base is rounded before and the sum after merging
-    #[arg(long, default_value = "f32")]
-    kind: KindChoice,
+    /// The dtype of the merged model: f32, or bf16, to which the base is rounded before and the sum after merging
+    #[arg(long, alias = "kind", default_value = "f32")]
+    dtype: Dtype,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -36,10 +36,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if out.read_dir().is_ok_and(|mut entries| entries.next().is_some()) || out.is_file() {
         bail!("{} is there already and not empty; choose another folder (--out)", out.display());
     }
-    let kind = arguments.kind.kind();
+    let dtype = arguments.dtype.kind();
     match Family::of(&base)? {
         Family::Bert => {
-            let options = LoadOptions { dtype: kind, ..LoadOptions::default() };
+            let options = LoadOptions { dtype, ..LoadOptions::default() };
             let (mut model, mut adapters, loaded) = load_adapted(&base, adapter, options)?;
             no_fresh_parts(&loaded.fresh, &base, adapter)?;
             let (layers, variables) = model.layers_mut();
@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             model.save(out)?;
         }
         Family::Decoder(_) => {
-            let options = decoder::LoadOptions { dtype: kind, ..decoder::LoadOptions::default() };
+            let options = decoder::LoadOptions { dtype, ..decoder::LoadOptions::default() };
             let (mut model, mut adapters) = Decoder::load_adapted(&base, adapter, options)?;
             let (layers, variables) = model.layers_mut();
             adapters.merge_and_unload(layers, variables)?;

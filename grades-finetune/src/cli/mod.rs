@@ -1,10 +1,12 @@
 //! The command line of `finetune`.
 
 mod compare;
+mod config;
 mod convert;
 mod doctor;
 mod generate;
 mod inspect;
+mod key_options;
 mod logits;
 mod merge;
 mod monitoring;
@@ -37,23 +39,25 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Fine-tune a model as a TOML file says, every key of which an option can override
+    /// Fine-tune a model as a TOML file configures it; options override its keys
     Train(Box<train::Arguments>),
     /// Compare ways to train: in full, with early stopping, with freezing, with adapters, over several seeds
     Compare(compare::Arguments),
-    /// Measure by how much watching gradients lengthens a step, and print it as JSON
+    /// Measure by how much monitoring gradients lengthens a step, and print it as JSON
     Monitoring(monitoring::Arguments),
     /// Show when each component of a run froze, why, and what that saved; works while it still goes on
     Inspect(inspect::Arguments),
     /// Write a page, or pictures, of a run, of several, or of a comparison
     Report(report::Arguments),
+    /// Print all keys of a configuration as commented TOML, with their defaults
+    Config(config::Arguments),
     /// List the freeze policies that are linked, with their keys
     Policies,
     /// Write the logits that a model directory, with or without an adapter, gives for token ids
     Logits(logits::Arguments),
     /// Continue prompts with a decoder, each time by the most likely token
     Generate(generate::Arguments),
-    /// Write a decoder's directory in another kind, or in files of another size
+    /// Write a decoder's directory in another dtype, or in files of another size
     Convert(convert::Arguments),
     /// Merge an adapter into its base and write a plain model directory
     Merge(merge::Arguments),
@@ -61,7 +65,15 @@ enum Command {
     Doctor(doctor::Arguments),
 }
 
-/// Ends this process as soon as whoever started it has closed its standard input, or is gone.
+/// Prints warnings to standard error.
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        // There is no other place for it when standard error is closed.
+        let _ = writeln!(std::io::stderr(), "warning: {warning}");
+    }
+}
+
+/// Exits this process when its standard input is closed, or the process at its other end is gone.
 fn end_with_stdin() {
     std::thread::spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
@@ -85,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Monitoring(arguments) => monitoring::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Config(arguments) => config::run(&arguments),
         Command::Policies => policies::run(),
         Command::Logits(arguments) => logits::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
@@ -93,7 +106,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
     };
     done.unwrap_or_else(|error| {
-        // Nobody is left to tell when standard error is closed.
+        // There is no other place for it when standard error is closed.
         let _ = writeln!(std::io::stderr(), "error: {}", with_causes(&error));
         ExitCode::FAILURE
     })

@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     /// Set any key, such as training.batch_size=8; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// End as soon as standard input does: for whoever starts this program and may be killed
+    /// Exit when standard input ends: for a parent process that may be killed
     #[arg(long, hide = true)]
     while_stdin_is_open: bool,
 }
@@ -36,6 +36,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     for assignment in &arguments.set {
         document.set(assignment)?;
     }
+    super::warn(&document.rename_old_keys());
     let config = RunConfig::read(document.table())?;
     let steps = usize::try_from(arguments.steps)?;
     let measured = measure_overhead(&config, steps, &Interrupt::listen()?)?;

@@ -8,9 +8,12 @@ use anyhow::{Result, bail};
 use clap::Args;
 use toml::Value;
 
+use super::key_options::KeyOptions;
+use crate::causes::with_causes;
 use crate::config::{Document, RunConfig};
 use crate::log::summary_table;
 use crate::records::StopReason;
+use crate::report::write_run_report;
 use crate::run::{Interrupt, RunFolder};
 use crate::train::{NonFiniteError, Resume, resume, train};
 
@@ -20,60 +23,17 @@ pub(super) struct Arguments {
     /// A TOML file; without it the options alone say what to do
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A Hugging Face model directory (model.path)
-    #[arg(long, value_name = "DIR")]
-    model: Option<String>,
-    /// The training examples (data.train)
-    #[arg(long, value_name = "FILE")]
-    train: Option<String>,
-    /// The examples for evaluation (data.eval)
-    #[arg(long, value_name = "FILE")]
-    eval: Option<String>,
-    /// Examples that are evaluated once, at the end (data.test)
-    #[arg(long, value_name = "FILE")]
-    test: Option<String>,
-    /// The run's folder (output.name)
-    #[arg(long)]
-    name: Option<String>,
-    /// The folder of all runs (output.folder)
-    #[arg(long, value_name = "DIR")]
-    output: Option<String>,
-    /// Write no report.html (output.report)
+    #[command(flatten)]
+    keys: KeyOptions,
+    /// Write no report.html [output.report]
     #[arg(long)]
     no_report: bool,
-    /// Write event files for TensorBoard (output.tensorboard)
+    /// Write event files for TensorBoard [output.tensorboard]
     #[arg(long)]
     tensorboard: bool,
-    /// Tell nothing but warnings while the run goes on (output.quiet)
+    /// Print nothing but warnings during the run [output.quiet]
     #[arg(long, short)]
     quiet: bool,
-    /// Passes over the training examples (training.epochs)
-    #[arg(long)]
-    epochs: Option<String>,
-    /// No more optimizer steps than this (training.max_steps)
-    #[arg(long)]
-    max_steps: Option<String>,
-    /// Examples in a forward pass (training.batch_size)
-    #[arg(long)]
-    batch_size: Option<String>,
-    /// Batches in an optimizer step (training.accumulate)
-    #[arg(long)]
-    accumulate: Option<String>,
-    /// The highest learning rate (optimizer.lr)
-    #[arg(long)]
-    lr: Option<String>,
-    /// Longer sentences are cut (data.max_tokens)
-    #[arg(long)]
-    max_tokens: Option<String>,
-    /// Evaluate every so many steps as well (training.eval_every)
-    #[arg(long, value_name = "STEPS")]
-    eval_every: Option<String>,
-    /// Seed of everything that is drawn (training.seed)
-    #[arg(long)]
-    seed: Option<String>,
-    /// auto, cpu, cuda or cuda:N (model.device)
-    #[arg(long)]
-    device: Option<String>,
     /// Freeze, with the automatic policy unless the file or --set name another
     #[arg(long, conflicts_with = "no_freezing")]
     freezing: bool,
@@ -86,24 +46,11 @@ pub(super) struct Arguments {
     /// Train the whole model, whatever the file says
     #[arg(long)]
     no_lora: bool,
-    /// The adapters' rank (lora.r); implies --lora
-    #[arg(long, value_name = "R", conflicts_with = "no_lora")]
-    lora_rank: Option<String>,
-    /// The adapters' alpha (lora.lora_alpha); implies --lora
-    #[arg(long, value_name = "ALPHA", conflicts_with = "no_lora")]
-    lora_alpha: Option<String>,
-    /// Merge adapters that froze into their base (lora.merge_frozen); implies --lora
+    /// Merge adapters that froze into their base; implies --lora [lora.merge_frozen]
     #[arg(long, conflicts_with = "no_lora")]
     merge_frozen: bool,
-    /// Write a checkpoint every so many steps (checkpoint.every)
-    #[arg(long, value_name = "STEPS")]
-    save_every: Option<String>,
-    /// Keep so many of the newest checkpoints (checkpoint.keep)
-    #[arg(long, value_name = "COUNT")]
-    keep: Option<String>,
-    /// Go on with a run from its newest whole checkpoint. With a folder, with that run, whose configuration is taken
-    /// unless --config gives one; without, with the run that the configuration and --name mean, which begins if there is
-    /// none yet
+    /// Resume a run from its newest whole checkpoint. With a folder: that run, with its configuration unless --config
+    /// gives one. Without: the run that the configuration and --name mean, which starts if there is none yet
     #[arg(long, value_name = "RUN", num_args = 0..=1)]
     resume: Option<Option<PathBuf>>,
     /// Resume although the configuration, the data or the model has changed
@@ -115,7 +62,7 @@ pub(super) struct Arguments {
     /// Set any key, such as freezing.grace=0.3; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// End as soon as standard input does: for whoever starts this program and may be killed
+    /// Exit when standard input ends: for a parent process that may be killed
     #[arg(long, hide = true)]
     while_stdin_is_open: bool,
 }
@@ -128,45 +75,13 @@ impl Arguments {
             (None, Some(run)) => {
                 let path = run.join("config.toml");
                 if !path.exists() {
-                    bail!("{} is no run's folder: it has no config.toml", run.display());
+                    bail!("{} is not the folder of a run: it has no config.toml", run.display());
                 }
                 Document::read(&path)?
             }
             (None, None) => Document::default(),
         };
-        let texts = [
-            ("model.path", &self.model),
-            ("data.train", &self.train),
-            ("data.eval", &self.eval),
-            ("data.test", &self.test),
-            ("output.name", &self.name),
-            ("output.folder", &self.output),
-            ("model.device", &self.device),
-        ];
-        for (key, text) in texts {
-            if let Some(text) = text {
-                document.put(key, Value::String(text.clone()))?;
-            }
-        }
-        let values = [
-            ("training.epochs", &self.epochs),
-            ("training.max_steps", &self.max_steps),
-            ("training.batch_size", &self.batch_size),
-            ("training.accumulate", &self.accumulate),
-            ("optimizer.lr", &self.lr),
-            ("data.max_tokens", &self.max_tokens),
-            ("training.eval_every", &self.eval_every),
-            ("training.seed", &self.seed),
-            ("checkpoint.every", &self.save_every),
-            ("checkpoint.keep", &self.keep),
-            ("lora.r", &self.lora_rank),
-            ("lora.lora_alpha", &self.lora_alpha),
-        ];
-        for (key, value) in values {
-            if let Some(value) = value {
-                document.set(&format!("{key}={value}"))?;
-            }
-        }
+        self.keys.set_in(&mut document)?;
         for (key, given, value) in [
             ("output.report", self.no_report, false),
             ("output.tensorboard", self.tensorboard, true),
@@ -196,6 +111,11 @@ impl Arguments {
         }
         if self.no_freezing {
             document.remove("freezing");
+        }
+        let notes = document.rename_old_keys();
+        // The file in a run's folder is the program's own.
+        if self.config.is_some() || !self.set.is_empty() || !self.keys.is_empty() {
+            super::warn(&notes);
         }
         Ok(document)
     }
@@ -249,13 +169,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         None => train(&config, &arguments.default_name(), &Interrupt::listen()?),
     };
-    let outcome = match outcome {
+    let mut outcome = match outcome {
         Err(error) if error.is::<NonFiniteError>() => {
             let _ = writeln!(std::io::stderr(), "error: {error}");
             return Ok(ExitCode::from(StopReason::NonFinite.exit_code()));
         }
         outcome => outcome?,
     };
+    if config.output.report
+        && let Err(error) = write_run_report(&outcome.folder)
+    {
+        outcome.warnings.push(format!("there is no report.html: {}", with_causes(&error)));
+    }
     // The run is done and saved, whether or not anybody still reads.
     let _ = write!(std::io::stdout(), "{}", summary_table(&outcome.summary, &outcome.folder));
     for warning in &outcome.warnings {

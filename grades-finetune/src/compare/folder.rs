@@ -36,7 +36,8 @@ impl ComparisonFolder {
             }
             make(&path)?;
         }
-        let lock = Lock::take(&path).with_context(|| format!("cannot open the folder {}", path.display()))?;
+        let lock =
+            Lock::acquire(&path).with_context(|| format!("cannot open the folder {}", path.display()))?;
         let Some(lock) = lock else {
             bail!("another process is at the comparison in {}; it must end first", path.display());
         };

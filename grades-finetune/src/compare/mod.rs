@@ -1,21 +1,22 @@
-//! `finetune compare`: several ways to train on the same model, data, seeds and budget, side by side.
+//! `finetune compare`: several ways to train with the same model, data, seeds and budget, side by side.
 //!
-//! Each run is a process of its own, so that peak memory and time are its own, too. All rows run with a seed before the next
-//! seed begins, in an order that is rotated from seed to seed: a machine that gets slower or faster favours none.
+//! Each run is a process of its own, so its time and its peak memory are its own. All variants run with a seed before
+//! the next seed begins, in an order that rotates from seed to seed: a machine that slows down favours none.
 
-mod comparison;
 mod folder;
-mod monitoring;
 mod order;
+mod overhead;
+mod paired;
+mod plan;
 mod process;
-mod record;
-mod rows;
+mod read_run;
 mod run;
-mod statistics;
+mod summarize;
 mod table;
+mod variants;
 
 pub use order::order;
-pub use rows::{BASELINE, BUILT_IN, Row, rows};
+pub use paired::paired;
 pub use run::{Options, Outcome, compare};
-pub use statistics::paired;
 pub use table::markdown;
+pub use variants::{Variant, variants};

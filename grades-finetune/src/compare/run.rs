@@ -1,39 +1,39 @@
-//! The comparison itself, from rows to results.
+//! Runs a comparison, from variants to results.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
-use toml::{Table, Value};
+use anyhow::{Context, Error, Result};
+use toml::Table;
 
-use super::comparison::summarize;
 use super::folder::{ComparisonFolder, inputs};
-use super::monitoring::read_overhead;
-use super::order::order;
+use super::overhead::Measurement;
+use super::plan::{PlannedRun, plan};
 use super::process::{Ended, last_line, run as run_process};
-use super::record::RunRecord;
-use super::rows::Row;
+use super::read_run::FinishedRun;
+use super::summarize::summarize;
 use super::table::markdown;
+use super::variants::Variant;
 use crate::causes::with_causes;
-use crate::config::Document;
 use crate::log::{Progress, duration};
-use crate::records::{Comparison, Failure, Overhead, Quantity, StopReason, mean};
+use crate::records::{Comparison, Failure, Quantity, StopReason, mean};
 use crate::report::write_comparison_report;
 use crate::run::Interrupt;
 
 /// What is compared, and where.
 #[derive(Debug)]
 pub struct Options {
-    /// The configuration that the rows were made of.
+    /// The configuration of which the variants were made.
     pub base: Table,
-    /// The rows.
-    pub rows: Vec<Row>,
+    /// The variants.
+    pub variants: Vec<Variant>,
     /// The seeds.
     pub seeds: Vec<u64>,
     /// The comparison's folder.
     pub folder: PathBuf,
-    /// Whether the models that were trained are kept.
+    /// Whether the trained models stay in the folder.
     pub keep_models: bool,
     /// Steps in which the cost of watching gradients is measured; 0 does not measure it.
     pub monitoring_steps: u64,
@@ -43,156 +43,136 @@ pub struct Options {
     pub command: String,
 }
 
-/// How a comparison ended.
+/// The outcome of a comparison.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The results of the runs that are there.
+    /// The results of the runs that exist.
     pub comparison: Comparison,
     /// Whether the user asked for an end before all runs were made.
     pub interrupted: bool,
 }
 
-/// Makes all runs that are not there yet, and writes `compare.json`, `compare.md` and `report.html`.
+/// Makes all runs that do not exist yet, and writes `compare.json`, `compare.md` and `report.html`.
 ///
-/// A run that fails is told and left out; the others go on. What an earlier start finished is not made again.
+/// A run that fails is reported and left out; the others go on. What an earlier start finished is not made again.
 ///
 /// # Errors
 ///
 /// When the folder is another comparison's, an earlier start had another configuration, or nothing can be written.
 pub fn compare(options: &Options, interrupt: &Interrupt) -> Result<Outcome> {
+    let Options { variants, seeds, .. } = options;
     let mut inputs = inputs(&options.base)?;
     // Times with one number of threads say nothing about those with another.
     inputs.insert("the number of threads".to_owned(), tch::get_num_threads().to_string());
     let folder = ComparisonFolder::open(options.folder.clone(), &inputs)?;
-    let mut work = Work { options, folder, done: BTreeMap::new(), failures: Vec::new() };
-    let plan = work.plan()?;
-    let interrupted = work.make(&plan, interrupt)?;
-    let monitoring = if interrupted { BTreeMap::new() } else { work.monitoring(interrupt)? };
-    let interrupted = interrupted || interrupt.is_requested();
-    let mut runs: Vec<Vec<RunRecord>> = vec![Vec::new(); options.rows.len()];
-    for ((row, _), record) in std::mem::take(&mut work.done) {
-        if let Some(runs) = runs.get_mut(row) {
-            runs.push(record);
+    let plan = plan(variants, seeds, &folder)?;
+    let mut runner =
+        Runner { options, folder: &folder, plan: &plan, done: BTreeMap::new(), failures: Vec::new() };
+    runner.find_finished();
+    let mut interrupted = runner.make(interrupt)?;
+    let mut overhead = BTreeMap::new();
+    if let Some(seed) = seeds.first().filter(|_| options.monitoring_steps > 0 && !interrupted) {
+        let steps = options.monitoring_steps;
+        overhead =
+            Measurement { program: &options.program, seed: *seed, steps }.of(variants, &folder, interrupt)?;
+        interrupted = interrupt.is_requested();
+    }
+    let Runner { done, failures, .. } = runner;
+    let mut runs: Vec<Vec<FinishedRun>> = vec![Vec::new(); variants.len()];
+    for ((index, _), run) in done {
+        if let Some(runs) = runs.get_mut(index) {
+            runs.push(run);
         }
     }
-    let mut comparison = summarize(&options.rows, runs, &options.seeds, &monitoring);
+    let mut comparison = summarize(variants, runs, seeds, &overhead);
     comparison.command.clone_from(&options.command);
-    comparison.failures = work.failures;
-    work.folder.write(Comparison::FILE, &(serde_json::to_string_pretty(&comparison)? + "\n"))?;
-    work.folder.write("compare.md", &markdown(&comparison))?;
+    comparison.failures = failures;
+    folder.write(Comparison::FILE, &(serde_json::to_string_pretty(&comparison)? + "\n"))?;
+    folder.write("compare.md", &markdown(&comparison))?;
     write_comparison_report(&options.folder)?;
     Ok(Outcome { comparison, interrupted })
 }
 
-/// A run that is to be made: its row and seed by position, its name and configuration.
-struct Planned {
-    row: usize,
-    seed: usize,
-    name: String,
-    table: Table,
-}
-
-struct Work<'a> {
+/// Makes runs, one after another.
+struct Runner<'a> {
     options: &'a Options,
-    folder: ComparisonFolder,
-    /// What is there, by row and seed.
-    done: BTreeMap<(usize, usize), RunRecord>,
+    folder: &'a ComparisonFolder,
+    plan: &'a [PlannedRun<'a>],
+    /// The runs that exist, by the variant's position and the seed.
+    done: BTreeMap<(usize, u64), FinishedRun>,
     failures: Vec<Failure>,
 }
 
-impl Work<'_> {
-    /// The runs in their order; those of an earlier start are taken over if they have the same configuration.
-    fn plan(&mut self) -> Result<Vec<Planned>> {
-        let mut plan = Vec::new();
-        for (row, seed) in order(self.options.rows.len(), self.options.seeds.len()) {
-            let (Some(own), Some(number)) = (self.options.rows.get(row), self.options.seeds.get(seed)) else {
-                continue;
-            };
-            let name = format!("{}-seed{number}", own.name);
-            let mut document = Document::from(own.table.clone());
-            document.put("training.seed", Value::Integer(number.cast_signed()))?;
-            document.put("output.folder", self.folder.file("runs").display().to_string())?;
-            document.put("output.name", name.clone())?;
-            plan.push(Planned { row, seed, name, table: document.table().clone() });
-        }
-        for run in &plan {
-            self.folder.check(&run.name, &run.table)?;
-        }
-        for run in &plan {
+impl Runner<'_> {
+    /// Reads the runs of an earlier start.
+    fn find_finished(&mut self) {
+        for run in self.plan {
             // A folder without its configuration beside it is not of an earlier start.
             if self.folder.config(&run.name).exists()
-                && let Ok(Some(record)) = self.read(run)
+                && let Ok(Some(finished)) = self.read(run)
             {
-                self.done.insert((run.row, run.seed), record);
+                self.done.insert(run.key(), finished);
             }
         }
-        Ok(plan)
     }
 
-    fn read(&self, run: &Planned) -> Result<Option<RunRecord>> {
-        let (Some(row), Some(seed)) = (self.options.rows.get(run.row), self.options.seeds.get(run.seed))
-        else {
-            return Ok(None);
-        };
-        let name = format!("runs/{}", run.name);
-        RunRecord::read(&self.folder.run(&run.name), name, *seed, row.validates())
-    }
-
-    /// Makes what is not there; whether the user asked for an end.
-    fn make(&mut self, plan: &[Planned], interrupt: &Interrupt) -> Result<bool> {
-        let progress = Progress::new(plan.len() as u64, 0);
+    /// Makes the runs that do not exist; returns whether the user asked for an end.
+    fn make(&mut self, interrupt: &Interrupt) -> Result<bool> {
+        let progress = Progress::new(self.plan.len() as u64, 0);
         progress.line(&format!(
             "{} rows, {} seeds: {} runs, {} of them are there already; results in {}",
-            self.options.rows.len(),
+            self.options.variants.len(),
             self.options.seeds.len(),
-            plan.len(),
+            self.plan.len(),
             self.done.len(),
             self.folder.path().display()
         ));
-        for (number, run) in plan.iter().enumerate() {
-            if self.done.contains_key(&(run.row, run.seed)) {
+        for (number, run) in self.plan.iter().enumerate() {
+            if self.done.contains_key(&run.key()) {
                 continue;
             }
             if interrupt.is_requested() {
                 return Ok(true);
             }
-            progress.line(&format!("{}/{} {}{}", number + 1, plan.len(), run.name, self.left(plan)));
-            self.folder.clear(&run.name)?;
-            self.folder.write_config(&run.name, &run.table)?;
-            let (config, log) = (self.folder.config(&run.name), self.folder.log(&run.name));
-            let config = config.display().to_string();
-            let start = Instant::now();
-            let ended = run_process(
-                &self.options.program,
-                &["train", "--config", &config],
-                &log,
-                interrupt,
-                |line| {
-                    progress.line(&format!("  {}: {line}", run.name));
-                },
-            )?;
-            let Ended::Exited(status) = ended else { return Ok(true) };
-            match self.read(run).transpose() {
-                Some(Ok(record)) => {
-                    progress.line(&format!("  {}", told(&record, start.elapsed().as_secs_f64())));
-                    self.done.insert((run.row, run.seed), record);
-                }
-                failed => {
-                    let said = last_line(&log).unwrap_or_else(|| "it said nothing".to_owned());
-                    let damage =
-                        failed.and_then(Result::err).map(|error| format!("; {}", with_causes(&error)));
-                    let reason = format!("{status}; {said}{}", damage.unwrap_or_default());
-                    progress.line(&format!("  failed, {reason} (all it said is in {})", log.display()));
-                    let row = self.options.rows.get(run.row).map(|row| row.name.clone()).unwrap_or_default();
-                    let seed = self.options.seeds.get(run.seed).copied().unwrap_or_default();
-                    self.failures.push(Failure { row, seed, reason });
-                }
+            progress.line(&format!("{}/{} {}{}", number + 1, self.plan.len(), run.name, self.time_left()));
+            if !self.make_one(run, interrupt, &progress)? {
+                return Ok(true);
             }
             if !self.options.keep_models {
                 self.remove_model(&run.name)?;
             }
         }
         Ok(false)
+    }
+
+    /// Makes one run; returns whether it ended by itself.
+    fn make_one(&mut self, run: &PlannedRun<'_>, interrupt: &Interrupt, progress: &Progress) -> Result<bool> {
+        self.folder.clear(&run.name)?;
+        self.folder.write_config(&run.name, &run.table)?;
+        let (config, log) = (self.folder.config(&run.name).display().to_string(), self.folder.log(&run.name));
+        let arguments = ["train", "--config", &config];
+        let start = Instant::now();
+        let ended = run_process(&self.options.program, &arguments, &log, interrupt, |line| {
+            progress.line(&format!("  {}: {line}", run.name));
+        })?;
+        let Ended::Exited(status) = ended else { return Ok(false) };
+        match self.read(run).transpose() {
+            Some(Ok(finished)) => {
+                progress.line(&format!("  {}", one_line(&finished, start.elapsed().as_secs_f64())));
+                self.done.insert(run.key(), finished);
+            }
+            failed => {
+                let reason = reason(status, last_line(&log), failed.and_then(Result::err));
+                progress.line(&format!("  failed, {reason} (its output is in {})", log.display()));
+                self.failures.push(Failure { row: run.variant.name.clone(), seed: run.seed, reason });
+            }
+        }
+        Ok(true)
+    }
+
+    fn read(&self, run: &PlannedRun<'_>) -> Result<Option<FinishedRun>> {
+        let folder = format!("runs/{}", run.name);
+        FinishedRun::read(&self.folder.run(&run.name), folder, run.seed, run.variant.validates())
     }
 
     fn remove_model(&self, run: &str) -> Result<()> {
@@ -203,75 +183,42 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// How long the rest takes, by what the runs so far took.
-    fn left(&self, plan: &[Planned]) -> String {
-        let share = |row: usize| self.options.rows.get(row).map_or(1.0, |row| row.share);
-        let (mut seconds, mut shares) = (0.0, 0.0);
-        for ((row, _), record) in &self.done {
-            seconds += record.number(Quantity::WallSeconds).unwrap_or(0.0);
-            shares += share(*row);
-        }
+    /// Estimates the time of the other runs from that of the runs so far.
+    fn time_left(&self) -> String {
+        let wall = |run: &FinishedRun| run.number(Quantity::WallSeconds);
+        let share = |index: usize| self.options.variants.get(index).map_or(1.0, |variant| variant.share);
+        let seconds: f64 = self.done.values().filter_map(wall).sum();
+        let shares: f64 = self.done.keys().map(|(index, _)| share(*index)).sum();
         if shares == 0.0 {
             return String::new();
         }
-        let own = |row: usize| {
-            let runs = self.done.iter().filter(|((other, _), _)| *other == row);
-            let known: Vec<f64> = runs.filter_map(|(_, run)| run.number(Quantity::WallSeconds)).collect();
-            mean(&known).unwrap_or(seconds / shares * share(row))
+        let own = |index: usize| {
+            let runs = self.done.iter().filter(|((other, _), _)| *other == index);
+            let known: Vec<f64> = runs.filter_map(|(_, run)| wall(run)).collect();
+            mean(&known).unwrap_or(seconds / shares * share(index))
         };
-        let rest = plan.iter().filter(|run| !self.done.contains_key(&(run.row, run.seed)));
-        format!(", about {} left", duration(rest.map(|run| own(run.row)).sum()))
-    }
-
-    /// Measures what watching gradients costs, for each row that is built in and freezes.
-    fn monitoring(&self, interrupt: &Interrupt) -> Result<BTreeMap<String, Overhead>> {
-        let mut costs = BTreeMap::new();
-        let steps = self.options.monitoring_steps;
-        let Some(seed) = self.options.seeds.first().filter(|_| steps > 0) else {
-            return Ok(costs);
-        };
-        let progress = Progress::new(0, 0);
-        for row in self.options.rows.iter().filter(|row| row.freezes()) {
-            let name = format!("monitoring-{}", row.name);
-            let log = self.folder.log(&name);
-            if let Ok(cost) = read_overhead(&log) {
-                costs.insert(row.name.clone(), cost);
-                continue;
-            }
-            let config = self.folder.config(&format!("{}-seed{seed}", row.name)).display().to_string();
-            progress.line(&format!("what watching gradients costs in the row {}", row.name));
-            let steps = steps.to_string();
-            let arguments = ["monitoring", "--config", &config, "--steps", &steps];
-            let Ended::Exited(status) =
-                run_process(&self.options.program, &arguments, &log, interrupt, |_| {})?
-            else {
-                break;
-            };
-            match read_overhead(&log) {
-                Ok(cost) => {
-                    costs.insert(row.name.clone(), cost);
-                }
-                Err(_) => {
-                    let said = last_line(&log).unwrap_or_default();
-                    progress.line(&format!("  not measured, {status}; {said}"));
-                }
-            }
-        }
-        Ok(costs)
+        let rest = self.plan.iter().filter(|run| !self.done.contains_key(&run.key()));
+        format!(", about {} left", duration(rest.map(|run| own(run.index)).sum()))
     }
 }
 
-/// A run in one line.
-fn told(record: &RunRecord, seconds: f64) -> String {
-    let number = |quantity| record.number(quantity);
+/// Says why a run failed: its exit status, its last line, and what is wrong with what it left.
+fn reason(status: ExitStatus, last: Option<String>, damage: Option<Error>) -> String {
+    let last = last.unwrap_or_else(|| "it printed nothing".to_owned());
+    let damage = damage.map(|error| format!("; {}", with_causes(&error))).unwrap_or_default();
+    format!("{status}; {last}{damage}")
+}
+
+/// Writes a run in one line.
+fn one_line(run: &FinishedRun, seconds: f64) -> String {
     let part = |word: &str, quantity| {
-        number(quantity).map(|value| format!(", {word} {value:.4}")).unwrap_or_default()
+        run.number(quantity).map(|value| format!(", {word} {value:.4}")).unwrap_or_default()
     };
     format!(
         "{} after {} of {} steps in {}{}{}{}",
-        record.result.ended.map(StopReason::words).unwrap_or_default(),
-        number(Quantity::Steps).unwrap_or(0.0),
-        number(Quantity::PlannedSteps).unwrap_or(0.0),
+        run.result.ended.map(StopReason::words).unwrap_or_default(),
+        run.number(Quantity::Steps).unwrap_or(0.0),
+        run.number(Quantity::PlannedSteps).unwrap_or(0.0),
         duration(seconds),
         part("eval accuracy", Quantity::EvalAccuracy),
         part("eval loss", Quantity::EvalLoss),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::records::{Comparison, ComparisonRow, Paired, Quantity};
+use crate::records::{Comparison, ComparisonRow, Paired, Quantity, flop_unit};
 
 /// What a row has in a column.
 type Cell = Box<dyn Fn(&ComparisonRow) -> Option<String>>;
@@ -16,12 +16,17 @@ struct Column {
 /// The tables of a comparison, to be pasted into a README: the rows, and their differences to the baseline.
 pub fn markdown(comparison: &Comparison) -> String {
     let mut text = table(comparison, &columns(comparison));
-    let seeds: Vec<String> = comparison.seeds.iter().map(ToString::to_string).collect();
+    let spread = match comparison.seeds.as_slice() {
+        [seed] => format!("One seed ({seed}), so no spread."),
+        seeds => {
+            let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
+            format!("Mean ± sample standard deviation over seeds {}.", seeds.join(", "))
+        }
+    };
     let _ = write!(
         text,
-        "\nMean ± sample standard deviation over seeds {}. Time and FLOPs are what one would pay for such a run: without \
-         evaluations that only the comparison needs; early stopping pays for its own.",
-        seeds.join(", ")
+        "\n{spread} Time and FLOPs are those that one would pay for such a run: without evaluations that only the \
+         comparison needs; early stopping pays for its own."
     );
     if let Some(target) = comparison.target {
         let (word, value) = (target.metric.name(), format!("{:.4}", target.value));
@@ -88,7 +93,7 @@ fn table(comparison: &Comparison, columns: &[Column]) -> String {
 fn columns(comparison: &Comparison) -> Vec<Column> {
     let largest =
         comparison.rows.iter().filter_map(|row| row.mean.get(Quantity::CostFlops)).fold(0.0, f64::max);
-    let (unit, scale) = unit(largest);
+    let (unit, scale) = flop_unit(largest);
     let mut columns = vec![
         number("steps", Quantity::Steps, 1.0, 0),
         number(
@@ -101,7 +106,7 @@ fn columns(comparison: &Comparison) -> Vec<Column> {
         share("CPU ÷ full", |row| row.savings.train_cpu_seconds),
         share("a step ÷ full", |row| row.savings.seconds_per_step),
         share("steps ÷ full", |row| row.savings.steps),
-        number(unit, Quantity::CostFlops, scale, 1),
+        number(&format!("{unit}s"), Quantity::CostFlops, scale, 1),
         share("÷ full", |row| row.savings.cost_flops),
         number("peak memory, MiB", Quantity::PeakMemoryBytes, f64::from(1 << 20), 0),
     ];
@@ -165,17 +170,6 @@ fn difference(paired: &Paired, digits: usize) -> String {
 
 fn largest_of(comparison: &Comparison, quantity: Quantity) -> f64 {
     comparison.rows.iter().filter_map(|row| row.mean.get(quantity)).fold(0.0, f64::max)
-}
-
-/// The unit in which so many FLOPs are a number of few digits, and its size.
-fn unit(flops: f64) -> (&'static str, f64) {
-    match flops {
-        flops if flops >= 1e18 => ("EFLOPs", 1e18),
-        flops if flops >= 1e15 => ("PFLOPs", 1e15),
-        flops if flops >= 1e12 => ("TFLOPs", 1e12),
-        flops if flops >= 1e9 => ("GFLOPs", 1e9),
-        _ => ("MFLOPs", 1e6),
-    }
 }
 
 fn number(heading: &str, quantity: Quantity, scale: f64, digits: usize) -> Column {

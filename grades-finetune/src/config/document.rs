@@ -1,9 +1,12 @@
-//! The TOML document that a run is configured by: a file, and what the command line changes in it.
+//! The TOML document of a run: a file, and the changes of the command line.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use grades::Problems;
 use toml::{Table, Value};
+
+use super::renamed::with_new_names;
 
 /// A TOML document, and the changes made to it.
 ///
@@ -91,7 +94,19 @@ impl Document {
         }
     }
 
-    /// The document.
+    /// Gives keys of the release before their new names; returns a note for each.
+    pub fn rename_old_keys(&mut self) -> Vec<String> {
+        let mut problems = Problems::default();
+        let (table, notes) = with_new_names(&self.table, &mut problems);
+        // What is given twice stays, for the reader of the tables to refuse.
+        if !problems.is_empty() {
+            return Vec::new();
+        }
+        self.table = table;
+        notes
+    }
+
+    /// Returns the document.
     pub fn table(&self) -> &Table {
         &self.table
     }

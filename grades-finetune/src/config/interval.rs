@@ -1,9 +1,9 @@
-//! How often something is done in a run.
+//! Intervals between evaluations.
 
 use serde::{Serialize, Serializer};
 use toml::Value;
 
-/// How often something is done: never, every so many steps, or every so large a part of an epoch.
+/// An interval: never, a number of steps, or a share of an epoch.
 ///
 /// ```
 /// use grades_finetune::config::Interval;
@@ -16,7 +16,7 @@ use toml::Value;
 pub enum Interval {
     /// Not at all: 0 in TOML.
     Never,
-    /// Every so many optimizer steps.
+    /// Every `n` optimizer steps.
     Steps(u64),
     /// Every share of an epoch, above 0 and up to 1: 1.0 in TOML is once an epoch, 1 is every step.
     EpochShare(f64),
@@ -36,7 +36,7 @@ impl Interval {
         }
     }
 
-    /// The steps from one time to the next in a run with so many steps in an epoch.
+    /// Returns the steps from one time to the next when an epoch has `epoch` steps.
     pub fn steps(self, epoch: u64) -> Option<u64> {
         match self {
             Self::Never => None,

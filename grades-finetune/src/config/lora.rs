@@ -1,17 +1,18 @@
-//! The `[lora]` table of a run.
+//! The `[lora]` table.
 
-use grades::schema::Section;
+use grades::Problems;
+use grades::schema::{Key, Section};
 use grades_lora::{LoraConfig, MergeFrozen};
 use toml::{Table, Value};
 
-use super::run::RunConfig;
+use super::describe::TableInfo;
 
 /// The adapters that a run trains.
 #[derive(Debug, Clone)]
 pub struct LoraRun {
     /// Which layers are adapted and how.
     pub config: LoraConfig,
-    /// Whether the user left it open which modules are saved whole: a classifier then saves its head.
+    /// Whether the user has not set which modules are saved whole: a classifier then saves its head.
     pub default_modules: bool,
     /// How adapters that froze are merged into their base; not at all when absent.
     pub merge_frozen: Option<MergeFrozen>,
@@ -19,36 +20,60 @@ pub struct LoraRun {
 
 const MERGE_KEY: &str = "merge_frozen";
 const MODULES_KEY: &str = "modules_to_save";
+const MERGE_DEFAULT: Value = Value::Boolean(false);
 
-/// Reads the table.
-pub(super) fn read_lora(section: &mut Section<'_>) -> LoraRun {
-    let config = LoraConfig::read(section);
-    let default_modules = !section.has(MODULES_KEY);
-    let merge = |value: Value| match value {
-        Value::Boolean(false) => Some(None),
-        Value::Boolean(true) => Some(Some(MergeFrozen::new())),
-        Value::String(word) if word == "always" => Some(Some(MergeFrozen::new().on_16_bit(true))),
-        _ => None,
-    };
-    let merge_frozen = section.value_or(MERGE_KEY, None, "false, true or \"always\"", merge).flatten();
-    LoraRun { config, merge_frozen, default_modules }
-}
-
-impl RunConfig {
-    /// Has adapters save these modules whole where the user has left that open, in the table that is written as well.
-    pub(crate) fn default_modules(&mut self, modules: &[&str]) {
-        let Some(lora) = self.lora.as_mut().filter(|lora| lora.default_modules) else { return };
-        lora.config.modules_to_save = modules.iter().map(|&module| module.to_owned()).collect();
-        if let Some(table) = &mut self.lora_table {
-            table.insert(MODULES_KEY.to_owned(), modules.to_vec().into());
-        }
+/// The keys of an adapter, and `merge_frozen`.
+const KEYS: &[Key] = &{
+    let mut keys = [Key::new(
+        MERGE_KEY,
+        "merge adapters that froze: false, true or \"always\", which merges into bf16 as well (false)",
+    ); LoraConfig::KEYS.len() + 1];
+    let mut index = 0;
+    while index < LoraConfig::KEYS.len() {
+        keys[index] = LoraConfig::KEYS[index];
+        index += 1;
     }
-}
+    keys
+};
 
-/// The table with every key spelt out, as `merge_frozen` was given.
-pub(super) fn resolved(given: &Table, lora: &LoraRun) -> Table {
-    let mut table = lora.config.to_table();
-    let merge = given.get(MERGE_KEY).cloned().unwrap_or(Value::Boolean(false));
-    table.insert(MERGE_KEY.to_owned(), merge);
-    table
+impl LoraRun {
+    /// Reads the table.
+    pub(super) fn read(table: &Table, problems: &mut Problems) -> Self {
+        let mut section = Section::new("lora", table, KEYS, problems);
+        let config = LoraConfig::read(&mut section);
+        let default_modules = !section.has(MODULES_KEY);
+        let merge = |value: Value| match value {
+            Value::Boolean(false) => Some(None),
+            Value::Boolean(true) => Some(Some(MergeFrozen::new())),
+            Value::String(word) if word == "always" => Some(Some(MergeFrozen::new().on_16_bit(true))),
+            _ => None,
+        };
+        let merge_frozen = section.value_or(MERGE_KEY, None, "false, true or \"always\"", merge).flatten();
+        Self { config, merge_frozen, default_modules }
+    }
+
+    /// Returns the table with every key, `merge_frozen` as the user gave it.
+    pub(super) fn resolved(&self, given: &Table) -> Table {
+        let mut table = self.config.to_table();
+        let merge = given.get(MERGE_KEY).cloned().unwrap_or(MERGE_DEFAULT);
+        table.insert(MERGE_KEY.to_owned(), merge);
+        table
+    }
+
+    /// Has adapters save these modules whole where the user has not set any; returns the change to the table.
+    pub(super) fn set_default_modules(&mut self, modules: &[&str]) -> Option<(String, Value)> {
+        if !self.default_modules {
+            return None;
+        }
+        self.config.modules_to_save = modules.iter().map(|&module| module.to_owned()).collect();
+        Some((MODULES_KEY.to_owned(), modules.to_vec().into()))
+    }
+
+    /// Describes the table.
+    pub(super) fn describe() -> TableInfo {
+        let mut defaults = LoraConfig::default().to_table();
+        defaults.insert(MERGE_KEY.to_owned(), MERGE_DEFAULT);
+        let about = "Adapters to train instead of the model; without the table the whole model trains";
+        TableInfo::of_keys("lora", about, KEYS, &defaults)
+    }
 }

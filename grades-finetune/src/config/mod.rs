@@ -1,28 +1,48 @@
 //! The configuration of a run: one TOML file, every key of which the command line can override.
 
+mod checkpoint;
 mod compare;
-mod decoder;
+mod data;
+mod describe;
+mod device;
 mod document;
+mod dtype;
 mod early_stopping;
+mod evaluation;
+mod field;
+mod guard;
 mod interval;
-mod keys;
 mod lora;
+mod model;
 mod model_checks;
-mod read;
-mod run;
-mod safety;
-mod values;
+mod optimizer;
+mod output;
+pub mod reference;
+mod renamed;
+mod run_config;
+mod schedule;
+mod table;
+mod tables;
+mod training;
+mod words;
 
+pub use checkpoint::CheckpointConfig;
 pub use compare::CompareConfig;
-pub use decoder::EvaluationConfig;
+pub use data::DataConfig;
+pub(crate) use describe::KeyInfo;
+pub use device::DeviceChoice;
 pub use document::Document;
+pub use dtype::Dtype;
 pub use early_stopping::EarlyStoppingConfig;
+pub use evaluation::EvaluationConfig;
+pub use guard::GuardConfig;
 pub use interval::Interval;
 pub use lora::LoraRun;
+pub use model::ModelConfig;
 pub(crate) use model_checks::resolve_for_model;
-pub use run::{
-    DataConfig, ModelConfig, OptimizerConfig, OptimizerName, OutputConfig, RunConfig, ScheduleConfig,
-    ScheduleName, SequenceKeys, TrainingConfig,
-};
-pub use safety::{CheckpointConfig, GuardConfig};
-pub use values::{DeviceChoice, KindChoice};
+pub use optimizer::{OptimizerConfig, OptimizerName};
+pub use output::OutputConfig;
+pub use run_config::RunConfig;
+pub use schedule::{ScheduleConfig, ScheduleName};
+pub(crate) use tables::{key_info, may_change};
+pub use training::TrainingConfig;

@@ -1,26 +1,28 @@
-//! Checks a configuration against the model and sets the defaults that depend on it.
+//! Checks a configuration against the model: which keys a classifier or a decoder has.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use grades::Problems;
 use grades_models::Family;
 use grades_models::bert::BertConfig;
 use grades_models::decoder::DecoderConfig;
 
-use super::RunConfig;
+use super::data::{CLASSIFIER_TOKENS, DECODER_TOKENS};
+use super::run_config::RunConfig;
 use crate::data::sequence::{KeyNames, TooLong, Turns};
 use crate::data::{Column, Header};
 
-/// The longest sequence of a classifier, and of a decoder, unless the user says otherwise or
-/// the model has fewer positions.
-const CLASSIFIER_TOKENS: usize = 64;
-const DECODER_TOKENS: usize = 1024;
-
-/// Refuses keys that the model cannot use and sets the defaults that depend on it; returns the longest sequence.
-///
-/// # Errors
-///
-/// When a key is for another kind of model, or the model's own configuration cannot be read.
-pub(crate) fn resolve_for_model(config: &mut RunConfig, family: Family) -> Result<usize> {
+/// Refuses keys that have no meaning for the model, and sets those that depend on it; returns the model's family and the
+/// longest sequence.
+pub(crate) fn resolve_for_model(config: &mut RunConfig) -> Result<(Family, usize)> {
+    let path = &config.model.path;
+    if !path.is_dir() {
+        let path = path.display();
+        bail!(
+            "model.path: there is no directory {path}; to fetch a model of the Hugging Face Hub: \
+             huggingface-cli download OWNER/MODEL --local-dir {path}"
+        );
+    }
+    let family = Family::of(path)?;
     let mut problems = Problems::default();
     let default = match family {
         Family::Bert => {
@@ -35,7 +37,7 @@ pub(crate) fn resolve_for_model(config: &mut RunConfig, family: Family) -> Resul
                 ("data.turns", data.turns != Turns::All),
                 ("data.too_long", data.too_long != TooLong::Truncate),
                 ("data.prompt, response, messages, choices or answer", data.key_names() != keys),
-                ("training.checkpointing", config.training.checkpointing),
+                ("training.activation_checkpointing", config.training.activation_checkpointing),
                 ("evaluation.exact_match", config.evaluation.exact_match),
             ];
             for (key, given) in only {
@@ -43,7 +45,7 @@ pub(crate) fn resolve_for_model(config: &mut RunConfig, family: Family) -> Resul
                     problems.push(key, "is for decoders; the model is a classifier (model_type bert)");
                 }
             }
-            config.default_modules(&["classifier"]);
+            config.set_default_modules(&["classifier"]);
             let longest = BertConfig::load(&config.model.path)?.max_position_embeddings;
             CLASSIFIER_TOKENS.min(usize::try_from(longest).unwrap_or(CLASSIFIER_TOKENS))
         }
@@ -57,14 +59,14 @@ pub(crate) fn resolve_for_model(config: &mut RunConfig, family: Family) -> Resul
             ];
             for (key, given) in only {
                 if given {
-                    let kind = architecture.model_type();
+                    let name = architecture.model_type();
                     problems
-                        .push(key, format!("is for classifiers; the model is a decoder (model_type {kind})"));
+                        .push(key, format!("is for classifiers; the model is a decoder (model_type {name})"));
                 }
             }
             if config.lora.is_some() {
                 let adapted = [
-                    ("model.autocast", model.autocast, "with model.kind = \"bf16\" adapters train in f32"),
+                    ("model.autocast", model.autocast, "with model.dtype = \"bf16\" adapters train in f32"),
                     (
                         "model.split_fused",
                         model.split_fused,
@@ -83,5 +85,5 @@ pub(crate) fn resolve_for_model(config: &mut RunConfig, family: Family) -> Resul
         }
     };
     let config = problems.into_result(config)?;
-    Ok(*config.data.max_tokens.get_or_insert(default))
+    Ok((family, *config.data.max_tokens.get_or_insert(default)))
 }

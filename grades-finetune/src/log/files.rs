@@ -9,8 +9,8 @@ use anyhow::{Result, anyhow};
 use grades::component::Component;
 use grades::observe::{FreezeLog, StatisticsLog, StepObserver};
 
+use super::event::{Event, Logger};
 use super::jsonl::BufferedJsonl;
-use super::{Event, Logger};
 use crate::records::{EVALS, FREEZES, STATISTICS, STEPS, write_line};
 
 /// The open log files of a run. A clone writes into the same files.

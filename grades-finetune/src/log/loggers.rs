@@ -1,6 +1,6 @@
 //! The loggers of a run.
 
-use super::{Event, Logger};
+use super::event::{Event, Logger};
 use crate::causes::with_causes;
 
 /// Sends each event to all loggers of a run.
@@ -50,7 +50,7 @@ mod tests {
     use anyhow::{Result, bail};
 
     use super::*;
-    use crate::log::MemoryLogger;
+    use crate::log::memory::MemoryLogger;
 
     struct Broken(u64);
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use grades::tracker::FreezeEvent;
 
-use super::{Event, Logger};
+use super::event::{Event, Logger};
 use crate::records::{EvalRecord, StepRecord, StopReason};
 
 /// The events of a run, by kind.

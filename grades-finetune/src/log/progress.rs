@@ -7,8 +7,8 @@ use anyhow::Result;
 use grades::tracker::{FreezeEvent, Transition};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Event, Logger};
-use crate::records::{ComponentCounts, EvalRecord};
+use super::event::{Event, Logger, ProgressState};
+use crate::records::EvalRecord;
 
 /// Shows the progress of a run.
 #[derive(Debug)]
@@ -23,23 +23,6 @@ pub struct Progress {
 enum View {
     Bar(ProgressBar),
     Lines { last: Option<Instant> },
-}
-
-/// The progress of a run after a step.
-#[derive(Debug, Clone, Copy)]
-pub struct ProgressState {
-    /// The step.
-    pub step: u64,
-    /// The last loss; `None` while the losses of the first steps are still on the device.
-    pub loss: Option<f64>,
-    /// The learning rate of the step.
-    pub learning_rate: f64,
-    /// The components that cool or are frozen.
-    pub components: ComponentCounts,
-    /// Examples per second of training so far.
-    pub examples_per_second: f64,
-    /// Training seconds so far.
-    pub seconds: f64,
 }
 
 /// The time from one plain line to the next.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::progress::duration;
-use crate::records::{FlopCounts, Summary};
+use crate::records::{FlopCounts, Summary, flop_unit};
 
 /// Writes the result of a run, whose folder this is, as a table for the terminal.
 pub fn summary_table(summary: &Summary, folder: &Path) -> String {
@@ -51,5 +51,6 @@ fn flops(counts: &FlopCounts) -> String {
     let saved = 1.0 - flops / (counts.flops_without_freezing as f64).max(1.0);
     let saved =
         if saved > 0.0 { format!(", {:.1} % less by freezing", 100.0 * saved) } else { String::new() };
-    format!("{flops:.3e}{saved}")
+    let (unit, size) = flop_unit(flops);
+    format!("{:.3} {unit}{saved}", flops / size)
 }

@@ -31,7 +31,7 @@ pub use comparison::{Comparison, ComparisonRow, Failure, Paired, RunResult, Savi
 pub use evaluation::{EVALS, EvalRecord, Evaluation, Metric, Scores};
 pub use freeze::FREEZES;
 pub use json::{Ending, read_lines, write_line};
-pub use numbers::{Numbers, Quantity};
+pub use numbers::{Numbers, Quantity, flop_unit};
 pub use overhead::Overhead;
 pub use statistics::{STATISTICS, StatisticsLine};
 pub use step::{ComponentCounts, STEPS, SkipReason, StepMemory, StepRecord, StepWork};

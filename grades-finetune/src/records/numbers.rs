@@ -100,6 +100,17 @@ quantities! {
     FlopsToTarget => "flops_to_target": |_| None,
 }
 
+/// Returns the unit in which a number of FLOPs has few digits, and the unit's size.
+pub fn flop_unit(flops: f64) -> (&'static str, f64) {
+    match flops {
+        flops if flops >= 1e18 => ("EFLOP", 1e18),
+        flops if flops >= 1e15 => ("PFLOP", 1e15),
+        flops if flops >= 1e12 => ("TFLOP", 1e12),
+        flops if flops >= 1e9 => ("GFLOP", 1e9),
+        _ => ("MFLOP", 1e6),
+    }
+}
+
 impl Quantity {
     /// Those that depend on what the baseline reached.
     pub const TO_TARGET: [Quantity; 3] = [Self::SecondsToTarget, Self::StepsToTarget, Self::FlopsToTarget];

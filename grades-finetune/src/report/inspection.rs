@@ -1,31 +1,35 @@
 //! A run in the terminal: who froze when, why, and what it saved.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use grades::tracker::{FreezeEvent, Transition};
 use serde_json::{Value, json};
 
+use super::analysis::{Analysis, ComponentHistory, DEADLINE, Savings, reason};
 use super::page::outcome;
 use super::svg::{count, long_seconds, percent, plain};
-use super::view::{Fate, Savings, View};
 
 /// The timeline as text, lines of at most so many characters where that is possible.
-pub(crate) fn inspection_text(view: &View<'_>, width: usize) -> String {
-    let run = view.run;
+pub(crate) fn inspection_text(analysis: &Analysis<'_>, width: usize) -> String {
+    let run = analysis.run;
     let mut text = String::new();
     // Writing into a string does not fail.
-    for line in wrapped(&format!("{}: {}", run.name, outcome(view)), width) {
+    for line in wrapped(&format!("{}: {}", run.name, outcome(analysis)), width) {
         let _ = writeln!(text, "{line}");
     }
-    if view.fates.is_empty() {
+    for line in analysis.by_deadline().iter().flat_map(|reason| wrapped(&format!("{reason}."), width)) {
+        let _ = writeln!(text, "{line}");
+    }
+    if analysis.histories.is_empty() {
         let _ = writeln!(text, "\nNo component is known: nothing was watched, or no check came yet.");
         return text;
     }
     text.push('\n');
-    text += &map(view, width);
+    text += &map(analysis, width);
     text.push('\n');
-    text += &timeline(view, width);
-    for line in saved(&view.savings(), view) {
+    text += &timeline(analysis, width);
+    for line in saved(&analysis.savings(), analysis) {
         for line in wrapped(&line, width) {
             let _ = writeln!(text, "{line}");
         }
@@ -34,31 +38,34 @@ pub(crate) fn inspection_text(view: &View<'_>, width: usize) -> String {
 }
 
 /// The step of the freeze, block by kind; in parts where the kinds do not fit side by side.
-fn map(view: &View<'_>, width: usize) -> String {
-    let mut blocks: Vec<Option<u32>> = view.layers.iter().copied().map(Some).collect();
-    if view.fates.iter().any(|fate| fate.component.layer.is_none()) {
+fn map(analysis: &Analysis<'_>, width: usize) -> String {
+    let mut blocks: Vec<Option<u32>> = analysis.layers.iter().copied().map(Some).collect();
+    if analysis.histories.iter().any(|history| history.component.layer.is_none()) {
         blocks.push(None);
     }
-    let head = blocks.iter().map(|block| View::block(*block).len()).max().unwrap_or(1).max("block".len());
-    let cell = |role: usize, block: Option<u32>| -> String {
-        let here: Vec<&Fate<'_>> =
-            view.fates.iter().filter(|fate| fate.role == role && fate.component.layer == block).collect();
-        let last = here.iter().filter_map(|fate| fate.frozen.map(|event| event.step)).max();
+    let head = blocks.iter().map(|block| Analysis::block(*block).len()).max().unwrap_or(1).max("block".len());
+    let cell = |group: usize, block: Option<u32>| -> String {
+        let here: Vec<&ComponentHistory<'_>> = analysis
+            .histories
+            .iter()
+            .filter(|history| history.group == group && history.component.layer == block)
+            .collect();
+        let last = here.iter().filter_map(|history| history.frozen.map(|event| event.step)).max();
         match last {
             _ if here.is_empty() => String::new(),
-            Some(step) if here.iter().all(|fate| fate.frozen.is_some()) => step.to_string(),
+            Some(step) if here.iter().all(|history| history.frozen.is_some()) => step.to_string(),
             _ => here
                 .iter()
-                .filter_map(|fate| fate.cooled)
+                .filter_map(|history| history.cooled)
                 .map(|event| format!("~{}", event.step))
                 .next_back()
                 .unwrap_or_else(|| "·".to_owned()),
         }
     };
-    let columns: Vec<(usize, usize)> = (0..view.roles.len())
-        .map(|role| {
-            let longest = blocks.iter().map(|block| cell(role, *block).chars().count()).max().unwrap_or(0);
-            (role, longest.max(view.roles[role].chars().count()))
+    let columns: Vec<(usize, usize)> = (0..analysis.groups.len())
+        .map(|group| {
+            let longest = blocks.iter().map(|block| cell(group, *block).chars().count()).max().unwrap_or(0);
+            (group, longest.max(analysis.groups[group].chars().count()))
         })
         .collect();
     let mut text = String::from("Step of the freeze (~ cools since, · not decided)\n");
@@ -72,14 +79,14 @@ fn map(view: &View<'_>, width: usize) -> String {
         let (part, later) = rest.split_at(fitting.count().max(1));
         rest = later;
         let _ = write!(text, "{:>head$}", "block");
-        for (role, longest) in part {
-            let _ = write!(text, "  {:>longest$}", view.roles[*role]);
+        for (group, longest) in part {
+            let _ = write!(text, "  {:>longest$}", analysis.groups[*group]);
         }
         text.push('\n');
         for block in &blocks {
-            let _ = write!(text, "{:>head$}", View::block(*block));
-            for (role, longest) in part {
-                let _ = write!(text, "  {:>longest$}", cell(*role, *block));
+            let _ = write!(text, "{:>head$}", Analysis::block(*block));
+            for (group, longest) in part {
+                let _ = write!(text, "  {:>longest$}", cell(*group, *block));
             }
             let trimmed = text.trim_end().len();
             text.truncate(trimmed);
@@ -89,24 +96,35 @@ fn map(view: &View<'_>, width: usize) -> String {
     text
 }
 
-/// Each event: when, what, why.
-fn timeline(view: &View<'_>, width: usize) -> String {
+/// Writes each event: when, what, why; what happened together for one reason is one line.
+fn timeline(analysis: &Analysis<'_>, width: usize) -> String {
     let mut text = String::from("Timeline\n");
-    if view.run.events.is_empty() {
+    if analysis.run.events.is_empty() {
         text += "nothing cooled, froze or thawed\n";
     }
-    let digits = view.run.last_step().max(1).to_string().len();
-    for event in &view.run.events {
-        let verb = match event.event {
-            Transition::Cool => "cools ",
-            Transition::Freeze => "froze ",
-            Transition::Thaw => "thawed",
-            _ => "changed",
+    let digits = analysis.run.last_step().max(1).to_string().len();
+    for entry in entries(&analysis.run.events) {
+        let Entry { event, count, decided } = entry;
+        let left = plain(event.value);
+        let (what, why) = match (event.event, decided) {
+            (Transition::Cool, _) if count > 1 => {
+                (format!("{count} components cool"), format!("by the deadline ({left} steps left)"))
+            }
+            (_, Some(step)) if count > 1 => {
+                (format!("{count} components froze"), format!("as decided at step {step}"))
+            }
+            (Transition::Cool, _) => (format!("cools   {}", event.component), reason(event)),
+            (Transition::Freeze, Some(step)) => {
+                (format!("froze   {}", event.component), format!("as decided at step {step}"))
+            }
+            (Transition::Freeze, None) => (format!("froze   {}", event.component), reason(event)),
+            (Transition::Thaw, _) => (format!("thawed  {}", event.component), reason(event)),
+            _ => (format!("changed {}", event.component), reason(event)),
         };
-        let head = format!("{:>digits$}  {verb}  {}", event.step, event.component);
-        let why = why(event);
-        if head.chars().count() + 2 + why.chars().count() <= width {
-            let _ = writeln!(text, "{head}  {why}");
+        let head = format!("{:>digits$}  {what}", event.step);
+        let gap = if count > 1 { " " } else { "  " };
+        if head.chars().count() + gap.len() + why.chars().count() <= width {
+            let _ = writeln!(text, "{head}{gap}{why}");
         } else {
             let _ = writeln!(text, "{head}");
             for line in wrapped(&why, width.saturating_sub(digits + 2).max(12)) {
@@ -117,18 +135,46 @@ fn timeline(view: &View<'_>, width: usize) -> String {
     text
 }
 
-/// What was compared with what.
-fn why(event: &FreezeEvent) -> String {
-    let value = plain(event.value);
-    let threshold = plain(event.threshold);
-    match &*event.policy {
-        "deadline" => format!("by the deadline: {value} steps left, {threshold} needed to cool"),
-        policy => format!("{} {value} against {threshold} ({policy})", event.statistic),
+/// A line of the timeline.
+struct Entry<'a> {
+    /// The event, or the first of several.
+    event: &'a FreezeEvent,
+    /// The events.
+    count: usize,
+    /// The step of the decision, for a freeze after a cool-down.
+    decided: Option<u64>,
+}
+
+/// Groups what the deadline decided, and freezes that were decided, at one step.
+fn entries(events: &[FreezeEvent]) -> Vec<Entry<'_>> {
+    let mut cooling: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut entries: Vec<Entry<'_>> = Vec::new();
+    for event in events {
+        let decided = match event.event {
+            Transition::Cool => {
+                cooling.insert(&event.component, event.step);
+                None
+            }
+            Transition::Freeze => cooling.remove(&*event.component),
+            _ => None,
+        };
+        let groups = event.event == Transition::Cool && event.policy == DEADLINE || decided.is_some();
+        let alike = |entry: &&mut Entry<'_>| {
+            let first = entry.event;
+            groups
+                && (first.step, first.event, entry.decided) == (event.step, event.event, decided)
+                && (event.event == Transition::Freeze || first.policy == event.policy)
+        };
+        match entries.last_mut().filter(alike) {
+            Some(entry) => entry.count += 1,
+            None => entries.push(Entry { event, count: 1, decided }),
+        }
     }
+    entries
 }
 
 /// What freezing saved, a line each.
-fn saved(savings: &Savings, view: &View<'_>) -> Vec<String> {
+fn saved(savings: &Savings, analysis: &Analysis<'_>) -> Vec<String> {
     let mut lines = vec![String::new()];
     if let Some(updates) = savings.updates {
         lines.push(format!("Updates of weights not made: {} of all planned.", percent(updates)));
@@ -139,7 +185,7 @@ fn saved(savings: &Savings, view: &View<'_>) -> Vec<String> {
     }
     if savings.fewer_steps > 0 {
         let time = savings.fewer.map_or_else(String::new, |time| format!(", about {}", long_seconds(time)));
-        let planned = count(view.run.planned_steps() as f64);
+        let planned = count(analysis.run.planned_steps() as f64);
         lines.push(format!("Fewer steps: {} of {planned} were not needed{time}.", savings.fewer_steps));
     }
     lines
@@ -163,19 +209,19 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 }
 
 /// The same as one JSON object.
-pub(crate) fn inspection_json(view: &View<'_>) -> Value {
-    let run = view.run;
-    let Savings { updates, cheaper, fewer_steps, fewer } = view.savings();
-    let components: Vec<Value> = view
-        .fates
+pub(crate) fn inspection_json(analysis: &Analysis<'_>) -> Value {
+    let run = analysis.run;
+    let Savings { updates, cheaper, fewer_steps, fewer } = analysis.savings();
+    let components: Vec<Value> = analysis
+        .histories
         .iter()
-        .map(|fate| {
+        .map(|history| {
             json!({
-                "name": fate.component.name, "kind": fate.component.kind, "layer": fate.component.layer,
-                "parameters": fate.component.parameters, "thaws": fate.thaws,
-                "decided": fate.cooled.or(fate.frozen).map(|event| event.step),
-                "frozen": fate.frozen.map(|event| event.step),
-                "cause": fate.cooled.or(fate.frozen).map(|event| json!({
+                "name": history.component.name, "kind": history.component.kind, "layer": history.component.layer,
+                "parameters": history.component.parameters, "thaws": history.thaws,
+                "decided": history.cooled.or(history.frozen).map(|event| event.step),
+                "frozen": history.frozen.map(|event| event.step),
+                "cause": history.cooled.or(history.frozen).map(|event| json!({
                     "policy": event.policy, "statistic": event.statistic, "value": event.value, "threshold": event.threshold,
                 })),
             })
@@ -184,7 +230,7 @@ pub(crate) fn inspection_json(view: &View<'_>) -> Value {
     json!({
         "run": run.name, "folder": run.folder, "ended": run.summary.as_ref().map(|summary| summary.ended),
         "steps": run.last_step(), "planned_steps": run.planned_steps(),
-        "components_frozen": view.frozen(), "components_total": run.components_total(),
+        "components_frozen": analysis.frozen(), "components_total": run.components_total(),
         "components": components, "events": run.events,
         "saved": {
             "updates_share": updates, "seconds_by_cheaper_steps": cheaper,

@@ -4,16 +4,16 @@
 //! SVG, once for wide screens and paper and once for phones, so that they are there without the script; it adds hovering
 //! and filters. The same code writes them as files.
 
+mod analysis;
 mod inspection;
 mod page;
 mod pictures;
 mod read;
 mod svg;
-mod view;
 
+pub(crate) use analysis::Analysis;
 pub(crate) use inspection::{inspection_json, inspection_text};
 pub use read::{ComparisonData, Curve, RunData, StatisticPanel, StatisticSeries};
-pub(crate) use view::View;
 
 use std::path::{Path, PathBuf};
 
@@ -81,7 +81,7 @@ impl Subject {
 
     fn figures(&self) -> Vec<Figure> {
         match self {
-            Self::Run(run) => run_figures(&View::new(run)),
+            Self::Run(run) => run_figures(&Analysis::new(run)),
             Self::Comparison(comparison) => {
                 let figures = [
                     pictures::accuracy_over_time(comparison),
@@ -96,17 +96,21 @@ impl Subject {
 }
 
 /// The figures of a run; what there is nothing to show of is left out.
-fn run_figures(view: &View<'_>) -> Vec<Figure> {
-    let run = view.run;
-    let mut figures: Vec<Figure> =
-        run.panels.iter().enumerate().map(|(index, panel)| pictures::statistic(view, panel, index)).collect();
+fn run_figures(analysis: &Analysis<'_>) -> Vec<Figure> {
+    let run = analysis.run;
+    let mut figures: Vec<Figure> = run
+        .panels
+        .iter()
+        .enumerate()
+        .map(|(index, panel)| pictures::statistic(analysis, panel, index))
+        .collect();
     // Without a policy there is nothing to freeze.
     if !run.panels.is_empty() || !run.events.is_empty() {
-        figures.push(pictures::heat_map(view));
+        figures.push(pictures::heat_map(analysis));
     }
     if !run.steps.is_empty() {
-        figures.push(pictures::loss(view));
-        figures.push(pictures::progress(view));
+        figures.push(pictures::loss(analysis));
+        figures.push(pictures::progress(analysis));
     }
     figures
 }

@@ -92,7 +92,7 @@ impl RunFolder {
 
     fn lock(path: PathBuf) -> Result<Self> {
         let lock =
-            Lock::take(&path).with_context(|| format!("cannot open the run folder {}", path.display()))?;
+            Lock::acquire(&path).with_context(|| format!("cannot open the run folder {}", path.display()))?;
         match lock {
             None => bail!("another process is at the run {}; it must end first", path.display()),
             Some(lock) => Ok(Self { path, _lock: lock }),

@@ -1,4 +1,4 @@
-//! A folder that appears whole or not at all.
+//! Folders that appear whole or not at all.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -35,12 +35,12 @@ impl AtomicFolder {
         Ok(Self { temporary, destination: destination.to_path_buf(), armed: true })
     }
 
-    /// Where to put the files meanwhile; whoever writes one brings it to the disk.
+    /// Returns the temporary folder; the caller flushes the files in it to the disk.
     pub fn path(&self) -> &Path {
         &self.temporary
     }
 
-    /// Renames the folder to its destination; what stood there is removed.
+    /// Renames the folder to its destination; a folder of that name is removed first.
     ///
     /// # Errors
     ///
@@ -49,22 +49,19 @@ impl AtomicFolder {
         let named = |error| with_path(error, &self.destination);
         // Some file systems refuse to sync a folder; its files are on the disk by now.
         let _ = File::open(&self.temporary).and_then(|folder| folder.sync_all());
-        let old = self.destination.symlink_metadata().is_ok();
-        let aside = beside(&self.destination, "old")?;
-        if old {
-            std::fs::rename(&self.destination, &aside).map_err(named)?;
+        if self.destination.symlink_metadata().is_ok() {
+            remove_whole(&self.destination)?;
         }
         std::fs::rename(&self.temporary, &self.destination).map_err(named)?;
         self.armed = false;
-        sync_folder(&self.destination)?;
-        if old { discard(&aside).map_err(named) } else { Ok(()) }
+        sync_folder(&self.destination)
     }
 }
 
 impl Drop for AtomicFolder {
     fn drop(&mut self) {
         if self.armed {
-            // Nobody is left to tell about a failure here; the files only cost space.
+            // A drop cannot return a failure; the files only cost space.
             let _ = std::fs::remove_dir_all(&self.temporary);
         }
     }
@@ -82,8 +79,7 @@ pub fn remove_whole(folder: &Path) -> io::Result<()> {
     discard(&aside).map_err(named)
 }
 
-/// Removes what killed processes left under temporary names in a folder, files and folders; nobody else may be writing
-/// there.
+/// Removes the temporary files and folders that killed processes left in a folder; no other process may write there.
 ///
 /// # Errors
 ///
@@ -128,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_appears_when_it_is_whole_and_takes_the_place_of_an_old_one() {
+    fn a_folder_appears_when_it_is_whole_and_replaces_an_old_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         for text in ["one", "two"] {
@@ -145,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_left_is_swept_away() {
+    fn leftovers_of_a_killed_process_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         std::mem::forget(AtomicFolder::create(&dir.path().join("a")).unwrap());
         std::fs::write(dir.path().join(".b.1-0.tmp"), "").unwrap();

@@ -5,12 +5,10 @@
 //! renamed afterwards with [`commit_all`], so that a full disk leaves the whole old set in place. A folder of files is made in the same way, as an [`AtomicFolder`].
 
 mod digest;
-mod fingerprint;
 mod folder;
 mod lock;
 
-pub(crate) use digest::Digest;
-pub use fingerprint::fingerprint;
+pub use digest::{Digest, checksum, fingerprint};
 pub use folder::{AtomicFolder, remove_whole, sweep};
 pub use grades_models::files::atomic::{AtomicFile, Staged, commit_all, write_atomic};
 pub use lock::Lock;

@@ -6,10 +6,10 @@ use anyhow::{Context, Result, anyhow};
 use grades::tracker::StepReport;
 use grades_lora::{Adapters, MergeFrozen};
 use grades_models::bert::LABELS_FILE;
+use grades_models::files::atomic::write_atomic;
 
 use super::task::Task;
 use crate::config::LoraRun;
-use crate::storage::write_atomic;
 
 /// The one adapter that a run trains, called `default` as in PEFT.
 pub(crate) struct TrainedAdapter {

@@ -44,15 +44,18 @@ impl CausalLm {
         let examples = read_examples(&config.data.train, &names)?;
         let options = LoadOptions {
             device,
-            dtype: config.model.kind.kind(),
+            dtype: config.model.dtype.kind(),
             autocast: config.model.autocast,
             split_fused: config.model.split_fused,
         };
-        let (model, loaded) = if config.model.from_scratch {
+        let (mut model, loaded) = if config.model.from_scratch {
             (Decoder::draw(path, options, config.training.seed)?, LoadReport::default())
         } else {
             Decoder::load(path, options)?
         };
+        if let Some(lora) = &config.lora {
+            model.prepare_for(&lora.config)?;
+        }
         if !i64::try_from(max_tokens).is_ok_and(|tokens| (2..=model.max_positions()).contains(&tokens)) {
             let longest = model.max_positions();
             bail!("data.max_tokens = {max_tokens}: expected 2 to {longest}, the positions of the model");
@@ -111,7 +114,7 @@ impl CausalLm {
             eval,
             test,
             evaluation: config.evaluation.clone(),
-            activation_checkpointing: config.training.checkpointing,
+            activation_checkpointing: config.training.activation_checkpointing,
             seed: config.training.seed,
         })
     }
@@ -130,6 +133,10 @@ fn notes_on_weights(loaded: &LoadReport, split_fused: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if !loaded.ignored.is_empty() {
         notes.push(format!("in the files, but not of this model: {}", loaded.ignored.join(", ")));
+    }
+    if loaded.untied {
+        let reason = "the files have an output matrix (lm_head.weight) that differs from the embedding";
+        notes.push(format!("not tied, though \"tie_word_embeddings\" is true: {reason}"));
     }
     if let Some(first) = loaded.fused.first() {
         let parts: Vec<String> =

@@ -38,7 +38,7 @@ impl Classification {
             subset: true,
             new_head: config.model.new_head,
             device,
-            dtype: config.model.kind.kind(),
+            dtype: config.model.dtype.kind(),
             seed,
         };
         let (model, loaded) = BertClassifier::load(&config.model.path, options)?;

@@ -28,9 +28,8 @@ pub(crate) fn load(config: &RunConfig) -> Result<Loaded> {
     // libtorch wants a signed seed; only its bits count.
     tch::manual_seed(config.training.seed.cast_signed());
     let device = config.model.device.device()?;
-    let family = Family::of(&config.model.path)?;
     let mut config = config.clone();
-    let max_tokens = resolve_for_model(&mut config, family)?;
+    let (family, max_tokens) = resolve_for_model(&mut config)?;
     let mut task: Box<dyn Task> = match family {
         Family::Bert => Box::new(Classification::load(&config, device, max_tokens)?),
         Family::Decoder(_) => Box::new(CausalLm::load(&config, device, max_tokens)?),

@@ -6,7 +6,7 @@ use anyhow::Result;
 use tch::{Device, Kind, Tensor};
 
 use crate::config::GuardConfig;
-use crate::records::{StepRecord, StopReason};
+use crate::records::StepRecord;
 use crate::state::LossMonitorState;
 
 /// The decay of the running mean that losses are compared with: about the last 50 steps.
@@ -149,16 +149,10 @@ pub struct NonFiniteError {
     checkpoint: String,
 }
 
-impl NonFiniteError {
-    /// Returns why the run stopped.
-    pub fn stop_reason(&self) -> StopReason {
-        StopReason::NonFinite
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::records::{ComponentCounts, StepMemory, StepWork};
 
     fn monitor() -> LossMonitor {
         let config = GuardConfig { max_bad_steps: 2, spike_factor: 3.0, check_gradients: false };
@@ -198,5 +192,38 @@ mod tests {
         assert_eq!(monitor.state().spikes, 1);
         monitor.config.spike_factor = 0.0;
         assert_eq!(monitor.check(22, 1e9, false), None);
+    }
+
+    #[test]
+    fn losses_are_read_in_lots() {
+        let mut monitor = LossMonitor { lot: 3, ..monitor() };
+        let mut read = Vec::new();
+        for step in 1..=7 {
+            let loss = if step == 5 { f32::NAN } else { step as f32 };
+            let losses = monitor.add(record(step), Tensor::from(loss)).unwrap();
+            read.push((losses.records.len(), losses.mean));
+        }
+        assert_eq!(
+            read,
+            [(0, None), (0, None), (3, Some(2.0)), (0, None), (0, None), (3, Some(5.0)), (0, None)]
+        );
+        let last = monitor.read().unwrap();
+        assert_eq!((last.records[0].step, last.records[0].loss, last.mean), (7, 7.0, Some(7.0)));
+        assert!(monitor.read().unwrap().records.is_empty());
+        assert_eq!((monitor.state().bad_steps, monitor.state().seen), (1, 6));
+    }
+
+    fn record(step: u64) -> StepRecord {
+        StepRecord {
+            step,
+            epoch: 1,
+            loss: f64::NAN,
+            learning_rate: 0.1,
+            grad_norm: None,
+            work: StepWork { examples: 1, tokens: 1, flops: 1, seconds: 1.0 },
+            components: ComponentCounts::default(),
+            memory: StepMemory::default(),
+            skipped: None,
+        }
     }
 }

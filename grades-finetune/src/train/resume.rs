@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use grades::torch::set_generator_state;
-use grades_models::Family;
 use grades_models::files::read_file;
 use toml::{Table, Value};
 
 use super::setup::Setup;
 use crate::checkpoint::{BEST, FOLDER, Found, OPTIMIZER, PARAMETERS, generators, newest};
-use crate::config::{Document, OptimizerConfig, OptimizerName, RunConfig, resolve_for_model};
+use crate::config::{Document, OptimizerConfig, OptimizerName, RunConfig, may_change, resolve_for_model};
 use crate::records::{StopReason, Summary};
 use crate::run::RunFolder;
 use crate::state::TrainState;
@@ -26,23 +25,6 @@ pub struct Resume<'a> {
     /// Whether it resumes although the configuration or the files that it reads have changed.
     pub allow_changes: bool,
 }
-
-/// Keys, or beginnings of keys, that do not change the result. Files are compared by their contents.
-const FREE: [&str; 10] = [
-    "output.",
-    "checkpoint.",
-    "compare.",
-    "guard.",
-    "evaluation.",
-    "data.train",
-    "data.eval",
-    "data.test",
-    "model.path",
-    "model.device",
-];
-
-/// Further keys that do not change it without early stopping.
-const FREE_WITHOUT_STOPPING: [&str; 2] = ["training.eval_every", "training.eval_batch_size"];
 
 /// A run that can be resumed.
 pub(super) struct ResumePoint {
@@ -221,22 +203,15 @@ fn differences(before: &Table, config: &RunConfig) -> Result<Vec<String>> {
     let mut then = RunConfig::read(before).context("the configuration of the run's folder")?;
     // The model may have moved; the defaults that depend on it come from the present one.
     then.model.path.clone_from(&config.model.path);
-    let family = Family::of(&then.model.path)?;
-    resolve_for_model(&mut then, family)?;
+    resolve_for_model(&mut then)?;
     let (mut before, mut now) = (BTreeMap::new(), BTreeMap::new());
     flatten("", &Table::try_from(&then).context("comparing configurations")?, &mut before);
     flatten("", &Table::try_from(config).context("comparing configurations")?, &mut now);
     let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     let text = |value: Option<&Value>| value.map_or("not given".to_owned(), ToString::to_string);
-    let free = |key: &str| {
-        let among = |list: &[&str]| {
-            list.iter().any(|free| *free == key || free.ends_with('.') && key.starts_with(free))
-        };
-        among(&FREE) || config.early_stopping.is_none() && among(&FREE_WITHOUT_STOPPING)
-    };
     Ok(keys
         .into_iter()
-        .filter(|key| !free(key))
+        .filter(|key| !may_change(key, config.early_stopping.is_some()))
         .filter(|key| before.get(*key) != now.get(*key))
         .map(|key| format!("{key}: {} before, {} now", text(before.get(key)), text(now.get(key))))
         .collect())

@@ -5,18 +5,15 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use grades_models::Family;
 
 use super::checkpointer::Checkpointer;
 use super::resume::{Restored, Resume, ResumePoint};
 use super::setup::Setup;
 use super::trainer::Trainer;
-use crate::causes::with_causes;
 use crate::config::{RunConfig, resolve_for_model};
 use crate::log::tensorboard::TensorBoard;
 use crate::log::{FileLogger, LogFiles, Logger, Loggers, Progress};
 use crate::records::Summary;
-use crate::report::write_run_report;
 use crate::run::{Interrupt, RunFolder, run_inputs};
 use crate::tasks;
 
@@ -69,7 +66,7 @@ pub fn train_logged(
 /// reads has changed in a way that changes the result, or a checkpoint is of a newer version.
 pub fn resume(config: &RunConfig, how: &Resume<'_>, interrupt: &Interrupt) -> Result<Option<Outcome>> {
     let mut resolved = config.clone();
-    resolve_for_model(&mut resolved, Family::of(&config.model.path)?)?;
+    resolve_for_model(&mut resolved)?;
     let point = ResumePoint::open(&resolved, how)?;
     let run = |point| run(config, Start::Resumed(Box::new(point)), interrupt, Loggers::default());
     point.map(run).transpose()
@@ -113,13 +110,8 @@ fn run(
     let checkpointer = Checkpointer::new(&folder, config.checkpoint, text, inputs, logs, checkpoint);
     let mut trainer = Trainer::new(&config, setup, state, checkpointer, loggers);
     let reason = trainer.fit(interrupt)?;
-    let (summary, mut warnings) = trainer.finish(reason, &folder)?;
+    let (summary, warnings) = trainer.finish(reason, &folder)?;
     folder.write(Summary::FILE, &(serde_json::to_string_pretty(&summary)? + "\n"))?;
-    if config.output.report
-        && let Err(error) = write_run_report(folder.path())
-    {
-        warnings.push(format!("there is no report.html: {}", with_causes(&error)));
-    }
     Ok(Outcome { summary, folder: folder.path().to_path_buf(), warnings })
 }
 

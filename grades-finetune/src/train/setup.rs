@@ -33,9 +33,10 @@ impl Setup {
     pub(super) fn build(loaded: Loaded) -> Result<(Self, RunConfig)> {
         let Loaded { config, task, adapter } = loaded;
         let training = &config.training;
-        let loader = StepLoader::new(task.sampler().clone(), training.accumulate, training.epochs);
+        let loader =
+            StepLoader::new(task.sampler().clone(), training.gradient_accumulation_steps, training.epochs);
         let longest = training.max_steps.unwrap_or(u64::MAX).min(loader.steps());
-        let planned = ((training.share * longest as f64).round() as u64).clamp(1, longest.max(1));
+        let planned = ((training.step_fraction * longest as f64).round() as u64).clamp(1, longest.max(1));
         let loader = loader.with_limit(planned);
         let evaluator = Evaluator::new(&config, task.as_ref(), loader.steps_per_epoch(), planned)?;
         let schedule = LrSchedule::new(&config.schedule, config.optimizer.lr, planned);

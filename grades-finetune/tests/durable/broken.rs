@@ -1,4 +1,4 @@
-//! Runs that are broken off, and whether they come to what an unbroken one comes to.
+//! Runs that are broken off, and the comparison of their results with those of an unbroken run.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{Folder, Ran};
 
-/// What a run has come to, but for times: its logs, its model, the numbers of its summary.
+/// The result of a run without its times: its logs, its model, the numbers of its summary.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Result {
     steps: Vec<Value>,
@@ -83,7 +83,7 @@ impl Result {
         &self.freezes
     }
 
-    /// Fails at the first line that differs rather than with all of them.
+    /// Fails at the first line that differs.
     pub(crate) fn assert_same(&self, other: &Self, what: &str) {
         for (one, other) in self.steps.iter().zip(&other.steps) {
             assert_eq!(one, other, "{what}");
@@ -104,19 +104,19 @@ impl Result {
     }
 }
 
-/// The steps of the checkpoints of a run.
+/// Returns the steps of the checkpoints of a run.
 pub(crate) fn checkpoints(folder: &Folder, run: &str) -> Vec<u64> {
     let names = folder.names(&format!("runs/{run}/checkpoints"));
     names.iter().map(|name| name.strip_prefix("step-").expect(name).parse().unwrap()).collect()
 }
 
-/// The folder of a checkpoint.
+/// Returns the folder of a checkpoint.
 pub(crate) fn checkpoint(run: &str, step: u64) -> String {
     format!("runs/{run}/checkpoints/step-{step:08}")
 }
 
-/// A copy of a run as a `kill -9` would have left it some time after the checkpoint of `step`: no later checkpoint, no
-/// model, but the lines that were written meanwhile.
+/// Copies a run as a `kill -9` would have left it some time after the checkpoint of `step`: without later checkpoints and
+/// without a model, but with the lines that were written meanwhile.
 pub(crate) fn broken_off(folder: &Folder, run: &str, step: u64, copy: &str) {
     let (from, to) = (folder.path(&format!("runs/{run}")), folder.path(&format!("runs/{copy}")));
     copy_folder(&from, &to);
@@ -145,7 +145,7 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// `finetune train --resume runs/NAME`, which must come to an end.
+/// Runs `finetune train --resume runs/NAME`, which must succeed.
 pub(crate) fn resumed(folder: &Folder, run: &str) -> Ran {
     let ran = folder.finetune(&["train", "--resume", &format!("runs/{run}")]);
     assert_eq!(ran.code, Some(0), "{run}: {ran:?}");

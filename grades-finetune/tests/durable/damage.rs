@@ -132,7 +132,7 @@ fn where_no_checkpoint_is_whole_nothing_is_thrown_away() {
     folder.write("runs/run/statistics.jsonl", statistics);
     resumed(&folder, "run");
     Result::of(&folder, "run").assert_same(&Result::of(&folder, "whole"), "put back");
-    // Whoever means it begins anew.
+    // The user removes the checkpoints to start again.
     broken_off(&folder, "whole", 2, "anew");
     std::fs::remove_dir_all(folder.path("runs/anew/checkpoints")).unwrap();
     let ran = resumed(&folder, "anew");
@@ -140,7 +140,7 @@ fn where_no_checkpoint_is_whole_nothing_is_thrown_away() {
 }
 
 #[test]
-fn a_quiet_run_is_told_of_damage_too() {
+fn a_quiet_run_warns_of_damage_too() {
     let folder = saved();
     broken_off(&folder, "whole", 4, "run");
     folder.write(&format!("{}/run.toml", checkpoint("run", 4)), "");

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::broken::{Result, broken_off, checkpoint, checkpoints, resumed};
 use crate::support::{Folder, PROGRAM, Ran};
 
-/// Runs the program where no file may grow beyond so many KiB.
+/// Runs the program with a limit on the size of every file.
 fn limited(folder: &Folder, kibibytes: u64, arguments: &[&str]) -> Ran {
     let script = format!("trap '' XFSZ; ulimit -f {kibibytes}; exec \"$0\" \"$@\"");
     Ran::of(&mut folder.command("bash", &[&["-c", &script, PROGRAM], arguments].concat()))
@@ -71,7 +71,7 @@ fn checkpoints_that_are_gone_are_written_again() {
     });
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(folder.path("runs/run/model/model.safetensors").exists());
-    // At most the one that was being written is lost, and told of.
+    // At most the one that was being written is lost, with a warning.
     assert!(ran.stderr.matches("warning: the checkpoint ").count() <= 1, "{}", ran.stderr);
     assert_eq!(checkpoints(&folder, "run"), [179, 180]);
 }
@@ -95,7 +95,7 @@ fn a_run_folder_that_is_gone_is_told_of_and_the_model_is_saved() {
     );
 }
 
-/// The program as someone whom the permissions of a folder keep out, as they do not keep out root.
+/// Runs the program without root's right to write into every folder.
 fn without_privileges() -> Vec<&'static str> {
     let probe = tempfile::tempdir().unwrap();
     std::fs::set_permissions(probe.path(), Permissions::from_mode(0o555)).unwrap();
@@ -106,7 +106,7 @@ fn without_privileges() -> Vec<&'static str> {
 }
 
 #[test]
-fn a_folder_that_may_not_be_written_is_told_of() {
+fn a_folder_that_may_not_be_written_is_reported() {
     let folder = Folder::new();
     let ran = meanwhile(&folder, &without_privileges(), |folder| {
         let path = folder.path("runs/run/checkpoints");
@@ -116,7 +116,7 @@ fn a_folder_that_may_not_be_written_is_told_of() {
     assert!(ran.stderr.contains("Permission denied"), "{}", ran.stderr);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(folder.path("runs/run/model/model.safetensors").exists());
-    // What was whole before is whole still.
+    // The earlier checkpoints are still whole.
     let kept = checkpoints(&folder, "run");
     assert!(!kept.is_empty() && kept.iter().all(|step| *step < 180), "{kept:?}");
     std::fs::set_permissions(folder.path("runs/run/checkpoints"), Permissions::from_mode(0o755)).unwrap();
@@ -149,7 +149,7 @@ mount -o remount,size=64m small || exit 98
 test -e small/run/summary.json || "$0" train --resume small/run --quiet || exit 97
 cp -r small/run runs/"#;
     // Room for one checkpoint and the model, for the model, and for the logs alone.
-    for (size, ends) in [("100k", "code 0\nstep-00000002\n"), ("52k", "code 0\n"), ("24k", "code 1\n")] {
+    for (size, ends) in [("104k", "code 0\nstep-00000002\n"), ("52k", "code 0\n"), ("24k", "code 1\n")] {
         let Some(ran) = in_a_name_space(&folder, script, &[size]) else { return };
         assert_eq!(ran.code, Some(0), "{size}: {ran:?}");
         assert!(ran.stderr.contains("No space left on device"), "{size}: {}", ran.stderr);

@@ -1,4 +1,4 @@
-//! Nothing is lost: checkpoints, crashes, bad numbers. The program itself, on files in temporary folders.
+//! Checkpoints, crashes, and losses that are not finite. The program itself, on files in temporary folders.
 //!
 //! `GRADES_TORTURE=1` (`make torture`) runs the long forms.
 
@@ -12,8 +12,9 @@
 mod broken;
 mod damage;
 mod disk;
-mod guard;
+mod in_process;
 mod kills;
+mod loss_monitor;
 mod memory;
 mod refused;
 mod resume;
@@ -24,7 +25,7 @@ mod support;
 #[path = "../../../grades-models/tests/support/tiny_decoder.rs"]
 mod tiny_decoder;
 
-/// The long form of a number where the long forms are asked for.
+/// Returns the long form of a number when the long forms are enabled.
 fn long_or<T>(long: T, short: T) -> T {
     if std::env::var_os("GRADES_TORTURE").is_some() { long } else { short }
 }

@@ -1,4 +1,4 @@
-//! Memory over many steps: what freezes and checkpoints leave behind.
+//! Memory over many steps: freezes and checkpoints must not leak.
 
 use std::process::Stdio;
 
@@ -40,7 +40,7 @@ fn the_resident_size_stays_what_it_is_after_the_first_steps() {
     let mut late = None;
     while child.try_wait().unwrap().is_none() {
         let done = written();
-        // What the evaluation at the end takes is not what a step leaves behind.
+        // The evaluation at the end needs memory of its own.
         if (steps / 5..steps).contains(&done) {
             let now = resident(child.id());
             early = early.or(now);

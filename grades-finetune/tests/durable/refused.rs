@@ -1,4 +1,4 @@
-//! What is not resumed, and what is resumed all the same.
+//! Changes that refuse a resume, and changes that do not.
 
 use crate::broken::{Result, broken_off, resumed};
 use crate::support::{Folder, Ran, examples};

@@ -17,7 +17,7 @@ max_tokens = 12
 [training]
 epochs = 3
 batch_size = 3
-accumulate = 2
+gradient_accumulation_steps = 2
 eval_every = 5
 [optimizer]
 lr = 5e-3
@@ -159,7 +159,12 @@ fn adapters_that_are_merged_when_they_freeze() {
 #[test]
 fn a_decoder_in_half_precision_whose_blocks_are_computed_twice() {
     let folder = decoder(json!({"attention_dropout": 0.1}));
-    let sets = ["model.kind=bf16", "training.checkpointing=true", "data.packing=true", "data.max_tokens=32"];
+    let sets = [
+        "model.dtype=bf16",
+        "training.activation_checkpointing=true",
+        "data.packing=true",
+        "data.max_tokens=32",
+    ];
     let result = goes_on(&folder, 2, &[2], &[&sets[..], &["freezing.cooldown=0"]].concat());
     assert!(result.steps().len() > 4);
 }

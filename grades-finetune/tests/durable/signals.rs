@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the step in hand ends and a checkpoint is written.
+//! SIGINT and SIGTERM: the current step ends and a checkpoint is written.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, Command, Stdio};

@@ -58,7 +58,7 @@ fn unknown_keys_and_words_are_named_with_the_nearest() {
             "model.device=gpu",
             "model.device: unknown device \"gpu\" (did you mean \"cpu\"?); known: auto, cpu, cuda, cuda:N",
         ),
-        ("model.kind=f16", "model.kind: unknown kind \"f16\" (did you mean \"bf16\"?); known: f32, bf16"),
+        ("model.dtype=f16", "model.dtype: unknown dtype \"f16\" (did you mean \"bf16\"?); known: f32, bf16"),
         ("data.format=xml", "data.format: expected tsv, csv or jsonl, found \"xml\""),
         ("data.header=no", "data.header: expected true, false or \"auto\", found \"no\""),
         ("freezing.metric=grad", "freezing.metric: unknown statistic \"grad\"; known: "),
@@ -78,7 +78,7 @@ fn all_problems_are_shown_at_once() {
     let expected = [
         "7 problems:",
         "  model.path: is missing; expected a string",
-        "  model.kind: unknown kind \"f8\"",
+        "  model.dtype: unknown dtype \"f8\"",
         "  data.train: expected a string, found 3",
         "  training.epoch: unknown key (did you mean \"epochs\"?)",
         "  freezing.grace: expected a share from 0 to 1, found 2",
@@ -122,7 +122,10 @@ fn numbers_that_are_out_of_range_are_refused() {
         ("optimizer.eps=nan", "optimizer.eps: expected a number of at least 0, found nan"),
         ("training.epochs=two", "training.epochs: expected a whole number, at least 1, found \"two\""),
         ("training.max_steps=", "training.max_steps: expected a whole number, at least 1, found \"\""),
-        ("training.accumulate=1.5", "training.accumulate: expected a whole number, at least 1, found 1.5"),
+        (
+            "training.gradient_accumulation_steps=1.5",
+            "training.gradient_accumulation_steps: expected a whole number, at least 1, found 1.5",
+        ),
         ("schedule=3", "schedule: expected a table, found 3"),
     ]);
 }

@@ -206,7 +206,7 @@ fn a_comparison_that_was_killed_goes_on() {
     ];
     // Nobody else may be at it.
     std::fs::create_dir_all(folder.path("out/compare-base")).unwrap();
-    let lock = Lock::take(&folder.path("out/compare-base")).unwrap().unwrap();
+    let lock = Lock::acquire(&folder.path("out/compare-base")).unwrap().unwrap();
     let ran = folder.finetune(&arguments);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     let expected = "another process is at the comparison in out/compare-base; it must end first";
@@ -340,7 +340,7 @@ fn watching_gradients_is_measured_by_itself_too() {
     assert!(low <= percent && percent <= high && low > -100.0, "{result}");
     assert!(result["seconds_per_step"].as_f64().unwrap() > 0.0);
     assert_eq!(folder.names("runs"), [""; 0], "nothing is written");
-    let lora = ["--set", "lora.r=2", "--set", "training.accumulate=2"];
+    let lora = ["--set", "lora.r=2", "--set", "training.gradient_accumulation_steps=2"];
     let ran =
         folder.finetune(&[&["monitoring", "--config", "base.toml", "--steps", "4"], &lora[..]].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");

@@ -145,7 +145,7 @@ fn two_batches_of_a_step_are_compared() {
     let folder = Folder::new();
     let policy = r#"freezing.policy={ name = "two-batch", floor = 1, window = 2, hits = 1 }"#;
     let run = ["--epochs", "2", "--batch-size", "4", "--set", policy, "--set", "freezing.cooldown=1"];
-    folder.trained(&[&run[..], &["--accumulate", "2"]].concat());
+    folder.trained(&[&run[..], &["--gradient-accumulation-steps", "2"]].concat());
     assert_eq!(folder.json("runs/base/summary.json")["ended"], "all-frozen");
     let first = &folder.lines("runs/base/freezes.jsonl")[0];
     assert_eq!((&first["policy"], &first["statistic"]), (&json!("two-batch"), &json!("two-batch-signal")));
@@ -155,7 +155,9 @@ fn two_batches_of_a_step_are_compared() {
     assert_eq!(ran.code, Some(1), "{ran:?}");
     let error = ran.error();
     assert!(
-        error.contains("FreezingOptimizer::backward_accumulate (training.accumulate = 2 in finetune)"),
+        error.contains(
+            "FreezingOptimizer::backward_accumulate (training.gradient_accumulation_steps = 2 in finetune)"
+        ),
         "{error}"
     );
 }
@@ -165,7 +167,16 @@ fn a_step_of_a_single_batch_is_left_out_of_the_comparison() {
     let folder = Folder::new();
     // 24 examples are batches of 5, 5, 5, 5 and 4: the third step of an epoch has one.
     let policy = r#"freezing.policy={ name = "two-batch", floor = 1, window = 3, hits = 1 }"#;
-    let run = ["--batch-size", "5", "--accumulate", "2", "--set", policy, "--set", "freezing.cooldown=0"];
+    let run = [
+        "--batch-size",
+        "5",
+        "--gradient-accumulation-steps",
+        "2",
+        "--set",
+        policy,
+        "--set",
+        "freezing.cooldown=0",
+    ];
     folder.trained(&run);
     // Samples at steps 1, 2 and 4.
     assert_eq!(events(&folder, "base"), vec![("freeze".to_owned(), 4); 12]);

@@ -233,9 +233,12 @@ fn the_same_step_however_the_batch_is_spread_packed_or_computed_twice() {
         let before = work.model("model").var_store().variables();
         let moved = work.variables("plain");
         assert!(moved.iter().any(|(name, tensor)| !tensor.equal(&before[name])));
-        work.trained("again", &sets(&["training.checkpointing=true"]));
+        work.trained("again", &sets(&["training.activation_checkpointing=true"]));
         assert_eq!(work.apart("plain", "again"), 0.0, "checkpointing changes no bit");
-        work.trained("accumulated", &sets(&["training.batch_size=2", "training.accumulate=3"]));
+        work.trained(
+            "accumulated",
+            &sets(&["training.batch_size=2", "training.gradient_accumulation_steps=3"]),
+        );
         let tolerance = TINY_DECODER.tolerance(Kind::Float);
         assert!(work.apart("plain", "accumulated") < tolerance, "{}", work.apart("plain", "accumulated"));
         work.trained("packed", &sets(&["data.packing=true", "data.max_tokens=32"]));
@@ -250,11 +253,14 @@ fn the_same_step_however_the_batch_is_spread_packed_or_computed_twice() {
 #[test]
 fn bf16_trains_in_its_own_kind_and_under_autocast_in_f32() {
     let work = Work::llama();
-    work.trained("bf16", &["model.kind=bf16", "training.epochs=30"]);
+    work.trained("bf16", &["model.dtype=bf16", "training.epochs=30"]);
     let config: Value =
         serde_json::from_slice(&std::fs::read(work.path("runs/bf16/model/config.json")).unwrap()).unwrap();
     assert_eq!(config["dtype"], "bfloat16");
-    work.trained("autocast", &["model.autocast=true", "training.epochs=30", "training.checkpointing=true"]);
+    work.trained(
+        "autocast",
+        &["model.autocast=true", "training.epochs=30", "training.activation_checkpointing=true"],
+    );
     let config: Value =
         serde_json::from_slice(&std::fs::read(work.path("runs/autocast/model/config.json")).unwrap())
             .unwrap();
@@ -391,7 +397,7 @@ fn an_adapter_is_trained_used_and_merged() {
             "training.epochs=60",
             "data.eval=train.jsonl",
             "evaluation.exact_match=true",
-            "training.checkpointing=true",
+            "training.activation_checkpointing=true",
         ];
         let ran = work.trained("adapted", &sets);
         assert!(ran.stderr.contains("adapters in "), "{ran:?}");
@@ -422,7 +428,10 @@ fn an_adapter_is_trained_used_and_merged() {
         assert!(f64::try_from((&adapted - &base).abs().max()).unwrap() > 0.1);
         let error =
             work.train("refused", &["lora.r=2", "model.autocast=true", "model.split_fused=true"]).error();
-        assert!(error.contains("model.autocast: cannot be combined with [lora]: with model.kind"), "{error}");
+        assert!(
+            error.contains("model.autocast: cannot be combined with [lora]: with model.dtype"),
+            "{error}"
+        );
         assert!(error.contains("model.split_fused: cannot be combined with [lora]"), "{error}");
     }
 }

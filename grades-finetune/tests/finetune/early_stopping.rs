@@ -259,7 +259,10 @@ fn what_makes_no_sense_is_refused() {
             &["--eval-every", "1.5"],
             "training.eval_every: expected a whole number of steps, 0 for never, or a share of an epoch",
         ),
-        (&["--set", "training.share=0"], "training.share: expected a share above 0, up to 1, found 0"),
+        (
+            &["--set", "training.step_fraction=0"],
+            "training.step_fraction: expected a share above 0, up to 1, found 0",
+        ),
     ];
     for (arguments, message) in cases {
         let error = folder.refused(arguments);

@@ -60,7 +60,7 @@ fn accumulated_batches_are_one_batch() {
     // 20 examples are batches of 8, 8 and 4: a mean of the batches' means would be another number.
     folder.write("train.tsv", examples(20));
     let rest = ["--epochs", "4", "--lr", "1e-2", "--set", "data.bucket=1"];
-    let small = ["--name", "small", "--batch-size", "8", "--accumulate", "3"];
+    let small = ["--name", "small", "--batch-size", "8", "--gradient-accumulation-steps", "3"];
     let large = ["--name", "large", "--batch-size", "20"];
     folder.trained(&[&rest[..], &small].concat());
     folder.trained(&[&rest[..], &large].concat());
@@ -90,7 +90,7 @@ fn accumulated_batches_are_one_batch() {
 #[test]
 fn the_last_step_of_an_epoch_may_be_smaller() {
     let folder = Folder::new();
-    folder.trained(&["--batch-size", "5", "--accumulate", "2"]);
+    folder.trained(&["--batch-size", "5", "--gradient-accumulation-steps", "2"]);
     // 24 examples are batches of 5, 5, 5, 5 and 4 in some order, two to a step.
     let examples = column(&folder, "base", "examples");
     assert_eq!(examples.len(), 6);

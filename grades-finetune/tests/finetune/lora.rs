@@ -204,7 +204,7 @@ fn merge_and_logits_say_what_is_missing() {
         "names no base model that is a folder here; give it (--model DIR)",
     );
     assert!(folder.names("merged").is_empty());
-    let ran = folder.finetune(&[&merge[..], &["merged", "--model", "moved", "--kind", "bf16"]].concat());
+    let ran = folder.finetune(&[&merge[..], &["merged", "--model", "moved", "--dtype", "bf16"]].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(folder.json("merged/config.json")["dtype"], "bfloat16");
     // An adapter that brings no head, on a base that has none.

@@ -11,6 +11,7 @@ mod bad_config;
 mod bad_files;
 mod commands;
 mod compare;
+mod config;
 mod configs;
 mod cooling;
 mod decoder;

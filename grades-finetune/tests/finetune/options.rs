@@ -31,7 +31,7 @@ fn every_option_sets_its_key() {
         ("--epochs", "5", "training.epochs"),
         ("--max-steps", "2", "training.max_steps"),
         ("--batch-size", "4", "training.batch_size"),
-        ("--accumulate", "3", "training.accumulate"),
+        ("--gradient-accumulation-steps", "3", "training.gradient_accumulation_steps"),
         ("--lr", "0.25", "optimizer.lr"),
         ("--max-tokens", "9", "data.max_tokens"),
         ("--eval-every", "1", "training.eval_every"),

@@ -334,7 +334,7 @@ fn a_head_that_is_there_is_trained_on() {
 #[test]
 fn sixteen_bits_do_as_well() {
     let folder = Folder::new();
-    folder.trained(&["--set", "model.kind=bf16", "--set", FREEZE_ALL, "--set", "freezing.grace=0.5"]);
+    folder.trained(&["--set", "model.dtype=bf16", "--set", FREEZE_ALL, "--set", "freezing.grace=0.5"]);
     let summary = folder.json("runs/base/summary.json");
     assert_eq!((&summary["steps"], &summary["ended"]), (&json!(4), &json!("all-frozen")));
     assert!(summary["eval_loss"].is_f64(), "{summary}");

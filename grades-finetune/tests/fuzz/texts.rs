@@ -17,7 +17,7 @@ const RUN: &str = r#"
 folder = "runs"
 [model]
 path = "model"
-kind = "bf16"
+dtype = "bf16"
 device = "cpu"
 [data]
 train = "train.tsv"

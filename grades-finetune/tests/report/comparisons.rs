@@ -58,6 +58,58 @@ fn a_comparison_has_its_pictures_its_table_and_a_verdict() {
     assert!(page.contains("target 88\u{a0}%"));
 }
 
+/// The page of `full` and one other row, with so many seeds; each row has its seconds and its accuracy.
+fn page_of_two(seeds: u64, full: (f64, f64), other: (f64, f64)) -> String {
+    let row = |name: &str, (seconds, accuracy): (f64, f64)| {
+        let runs: Vec<Value> = (0..seeds).map(|seed| run(seed, 100.0, seconds, accuracy)).collect();
+        json!({"name": name, "runs": runs})
+    };
+    let value = json!({"baseline": "full", "rows": [row("full", full), row("grades", other)]});
+    let (_dir, comparison) = written(&value);
+    let page = Subject::Comparison(comparison).page().unwrap();
+    assert_sound(&page);
+    page
+}
+
+#[test]
+fn only_what_is_faster_than_the_baseline_is_called_fastest() {
+    let page = page_of_two(3, (100.0, 0.9), (164.0, 0.9));
+    assert!(!page.contains("fastest"), "it took longer than the baseline");
+    assert!(page.contains("No other way is both as good as full and faster; full reached 90\u{a0}%."));
+    let page = page_of_two(3, (100.0, 0.9), (40.0, 0.8));
+    assert!(!page.contains("fastest"), "it is worse than the baseline");
+    let page = page_of_two(3, (100.0, 0.9), (40.0, 0.9));
+    assert!(page.contains("and fastest: grades, with 90\u{a0}% in 40\u{a0}% of the time."));
+}
+
+#[test]
+fn one_seed_claims_nothing_about_the_spread() {
+    let page = page_of_two(1, (100.0, 0.9), (40.0, 0.95));
+    assert!(page.contains("2 ways to train, 1 seed each. As good as full (90\u{a0}%) and fastest: grades"));
+    assert!(page.contains("One seed, so no spread: differences may be chance."));
+    for claim in ["standard error", "standard deviation", "±", "up to", "1 seeds"] {
+        assert!(!page.contains(claim), "{claim}");
+    }
+    let page = page_of_two(3, (100.0, 0.9), (40.0, 0.95));
+    assert!(page.contains("2 ways to train, 3 seeds each.") && page.contains("standard deviation"));
+    assert!(!page.contains("so no spread"));
+}
+
+#[test]
+fn an_axis_of_accuracies_ends_at_100_percent() {
+    let page = page_of_two(2, (100.0, 1.0), (40.0, 1.0));
+    let picture = page.split("<svg ").find(|part| part.contains("accuracy-wide-t")).unwrap();
+    let labels: Vec<f64> = picture
+        .split("\u{a0}%</text>")
+        .filter_map(|part| part.rsplit('>').next()?.parse().ok())
+        .filter(|label: &f64| label.is_finite())
+        .collect();
+    assert!(
+        labels.contains(&100.0) && labels.iter().all(|label| (0.0..=100.0).contains(label)),
+        "{labels:?}"
+    );
+}
+
 #[test]
 fn rows_without_runs_and_without_numbers_are_drawn_as_far_as_they_go() {
     let mut value = comparison();

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// The file in an adapter's folder with the names of the labels, a JSON list; PEFT has no place for them.
 pub const LABELS_FILE: &str = "labels.json";
 
-/// Loads a base model and puts the adapter of a folder in, which is then in use.
+/// Loads a base model and adds the adapter of a folder, which is then active.
 ///
 /// Where the adapter brings a classification head, the labels are those of `options`, of [`LABELS_FILE`] in its folder,
 /// of the base, where their number is right, or `LABEL_0`, `LABEL_1`, … The report names nothing that the adapter brings.

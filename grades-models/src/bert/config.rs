@@ -42,8 +42,8 @@ pub struct BertConfig {
     pub pad_token_id: Option<i64>,
     /// The names of the labels, by id, when the file has `id2label`.
     pub labels: Option<Vec<String>>,
-    /// What the classifier in the weights is trained to: `single_label_classification` here, `None` where the file does
-    /// not say.
+    /// The task of the classifier in the weights: `single_label_classification` is supported; `None` where the file does not
+    /// say.
     pub problem_type: Option<String>,
     /// The whole object, carried along so that saving loses nothing.
     pub(super) raw: Map<String, Value>,
@@ -133,7 +133,7 @@ impl BertConfig {
         Err(Error::Unsupported { path: self.path.clone(), key: "problem_type", found, supported })
     }
 
-    /// What the files have to have, below `bert`.
+    /// Returns the shapes that the files must have, below `bert`.
     pub(super) fn sizes(&self) -> Sizes {
         let tensors = [
             ("embeddings.word_embeddings", self.vocab_size),

@@ -32,7 +32,7 @@ impl LayerNorm {
         x.f_layer_norm(self.width, Some(&self.weight), Some(&self.bias), self.eps, true)
     }
 
-    /// Whether a parameter of it takes a gradient.
+    /// Returns whether one of its parameters takes a gradient.
     pub(super) fn is_trained(&self) -> bool {
         self.weight.requires_grad() || self.bias.requires_grad()
     }

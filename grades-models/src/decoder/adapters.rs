@@ -1,4 +1,4 @@
-//! Adapters in a decoder.
+//! Adds adapters to a decoder.
 
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use super::Decoder;
 use super::block::Block;
 use super::load::LoadOptions;
 use crate::error::Result;
+use crate::files::variable;
 
 /// The blocks, apart from the variables, so that both can be borrowed.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ impl LinearLayers for Blocks {
 }
 
 impl Decoder {
-    /// The linear layers of the blocks, under Hugging Face's names, and the variables, to put adapters in.
+    /// The linear layers of the blocks, under Hugging Face's names, and the variables, for adapters.
     ///
     /// ```no_run
     /// # use grades_models::decoder::{Decoder, LoadOptions};
@@ -39,7 +40,34 @@ impl Decoder {
         (&mut self.blocks, &self.store)
     }
 
-    /// Loads a base model and puts the adapter of a folder in, which is then in use.
+    /// Prepares the model for an adapter of this configuration, which is not added yet.
+    ///
+    /// An adapter that has an embedding of its own (`modules_to_save`) changes the embedding alone, as in PEFT: an output
+    /// matrix that is tied to it becomes a frozen copy of the base's, `lm_head.weight`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Torch`](crate::Error::Torch) when libtorch refuses, as without memory for the copy.
+    pub fn prepare_for(&mut self, adapter: &LoraConfig) -> Result<()> {
+        // PEFT compares the ends of names; an entry takes a module with all that is in it.
+        let ends = |entry: &String| {
+            ["model", "model.embed_tokens"].iter().any(|module| module.ends_with(entry.as_str()))
+        };
+        if !self.config.tie_word_embeddings || !adapter.modules_to_save.iter().any(ends) {
+            return Ok(());
+        }
+        let root = self.store.root().sub("lm_head");
+        let head = variable(&root, "weight", &self.embedding.size(), self.dtypes.parameters)?;
+        {
+            let _no_grad = tch::no_grad_guard();
+            head.shallow_clone().f_copy_(&self.embedding)?;
+        }
+        self.head = head.f_set_requires_grad(false)?;
+        self.config.tie_word_embeddings = false;
+        Ok(())
+    }
+
+    /// Loads a base model and adds the adapter of a folder, which is then active.
     ///
     /// # Errors
     ///
@@ -47,8 +75,9 @@ impl Decoder {
     /// not go with the base.
     pub fn load_adapted(base: &Path, adapter: &Path, options: LoadOptions) -> Result<(Self, Adapters)> {
         // What cannot be used at all is said before a large model is read.
-        LoraConfig::from_adapter(adapter)?;
+        let config = LoraConfig::from_adapter(adapter)?;
         let (mut model, _) = Self::load(base, options)?;
+        model.prepare_for(&config)?;
         let (layers, variables) = model.layers_mut();
         let mut adapters = Adapters::new();
         adapters.load(layers, variables, adapter, grades_lora::LoadOptions::default())?;

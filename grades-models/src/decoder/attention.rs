@@ -38,7 +38,7 @@ enum Inputs {
     Fused(Linear),
 }
 
-/// What all blocks of one forward pass share.
+/// The positions and masks that all blocks of one forward pass share.
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) rotation: Rotation,
@@ -160,7 +160,7 @@ impl Attention {
         self.output.matmuls(matmuls, attended)
     }
 
-    /// Shows the linear layers under their names in the block.
+    /// Calls `visit` with each linear layer and its name in the block.
     pub(super) fn visit_linear(&mut self, visit: &mut dyn FnMut(&str, &mut grades_lora::Linear)) {
         match &mut self.inputs {
             Inputs::Separate { query, key, value } => {

@@ -1,4 +1,4 @@
-//! The loss of a batch and its gradients, with or without the blocks' intermediate results in memory.
+//! Computes the loss of a batch and its gradients, with or without activation checkpointing.
 //!
 //! The gradients of the output matrix and of the hidden states are computed piece by piece while the loss is; what
 //! is left is the product of hidden states and their gradients, whose own gradient completes the rest.
@@ -11,13 +11,13 @@ use super::forward::Tokens;
 use super::loss::Targets;
 use crate::error::Result;
 
-/// How gradients are computed.
+/// Options of [`Decoder::backward`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Backward {
-    /// What the sum of the losses is multiplied by: 1 ÷ the targets of an optimizer step gives the mean's gradients.
+    /// The factor of the sum of the losses: 1 ÷ the targets of an optimizer step gives the gradients of the mean.
     pub scale: f64,
-    /// Keep only the input of each block, and compute the block once more when its gradients are due (Chen et al.,
-    /// arXiv 1604.06174): less memory, a third more work, the same gradients bit for bit.
+    /// Activation checkpointing (Chen et al., arXiv 1604.06174): save only the input of each block, and compute the block
+    /// once more for its gradients. Less memory, a third more work, the same gradients bit for bit.
     pub checkpointing: bool,
     /// Seed of dropout in this batch, the model's own and that of adapters; without one nothing is dropped. torch's own generator
     /// is seeded anew for each block, so that a block that is computed again drops the same elements.
@@ -29,7 +29,7 @@ pub struct Backward {
 pub struct Pass {
     /// The sum of the targets' cross-entropies, in nats, a scalar without a graph.
     pub loss: Tensor,
-    /// A scalar whose value means nothing and whose gradients are those that are missing: call `backward` on it.
+    /// Call `backward` on it to add the remaining gradients; its value is meaningless.
     pub rest: Tensor,
 }
 
@@ -104,7 +104,7 @@ impl Decoder {
         Ok(Pass { loss, rest })
     }
 
-    /// Whether any variable of each block is trained, those of adapters included.
+    /// Returns for each block whether any of its variables trains, those of adapters included.
     fn trained_blocks(&self) -> Vec<bool> {
         let mut trained = vec![false; self.blocks.0.len()];
         for (name, variable) in self.store.variables() {

@@ -59,7 +59,7 @@ impl Block {
         x || added
     }
 
-    /// Shows the linear layers under their names in the block.
+    /// Calls `visit` with each linear layer and its name in the block.
     pub(super) fn visit_linear(&mut self, visit: &mut dyn FnMut(&str, &mut grades_lora::Linear)) {
         self.attention.visit_linear(&mut |name, layer| visit(&format!("self_attn.{name}"), layer));
         match &mut self.feed_forward.inputs {

@@ -11,7 +11,7 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// One for a model of so many blocks, with nothing in it.
+    /// Creates an empty cache for a model of `layers` blocks.
     pub(super) fn new(layers: usize) -> Self {
         Self { layers: (0..layers).map(|_| LayerCache::default()).collect() }
     }

@@ -154,7 +154,7 @@ impl DecoderConfig {
         })
     }
 
-    /// What the files have to have, below `model`.
+    /// Returns the shapes that the files must have, below `model`.
     pub(super) fn sizes(&self) -> Sizes {
         let [queries, pairs] =
             [self.num_attention_heads, self.num_key_value_heads].map(|heads| heads * self.head_dim);

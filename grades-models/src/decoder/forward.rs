@@ -20,7 +20,7 @@ pub struct Tokens {
     pub packed: Option<Packed>,
 }
 
-/// Where examples begin and end in rows that several share.
+/// The bounds of examples that share rows.
 #[derive(Debug)]
 pub struct Packed {
     /// The example of each token, `[B, T]`, i64; tokens of different examples do not see each other.

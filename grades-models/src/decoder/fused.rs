@@ -1,4 +1,4 @@
-//! Where each variable is in the files: a matrix of its own, or rows of a fused one.
+//! Fused matrices: several of the model in one tensor of the files.
 
 use tch::Tensor;
 use tch::nn::VarStore;

@@ -1,4 +1,4 @@
-//! Greedy answers.
+//! Generates answers greedily.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::files::parse_json;
 use crate::flops::BatchShape;
 
-/// How far an answer goes.
+/// Limits of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generation {
     /// No more tokens than this.
@@ -47,7 +47,7 @@ impl Decoder {
         self.generate_observed(prompts, options, &mut |_| ())
     }
 
-    /// The same, and shows the sizes of each pass through the model before it, such as to count its operations.
+    /// As [`generate`](Self::generate), and calls `pass` with the shape of each forward pass before it, to count its FLOPs.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl Decoder {
         Ok(answers)
     }
 
-    /// The answers to prompts of one length, with room for so many tokens.
+    /// Answers prompts of one length, with at most `room` tokens each.
     fn answers(
         &self,
         prompts: &[&[i64]],

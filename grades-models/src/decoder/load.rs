@@ -1,4 +1,4 @@
-//! Reading a model directory into a decoder, or drawing one afresh.
+//! Reads a decoder from a model directory, or draws a new one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -83,8 +83,7 @@ impl Decoder {
         Ok((model, LoadReport { ignored, untied, fused }))
     }
 
-    /// A model of the directory's configuration with weights that are drawn afresh, for training from scratch; the
-    /// directory needs no weights.
+    /// Draws a model of the directory's configuration at random, for training from scratch; the directory needs no weights.
     ///
     /// Matrices are normal with the deviation `initializer_range`, biases 0, norms 1. The numbers depend on the seed
     /// and the names of the variables only; torch's own generator is not touched.
@@ -176,7 +175,7 @@ fn has_own_head(weights: &Weights) -> Result<bool> {
     Ok(weights.contains(HEAD) && !weights.are_equal(HEAD, &format!("{prefix}embed_tokens.weight"))?)
 }
 
-/// Where a variable's values are: rows of a tensor of the files from `first` on.
+/// The source of a variable's values: rows of a tensor of the files from `first` on.
 struct Source {
     name: String,
     /// The shape of the whole tensor.

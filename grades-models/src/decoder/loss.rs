@@ -1,4 +1,4 @@
-//! The loss over the tokens that are to be predicted, without logits of the whole batch in memory.
+//! Computes the loss over the targets, without logits of the whole batch in memory.
 
 use tch::{Kind, Reduction, Tensor};
 
@@ -6,7 +6,7 @@ use super::Decoder;
 use super::forward::Tokens;
 use crate::error::{Error, Result};
 
-/// What a forward pass is to predict, on the model's device.
+/// The tokens that a forward pass predicts, on the model's device.
 #[derive(Debug)]
 pub struct Targets {
     /// The positions from which a token is predicted, i64 `[N]`, in `[B, T]` row after row: `row · T + column`.
@@ -31,7 +31,7 @@ impl Decoder {
         Ok(Tensor::f_cat(&losses, 0)?)
     }
 
-    /// Whether the most likely token at each target's position is the target, bool `[N]`.
+    /// Returns whether the most likely token at each target's position is the target, bool `[N]`.
     ///
     /// # Errors
     ///

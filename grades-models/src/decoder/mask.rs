@@ -1,4 +1,4 @@
-//! Which positions a position may look at.
+//! Attention masks: the positions that each position attends to.
 
 use tch::{Device, Kind, Tensor};
 
@@ -16,7 +16,7 @@ pub(super) struct Masks {
     causal: bool,
 }
 
-/// What a forward pass looks like.
+/// The sizes of a forward pass that its masks depend on.
 #[derive(Debug)]
 pub(super) struct Extent<'a> {
     /// Tokens of the pass.
@@ -58,12 +58,12 @@ impl Masks {
         Ok(Self { full, windowed, window, causal: plain && before == 0 && length > 1 })
     }
 
-    /// The mask of a block, true where it may look.
+    /// Returns the mask of a block, true where it attends.
     pub(super) fn of(&self, window: Option<i64>) -> Option<&Tensor> {
         if self.hides(window) { self.windowed.as_ref() } else { self.full.as_ref() }
     }
 
-    /// Whether a block uses libtorch's own causal mask.
+    /// Returns whether a block uses libtorch's own causal mask.
     pub(super) fn is_causal(&self, window: Option<i64>) -> bool {
         self.causal && !self.hides(window)
     }

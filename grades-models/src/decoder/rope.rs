@@ -22,7 +22,7 @@ pub struct RopeConfig {
 /// Llama 3.1's scaling: low frequencies are divided by `factor`, high ones stay, those between are blended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Llama3Scaling {
-    /// What low frequencies are divided by.
+    /// The divisor of low frequencies.
     pub factor: f64,
     /// Wavelengths longer than the original context divided by this are scaled in full.
     pub low_freq_factor: f64,

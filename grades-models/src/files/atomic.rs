@@ -4,16 +4,17 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What the name of everything temporary ends with, files and folders; it begins with a dot.
+use tempfile::TempPath;
+
+/// The end of every temporary name, of files and folders; the name begins with a dot.
 pub const SUFFIX: &str = ".tmp";
 
 /// A file being written under a temporary name beside its destination; dropping it removes the temporary file.
 #[derive(Debug)]
 pub struct AtomicFile {
     writer: BufWriter<File>,
-    temporary: Temporary,
+    temporary: TempPath,
     destination: PathBuf,
 }
 
@@ -24,29 +25,22 @@ impl AtomicFile {
     ///
     /// The system's error when the folder does not exist or cannot be written, with the path in its text.
     pub fn create(destination: &Path) -> io::Result<Self> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
         let name = destination.file_name().ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidInput, format!("{} names no file", destination.display()))
         })?;
-        loop {
-            let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-            let mut temporary = OsString::from(".");
-            temporary.push(name);
-            temporary.push(format!(".{}-{number}{SUFFIX}", std::process::id()));
-            let path = destination.with_file_name(temporary);
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => {
-                    return Ok(Self {
-                        writer: BufWriter::with_capacity(1 << 18, file),
-                        temporary: Temporary { path, armed: true },
-                        destination: destination.to_path_buf(),
-                    });
-                }
-                // Left over by a killed process that had the same id.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(with_path(error, destination)),
-            }
-        }
+        let mut prefix = OsString::from(".");
+        prefix.push(name);
+        prefix.push(".");
+        // Opened here: tempfile's own files are readable by their owner alone, and its errors name the temporary path.
+        let open = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
+        let file = tempfile::Builder::new()
+            .prefix(&prefix)
+            .suffix(SUFFIX)
+            .make_in(folder_of(destination), open)
+            .map_err(|error| with_path(error, destination))?;
+        let (file, temporary) = file.into_parts();
+        let writer = BufWriter::with_capacity(1 << 18, file);
+        Ok(Self { writer, temporary, destination: destination.to_path_buf() })
     }
 
     /// Flushes everything to the disk and closes the file; the destination is not touched yet.
@@ -75,7 +69,7 @@ impl Write for AtomicFile {
 /// A complete file on the disk that waits to be renamed over its destination; dropping it removes it.
 #[derive(Debug)]
 pub struct Staged {
-    temporary: Temporary,
+    temporary: TempPath,
     destination: PathBuf,
 }
 
@@ -85,16 +79,14 @@ impl Staged {
     /// # Errors
     ///
     /// The system's error (the destination is a folder, for instance), with the path in its text.
-    pub fn commit(mut self) -> io::Result<()> {
-        self.rename()?;
-        sync_folder(&self.destination)
+    pub fn commit(self) -> io::Result<()> {
+        sync_folder(&self.rename()?)
     }
 
-    fn rename(&mut self) -> io::Result<()> {
-        std::fs::rename(&self.temporary.path, &self.destination)
-            .map_err(|error| with_path(error, &self.destination))?;
-        self.temporary.armed = false;
-        Ok(())
+    fn rename(self) -> io::Result<PathBuf> {
+        let Self { temporary, destination } = self;
+        temporary.persist(&destination).map_err(|error| with_path(error.error, &destination))?;
+        Ok(destination)
     }
 }
 
@@ -105,9 +97,8 @@ impl Staged {
 /// The first rename that fails; the files before it are in place, the others are removed.
 pub fn commit_all(files: Vec<Staged>) -> io::Result<()> {
     let mut last = None;
-    for mut file in files {
-        file.rename()?;
-        last = Some(file.destination.clone());
+    for file in files {
+        last = Some(file.rename()?);
     }
     last.map_or(Ok(()), |destination| sync_folder(&destination))
 }
@@ -123,37 +114,24 @@ pub fn write_atomic(destination: &Path, bytes: &[u8]) -> io::Result<()> {
     file.stage()?.commit()
 }
 
-/// The temporary file; removed on drop unless it was renamed.
-#[derive(Debug)]
-struct Temporary {
-    path: PathBuf,
-    armed: bool,
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if self.armed {
-            // Nobody is left to tell about a failure here; the file only costs space.
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
-}
-
 /// Flushes the folder of a file to the disk: a rename is durable only after that.
 ///
 /// # Errors
 ///
 /// None: some file systems refuse to flush a folder, and the file itself is already safe.
 pub fn sync_folder(file: &Path) -> io::Result<()> {
-    let folder = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     // Some file systems refuse to sync a folder; the file itself is already safe.
-    if let Ok(handle) = File::open(folder) {
+    if let Ok(handle) = File::open(folder_of(file)) {
         let _ = handle.sync_all();
     }
     Ok(())
+}
+
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Puts a path before the text of a system's error; its kind stays.
@@ -165,7 +143,7 @@ pub fn with_path(error: io::Error, path: &Path) -> io::Error {
 mod tests {
     use super::*;
 
-    /// What a folder holds, sorted.
+    /// The names in a folder, sorted.
     fn names(dir: &Path) -> Vec<OsString> {
         let mut names: Vec<OsString> =
             std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -187,6 +165,27 @@ mod tests {
         write_atomic(&path, b"new").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(names(dir.path()), ["a"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_can_be_read_by_others_as_the_umask_allows() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (plain, atomic) = (dir.path().join("plain"), dir.path().join("atomic"));
+        std::fs::write(&plain, "").unwrap();
+        write_atomic(&atomic, b"").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode(&atomic), mode(&plain));
+    }
+
+    #[test]
+    fn temporary_files_have_names_that_a_sweep_knows() {
+        let dir = tempfile::tempdir().unwrap();
+        let _file = AtomicFile::create(&dir.path().join("a")).unwrap();
+        let names = names(dir.path());
+        let name = names[0].to_string_lossy();
+        assert!(names.len() == 1 && name.starts_with(".a.") && name.ends_with(SUFFIX), "{name}");
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! The kinds of tensors that a model may have.
+//! Dtypes that a model may have, by their names in torch, `config.json` and safetensors.
 
 use safetensors::tensor::Dtype;
 use tch::Kind;
 
-/// The name of a kind in `config.json`, for the kinds that a model may have.
+/// Returns the name of a dtype in `config.json`, if a model may have it.
 pub(crate) fn dtype_name(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::Float => Some("float32"),
@@ -24,7 +24,7 @@ pub(crate) fn lowest_finite(kind: Kind) -> f64 {
     }
 }
 
-/// The kind of a format's tensors.
+/// Returns torch's dtype of a safetensors dtype.
 pub(super) fn kind_of(dtype: Dtype) -> Option<Kind> {
     match dtype {
         Dtype::F64 => Some(Kind::Double),
@@ -35,7 +35,7 @@ pub(super) fn kind_of(dtype: Dtype) -> Option<Kind> {
     }
 }
 
-/// The format's name of a kind.
+/// Returns the safetensors dtype of torch's.
 pub(super) fn dtype_of(kind: Kind) -> Option<Dtype> {
     match kind {
         Kind::Double => Some(Dtype::F64),

@@ -3,11 +3,11 @@
 use super::Weights;
 use crate::error::Result;
 
-/// What a configuration says about the tensors of its model, by names without the prefix that a bare model lacks.
+/// Tensors and blocks that a configuration asks for, by names without the prefix that a bare model lacks.
 pub(crate) struct Sizes {
     /// Tensors whose shapes have all sizes, those of blocks by the first.
     pub(crate) tensors: Vec<(String, [i64; 2])>,
-    /// What the names of blocks begin with, before their numbers.
+    /// The beginning of the names of blocks, before their numbers.
     pub(crate) blocks: &'static str,
     /// How many blocks there are.
     pub(crate) count: usize,

@@ -9,7 +9,11 @@ use super::weights::Weights;
 use super::write::{Entry, write_tensors};
 use crate::error::{Error, Result};
 
-/// Writes tensors to a file, and the file to the disk.
+/// Writes tensors to a file, and flushes it to the disk.
+///
+/// # Errors
+///
+/// [`Error::Write`] naming the file that could not be written, [`Error::Torch`] when a tensor cannot be read.
 pub fn write_file(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
     let entry = |(name, tensor): &(String, Tensor)| Entry::whole(name.clone(), tensor.shallow_clone());
     let mut entries: Vec<Entry> = tensors.iter().map(entry).collect();
@@ -19,7 +23,11 @@ pub fn write_file(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
     file.stage().and_then(|staged| staged.commit()).map_err(Error::Write)
 }
 
-/// Copies the tensors of a file over those of the same names, shapes and kinds; the file must hold just these.
+/// Copies the tensors of a file over those of the same names, shapes and dtypes. The file must have just these.
+///
+/// # Errors
+///
+/// The errors of reading, and [`Error::Input`] for another dtype or a tensor that is not among `targets`.
 pub fn read_file(path: &Path, targets: Vec<(String, Tensor)>) -> Result<()> {
     let file = Weights::open_file(path.to_path_buf())?;
     for (name, target) in &targets {

@@ -1,4 +1,4 @@
-//! Tensors and text in one file, written whole or not at all, and read with every byte checked.
+//! Writes tensors and text to one file, whole or not at all, and reads them with a checksum.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -60,7 +60,7 @@ fn bytes(name: &str, tensor: &Tensor) -> Result<Bytes> {
     Ok(Bytes { kind, shape, bytes })
 }
 
-/// Over the text and over the tensors in the order of their names.
+/// Returns the checksum of the text and of the tensors in the order of their names.
 fn checksum<'a>(text: &str, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(text.as_bytes());
@@ -77,22 +77,23 @@ pub(crate) fn copy(tensors: Vec<(String, Tensor)>) -> Result<Vec<(String, Bytes)
         let bytes = bytes(&name, &tensor)?;
         Ok((name, bytes))
     });
-    let mut held = copied.collect::<Result<Vec<_>>>()?;
-    held.sort_by(|one, other| one.0.cmp(&other.0));
-    Ok(held)
+    let mut copies = copied.collect::<Result<Vec<_>>>()?;
+    copies.sort_by(|one, other| one.0.cmp(&other.0));
+    Ok(copies)
 }
 
 /// Writes a file under a temporary name beside `path`, brings it to the disk, and renames it.
-pub(crate) fn write(path: &Path, version: u32, text: &str, held: &[(String, Bytes)]) -> Result<()> {
+pub(crate) fn write(path: &Path, version: u32, text: &str, tensors: &[(String, Bytes)]) -> Result<()> {
     let doing = || format!("writing {}", path.display());
-    let checksum = checksum(text, held.iter().map(|(name, held)| (name.as_str(), held.bytes.as_slice())));
+    let checksum =
+        checksum(text, tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.bytes.as_slice())));
     let metadata = HashMap::from([
         ("format".to_owned(), FORMAT.to_owned()),
         ("version".to_owned(), version.to_string()),
         ("checksum".to_owned(), checksum),
         ("state".to_owned(), text.to_owned()),
     ]);
-    let views = held.iter().map(|(name, held)| (name.as_str(), held));
+    let views = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
     let whole = safetensors::serialize(views, Some(metadata))
         .map_err(|error| damaged(path, &format!("it cannot be written as safetensors: {error}")))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -101,7 +102,7 @@ pub(crate) fn write(path: &Path, version: u32, text: &str, held: &[(String, Byte
         file.write_all(&whole)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
-        // The rename itself is to survive a loss of power; some file systems refuse to sync a folder.
+        // The rename must survive a loss of power too; some file systems refuse to sync a folder.
         let _ = File::open(folder).and_then(|folder| folder.sync_all());
         Ok(())
     };
@@ -145,7 +146,9 @@ pub(crate) fn read(path: &Path, newest: u32) -> Result<(String, Vec<(String, Ten
             Dtype::F64 => Kind::Double,
             Dtype::BF16 => Kind::BFloat16,
             Dtype::F16 => Kind::Half,
-            other => return Err(refuse(format!("tensor \"{name}\" is {other:?}, which no optimizer keeps"))),
+            other => {
+                return Err(refuse(format!("tensor \"{name}\" is {other:?}, which no optimizer stores")));
+            }
         };
         let shape: Vec<i64> = view.shape().iter().filter_map(|size| i64::try_from(*size).ok()).collect();
         let made = Tensor::f_from_data_size(view.data(), &shape, kind);

@@ -1,4 +1,4 @@
-//! What of a checkpoint is no tensor.
+//! The header of an optimizer file: everything that is not a tensor.
 
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -7,13 +7,15 @@ use crate::statistic::MomentFilter;
 use crate::tracker::TrackerState;
 
 /// The version of the format that this crate writes, and the newest that it reads.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+///
+/// 2: the tracker's cooldown is a number or a table as in a configuration; 1 had a string.
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
-/// All that is no tensor.
+/// Everything that is not a tensor.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Header {
-    /// The optimizer steps that were applied.
+    /// The number of optimizer steps, skipped ones included.
     pub(crate) steps: u64,
     /// The optimizer's name.
     pub(crate) optimizer: String,
@@ -22,9 +24,9 @@ pub(crate) struct Header {
     pub(crate) tracker: TrackerState,
     /// One per component where the signal fraction is followed, else none.
     pub(crate) filters: Vec<MomentFilter>,
-    /// The factors on learning rates that the optimizer was told; none when nothing cools.
+    /// The learning-rate factors that were last sent to the optimizer; empty unless learning rates fall.
     pub(crate) factors: Vec<f64>,
-    /// How many components cooled and were frozen when it was told.
+    /// The numbers of cooling and of frozen components when they were sent.
     pub(crate) standing: (u64, u64),
     /// The blocks whose followers are frozen.
     pub(crate) closed_blocks: Vec<u32>,
@@ -40,10 +42,10 @@ pub(crate) struct ParameterHeader {
     pub(crate) shape: Vec<i64>,
     /// Whether it was frozen.
     pub(crate) held: bool,
-    /// Whether the optimizer does not update it any more.
+    /// Whether the optimizer has stopped updating it.
     pub(crate) released: bool,
     pub(crate) factor: f64,
     pub(crate) steps: u64,
-    /// The weights of the values in the mean of its weights; 0 where there is none.
+    /// The total weight of the values in its mean; 0 where there is none.
     pub(crate) averaged: f64,
 }

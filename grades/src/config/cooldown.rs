@@ -1,6 +1,8 @@
 //! How long a component cools before it freezes.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 use toml::Value;
 
 /// How long a component cools before it freezes; [`Cooling`](super::Cooling) says how.
@@ -9,8 +11,8 @@ use toml::Value;
 /// of its weights. So it cools first, over C steps, and then it freezes. 0 freezes at once, as the paper does.
 ///
 /// As TOML: `cooldown = 80`, or `cooldown = { share = 1.0 }` for as many steps as went before the decision.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum Cooldown {
     /// So many optimizer steps.
     Steps(u64),
@@ -24,6 +26,15 @@ pub enum Cooldown {
 impl Default for Cooldown {
     fn default() -> Self {
         Self::Steps(0)
+    }
+}
+
+impl fmt::Display for Cooldown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Steps(steps) => write!(f, "{steps}"),
+            Self::Share { share } => write!(f, "{{ share = {share} }}"),
+        }
     }
 }
 

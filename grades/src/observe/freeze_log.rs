@@ -1,4 +1,4 @@
-//! `freezes.jsonl`: one line per frozen component.
+//! Writes `freezes.jsonl`: one line per freeze event.
 
 use std::fmt;
 use std::io::Write;
@@ -7,7 +7,7 @@ use super::StepObserver;
 use crate::error::{Error, Result};
 use crate::tracker::StepReport;
 
-/// Writes one JSON line per frozen component.
+/// Writes one JSON line per freeze event.
 ///
 /// ```
 /// use grades::observe::{FreezeLog, StepObserver};
@@ -24,12 +24,12 @@ pub struct FreezeLog<W> {
 }
 
 impl<W: Write> FreezeLog<W> {
-    /// A log that calls its file `name` when it cannot be written.
+    /// Creates a log; errors call its file `name`.
     pub fn new(name: impl Into<String>, writer: W) -> Self {
         Self { name: name.into(), writer }
     }
 
-    /// The writer.
+    /// Returns the writer.
     pub fn into_inner(self) -> W {
         self.writer
     }

@@ -1,4 +1,4 @@
-//! Observers: they see what each step did, and cannot change it.
+//! Observers get the report of each step, and cannot change it.
 
 mod freeze_log;
 mod statistics_log;
@@ -9,16 +9,16 @@ pub use statistics_log::{ComponentRecord, StatisticsHeader, StatisticsLog, Stati
 use crate::error::Result;
 use crate::tracker::StepReport;
 
-/// Sees the report of every optimizer step.
+/// Gets the report of every optimizer step.
 ///
-/// An observer that fails does not stop the training: the failure is kept and logged, and the observer is not
-/// called again. A closure is an observer too.
+/// An observer that fails does not stop the training: its error is logged and stored
+/// (`FreezingOptimizer::take_observer_errors`), and it is not called again. A closure is an observer too.
 pub trait StepObserver {
     /// Called after each optimizer step, freezes included.
     ///
     /// # Errors
     ///
-    /// Whatever keeps it from going on, such as a file that cannot be written.
+    /// Any failure after which it cannot go on, such as a file that cannot be written.
     fn on_step(&mut self, report: &StepReport) -> Result<()>;
 }
 

@@ -12,10 +12,10 @@ use crate::error::{Error, Result};
 use crate::policy::{Cause, Measure};
 use crate::tracker::{Checked, StepReport};
 
-/// Writes what the policy of every component compared with what, one JSON line a check.
+/// Writes the comparison that the policy of every component made, one JSON line a check.
 ///
-/// The first line names the components; the numbers of the others are in its order, `null` for a component that was
-/// not asked (it is frozen, or cools) or whose policy has nothing to compare yet:
+/// The first line names the components. The numbers of all other lines are in its order; `null` stands for a component
+/// that was not asked, because it cools or is frozen, or whose policy has nothing to compare yet:
 ///
 /// ```text
 /// {"components":[{"name":"layer.0.query","kind":"query","layer":0,"parameters":4096}, …]}
@@ -61,16 +61,16 @@ pub struct ComponentRecord {
     pub parameters: u64,
 }
 
-/// Any other line of `statistics.jsonl`: what one policy compared at one check.
+/// Any other line of `statistics.jsonl`: the comparisons of one policy at one check.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StatisticsRecord {
     /// The optimizer step whose gradients were measured.
     pub step: u64,
     /// The policy.
     pub policy: Cow<'static, str>,
-    /// What it compared.
+    /// The quantity that it compared.
     pub statistic: Measure,
-    /// What the values were compared with.
+    /// The threshold, or the threshold of each component.
     pub threshold: Thresholds,
     /// A value for each component; `None` where nothing was compared.
     pub values: Vec<Option<f64>>,
@@ -104,7 +104,7 @@ impl From<&Component> for ComponentRecord {
 }
 
 impl<W: Write> StatisticsLog<W> {
-    /// A log that calls its file `name` when it cannot be written, and begins it with the components.
+    /// Creates a log and writes its first line, the components; errors call its file `name`.
     ///
     /// # Errors
     ///
@@ -117,12 +117,12 @@ impl<W: Write> StatisticsLog<W> {
         Ok(log)
     }
 
-    /// A log that goes on in a file that [`start`](Self::start) began for the same components.
+    /// Creates a log that goes on in a file that [`start`](Self::start) began for the same components.
     pub fn resume(name: impl Into<String>, writer: W) -> Self {
         Self { name: name.into(), writer }
     }
 
-    /// The writer.
+    /// Returns the writer.
     pub fn into_inner(self) -> W {
         self.writer
     }
@@ -183,7 +183,7 @@ fn is_alike(one: &Cause, other: &Cause) -> bool {
     one.policy == other.policy && one.measure == other.measure
 }
 
-/// Six significant digits of a finite number: beyond them there is noise, and twice as many bytes.
+/// Rounds a finite number to six significant digits: more are noise, and twice the bytes.
 fn number(value: f64) -> Option<f64> {
     if value.is_finite() { format!("{value:.5e}").parse().ok() } else { None }
 }

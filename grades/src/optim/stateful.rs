@@ -13,7 +13,7 @@ use crate::parameters::Parameters;
 ///
 /// tch's own optimizers are not among them:
 ///
-/// ```compile_fail,E0599
+/// ```compile_fail,E0277
 /// use grades::FreezingOptimizer;
 /// use tch::nn;
 ///

@@ -1,4 +1,4 @@
-//! Reads a `VarStore`: names from one of its collections, groups and trainability from the other.
+//! Reads the parameters of a `VarStore`: names from one of its collections, groups and trainability from the other.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,15 +9,15 @@ use crate::error::{Error, Result};
 use crate::torch::identity;
 
 impl Parameters {
-    /// The variables of `vs` that are registered as trainable and have `requires_grad` on.
+    /// Finds the variables of `vs` that are registered as trainable and have `requires_grad` on.
     ///
-    /// A variable is found by the identity of its tensor. One that is held under several names gets the first of
-    /// them, the others become [`aliases`](Parameters::aliases).
+    /// A variable is found by the identity of its tensor. If it has several names, the first one is its name and the others
+    /// are [`aliases`](Parameters::aliases).
     ///
     /// # Errors
     ///
     /// [`Error::NoComponents`] when nothing is trainable, [`Error::Unsupported`] when a trainable variable has no
-    /// name, or when a thread panicked while it held the lock of `vs`.
+    /// name, or when a thread panicked while it locked `vs`.
     pub fn from_var_store(vs: &VarStore) -> Result<Self> {
         let variables = vs.variables_.lock().map_err(|_| Error::Unsupported {
             what: "reading the VarStore".to_owned(),
@@ -72,7 +72,7 @@ impl Parameters {
     }
 }
 
-/// The first names and how many more there are.
+/// Returns the first names and the number of further ones.
 fn shortened<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 8;
     let total = names.len();

@@ -1,6 +1,6 @@
-//! The trainable variables of a `VarStore`, by name: the registry that the rest of the crate uses.
+//! The registry of parameters: the trainable variables of a `VarStore`, by name.
 //!
-//! tch keeps names in an unordered map and trainable variables in a list without names; here the two are matched.
+//! tch has names in an unordered map and trainable variables in a list without names; the registry matches the two.
 
 mod from_var_store;
 
@@ -9,17 +9,17 @@ use std::fmt;
 
 use tch::{Device, Kind, Tensor};
 
-/// The place of a parameter in [`Parameters`]: its rank among the names.
+/// The position of a parameter in [`Parameters`], which are sorted by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ParamId(u32);
 
 impl ParamId {
-    /// The place as an index into a list that has one entry per parameter.
+    /// Returns the position as an index into a list with one entry per parameter.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 
-    /// The id of the parameter in that place; the caller knows that there is one.
+    /// Creates the id of a position; the caller knows that there is a parameter.
     pub(crate) fn new(index: usize) -> Self {
         // A model with 2³² tensors does not exist.
         ParamId(u32::try_from(index).unwrap_or(u32::MAX))
@@ -40,37 +40,37 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// The name under which the `VarStore` holds it, such as `layer.0.attention.query.weight`.
+    /// Returns its name in the `VarStore`, such as `layer.0.attention.query.weight`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The tensor itself: a shallow clone, so an update of it is an update of the model.
+    /// Returns its tensor, a shallow clone: an update of it is an update of the model.
     pub fn tensor(&self) -> &Tensor {
         &self.tensor
     }
 
-    /// The group that `Path::set_group` gave it; 0 when none did.
+    /// Returns its group from `Path::set_group`; 0 by default.
     pub fn group(&self) -> usize {
         self.group
     }
 
-    /// How many elements it has.
+    /// Returns its number of elements.
     pub fn elements(&self) -> usize {
         self.tensor.numel()
     }
 
-    /// Its shape.
+    /// Returns its shape.
     pub fn shape(&self) -> Vec<i64> {
         self.tensor.size()
     }
 
-    /// The kind of its elements.
+    /// Returns its dtype.
     pub fn kind(&self) -> Kind {
         self.tensor.kind()
     }
 
-    /// The device that holds it.
+    /// Returns its device.
     pub fn device(&self) -> Device {
         self.tensor.device()
     }
@@ -112,52 +112,52 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// How many there are; at least one.
+    /// Returns the number of parameters, at least one.
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether there is none, which does not happen.
+    /// Always false: construction fails without parameters.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// The parameters in the order of their names.
+    /// Returns the parameters in the order of their names.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (ParamId, &Parameter)> {
         self.list.iter().enumerate().map(|(index, parameter)| (ParamId::new(index), parameter))
     }
 
-    /// The ids, in order.
+    /// Returns the ids, in order.
     pub fn ids(&self) -> impl ExactSizeIterator<Item = ParamId> + use<> {
         (0..self.list.len()).map(ParamId::new)
     }
 
-    /// The parameter with this id; `None` when the id is of another, larger registry.
+    /// Returns the parameter with this id; `None` when the id is of another, larger registry.
     pub fn get(&self, id: ParamId) -> Option<&Parameter> {
         self.list.get(id.index())
     }
 
-    /// The parameter with this name, or with this alias.
+    /// Returns the parameter with this name or alias.
     pub fn by_name(&self, name: &str) -> Option<&Parameter> {
         self.get(self.id_of(name)?)
     }
 
-    /// The id of the parameter with this name, or with this alias.
+    /// Returns the id of the parameter with this name or alias.
     pub fn id_of(&self, name: &str) -> Option<ParamId> {
         self.ids.get(name).copied()
     }
 
-    /// Further names under which the `VarStore` holds a tensor of the list, with the id of that tensor.
+    /// Returns further names that tensors of the list have in the `VarStore`, each with the tensor's id.
     pub fn aliases(&self) -> &[(String, ParamId)] {
         &self.aliases
     }
 
-    /// The names of variables that are registered as trainable but had `requires_grad` off, so are not in the list.
+    /// Returns the names of variables that are registered as trainable but had `requires_grad` off, so are not in the list.
     pub fn left_out(&self) -> &[String] {
         &self.left_out
     }
 
-    /// One more than the highest group in use: tch numbers groups from 0.
+    /// Returns the highest group in use plus one: tch numbers groups from 0.
     pub fn groups(&self) -> usize {
         self.list.iter().map(|parameter| parameter.group + 1).max().unwrap_or(0)
     }

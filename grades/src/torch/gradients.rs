@@ -1,7 +1,7 @@
-//! The gradients that parameters hold, many at a time.
+//! The gradients of parameters, many at a time.
 //!
-//! Every function takes parameters, not gradients, skips those without a gradient, and does nothing for an empty
-//! list. Sparse gradients are an error.
+//! The arguments of every function are parameters, not gradients. Parameters without a gradient are skipped; an empty list
+//! is allowed. Sparse gradients are an error.
 
 use std::borrow::Borrow;
 
@@ -11,7 +11,7 @@ use super::Norms;
 use super::ffi;
 use crate::error::Result;
 
-/// Two sums over one gradient, reduced in f32 or wider whatever its kind.
+/// Two sums over one gradient, reduced in f32 or wider whatever its dtype.
 ///
 /// A NaN or an infinity in the gradient is one in the sums.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,14 +22,14 @@ pub struct GradientSums {
     pub squares: f64,
 }
 
-/// The sums of each parameter's gradient, `None` for a parameter that has none.
+/// Sums each parameter's gradient; `None` for a parameter without one.
 ///
-/// Kinds: f32, f64, bf16, f16; any shape and layout. On the CPU one parallel pass over all gradients, whose result
+/// Dtypes: f32, f64, bf16, f16; any shape and layout. On the CPU one parallel pass over all gradients, whose result
 /// is the same bits for any number of threads. On other devices one copy to the host per device.
 ///
 /// # Errors
 ///
-/// [`Error::Torch`](crate::Error::Torch) for a sparse gradient or another kind.
+/// [`Error::Torch`](crate::Error::Torch) for a sparse gradient or another dtype.
 ///
 /// ```
 /// use grades::torch::gradients;
@@ -50,7 +50,7 @@ pub fn sums<T: Borrow<Tensor>>(parameters: &[T]) -> Result<Vec<Option<GradientSu
     Ok(defined.into_iter().map(|defined| if defined { sums.next() } else { None }).collect())
 }
 
-/// The same sums of tensors themselves, such as an optimizer's moments; all must be defined.
+/// Sums tensors themselves, such as an optimizer's moments; all must be defined.
 pub(crate) fn sums_of_tensors<T: Borrow<Tensor>>(tensors: &[T]) -> Result<Vec<GradientSums>> {
     let tensors: Vec<&Tensor> = tensors.iter().map(Borrow::borrow).collect();
     anywhere(&tensors, false)
@@ -60,7 +60,7 @@ pub(crate) fn is_on_cpu(tensor: &Tensor) -> bool {
     tensor.device() == Device::Cpu
 }
 
-/// The sums of tensors on the CPU, or of parameters' gradients where there are some.
+/// Sums tensors on the CPU, or the gradients of parameters where they are defined.
 fn on_cpu<T: Borrow<Tensor>>(tensors: &[T], of_gradients: bool) -> Result<Vec<Option<GradientSums>>> {
     let (absolute, squares, defined) = ffi::sums(tensors, of_gradients)?;
     let sums =
@@ -68,7 +68,7 @@ fn on_cpu<T: Borrow<Tensor>>(tensors: &[T], of_gradients: bool) -> Result<Vec<Op
     Ok(sums.zip(defined).map(|(sums, defined)| (defined != 0).then_some(sums)).collect())
 }
 
-/// The sums of tensors, or of gradients that are all defined, device by device.
+/// Sums tensors, or gradients that are all defined, device by device.
 fn anywhere(tensors: &[&Tensor], of_gradients: bool) -> Result<Vec<GradientSums>> {
     let mut found = vec![GradientSums { absolute: 0.0, squares: 0.0 }; tensors.len()];
     let mut left: Vec<usize> = (0..tensors.len()).collect();
@@ -97,19 +97,19 @@ fn anywhere(tensors: &[&Tensor], of_gradients: bool) -> Result<Vec<GradientSums>
     Ok(found)
 }
 
-/// Whether each parameter has a gradient.
+/// Returns whether each parameter has a gradient.
 ///
 /// # Errors
 ///
-/// [`Error::Torch`](crate::Error::Torch) when libtorch cannot look at a handle.
+/// [`Error::Torch`](crate::Error::Torch) when libtorch cannot read a handle.
 pub fn defined<T: Borrow<Tensor>>(parameters: &[T]) -> Result<Vec<bool>> {
     Ok(ffi::has_gradient(parameters)?.into_iter().map(|defined| defined != 0).collect())
 }
 
 /// Makes gradients undefined, which frees them and makes an optimizer skip their parameters.
 ///
-/// `Tensor::zero_grad` of tch is different: it leaves a gradient of zeros, with which weight decay and momentum
-/// still move the parameter.
+/// `Tensor::zero_grad` of tch is different: it leaves a gradient of zeros, so weight decay and momentum still move the
+/// parameter.
 ///
 /// # Errors
 ///

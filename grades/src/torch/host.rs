@@ -1,10 +1,10 @@
-//! The bytes of tensors, and messages of libtorch as one line.
+//! Bytes of tensors on the host, and one-line messages of libtorch.
 
 use std::fmt::Display;
 
 use tch::{Device, TchError, Tensor};
 
-/// The number of bytes of a tensor's elements.
+/// Returns the number of bytes of a tensor's elements.
 ///
 /// ```
 /// let a = tch::Tensor::zeros([2, 3], (tch::Kind::BFloat16, tch::Device::Cpu));
@@ -14,7 +14,7 @@ pub fn byte_len(tensor: &Tensor) -> u64 {
     (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64
 }
 
-/// Copies a tensor's elements in row-major order to `bytes`, whose old contents are dropped; of any device and layout.
+/// Copies the elements of a tensor of any device and layout to the host, in row-major order; `bytes` is overwritten.
 ///
 /// # Errors
 ///
@@ -32,7 +32,7 @@ pub fn copy_bytes(tensor: &Tensor, bytes: &mut Vec<u8>) -> Result<(), TchError> 
     host.f_copy_data_u8(bytes, host.numel())
 }
 
-/// The first line of a message of libtorch; the lines after it are a C++ back trace.
+/// Returns the first line of a message of libtorch; the other lines are a C++ back trace.
 pub fn first_line(message: impl Display) -> String {
     message.to_string().lines().next().unwrap_or("no message").to_owned()
 }

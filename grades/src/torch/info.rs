@@ -1,4 +1,4 @@
-//! Facts about libtorch that a user needs when something does not work.
+//! Facts about the loaded libtorch, for diagnosis.
 
 use std::fmt;
 
@@ -6,43 +6,43 @@ use super::ffi;
 use super::update::Operation;
 use crate::error::Result;
 
-/// Which libtorch is loaded and what it can do, as [`torch_info`] finds it.
+/// The loaded libtorch and its abilities, from [`torch_info`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TorchInfo {
     /// The version of the headers that the kernels were compiled with, such as `2.11.0`.
     pub compiled_version: String,
-    /// The version of the library that is loaded; it should be the same.
+    /// The version of the loaded library; it should be the same.
     pub loaded_version: String,
     /// The file that libtorch_cpu was loaded from; empty where the system cannot say.
     pub library: String,
     /// The vector instructions that libtorch uses, such as `AVX512`.
     pub cpu_capability: String,
-    /// Whether this program is linked to libtorch_cuda.
+    /// The program is linked to libtorch_cuda.
     pub built_for_cuda: bool,
-    /// Whether a CUDA device can be used.
+    /// A CUDA device can be used.
     pub cuda_available: bool,
-    /// How many CUDA devices there are.
+    /// The number of CUDA devices.
     pub cuda_devices: i64,
-    /// How many threads an operation on the CPU uses.
+    /// The number of threads of an operation on the CPU.
     pub threads: i32,
     /// The fused optimizer kernels.
     pub fused: Vec<FusedKernel>,
 }
 
-/// Where a fused optimizer kernel exists.
+/// The devices that have a fused optimizer kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FusedKernel {
     /// libtorch's name of the operation, such as `aten::_fused_adamw_`.
     pub operation: &'static str,
-    /// Whether there is a kernel for the CPU.
+    /// There is a kernel for the CPU.
     pub cpu: bool,
-    /// Whether there is a kernel for CUDA.
+    /// There is a kernel for CUDA.
     pub cuda: bool,
 }
 
-/// Asks the libtorch that is loaded.
+/// Reads the facts from the loaded libtorch.
 ///
 /// # Errors
 ///
@@ -76,7 +76,7 @@ pub fn torch_info() -> Result<TorchInfo> {
     })
 }
 
-/// How often this crate's kernels waited for a device, in calls from this thread.
+/// Returns how often this crate's kernels waited for a device, in calls from this thread.
 ///
 /// # Errors
 ///
@@ -85,7 +85,7 @@ pub fn host_syncs() -> Result<u64> {
     ffi::host_syncs()
 }
 
-/// Major, minor and patch are the three highest bytes.
+/// Formats a version whose three highest bytes are major, minor and patch.
 fn version(packed: u64) -> String {
     let [major, minor, patch, ..] = packed.to_be_bytes();
     format!("{major}.{minor}.{patch}")

@@ -1,5 +1,5 @@
-//! What libtorch can do and tch does not bind: gradients that become undefined, sums over many gradients at
-//! once, the optimizer kernels, the state of random numbers, and facts about the library that is loaded.
+//! Functions of libtorch that tch does not bind: undefined gradients, sums over many gradients at once, the optimizer
+//! kernels, the state of random number generators, and facts about the loaded library.
 
 pub(crate) mod averages;
 mod ffi;
@@ -19,16 +19,16 @@ use tch::Tensor;
 
 use crate::error::Result;
 
-/// What tells one tensor from another: two handles, such as a tensor and its shallow clone, have the same identity
-/// exactly when they are one tensor.
+/// The identity of a tensor: two handles, such as a tensor and its shallow clone, have the same identity exactly when they
+/// refer to one tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity(usize);
 
-/// The identity of a tensor, of any shape and kind; it stays meaningful for as long as a handle to the tensor lives.
+/// Returns the identity of a tensor of any shape and dtype; it is valid as long as a handle to the tensor lives.
 ///
 /// # Errors
 ///
-/// [`Error::Torch`](crate::Error::Torch) when libtorch cannot look at the handle.
+/// [`Error::Torch`](crate::Error::Torch) when libtorch cannot read the handle.
 ///
 /// ```
 /// use grades::torch::identity;

@@ -1,15 +1,15 @@
-//! The state of libtorch's generators of random numbers: dropout goes on where it was.
+//! The state of libtorch's random number generators, so that dropout continues where it stopped.
 
 use tch::{Device, Kind, Tensor};
 
 use super::ffi;
 use crate::error::{Error, Result};
 
-/// The state of the generator that operations on a device draw from; libtorch's own bytes, of one version of it.
+/// Returns the state of a device's default generator: libtorch's own bytes, valid for one version of it.
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] for a device that is neither the CPU nor CUDA, [`Error::Torch`] when it is not there.
+/// [`Error::Unsupported`] for a device that is neither the CPU nor CUDA, [`Error::Torch`] when the device does not exist.
 ///
 /// ```
 /// use grades::torch::{generator_state, set_generator_state};
@@ -27,14 +27,14 @@ pub fn generator_state(device: Device) -> Result<Vec<u8>> {
     bytes.map_err(|error| Error::torch("reading the state of random numbers", &error))
 }
 
-/// Puts back what [`generator_state`] gave for a device of the same type.
+/// Restores a state that [`generator_state`] returned for a device of the same type.
 ///
 /// # Errors
 ///
-/// As [`generator_state`], and [`Error::Torch`] for bytes that are no such state.
+/// As [`generator_state`], and [`Error::State`] for bytes of another length, [`Error::Torch`] for bytes that are no state.
 pub fn set_generator_state(device: Device, state: &[u8]) -> Result<()> {
     let number = number(device)?;
-    // libtorch looks at the length, but not before it has taken the bytes for what they should be.
+    // libtorch checks the length too, but only after it has interpreted the bytes.
     let expected = ffi::generator_state(number)?.numel();
     if state.len() != expected {
         return Err(Error::State {
@@ -43,11 +43,11 @@ pub fn set_generator_state(device: Device, state: &[u8]) -> Result<()> {
         });
     }
     let state = Tensor::f_from_data_size(state, &[expected as i64], Kind::Uint8)
-        .map_err(|error| Error::torch("putting back the state of random numbers", &error))?;
+        .map_err(|error| Error::torch("restoring the state of random numbers", &error))?;
     ffi::set_generator_state(number, &state)
 }
 
-/// What the C++ side calls a device.
+/// The number of a device on the C++ side.
 fn number(device: Device) -> Result<i64> {
     match device {
         Device::Cpu => Ok(-1),

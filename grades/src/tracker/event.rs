@@ -7,12 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::component::{Component, ComponentKind};
 use crate::policy::{Cause, Measure};
 
-/// The kind of a [`FreezeEvent`].
+/// The transition of a [`FreezeEvent`] from one state of a component to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Transition {
-    /// It was decided that it has converged; it cools from the next step on.
+    /// Its policy decided to freeze it; it cools from the next step on.
     Cool,
     /// It froze; no update after this step moves it.
     Freeze,
@@ -25,9 +25,9 @@ pub enum Transition {
 /// As JSON it is one line of `freezes.jsonl`; numbers that are not finite are null there, and NaN when read back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FreezeEvent {
-    /// What happened.
+    /// The transition.
     pub event: Transition,
-    /// The optimizer step after which it happened, counted from 1.
+    /// The optimizer step after which it took place, counted from 1.
     pub step: u64,
     /// The component's name.
     pub component: String,
@@ -35,17 +35,17 @@ pub struct FreezeEvent {
     pub kind: ComponentKind,
     /// Its transformer block.
     pub layer: Option<u32>,
-    /// What decided: mostly a statistic.
+    /// The quantity that decided: mostly a statistic.
     pub statistic: Measure,
     /// Its value.
     #[serde(deserialize_with = "nan_if_null")]
     pub value: f64,
-    /// What the value was compared with.
+    /// The threshold that the value was compared with.
     #[serde(deserialize_with = "nan_if_null")]
     pub threshold: f64,
     /// The policy that decided.
     pub policy: Cow<'static, str>,
-    /// How many elements the component holds.
+    /// The number of elements of the component.
     pub parameters: u64,
     /// The component's position among all; not part of the JSON.
     #[serde(skip)]
@@ -53,7 +53,7 @@ pub struct FreezeEvent {
 }
 
 impl FreezeEvent {
-    /// Whether the component froze.
+    /// Returns whether the component froze.
     pub fn is_freeze(&self) -> bool {
         self.event == Transition::Freeze
     }

@@ -1,4 +1,6 @@
-//! The tracker: asks each active component's policy and remembers what cools and what is frozen. Pure; no tensors.
+//! The freeze tracker: asks each active component's policy, and records which components cool and which are frozen.
+//!
+//! It works on numbers only, without tensors.
 
 mod event;
 mod ranks;
@@ -17,24 +19,22 @@ use crate::policy::{Cause, Decision, FrozenObservation, Observation, Population}
 use crate::statistic::{GradientSnapshot, StatisticSet};
 use track::{Phase, Track};
 
-/// Asks each active component's policy at each check, and remembers what is frozen.
+/// Asks each active component's policy at each check, and records which components cool and which are frozen.
 ///
-/// A component is active, then perhaps cools, then is frozen; a policy that thaws makes it active again. It sees
-/// numbers only, so it can be driven without libtorch:
+/// A component is active, then perhaps cools, then is frozen; a policy that thaws makes it active again. The tracker
+/// needs no libtorch:
 ///
 /// ```
-/// use grades::policy::Threshold;
-/// use grades::statistic::Statistic;
 /// use grades::FreezingConfig;
-/// use grades::component::{ComponentConfig, ComponentMap};
-/// use grades::statistic::ComponentSample;
+/// use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
+/// use grades::policy::Threshold;
+/// use grades::statistic::{ComponentSample, GradientSnapshot, Statistic};
 /// use grades::tracker::FreezeTracker;
-/// use grades::component::ParameterInfo;
-/// use grades::statistic::GradientSnapshot;
 ///
 /// let query = ParameterInfo::new("model.layers.0.self_attn.q_proj.weight", [2, 1]);
 /// let map = ComponentMap::new(&[query], &ComponentConfig::default())?;
-/// let mut tracker = FreezeTracker::new(map, &FreezingConfig::with_policy(Threshold::new(Statistic::GradL1, 1.0)), 100)?;
+/// let config = FreezingConfig::with_policy(Threshold::new(Statistic::GradL1, 1.0));
+/// let mut tracker = FreezeTracker::new(map, &config, 100)?;
 /// for step in 1..=2 {
 ///     let sample = ComponentSample::from_gradient(&[0.1, 0.2]);
 ///     tracker.check(&GradientSnapshot::new(step, vec![Some(sample)]));
@@ -54,20 +54,20 @@ pub struct FreezeTracker {
     records_comparisons: bool,
 }
 
-/// What a check found.
+/// The outcome of a check.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Check {
-    /// What happens to components now, in the order of the components.
+    /// The components that begin to cool, freeze or thaw now, in the order of the components.
     pub events: Vec<FreezeEvent>,
-    /// The components whose statistics were not finite, as positions; they were skipped.
+    /// The positions of the components whose statistics were not finite; they were skipped.
     pub non_finite: Vec<usize>,
-    /// What the policy of each active component compared with what, in the order of the components; empty unless
-    /// [`FreezeTracker::record_comparisons`] asked for it.
+    /// The comparison that the policy of each active component made, in the order of the components; empty unless
+    /// [`FreezeTracker::record_comparisons`] is set.
     pub compared: Vec<Option<Cause>>,
 }
 
 impl FreezeTracker {
-    /// A tracker of these components over a run of so many optimizer steps.
+    /// Creates a tracker of these components for a run of `total_steps` optimizer steps.
     ///
     /// # Errors
     ///
@@ -90,12 +90,12 @@ impl FreezeTracker {
         })
     }
 
-    /// Whether checks also tell what each policy compared with what, for observers; off unless asked for.
-    pub fn record_comparisons(&mut self, note: bool) {
-        self.records_comparisons = note;
+    /// Sets whether checks record the comparison that each policy made, for observers; off by default.
+    pub fn record_comparisons(&mut self, record: bool) {
+        self.records_comparisons = record;
     }
 
-    /// Whether the statistics of this optimizer step (counted from 1) are to be checked.
+    /// Returns whether the statistics of this optimizer step (counted from 1) are checked.
     pub fn is_due(&self, step: u64) -> bool {
         step.is_multiple_of(self.schedule.check_every) && !self.all_frozen()
     }
@@ -103,11 +103,10 @@ impl FreezeTracker {
     /// Asks the policies of all active components, and of frozen ones where the policy thaws.
     ///
     /// Samples that are not finite are skipped: the policy is not asked, and the component is reported. During
-    /// the grace period the policies are asked, but nothing freezes; neither does a component at its first
-    /// sample.
+    /// the grace period the policies are asked, but nothing freezes. No component freezes at its first sample.
     pub fn check(&mut self, snapshot: &GradientSnapshot) -> Check {
         let mut check = Check::default();
-        // All may have frozen at this very step, by having cooled down: an end that no policy undoes.
+        // All components may have cooled down at this step: an end that no policy undoes.
         if self.all_frozen() {
             return check;
         }
@@ -180,13 +179,13 @@ impl FreezeTracker {
                 (Phase::Active | Phase::Cooling { .. } | Phase::Frozen { .. }, _) => {}
             }
         }
-        self.lengthen(longest);
+        self.extend_averaging(longest);
         check
     }
 
-    /// Where components cool by averaging, lets those that cool do so for as long as one that was decided just now: as
-    /// long as others are on their way, the optimum of each moves.
-    fn lengthen(&mut self, longest: u64) {
+    /// Extends the cool-downs by averaging to the longest that has just begun: while one component moves, the optimum of
+    /// each other one moves too.
+    fn extend_averaging(&mut self, longest: u64) {
         if longest == 0 || !self.averages() {
             return;
         }
@@ -225,10 +224,10 @@ impl FreezeTracker {
         events
     }
 
-    /// The factor on the learning rate of the component at this position, for the update of this optimizer step:
+    /// Returns the learning-rate factor of the component at this position, for the update of this optimizer step:
     /// 1 while it is active, falling in a straight line while it cools (unless it cools by averaging), 0 when it is frozen.
     ///
-    /// It takes 16 values, so that one call of a fused kernel still updates many components.
+    /// It has one of 16 values, so that one call of a fused kernel still updates many components.
     pub fn learning_rate_factor(&self, component: usize, step: u64) -> f64 {
         self.tracks.get(component).map_or(1.0, |track| self.factor(track, step))
     }
@@ -240,86 +239,86 @@ impl FreezeTracker {
         }
     }
 
-    /// The mean of the components' factors over one transformer block, or over all of them: what parameters that
-    /// belong to no component follow.
+    /// Returns the mean factor of the components of one transformer block, or of all: the factor of parameters that
+    /// belong to no component.
     pub fn mean_factor(&self, layer: Option<u32>, step: u64) -> f64 {
         let inside = |component: &Component| layer.is_none() || component.layer == layer;
         let factors = self.components().iter().zip(&self.tracks).filter(|(component, _)| inside(component));
         let (count, sum) =
             factors.fold((0, 0.0), |(count, sum), (_, track)| (count + 1, sum + self.factor(track, step)));
         match (count, layer) {
-            // A block without a component of its own follows all.
+            // A block without components follows all.
             (0, Some(_)) => self.mean_factor(None, step),
             (count, _) => track::quantised(sum / f64::from(count)),
         }
     }
 
-    /// The steps since the freeze of the component at this position was decided, 0 while it is active: the weight that its
-    /// values after this step have in a mean.
+    /// Returns the steps since the freeze of the component at this position was decided, 0 while it is active: the weight
+    /// of its values after this step in a mean.
     pub fn steps_since_decision(&self, component: usize, step: u64) -> u64 {
         self.tracks.get(component).map_or(0, |track| track.steps_since_decision(step))
     }
 
-    /// The mean of that over the components of one transformer block, or over all of them: the weight for parameters that
-    /// belong to no component.
+    /// Returns the mean of [`steps_since_decision`](Self::steps_since_decision) over the components of one transformer
+    /// block, or over all: the weight of parameters that belong to no component.
     pub fn mean_steps_since_decision(&self, layer: Option<u32>, step: u64) -> f64 {
         let inside = |component: &Component| layer.is_none() || component.layer == layer;
         let inside = self.components().iter().zip(&self.tracks).filter(|(component, _)| inside(component));
         let (count, sum) = inside
             .fold((0u32, 0), |(count, sum), (_, track)| (count + 1, sum + track.steps_since_decision(step)));
         match (count, layer) {
-            // A block without a component of its own follows all.
+            // A block without components follows all.
             (0, Some(_)) => self.mean_steps_since_decision(None, step),
             (count, _) => sum as f64 / f64::from(count.max(1)),
         }
     }
 
-    /// The components, in the order of snapshots.
+    /// Returns the components, in the order of snapshots.
     pub fn components(&self) -> &[Component] {
         self.map.components()
     }
 
-    /// How the components were found, with what was left out.
+    /// Returns the map by which the components were found, with the parameters that it left out.
     pub fn map(&self) -> &ComponentMap {
         &self.map
     }
 
-    /// The statistics that the policies read.
+    /// Returns the statistics that the policies read.
     pub fn statistics(&self) -> StatisticSet {
         self.statistics
     }
 
-    /// Whether a policy may bring a frozen component back.
+    /// Returns whether a policy may thaw a frozen component.
     pub fn thaws(&self) -> bool {
         self.thaws
     }
 
-    /// Whether components cool before they freeze.
+    /// Returns whether components cool before they freeze.
     pub fn cools(&self) -> bool {
         !self.schedule.cooldown.is_off()
     }
 
-    /// Whether they cool by averaging their weights.
+    /// Returns whether components cool by averaging their weights.
     pub fn averages(&self) -> bool {
         self.cools() && self.schedule.cooling == Cooling::Average
     }
 
-    /// Whether the component at this position cools.
+    /// Returns whether the component at this position cools.
     pub fn is_cooling(&self, component: usize) -> bool {
         self.tracks.get(component).is_some_and(|track| matches!(track.phase, Phase::Cooling { .. }))
     }
 
-    /// Whether the component at this position is watched: neither cooling nor frozen.
+    /// Returns whether the component at this position is active: neither cooling nor frozen.
     pub fn is_active(&self, component: usize) -> bool {
         self.tracks.get(component).is_some_and(Track::is_active)
     }
 
-    /// Whether the component at this position is frozen.
+    /// Returns whether the component at this position is frozen.
     pub fn is_frozen(&self, component: usize) -> bool {
         self.frozen_at(component).is_some()
     }
 
-    /// The optimizer step at which the component at this position froze.
+    /// Returns the optimizer step at which the component at this position froze.
     pub fn frozen_at(&self, component: usize) -> Option<u64> {
         match self.tracks.get(component)?.phase {
             Phase::Frozen { at } => Some(at),
@@ -327,38 +326,38 @@ impl FreezeTracker {
         }
     }
 
-    /// How many components are frozen.
+    /// Returns the number of frozen components.
     pub fn frozen(&self) -> usize {
         self.frozen
     }
 
-    /// How many components cool.
+    /// Returns the number of components that cool.
     pub fn cooling(&self) -> usize {
         self.cooling
     }
 
-    /// How many components there are.
+    /// Returns the number of components.
     pub fn total(&self) -> usize {
         self.tracks.len()
     }
 
-    /// Whether all components are frozen.
+    /// Returns whether all components are frozen.
     pub fn all_frozen(&self) -> bool {
         self.frozen == self.tracks.len()
     }
 
-    /// Whether the share of frozen components has reached `stop_at`.
+    /// Returns whether the share of frozen components has reached `stop_at`.
     pub fn should_stop(&self) -> bool {
         // 0.55 × 100 is a little above 55 in binary; a share above 0 means one component at least.
         self.frozen as f64 >= (self.schedule.stop_at * self.tracks.len() as f64 - 1e-9).max(1.0)
     }
 
-    /// The optimizer steps that the run is planned for.
+    /// Returns the number of optimizer steps that the run is planned for.
     pub fn total_steps(&self) -> u64 {
         self.schedule.total_steps
     }
 
-    /// The last optimizer step of the grace period; 0 when there is none.
+    /// Returns the last optimizer step of the grace period; 0 when there is none.
     pub fn grace_steps(&self) -> u64 {
         self.schedule.grace_steps
     }

@@ -1,6 +1,7 @@
-//! Ranks of scores.
+//! Ranks scores.
 
-/// For each score, how many are lower; equal ones are ordered by position. What is absent or not finite has no rank.
+/// Returns for each score the number of lower ones; equal scores are ordered by position. A score that is absent or not
+/// finite has no rank.
 pub(super) fn ranks(scores: impl Iterator<Item = Option<f64>>) -> Vec<Option<usize>> {
     let scores: Vec<Option<f64>> = scores.collect();
     let mut order: Vec<(f64, usize)> = scores

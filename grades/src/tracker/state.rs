@@ -1,14 +1,15 @@
-//! The tracker's history as plain data.
+//! The tracker's state as plain data.
 
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
 use super::FreezeTracker;
 use super::track::{Phase, Track};
-use crate::config::Cooling;
+use crate::config::{Cooldown, Cooling};
 use crate::error::{Error, Result};
 use crate::policy::{Cause, Measure, PolicyState};
 
-/// What a [`FreezeTracker`] has learnt and decided so far: plain data that TOML can write.
+/// The state of a [`FreezeTracker`] as plain data that TOML can write.
 ///
 /// ```
 /// use grades::policy::Threshold;
@@ -32,13 +33,15 @@ pub struct TrackerState {
     grace_steps: u64,
     check_every: u64,
     stop_at: f64,
-    cooldown: String,
+    /// A string in files of version 1.
+    #[serde(deserialize_with = "cooldown")]
+    cooldown: Cooldown,
     cooling: Cooling,
     policy: String,
     components: Vec<ComponentState>,
 }
 
-/// Where one component stands.
+/// The state of one component.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ComponentState {
@@ -66,7 +69,7 @@ struct CoolingState {
 }
 
 impl FreezeTracker {
-    /// All that it has learnt and decided so far.
+    /// Returns the state of all components and policies.
     ///
     /// # Errors
     ///
@@ -98,20 +101,19 @@ impl FreezeTracker {
             grace_steps: self.schedule.grace_steps,
             check_every: self.schedule.check_every,
             stop_at: self.schedule.stop_at,
-            cooldown: format!("{:?}", self.schedule.cooldown),
+            cooldown: self.schedule.cooldown,
             cooling: self.schedule.cooling,
             policy: policy.to_owned(),
             components: self.tracks.iter().zip(self.components()).map(component).collect::<Result<_>>()?,
         })
     }
 
-    /// Takes back what [`state`](Self::state) gave: decisions go on as if there had been no break. On an error nothing
+    /// Restores what [`state`](Self::state) returned; decisions go on as if there had been no break. On an error nothing
     /// is changed.
     ///
     /// # Errors
     ///
-    /// [`Error::State`] that names what is not as it was: the components, the policy, the schedule, or what a policy cannot
-    /// take back.
+    /// [`Error::State`] that names the difference: in the components, the policy, the schedule, or a policy's state.
     pub fn restore(&mut self, state: &TrackerState) -> Result<()> {
         let here = self.state()?;
         let same = |what: &str, saved: &dyn std::fmt::Display, here: &dyn std::fmt::Display| {
@@ -149,6 +151,31 @@ impl FreezeTracker {
         self.tracks = tracks;
         Ok(())
     }
+}
+
+/// Reads a cooldown: a number or a table, or the string that files of version 1 have.
+fn cooldown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cooldown, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Saved {
+        Cooldown(Cooldown),
+        Version1(String),
+    }
+    match Saved::deserialize(deserializer)? {
+        Saved::Cooldown(cooldown) => Ok(cooldown),
+        Saved::Version1(text) => cooldown_of_version_1(&text)
+            .ok_or_else(|| D::Error::custom(format!("expected a cooldown, found \"{text}\""))),
+    }
+}
+
+/// Reads `Steps(80)` or `Share { share: 0.5 }`.
+fn cooldown_of_version_1(text: &str) -> Option<Cooldown> {
+    let between = |start, end| text.strip_prefix(start)?.strip_suffix(end);
+    if let Some(steps) = between("Steps(", ")") {
+        return steps.parse().ok().map(Cooldown::Steps);
+    }
+    let share = between("Share { share: ", " }")?.parse().ok()?;
+    Some(Cooldown::Share { share })
 }
 
 fn cause(saved: &CoolingState) -> Result<Cause> {

@@ -1,8 +1,8 @@
-//! One component's history.
+//! The history of one component.
 
 use crate::policy::{Cause, FreezePolicy};
 
-/// One component's history.
+/// The history of one component.
 #[derive(Debug, Clone)]
 pub(super) struct Track {
     pub(super) policy: Box<dyn FreezePolicy>,
@@ -15,12 +15,12 @@ pub(super) struct Track {
     pub(super) decided: u64,
 }
 
-/// Where a component stands.
+/// The state of a component.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Phase {
-    /// It trains and is watched.
+    /// It trains, and its policy is asked.
     Active,
-    /// The noise is taken out of it over the `steps` updates that follow step `from`.
+    /// It cools over the `steps` updates that follow step `from`.
     Cooling { from: u64, steps: u64, cause: Cause },
     /// It does not train.
     Frozen { at: u64 },
@@ -35,12 +35,12 @@ impl Track {
         self.phase == Phase::Active
     }
 
-    /// The steps since its freeze was decided; 0 while it is active.
+    /// Returns the steps since its freeze was decided; 0 while it is active.
     pub(super) fn steps_since_decision(&self, step: u64) -> u64 {
         if self.is_active() { 0 } else { step.saturating_sub(self.decided) }
     }
 
-    /// The factor on the learning rate for the update of this step.
+    /// Returns the learning-rate factor for the update of this step.
     pub(super) fn factor(&self, step: u64) -> f64 {
         match self.phase {
             Phase::Active => 1.0,
@@ -52,10 +52,10 @@ impl Track {
     }
 }
 
-/// A factor rounded to one of 16 levels; what is above 0 stays so.
+/// Rounds a factor to one of 16 levels; a factor above 0 stays above 0.
 pub(super) fn quantised(factor: f64) -> f64 {
     const LEVELS: f64 = 16.0;
-    // Rounding up would make cooling longer by half a level on average; the middle of a level keeps its length.
+    // Rounding up would make the cool-down half a level longer on average; rounding to the nearest does not.
     let level = (factor * LEVELS).round().clamp(0.0, LEVELS);
     if factor > 0.0 { level.max(0.5) / LEVELS } else { 0.0 }
 }

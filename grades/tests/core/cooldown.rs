@@ -6,7 +6,7 @@ use grades::config::Cooldown;
 use grades::config::Cooling;
 use grades::policy::Measure;
 use grades::statistic::{GradientSnapshot, Statistic};
-use grades::tracker::{FreezeTracker, Transition};
+use grades::tracker::{FreezeTracker, TrackerState, Transition};
 
 use crate::policies::{Below, Scripted};
 use crate::tracker::{sample, snapshot, tracker};
@@ -394,4 +394,27 @@ fn the_deadline_is_the_cause_only_where_the_policy_keeps() {
     };
     assert_eq!(cause(5.0), ("deadline".to_owned(), Measure::StepsLeft, 20.0, 20.0));
     assert_eq!(cause(0.5), ("below".to_owned(), Statistic::GradL1.into(), 0.5, 1.0));
+}
+
+#[test]
+fn the_cooldown_of_a_file_of_version_1_is_read() {
+    let cases = [
+        (Cooldown::Steps(2), "cooldown = 2", "cooldown = \"Steps(2)\""),
+        (Cooldown::Share { share: 0.5 }, "[cooldown]\nshare = 0.5", "cooldown = \"Share { share: 0.5 }\""),
+    ];
+    for (cooldown, now, version_1) in cases {
+        let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(cooldown);
+        let mut tracker = tracker(1, &config, 100);
+        let state = tracker.state().unwrap();
+        let text = toml::to_string(&state).unwrap();
+        assert!(text.contains(now), "{text}");
+        assert_eq!(toml::from_str::<TrackerState>(&text).unwrap(), state);
+        let old = format!("{version_1}\n{}", text.replace(now, ""));
+        let read: TrackerState = toml::from_str(&old).unwrap();
+        assert_eq!(read, state);
+        tracker.restore(&read).unwrap();
+        let wrong = format!("cooldown = \"Steps(-1)\"\n{}", text.replace(now, ""));
+        let error = toml::from_str::<TrackerState>(&wrong).unwrap_err().to_string();
+        assert!(error.contains("expected a cooldown, found \"Steps(-1)\""), "{error}");
+    }
 }

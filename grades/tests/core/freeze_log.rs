@@ -10,7 +10,7 @@ use grades::{FreezingConfig, Result};
 
 use crate::policies::Below;
 
-/// What freezes when two components, one outside of any block, are quiet at step 2.
+/// The events when two components, one outside of any block, are quiet at step 2.
 fn events() -> Vec<FreezeEvent> {
     let config = ComponentConfig::default()
         .with_pattern("mix\"ed", grades::component::ComponentKind::Adapter)

@@ -1,4 +1,4 @@
-//! What a user reads when nothing could ever freeze.
+//! The errors for a model in which nothing could ever freeze.
 
 use grades::FreezingConfig;
 use grades::component::{ComponentConfig, ComponentKind, ComponentMap, ParameterInfo};

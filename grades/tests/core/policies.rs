@@ -121,7 +121,7 @@ impl PolicyConfig for Both {
 
 submit! { PolicyPlugin::of::<Both>().with_alias("pair") }
 
-/// What a [`Recorder`] was asked.
+/// The questions that a [`Recorder`] was asked.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Asked {
     pub(crate) component: String,

@@ -180,7 +180,7 @@ fn the_two_batch_estimates_are_unbiased() {
     }
 }
 
-/// Whether a mean is within four of its standard errors of what is expected, and within a tenth of what matters.
+/// Checks that a mean is within four of its standard errors of the expected value, and within a tenth of the scale.
 fn assert_near(values: impl Iterator<Item = f64> + Clone, expected: f64) {
     let n = values.clone().count() as f64;
     let mean = values.clone().sum::<f64>() / n;

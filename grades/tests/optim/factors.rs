@@ -15,7 +15,7 @@ const LR: f64 = 0.05;
 const IMPLEMENTATIONS: [Implementation; 3] =
     [Implementation::Fused, Implementation::Libtorch, Implementation::Reference];
 
-/// Three parameters of two kinds in two groups, and what moves them.
+/// Three parameters of two dtypes in two groups, and their optimizer.
 struct Setup {
     tensors: Vec<Tensor>,
     parameters: Parameters,
@@ -23,7 +23,7 @@ struct Setup {
     name: String,
 }
 
-/// Every optimizer in both implementations; `b`'s group is the caller's choice.
+/// Every optimizer in every implementation; `b` is in the given group.
 fn setups(group_of_b: usize) -> Vec<Setup> {
     let mut list = Vec::new();
     for device in devices() {
@@ -91,7 +91,7 @@ impl Setup {
 }
 
 #[test]
-fn a_factor_is_a_learning_rate_of_its_own_and_nobody_else_notices() {
+fn a_factor_is_a_learning_rate_of_its_own_and_changes_no_other_parameter() {
     // In the twin, `b` is alone in a group whose learning rate is set.
     for (mut with, mut twin) in setups(0).into_iter().zip(setups(2)) {
         for step in 1..=12 {

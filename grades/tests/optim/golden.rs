@@ -1,4 +1,4 @@
-//! Against PyTorch's own numbers: `tests/golden/optim.py` says how they were made.
+//! PyTorch's own numbers, which `tests/golden/optim.py` wrote.
 
 use grades::optim::Hyperparameter::{LearningRate, WeightDecay};
 use grades::optim::{AdamConfig, Implementation, InnerOptimizer, SgdConfig};
@@ -11,8 +11,8 @@ use crate::tolerance::OPTIMIZER_STEPS;
 
 const SHAPES: [(&str, &[i64]); 2] = [("a.weight", &[3, 5]), ("b.bias", &[7])];
 
-/// Which implementation is compared with PyTorch's single-tensor path: the order of rounding differs between fused and
-/// single-tensor arithmetic.
+/// The implementation that is compared with PyTorch's single-tensor path: fused and single-tensor arithmetic round in
+/// different orders.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Subject {
     Fused,

@@ -18,7 +18,14 @@ fn two_groups() -> (VarStore, [Tensor; 2]) {
 
 type Build = fn(&VarStore) -> Box<dyn InnerOptimizer>;
 
-fn all() -> Vec<(VarStore, [Tensor; 2], Box<dyn InnerOptimizer>)> {
+/// A parameter in group 0 and one in group 2, and an optimizer.
+struct Setup {
+    vs: VarStore,
+    tensors: [Tensor; 2],
+    optimizer: Box<dyn InnerOptimizer>,
+}
+
+fn all() -> Vec<Setup> {
     let make: [Build; 6] = [
         |vs| Box::new(AdamConfig::adam().build(vs, 0.5).unwrap()),
         |vs| Box::new(AdamConfig::adamw().build(vs, 0.5).unwrap()),
@@ -31,14 +38,14 @@ fn all() -> Vec<(VarStore, [Tensor; 2], Box<dyn InnerOptimizer>)> {
         .map(|make| {
             let (vs, tensors) = two_groups();
             let optimizer = make(&vs);
-            (vs, tensors, optimizer)
+            Setup { vs, tensors, optimizer }
         })
         .collect()
 }
 
 #[test]
 fn everything_can_be_bound_stepped_and_released() {
-    for (vs, tensors, mut optimizer) in all() {
+    for Setup { vs, tensors, mut optimizer } in all() {
         let parameters = Parameters::from_var_store(&vs).unwrap();
         optimizer.bind(&parameters).unwrap();
         tensors.iter().for_each(|tensor| give(tensor, &tensor.detach()));
@@ -54,7 +61,7 @@ fn everything_can_be_bound_stepped_and_released() {
 
 #[test]
 fn a_group_has_its_own_learning_rate() {
-    for (_, tensors, mut optimizer) in all() {
+    for Setup { tensors, mut optimizer, .. } in all() {
         optimizer.set(Some(2), LearningRate, 0.0).unwrap();
         optimizer.set(Some(2), WeightDecay, 0.0).unwrap();
         tensors.iter().for_each(|tensor| give(tensor, &tensor.detach()));
@@ -69,7 +76,7 @@ fn a_group_has_its_own_learning_rate() {
 
 #[test]
 fn an_unknown_group_is_an_error() {
-    for (_, _, mut optimizer) in all() {
+    for Setup { mut optimizer, .. } in all() {
         for result in [
             optimizer.set(Some(3), LearningRate, 0.1),
             optimizer.set(Some(3), Momentum, 0.1),

@@ -1,4 +1,4 @@
-//! What a step sums while it updates, by what it scales, and how half precision is kept.
+//! The statistics and the scaling of a step, and the state of half precision.
 
 use grades::optim::Hyperparameter::Momentum;
 use grades::optim::{
@@ -43,7 +43,7 @@ fn build(
     }
 }
 
-/// Two matrices, one larger than what a thread takes at a time, and what moves them.
+/// Two matrices, one larger than the chunk of a thread, and their optimizer.
 struct Rig {
     tensors: Vec<Tensor>,
     parameters: Parameters,
@@ -141,7 +141,7 @@ fn sums_of_the_pass_that_updates_are_those_of_passes_of_their_own() {
                         "{context}"
                     );
                     for found in [all(&fused, id), all(&libtorch, id)] {
-                        // Adam's second moment of a small gradient is below what f16 can hold, so a pass of its own
+                        // Adam's second moment of a small gradient is below the range of f16, so a pass of its own
                         // over the rounded one finds another update.
                         let lost = kind == Kind::Half && half == HalfPrecision::AsParameter;
                         let count = if lost { 4 } else { 5 };
@@ -188,7 +188,7 @@ fn only_requested_statistics_are_computed() {
 }
 
 #[test]
-fn a_parameter_without_a_gradient_is_told_and_left_alone() {
+fn a_parameter_without_a_gradient_is_reported_and_left_alone() {
     for implementation in [Implementation::Fused, Implementation::Libtorch, Implementation::Reference] {
         let kinds = [Kind::Float, Kind::BFloat16];
         let cases = NAMES.into_iter().flat_map(|name| HALVES.map(|half| (name, half)));
@@ -398,7 +398,7 @@ fn a_second_moment_in_f32_falls_where_one_in_bf16_stands_still() {
 
 #[test]
 fn a_momentum_that_comes_later_finds_every_parameter() {
-    // One has no gradient at the step at which it gets a momentum.
+    // One parameter has no gradient at the step at which it gets a momentum.
     let mut rig = Rig::new("plain", Kind::BFloat16, Implementation::Fused, HalfPrecision::MasterWeights);
     rig.give(1);
     rig.optimizer.step().unwrap();

@@ -1,4 +1,4 @@
-//! Fused and reference are one optimizer, over shapes, kinds and hyperparameters.
+//! Fused and reference give the same updates, over shapes, dtypes and hyperparameters.
 
 use grades::optim::{AdamConfig, Implementation, InnerOptimizer, SgdConfig};
 use proptest::prelude::*;
@@ -86,7 +86,7 @@ proptest! {
 
 #[test]
 fn half_precision_sgd_moves_every_element() {
-    // libtorch's fused kernel leaves whole vectors of elements as they are.
+    // libtorch's fused kernel does not change whole vectors of elements.
     for kind in [Kind::BFloat16, Kind::Half] {
         let vs = VarStore::new(Device::Cpu);
         let tensor = add(&vs, "w", 0, &values(&[100], kind, Device::Cpu, |_| 1.0));
@@ -101,7 +101,7 @@ fn half_precision_sgd_moves_every_element() {
 
 #[test]
 fn a_parameter_with_another_layout_is_updated_as_any_other() {
-    // Transposed parameters keep their strides; parameters with gaps are not for the fused kernels.
+    // Transposed parameters keep their strides; fused kernels cannot update parameters with gaps.
     let kind = (Kind::Float, Device::Cpu);
     let transposed = Tensor::arange(12, kind).reshape([3, 4]).tr();
     let gapped = Tensor::arange(24, kind).reshape([4, 6]).slice(1, 0, 6, 2);

@@ -1,4 +1,4 @@
-//! Released parameters stay as they are, to the bit, and their state is given back.
+//! Released parameters do not change by a bit, and their state is freed.
 
 use grades::Error;
 use grades::optim::Hyperparameter::{LearningRate, WeightDecay};
@@ -12,9 +12,15 @@ use crate::common::{add, devices, elements, give, values};
 const IMPLEMENTATIONS: [Implementation; 3] =
     [Implementation::Fused, Implementation::Libtorch, Implementation::Reference];
 
-type Setup = (VarStore, Vec<Tensor>, Box<dyn InnerOptimizer>, &'static str);
+/// Three parameters of different dtypes, and an optimizer that would move one on its own, by decay and momentum.
+struct Setup {
+    vs: VarStore,
+    tensors: Vec<Tensor>,
+    optimizer: Box<dyn InnerOptimizer>,
+    name: &'static str,
+}
 
-/// Three parameters of different kinds, and optimizers that would move one on their own: decay and momentum.
+/// Every optimizer in every implementation.
 fn setups() -> Vec<Setup> {
     let mut list = Vec::new();
     for device in devices() {
@@ -38,7 +44,7 @@ fn setups() -> Vec<Setup> {
                         Box::new(config.implementation(implementation).build(&vs, 0.1).unwrap())
                     }
                 };
-                list.push((vs, tensors, optimizer, name));
+                list.push(Setup { vs, tensors, optimizer, name });
             }
         }
     }
@@ -63,7 +69,7 @@ fn state_of(tensor: &Tensor, name: &str) -> u64 {
 
 #[test]
 fn state_bytes_are_counted_to_the_byte() {
-    for (vs, tensors, mut optimizer, name) in setups() {
+    for Setup { vs, tensors, mut optimizer, name } in setups() {
         let parameters = Parameters::from_var_store(&vs).unwrap();
         optimizer.bind(&parameters).unwrap();
         assert_eq!(optimizer.memory().state, Some(0));
@@ -87,7 +93,7 @@ fn state_bytes_are_counted_to_the_byte() {
 
 #[test]
 fn released_bytes_never_move() {
-    for (vs, tensors, mut optimizer, name) in setups() {
+    for Setup { vs, tensors, mut optimizer, name } in setups() {
         let parameters = Parameters::from_var_store(&vs).unwrap();
         optimizer.bind(&parameters).unwrap();
         for _ in 0..3 {
@@ -111,27 +117,28 @@ fn released_bytes_never_move() {
 
 #[test]
 fn the_others_do_not_notice_a_release() {
-    for ((vs, with, mut releasing, name), (_, without, mut plain, _)) in setups().into_iter().zip(setups()) {
-        let parameters = Parameters::from_var_store(&vs).unwrap();
-        releasing.bind(&parameters).unwrap();
+    for (mut releasing, mut plain) in setups().into_iter().zip(setups()) {
+        let parameters = Parameters::from_var_store(&releasing.vs).unwrap();
+        releasing.optimizer.bind(&parameters).unwrap();
         for step in 0..6 {
-            give_all(&with);
-            give_all(&without);
-            releasing.step().unwrap();
-            plain.step().unwrap();
+            give_all(&releasing.tensors);
+            give_all(&plain.tensors);
+            releasing.optimizer.step().unwrap();
+            plain.optimizer.step().unwrap();
             if step == 2 {
-                releasing.release(&[parameters.id_of("c").unwrap()]).unwrap();
+                releasing.optimizer.release(&[parameters.id_of("c").unwrap()]).unwrap();
             }
         }
         for index in [0, 1] {
-            assert!(with[index].equal(&without[index]), "{name}: parameter {index}");
+            let same = releasing.tensors[index].equal(&plain.tensors[index]);
+            assert!(same, "{}: parameter {index}", releasing.name);
         }
     }
 }
 
 #[test]
 fn a_parameter_without_a_gradient_rests() {
-    for (_, tensors, mut optimizer, name) in setups() {
+    for Setup { tensors, mut optimizer, name, .. } in setups() {
         give_all(&tensors);
         optimizer.step().unwrap();
         let before = elements(&tensors[1]);
@@ -182,7 +189,7 @@ fn a_change_of_kind_after_the_first_step_is_followed_or_an_error_but_no_wrong_up
 
 #[test]
 fn an_id_of_another_registry_is_an_error() {
-    let (vs, tensors, mut optimizer, _) = setups().remove(0);
+    let Setup { vs, tensors, mut optimizer, .. } = setups().remove(0);
     let device = tensors[0].device();
     let other = VarStore::new(device);
     for name in ["p", "q", "r", "s"] {
@@ -199,7 +206,7 @@ fn an_id_of_another_registry_is_an_error() {
 #[test]
 fn ids_are_those_of_the_registry_that_was_bound() {
     // A registry of fewer parameters numbers them differently.
-    let (vs, tensors, mut optimizer, _) = setups().remove(0);
+    let Setup { vs, tensors, mut optimizer, .. } = setups().remove(0);
     let _ = tensors[0].set_requires_grad(false);
     let fewer = Parameters::from_var_store(&vs).unwrap();
     let _ = tensors[0].set_requires_grad(true);

@@ -1,4 +1,4 @@
-//! What a training step costs, and what freezing saves: ours beside tch and PyTorch, interleaved, medians.
+//! Measures a training step, and what freezing saves: ours beside tch and PyTorch, interleaved, medians.
 //!
 //! `make bench` runs it. Each part prints a table and writes `target/bench/PART.json`: a list of rows `{name, ours, other,
 //! unit, ratio, target, holds}`. `cargo bench -p grades-tests --bench speed -- PART …` runs some of the parts.

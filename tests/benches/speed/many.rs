@@ -1,4 +1,4 @@
-//! What a component costs as their number grows: the wrapper, and the tracker alone.
+//! Measures the cost of a component as their number grows: the wrapper, and the tracker alone.
 
 use grades::FreezingConfig;
 use grades::component::{ComponentConfig, ComponentKind, ComponentMap, ParameterInfo};
@@ -46,7 +46,7 @@ pub(crate) fn run(report: &mut Report) {
     }
 }
 
-/// A check of a tracker of so many components, in microseconds a component.
+/// Measures a check of a tracker of `components` components, in microseconds a component.
 fn tracker(count: usize) -> impl FnMut() -> f64 {
     let parameters: Vec<ParameterInfo> =
         (0..count).map(|layer| ParameterInfo::new(format!("layers.{layer}.weight"), [8, 8])).collect();

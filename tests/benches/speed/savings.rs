@@ -1,4 +1,4 @@
-//! What a training step saves as components freeze, beside what the product counts predict, and beside PyTorch with the same
+//! Measures the time that a training step saves as components freeze, beside what the product counts predict, and beside PyTorch with the same
 //! parameters frozen.
 //!
 //! Predicted is what the products that fall away take when they are run on their own, with the update of the frozen
@@ -118,7 +118,7 @@ impl Products {
         }
     }
 
-    /// What a step without these saves.
+    /// Returns the time that a step without these components saves.
     fn saved(&self, frozen: &[String]) -> f64 {
         let is_frozen = |name: &str| frozen.iter().any(|frozen| frozen == name);
         let mut saved = 0.0;

@@ -131,7 +131,7 @@ pub(crate) fn run(report: &mut Report) {
     }
 }
 
-/// What libtorch copies, in GB a second, counting what is read and what is written.
+/// Measures the bandwidth of libtorch copies, in GB a second, counting what is read and what is written.
 fn bandwidth() -> f64 {
     let from = Tensor::ones([COUNT as i64, SIZE, SIZE], (Kind::Float, Device::Cpu));
     let mut to = from.zeros_like();

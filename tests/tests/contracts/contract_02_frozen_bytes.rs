@@ -10,7 +10,7 @@ use tch::nn::VarStore;
 
 use crate::optimizers;
 
-/// What a caller's loop does with gradients.
+/// A caller's ways to treat gradients in a loop.
 #[derive(Debug, Clone, Copy)]
 enum Caller {
     /// `backward_step`.

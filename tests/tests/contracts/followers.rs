@@ -1,4 +1,4 @@
-//! What belongs to no component: it trains on, or is frozen with its block, so that the backward pass ends earlier.
+//! Parameters of no component train on, or freeze with their block, so that the backward pass ends earlier.
 
 use grades::component::{ComponentConfig, ComponentKind};
 use grades::config::Followers;

@@ -15,7 +15,7 @@ use crate::tiny::Tiny;
 
 const SHAPES: [(usize, usize); 2] = [(3, 7), (1, 12)];
 
-/// What is frozen in each case, as parts of names. An embedding that trains makes the backward pass reach it.
+/// The frozen parameters of each case, as parts of names. An embedding that trains makes the backward pass reach it.
 const FROZEN: [&[&str]; 7] = [
     &[],
     &["query", "q_proj", "up_proj", "intermediate"],

@@ -23,7 +23,7 @@ pub(crate) fn skipped() -> bool {
     skip
 }
 
-/// What a script of `tests/python` answers to a question in JSON, given two paths as its last arguments.
+/// Runs a script of `tests/python` with a question in JSON, and returns its answer; the paths of both are its last arguments.
 pub(crate) fn run_script(script: &str, packages: &[&str], question: &Value) -> Value {
     run_script_with(script, packages, &[], question)
 }

@@ -12,7 +12,7 @@ use grades_policies as _;
 use tch::nn::VarStore;
 
 use crate::optimizers;
-use crate::support::{Rig, Told};
+use crate::support::{Ordered, Rig};
 
 fn refusal(make: impl Fn(&VarStore) -> Box<dyn InnerOptimizer>, config: &FreezingConfig) -> Option<String> {
     let rig = Rig::new();
@@ -30,7 +30,7 @@ fn sgd(momentum: f64) -> impl Fn(&VarStore) -> Box<dyn InnerOptimizer> {
 
 #[test]
 fn a_falling_learning_rate_under_tchs_optimizer_is_refused_and_all_ways_out_are_named() {
-    let config = Rig::config(Told::reading([Statistic::GradL1])).cooldown(Cooldown::Steps(10));
+    let config = Rig::config(Ordered::reading([Statistic::GradL1])).cooldown(Cooldown::Steps(10));
     let averaging = config.clone().cooling(Cooling::Average);
     assert_eq!(refusal(tchs, &averaging), None, "means of weights need no learning rates");
     assert_eq!(
@@ -70,7 +70,7 @@ fn the_signal_fraction_needs_a_momentum_that_can_be_read() {
     );
     assert_eq!(refusal(sgd(0.9), &config), None);
     assert_eq!(refusal(|vs| Box::new(optimizers::fused_adamw(vs)), &config), None);
-    let error = refusal(tchs, &Rig::config(Told::reading([Statistic::UpdateMeanAbs]))).unwrap();
+    let error = refusal(tchs, &Rig::config(Ordered::reading([Statistic::UpdateMeanAbs]))).unwrap();
     assert!(error.starts_with("the statistic update-mean-abs with the optimizer \"tch\""), "{error}");
 }
 
@@ -81,7 +81,7 @@ fn one_group_without_momentum_is_enough_to_refuse() {
     let _ = path.sub("block").sub("0").sub("single").var("weight", &[2], tch::nn::Init::Const(0.5));
     let mut inner = SgdConfig::new().momentum(0.9).build(&vs, 1e-2).unwrap();
     inner.set(Some(1), Momentum, 0.0).unwrap();
-    let config = Rig::config(Told::reading([Statistic::SignalFraction]));
+    let config = Rig::config(Ordered::reading([Statistic::SignalFraction]));
     let error = FreezingOptimizer::new(inner, &vs, &config, 10).unwrap_err().to_string();
     assert!(error.starts_with("the statistic signal-fraction with the optimizer \"sgd\""), "{error}");
 }
@@ -90,7 +90,7 @@ fn one_group_without_momentum_is_enough_to_refuse() {
 fn statistics_of_gradients_and_weights_work_under_tchs_optimizer() {
     let statistics = [Statistic::GradL1, Statistic::GradDeltaL1, Statistic::WeightDeltaL1];
     let rig = Rig::new();
-    let mut optimizer = rig.wrap(optimizers::tch_adamw(&rig.vs), &Rig::config(Told::reading(statistics)));
+    let mut optimizer = rig.wrap(optimizers::tch_adamw(&rig.vs), &Rig::config(Ordered::reading(statistics)));
     optimizer.backward_step(&rig.loss(&rig.gradients(1))).unwrap();
     let report = optimizer.backward_step(&rig.loss(&rig.gradients(2))).unwrap();
     for statistic in statistics {
@@ -100,7 +100,7 @@ fn statistics_of_gradients_and_weights_work_under_tchs_optimizer() {
 
 #[test]
 fn thawing_under_tchs_optimizer_is_refused() {
-    let config = Rig::config(Told::reading([Statistic::GradL1]).thawing("single", 5));
+    let config = Rig::config(Ordered::reading([Statistic::GradL1]).thawing("single", 5));
     assert_eq!(
         refusal(tchs, &config).unwrap(),
         "a policy that thaws with the optimizer \"tch\": it cannot start a parameter afresh; use grades::optim::AdamW, \
@@ -118,7 +118,7 @@ fn components_of_another_list_of_parameters_are_refused() {
     // One more in front: every position is one too high, the last is none.
     let mut longer = vec![ParameterInfo::new("layers.9.weight", [2, 2])];
     longer.extend(infos);
-    let config = Rig::config(Told::reading([Statistic::GradL1]));
+    let config = Rig::config(Ordered::reading([Statistic::GradL1]));
     let map = ComponentMap::new(&longer, config.component_config()).unwrap();
     let optimizer = SgdConfig::new().build(&rig.vs, 1e-2).unwrap();
     let error = FreezingOptimizer::with_components(optimizer, parameters, map, &config, 10).unwrap_err();

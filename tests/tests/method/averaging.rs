@@ -11,7 +11,7 @@ use tch::Kind;
 use tch::nn::VarStore;
 
 use crate::optimizers;
-use crate::support::{OUTSIDE, PAIR, Rig, SINGLE, Told, doubles};
+use crate::support::{OUTSIDE, Ordered, PAIR, Rig, SINGLE, doubles};
 
 for_every_own_optimizer! {
     a_component_and_its_followers_freeze_at_the_means_of_their_weights;
@@ -130,7 +130,7 @@ fn paths<O: InnerOptimizer>(kind: Kind, make: fn(&VarStore) -> O, steps: u64) ->
 }
 
 fn config(single: u64, pair: u64, cooldown: u64) -> FreezingConfig {
-    let policy = Told::reading([Statistic::GradL1]).freezing("single", single).freezing("pair", pair);
+    let policy = Ordered::reading([Statistic::GradL1]).freezing("single", single).freezing("pair", pair);
     Rig::config(policy).cooldown(Cooldown::Steps(cooldown)).cooling(Cooling::Average)
 }
 
@@ -174,7 +174,7 @@ fn tchs_own_optimizers_can_cool_by_averaging() {
 }
 
 #[test]
-fn a_run_that_ends_early_can_put_the_means_so_far_in_place() {
+fn a_run_that_ends_early_can_apply_its_means_so_far() {
     let paths = paths(Kind::Float, optimizers::fused_sgd, 6);
     let rig = Rig::new();
     let mut optimizer = rig.wrap(optimizers::fused_sgd(&rig.vs), &config(2, 4, 20));
@@ -189,7 +189,19 @@ fn a_run_that_ends_early_can_put_the_means_so_far_in_place() {
 }
 
 #[test]
-fn once_enough_is_frozen_all_means_are_put_in_place() {
+fn finish_sets_the_weights_to_their_means_so_far() {
+    let paths = paths(Kind::Float, optimizers::fused_sgd, 6);
+    let rig = Rig::new();
+    let mut optimizer = rig.wrap(optimizers::fused_sgd(&rig.vs), &config(2, 4, 20));
+    (1..=6).for_each(|step| drop(optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap()));
+    let finished = optimizer.finish().unwrap();
+    assert!(finished.report.is_none() && finished.observer_errors.is_empty());
+    assert_close(&rig.values(&[SINGLE]), &mean(&paths.single, growing(2, 4)), Kind::Float, "single");
+    assert_close(&rig.values(&PAIR), &mean(&paths.pair, growing(4, 2)), Kind::Float, "pair");
+}
+
+#[test]
+fn once_enough_is_frozen_all_means_are_applied() {
     let paths = paths(Kind::Float, optimizers::fused_sgd, 6);
     let rig = Rig::new();
     let mut optimizer = rig.wrap(optimizers::fused_sgd(&rig.vs), &config(2, 4, 4).stop_at(0.5));
@@ -221,7 +233,7 @@ fn means_take_memory_only_while_something_cools() {
 #[test]
 fn a_thawed_component_is_averaged_anew() {
     let rig = Rig::new();
-    let policy = Told::reading([Statistic::GradL1]).freezing("single", 2).thawing("single", 5);
+    let policy = Ordered::reading([Statistic::GradL1]).freezing("single", 2).thawing("single", 5);
     let policy = policy.freezing("single", 8).freezing("pair", 8);
     let config = Rig::config(policy).cooldown(Cooldown::Steps(2)).cooling(Cooling::Average);
     let mut optimizer = rig.wrap(optimizers::fused_sgd(&rig.vs), &config);

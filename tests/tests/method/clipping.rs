@@ -8,7 +8,7 @@ use grades_tests::tolerance::{SIGNAL_FRACTION, assert_number_within};
 use tch::nn::VarStore;
 
 use crate::statistics::{signal_fraction, weights};
-use crate::support::{COMPONENTS, Gradients, Rig, Told, assert_near, doubles, flat, value};
+use crate::support::{COMPONENTS, Gradients, Ordered, Rig, assert_near, doubles, flat, value};
 
 for_every_own_optimizer! {
     a_constant_gradient_is_all_signal_however_it_is_clipped;
@@ -32,7 +32,8 @@ fn a_constant_gradient_is_all_signal_however_it_is_clipped<O: InnerOptimizer>(ma
     ];
     for (way, clip) in clips.into_iter().enumerate() {
         let rig = Rig::new();
-        let mut optimizer = rig.wrap(make(&rig.vs), &Rig::config(Told::reading([Statistic::SignalFraction])));
+        let mut optimizer =
+            rig.wrap(make(&rig.vs), &Rig::config(Ordered::reading([Statistic::SignalFraction])));
         // The optimizers decay; through the gradient that would be noise and signal of its own.
         optimizer.set_weight_decay(0.0).unwrap();
         for step in 1..=15 {
@@ -66,7 +67,7 @@ fn clipped_step<O: InnerOptimizer>(
     optimizer.step().unwrap()
 }
 
-/// What clips did, computed in f64 from the formulas.
+/// The effect of clips, computed in f64 from the formulas.
 struct ByHand(Vec<(&'static str, Vec<f64>)>);
 
 impl ByHand {
@@ -102,7 +103,7 @@ fn clips_are_followed_with_decay_through_the_gradient_too() {
 
 fn follow_clips(optimizer: AdamConfig, decay: f64) {
     let rig = Rig::new();
-    let config = Rig::config(Told::reading([Statistic::SignalFraction, Statistic::GradL1])).check_every(3);
+    let config = Rig::config(Ordered::reading([Statistic::SignalFraction, Statistic::GradL1])).check_every(3);
     let mut optimizer = rig.wrap(optimizer.build(&rig.vs, 1e-2).unwrap(), &config);
     let mut seen = COMPONENTS.map(|_| Vec::new());
     for step in 1..=18 {
@@ -146,7 +147,7 @@ fn the_update_that_is_measured_is_that_of_the_clipped_gradient() {
     let rig = Rig::new();
     let mut optimizer = rig.wrap(
         AdamConfig::adamw().eps(0.0).build(&rig.vs, 1e-2).unwrap(),
-        &Rig::config(Told::reading([Statistic::UpdateMeanAbs])),
+        &Rig::config(Ordered::reading([Statistic::UpdateMeanAbs])),
     );
     for _ in 0..5 {
         let report = clipped_step(&rig, &mut optimizer, &rig.gradients(1), |optimizer| {
@@ -161,7 +162,7 @@ fn a_clip_whose_step_never_came_is_not_followed() {
     let rig = Rig::new();
     let mut optimizer = rig.wrap(
         AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(),
-        &Rig::config(Told::reading([Statistic::SignalFraction])),
+        &Rig::config(Ordered::reading([Statistic::SignalFraction])),
     );
     for step in 1..=6 {
         // A batch that the caller drops.
@@ -180,7 +181,7 @@ fn the_change_of_a_gradient_is_not_taken_from_a_batch_that_was_dropped() {
     let rig = Rig::new();
     let mut optimizer = rig.wrap(
         AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(),
-        &Rig::config(Told::reading([Statistic::GradDeltaL1])),
+        &Rig::config(Ordered::reading([Statistic::GradDeltaL1])),
     );
     optimizer.backward_step(&rig.loss(&rig.gradients(1))).unwrap();
     rig.loss(&rig.gradients(50)).backward();

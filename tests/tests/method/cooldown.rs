@@ -12,7 +12,7 @@ use grades::tracker::Transition;
 use grades_tests::{FreezeAt, Never, ReportExt, Spec, TinyBert, bits, snapshot};
 use tch::nn::VarStore;
 
-use crate::support::{Rig, Told};
+use crate::support::{Ordered, Rig};
 
 const LR: f64 = 1e-2;
 const COOLING: &str = "encoder.layer.0.attention.self.key.weight";
@@ -183,7 +183,7 @@ fn a_cooldown_that_nothing_makes_use_of_changes_no_bit() {
 #[test]
 fn a_cooling_component_is_not_measured_and_still_trains() {
     let rig = Rig::new();
-    let policy = Told::reading([Statistic::GradL1, Statistic::SignalFraction]).freezing("single", 2);
+    let policy = Ordered::reading([Statistic::GradL1, Statistic::SignalFraction]).freezing("single", 2);
     let config = Rig::config(policy).cooldown(Cooldown::Steps(3));
     let mut optimizer = rig.wrap(crate::optimizers::fused_adamw(&rig.vs), &config);
     for step in 1..=7 {
@@ -199,7 +199,7 @@ fn a_cooling_component_is_not_measured_and_still_trains() {
 fn a_component_without_a_block_has_followers_in_all() {
     // `outside.bias` is in no block: it follows the mean of both components.
     let (rig, twin) = (Rig::new(), Rig::new());
-    let policy = Told::reading([Statistic::GradL1]).freezing("single", 1).freezing("single", 2);
+    let policy = Ordered::reading([Statistic::GradL1]).freezing("single", 1).freezing("single", 2);
     let config = Rig::config(policy).cooldown(Cooldown::Steps(1)).cooling(Cooling::Decay);
     let mut optimizer = rig.wrap(crate::optimizers::fused_sgd(&rig.vs), &config);
     let mut bare = crate::optimizers::fused_sgd(&twin.vs);

@@ -9,7 +9,7 @@ use grades::parameters::{ParamId, Parameters};
 use grades::statistic::Statistic;
 use grades::{FreezingOptimizer, Result};
 
-use crate::support::{COMPONENTS, Rig, Told, value};
+use crate::support::{COMPONENTS, Ordered, Rig, value};
 use grades_tests::ReportExt;
 
 /// Bytes of the parameters of the components at these positions.
@@ -37,7 +37,7 @@ fn only_the_two_statistics_for_parity_keep_copies() {
         let rig = Rig::new();
         let mut optimizer = rig.wrap(
             AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(),
-            &Rig::config(Told::reading([statistic])),
+            &Rig::config(Ordered::reading([statistic])),
         );
         assert_eq!(optimizer.memory().statistics, 0);
         steps(&rig, &mut optimizer, 1..=3);
@@ -52,7 +52,7 @@ fn only_the_two_statistics_for_parity_keep_copies() {
 #[test]
 fn copies_are_freed_when_their_component_freezes() {
     let rig = Rig::new();
-    let policy = Told::reading([Statistic::GradDeltaL1, Statistic::WeightDeltaL1]);
+    let policy = Ordered::reading([Statistic::GradDeltaL1, Statistic::WeightDeltaL1]);
     let policy = policy.freezing("pair", 3).freezing("single", 5);
     let mut optimizer = rig.wrap(AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(), &Rig::config(policy));
     let mut kept = |last| {
@@ -70,8 +70,8 @@ fn only_what_is_read_is_in_a_sample() {
     let gradient = [Statistic::GradL1, Statistic::GradMeanAbs, Statistic::GradL2, Statistic::GradRms];
     for asked in Statistic::ALL {
         let rig = Rig::new();
-        let mut optimizer =
-            rig.wrap(AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(), &Rig::config(Told::reading([asked])));
+        let mut optimizer = rig
+            .wrap(AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(), &Rig::config(Ordered::reading([asked])));
         steps(&rig, &mut optimizer, 1..=2);
         optimizer.zero_grad().unwrap();
         optimizer.backward_accumulate(&rig.loss(&rig.gradients(3)), 0.25).unwrap();
@@ -90,7 +90,7 @@ fn only_what_is_read_is_in_a_sample() {
 fn a_policy_that_reads_nothing_measures_nothing() {
     let rig = Rig::new();
     let mut optimizer =
-        rig.wrap(AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(), &Rig::config(Told::reading([])));
+        rig.wrap(AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(), &Rig::config(Ordered::reading([])));
     let report = optimizer.backward_step(&rig.loss(&rig.gradients(1))).unwrap();
     // It is asked all the same, about every component that has a gradient.
     let snapshot = report.snapshot().unwrap();
@@ -182,7 +182,7 @@ fn the_optimizers_state_is_read_at_checks_only_and_only_when_a_policy_asks() {
         let rig = Rig::new();
         let asked = Arc::default();
         let inner = Asked(AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(), Arc::clone(&asked));
-        let config = Rig::config(Told::reading([statistic])).check_every(2);
+        let config = Rig::config(Ordered::reading([statistic])).check_every(2);
         let mut optimizer = rig.wrap(inner, &config);
         for step in 1..=4 {
             optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap();

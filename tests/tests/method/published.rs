@@ -1,4 +1,4 @@
-//! What the published code of GradES gets wrong and is not wrong here; the list is in `main.rs`.
+//! Errors of the published code of GradES that are not made here; the list is in `main.rs`.
 
 use grades::component::{ComponentConfig, ComponentKind, ComponentMap, ParameterInfo};
 use grades::optim::{Adam, AdamConfig};
@@ -9,7 +9,7 @@ use grades_tests::{ReportExt, Spec, TinyBert};
 use tch::nn::{Init, VarStore};
 use tch::{Device, Kind, Tensor};
 
-use crate::support::{Rig, SINGLE, Told, value};
+use crate::support::{Ordered, Rig, SINGLE, value};
 
 /// The rule of the paper with the statistic of its published code, and a threshold that a real change is above.
 fn published(freezing: &str) -> FreezingConfig {
@@ -109,7 +109,7 @@ fn a_falling_learning_rate_freezes_nothing() {
     let values = |falls: bool| {
         let rig = Rig::new();
         let inner = AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap();
-        let mut optimizer = rig.wrap(inner, &Rig::config(Told::reading(reads.clone())));
+        let mut optimizer = rig.wrap(inner, &Rig::config(Ordered::reading(reads.clone())));
         let mut last = None;
         for step in 1..=30 {
             let lr = if falls { 1e-2 * 0.6f64.powi(step) } else { 1e-2 };
@@ -134,7 +134,7 @@ fn updates_that_bf16_swallows_are_still_seen() {
     let reads =
         [Statistic::GradL1, Statistic::UpdateMeanAbs, Statistic::SignalFraction, Statistic::WeightDeltaL1];
     let inner = AdamConfig::adamw().wd(0.0).build(&rig.vs, 1e-7).unwrap();
-    let mut optimizer = rig.wrap(inner, &Rig::config(Told::reading(reads)));
+    let mut optimizer = rig.wrap(inner, &Rig::config(Ordered::reading(reads)));
     for step in 1..=10 {
         let before = rig.values(&[SINGLE]);
         let report = optimizer.backward_step(&rig.loss(&rig.gradients(0))).unwrap();
@@ -156,7 +156,7 @@ fn a_change_larger_than_f16_can_hold_is_a_number() {
     let mut weight = vs.root().var("w", &[64, 64], Init::Const(0.0));
     weight.set_data(&weight.to_kind(Kind::Half));
     let components = ComponentConfig::default().with_pattern("w", ComponentKind::Up).unwrap();
-    let policy = Told::reading([Statistic::GradDeltaL1, Statistic::GradL1]);
+    let policy = Ordered::reading([Statistic::GradDeltaL1, Statistic::GradL1]);
     let config = FreezingConfig::with_policy(policy).components(components);
     let mut optimizer = FreezingOptimizer::new(crate::optimizers::tch_sgd(&vs), &vs, &config, 20).unwrap();
     optimizer.set_lr(0.0).unwrap();

@@ -7,7 +7,7 @@ use grades_tests::tolerance::{SIGNAL_FRACTION, STATISTIC, UPDATE_FROM_WEIGHTS, a
 use tch::Kind;
 use tch::nn::VarStore;
 
-use crate::support::{COMPONENTS, Rig, Told, assert_near, flat, value};
+use crate::support::{COMPONENTS, Ordered, Rig, assert_near, flat, value};
 use grades_tests::ReportExt;
 
 const LR: f64 = 1e-2;
@@ -28,7 +28,7 @@ fn statistics_of_the_gradient_are_those_of_all_parameters_of_a_component<O: Inne
     make: fn(&VarStore) -> O,
 ) {
     let rig = Rig::new();
-    let mut optimizer = rig.wrap(make(&rig.vs), &Rig::config(Told::reading([Statistic::GradL1])));
+    let mut optimizer = rig.wrap(make(&rig.vs), &Rig::config(Ordered::reading([Statistic::GradL1])));
     for step in 1..=4 {
         let gradients = rig.gradients(step);
         let report = optimizer.backward_step(&rig.loss(&gradients)).unwrap();
@@ -57,7 +57,7 @@ fn statistics_of_the_gradient_are_those_of_all_parameters_of_a_component<O: Inne
 fn the_change_of_a_gradient_is_from_one_step_to_the_next<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     for check_every in [1, 3] {
         let rig = Rig::new();
-        let config = Rig::config(Told::reading([Statistic::GradDeltaL1])).check_every(check_every);
+        let config = Rig::config(Ordered::reading([Statistic::GradDeltaL1])).check_every(check_every);
         let mut optimizer = rig.wrap(make(&rig.vs), &config);
         for step in 1..=9 {
             let gradients = rig.gradients(step);
@@ -86,7 +86,7 @@ fn the_change_of_a_gradient_is_from_one_step_to_the_next<O: InnerOptimizer>(make
 fn the_change_of_a_weight_is_from_one_check_to_the_next<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     for check_every in [1, 3] {
         let rig = Rig::new();
-        let config = Rig::config(Told::reading([Statistic::WeightDeltaL1])).check_every(check_every);
+        let config = Rig::config(Ordered::reading([Statistic::WeightDeltaL1])).check_every(check_every);
         let mut optimizer = rig.wrap(make(&rig.vs), &config);
         let mut before: Option<[Vec<f64>; 2]> = None;
         for step in 1..=9 {
@@ -114,7 +114,7 @@ fn the_change_of_a_weight_is_from_one_check_to_the_next<O: InnerOptimizer>(make:
 /// Builds an optimizer, fused or not.
 type Builder = Box<dyn Fn(&VarStore, Implementation) -> Box<dyn InnerOptimizer>>;
 
-/// What builds optimizers that differ in their update, by name.
+/// The constructors of optimizers that differ in their update, by name.
 fn builders() -> Vec<(&'static str, Builder)> {
     fn adam(config: fn() -> AdamConfig) -> Builder {
         Box::new(move |vs, implementation| {
@@ -159,7 +159,7 @@ fn the_mean_update_is_the_change_of_the_weights_over_the_learning_rate() {
     for (name, make) in builders() {
         for implementation in IMPLEMENTATIONS {
             let rig = Rig::new();
-            let config = Rig::config(Told::reading([Statistic::UpdateMeanAbs])).check_every(2);
+            let config = Rig::config(Ordered::reading([Statistic::UpdateMeanAbs])).check_every(2);
             let mut optimizer = rig.wrap(make(&rig.vs, implementation), &config);
             for step in 1..=8 {
                 // A clip changes the update, and so the statistic.
@@ -221,7 +221,7 @@ fn the_signal_fraction_is_that_of_all_gradients_so_far() {
         };
         for implementation in IMPLEMENTATIONS {
             let rig = Rig::new();
-            let config = Rig::config(Told::reading([Statistic::SignalFraction])).check_every(2);
+            let config = Rig::config(Ordered::reading([Statistic::SignalFraction])).check_every(2);
             let mut optimizer = rig.wrap(make(&rig.vs, implementation), &config);
             let mut seen = COMPONENTS.map(|_| Vec::new());
             for step in 1..=12 {
@@ -248,7 +248,7 @@ fn the_signal_fraction_is_that_of_all_gradients_so_far() {
 #[test]
 fn under_adam_the_signal_fraction_is_the_closed_form() {
     let rig = Rig::new();
-    let config = Rig::config(Told::reading([Statistic::SignalFraction]));
+    let config = Rig::config(Ordered::reading([Statistic::SignalFraction]));
     let mut optimizer = rig.wrap(AdamConfig::adamw().build(&rig.vs, LR).unwrap(), &config);
     let beta: f64 = 0.9;
     let (mut moment, mut power) = (vec![0.0; 35], 0.0);
@@ -274,7 +274,7 @@ fn under_adam_the_signal_fraction_is_the_closed_form() {
 fn the_signal_fraction_is_one_without_noise_and_about_zero_without_signal() {
     let mean_over_the_end = |signal: f64| {
         let rig = Rig::new();
-        let config = Rig::config(Told::reading([Statistic::SignalFraction]));
+        let config = Rig::config(Ordered::reading([Statistic::SignalFraction]));
         let mut optimizer = rig.wrap(AdamConfig::adamw().build(&rig.vs, LR).unwrap(), &config);
         let mut sum = 0.0;
         for step in 1..=200 {
@@ -309,7 +309,7 @@ fn decay_through_the_gradient_is_neither_signal_above_one_nor_noise() {
         let rig = Rig::new();
         let mut optimizer = rig.wrap(
             make(&rig.vs, Implementation::Fused),
-            &Rig::config(Told::reading([Statistic::SignalFraction])),
+            &Rig::config(Ordered::reading([Statistic::SignalFraction])),
         );
         for step in 1..=30 {
             let mut gradients = rig.gradients(step);

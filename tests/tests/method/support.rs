@@ -1,4 +1,4 @@
-//! Two components whose gradients a test chooses, and policies that read what they are told.
+//! Two components whose gradients a test chooses, and a policy that freezes and thaws at given steps.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -34,13 +34,13 @@ macro_rules! for_every_own_optimizer {
 
 /// A policy that reads statistics, and freezes and thaws components at given steps.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
+pub(crate) struct Ordered {
     reads: StatisticSet,
     freeze: Vec<(&'static str, u64)>,
     thaw: Vec<(&'static str, u64)>,
 }
 
-impl Told {
+impl Ordered {
     /// Reads these and freezes nothing.
     pub(crate) fn reading(statistics: impl IntoIterator<Item = Statistic>) -> Self {
         Self { reads: StatisticSet::of(statistics), freeze: Vec::new(), thaw: Vec::new() }
@@ -59,16 +59,16 @@ impl Told {
     }
 }
 
-fn told(rules: &[(&str, u64)], name: &str, step: u64) -> bool {
+fn ordered(rules: &[(&str, u64)], name: &str, step: u64) -> bool {
     rules.iter().any(|(text, at)| name.contains(text) && *at == step)
 }
 
 const CAUSE: Cause =
-    Cause { policy: Cow::Borrowed("told"), measure: Measure::Rank, value: 1.0, threshold: 2.0 };
+    Cause { policy: Cow::Borrowed("ordered"), measure: Measure::Rank, value: 1.0, threshold: 2.0 };
 
-impl FreezePolicy for Told {
+impl FreezePolicy for Ordered {
     fn name(&self) -> &'static str {
-        "told"
+        "ordered"
     }
 
     fn statistics(&self) -> StatisticSet {
@@ -76,7 +76,7 @@ impl FreezePolicy for Told {
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
-        match told(&self.freeze, &observation.component().name, observation.step()) {
+        match ordered(&self.freeze, &observation.component().name, observation.step()) {
             true => Decision::Freeze(CAUSE),
             false => Decision::Keep,
         }
@@ -87,7 +87,7 @@ impl FreezePolicy for Told {
     }
 
     fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
-        match told(&self.thaw, &observation.component.name, observation.step) {
+        match ordered(&self.thaw, &observation.component.name, observation.step) {
             true => Decision::Thaw(CAUSE),
             false => Decision::Keep,
         }

@@ -10,7 +10,7 @@ use grades_policies as _;
 use tch::nn::VarStore;
 
 use crate::optimizers;
-use crate::support::{PAIR, Rig, SINGLE, Told, copy};
+use crate::support::{Ordered, PAIR, Rig, SINGLE, copy};
 use grades_tests::ReportExt;
 
 for_every_own_optimizer! {
@@ -21,7 +21,7 @@ for_every_own_optimizer! {
 
 fn a_thawed_component_takes_the_first_step_of_a_new_optimizer<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     let rig = Rig::new();
-    let policy = Told::reading([Statistic::GradL1]).freezing("pair", 3).thawing("pair", 5);
+    let policy = Ordered::reading([Statistic::GradL1]).freezing("pair", 3).thawing("pair", 5);
     let mut optimizer = rig.wrap(make(&rig.vs), &Rig::config(policy));
     for step in 1..=5 {
         let before = rig.values(&PAIR);
@@ -33,8 +33,8 @@ fn a_thawed_component_takes_the_first_step_of_a_new_optimizer<O: InnerOptimizer>
             .map(|event| (event.event, event.component.as_str(), &*event.policy))
             .collect();
         match step {
-            3 => assert_eq!(events, [(Transition::Freeze, "block.1.pair", "told")]),
-            5 => assert_eq!(events, [(Transition::Thaw, "block.1.pair", "told")]),
+            3 => assert_eq!(events, [(Transition::Freeze, "block.1.pair", "ordered")]),
+            5 => assert_eq!(events, [(Transition::Thaw, "block.1.pair", "ordered")]),
             _ => assert!(events.is_empty(), "step {step}: {events:?}"),
         }
         let frozen = (3..5).contains(&step);
@@ -61,7 +61,7 @@ fn a_thawed_component_takes_the_first_step_of_a_new_optimizer<O: InnerOptimizer>
 
 fn memory_comes_back_and_goes_with_every_freeze_and_thaw<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     let rig = Rig::new();
-    let policy = Told::reading([Statistic::GradL1, Statistic::WeightDeltaL1, Statistic::GradDeltaL1]);
+    let policy = Ordered::reading([Statistic::GradL1, Statistic::WeightDeltaL1, Statistic::GradDeltaL1]);
     let policy = policy.freezing("pair", 2).thawing("pair", 3).freezing("pair", 6);
     let mut optimizer = rig.wrap(make(&rig.vs), &Rig::config(policy));
     let mut memory = Vec::new();
@@ -79,7 +79,7 @@ fn memory_comes_back_and_goes_with_every_freeze_and_thaw<O: InnerOptimizer>(make
 
 fn a_thaw_ends_the_cooling_of_what_follows<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     let rig = Rig::new();
-    let policy = Told::reading([Statistic::GradL1]).freezing("pair", 2).thawing("pair", 6);
+    let policy = Ordered::reading([Statistic::GradL1]).freezing("pair", 2).thawing("pair", 6);
     let config = Rig::config(policy).cooldown(Cooldown::Steps(2)).cooling(Cooling::Decay);
     let mut optimizer = rig.wrap(make(&rig.vs), &config);
     for step in 1..=6 {
@@ -105,7 +105,7 @@ fn a_thaw_ends_the_cooling_of_what_follows<O: InnerOptimizer>(make: fn(&VarStore
 #[test]
 fn a_first_sample_after_a_thaw_never_counts() {
     let rig = Rig::new();
-    let policy = Told::reading([Statistic::GradL1]).freezing("pair", 2).thawing("pair", 4);
+    let policy = Ordered::reading([Statistic::GradL1]).freezing("pair", 2).thawing("pair", 4);
     let policy = policy.freezing("pair", 5).freezing("pair", 6);
     let mut optimizer = rig.wrap(optimizers::fused_adamw(&rig.vs), &Rig::config(policy));
     let frozen: Vec<usize> = (1..=6)
@@ -118,7 +118,7 @@ fn a_first_sample_after_a_thaw_never_counts() {
 fn statistics_begin_anew_after_a_thaw() {
     let rig = Rig::new();
     let reads = [Statistic::GradDeltaL1, Statistic::WeightDeltaL1, Statistic::SignalFraction];
-    let policy = Told::reading(reads).freezing("single", 3).thawing("single", 5);
+    let policy = Ordered::reading(reads).freezing("single", 3).thawing("single", 5);
     let mut optimizer = rig.wrap(optimizers::fused_adamw(&rig.vs), &Rig::config(policy));
     for step in 1..=7 {
         let report = optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap();
@@ -138,7 +138,7 @@ fn thawing(freezing: &str, period: u64, rewarm: f64) -> FreezingConfig {
     FreezingConfig::from_toml(&document).unwrap().components(Rig::components())
 }
 
-/// What the tracker says is what is done, and frozen bytes rest; over a run of the `thaw` policy.
+/// Checks over a run of the `thaw` policy that the tracker's events are carried out, and that frozen bytes rest.
 fn hold_together(config: &FreezingConfig, lr: impl Fn(u64) -> f64) -> Vec<(u64, Transition)> {
     // One component alone would end the run; the pair is there so that it goes on.
     let rig = Rig::new();

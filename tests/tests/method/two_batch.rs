@@ -7,7 +7,7 @@ use grades_policies as _;
 use tch::nn::VarStore;
 
 use crate::optimizers;
-use crate::support::{COMPONENTS, Rig, Told, assert_near, flat, value};
+use crate::support::{COMPONENTS, Ordered, Rig, assert_near, flat, value};
 use grades_tests::ReportExt;
 
 for_every_optimizer! {
@@ -25,7 +25,7 @@ fn micro(step: u64) -> Vec<(u64, f64)> {
 
 fn micro_batches_of_unequal_sizes_give_mccandlishs_estimates<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     let rig = Rig::new();
-    let policy = Told::reading([Statistic::TwoBatchSignal, Statistic::TwoBatchNoise]);
+    let policy = Ordered::reading([Statistic::TwoBatchSignal, Statistic::TwoBatchNoise]);
     let mut optimizer = rig.wrap(make(&rig.vs), &Rig::config(policy));
     for step in 1..=7 {
         optimizer.zero_grad().unwrap();
@@ -60,9 +60,9 @@ fn micro_batches_of_unequal_sizes_give_mccandlishs_estimates<O: InnerOptimizer>(
 #[test]
 fn micro_batches_add_up_to_the_gradient_of_the_whole() {
     let (rig, twin) = (Rig::new(), Rig::new());
-    let config = Rig::config(Told::reading([Statistic::TwoBatchSignal]));
+    let config = Rig::config(Ordered::reading([Statistic::TwoBatchSignal]));
     let mut optimizer = rig.wrap(optimizers::fused_adamw(&rig.vs), &config);
-    let mut whole = twin.wrap(optimizers::fused_adamw(&twin.vs), &Rig::config(Told::reading([])));
+    let mut whole = twin.wrap(optimizers::fused_adamw(&twin.vs), &Rig::config(Ordered::reading([])));
     for step in 1..=4 {
         optimizer.zero_grad().unwrap();
         whole.zero_grad().unwrap();
@@ -100,7 +100,7 @@ fn a_policy_may_read_either_of_the_two() {
 #[test]
 fn a_step_of_one_batch_alone_is_an_error_that_says_what_to_do_and_none_later() {
     let rig = Rig::new();
-    let policy = Told::reading([Statistic::TwoBatchSignal, Statistic::TwoBatchNoise]);
+    let policy = Ordered::reading([Statistic::TwoBatchSignal, Statistic::TwoBatchNoise]);
     let mut optimizer = rig.wrap(optimizers::fused_adamw(&rig.vs), &Rig::config(policy));
     let loss = |seed| rig.loss(&rig.gradients(seed));
     let told = |error: grades::Error| {
@@ -128,7 +128,7 @@ fn a_step_of_one_batch_alone_is_an_error_that_says_what_to_do_and_none_later() {
 #[test]
 fn a_share_that_is_none_is_refused() {
     let rig = Rig::new();
-    let mut optimizer = rig.wrap(optimizers::tch_sgd(&rig.vs), &Rig::config(Told::reading([])));
+    let mut optimizer = rig.wrap(optimizers::tch_sgd(&rig.vs), &Rig::config(Ordered::reading([])));
     for share in [0.0, -0.5, 1.5, f64::NAN] {
         let error =
             optimizer.backward_accumulate(&rig.loss(&rig.gradients(1)), share).unwrap_err().to_string();

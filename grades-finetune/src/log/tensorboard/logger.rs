@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use grades::component::Component;
 use grades::tracker::{FreezeEvent, StepReport, Transition};
 
-use super::EventFile;
-use crate::log::{Event, Logger};
+use super::file::EventFile;
+use crate::log::event::{Event, Logger};
 use crate::records::{EvalRecord, StepRecord};
 
 /// A logger for TensorBoard. The tags:

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 
-use super::{Key, Page, Row, render};
+use super::template::{Key, Page, Row, render};
 use crate::records::{Average, ComparisonRow, Numbers, Quantity};
 use crate::report::pictures::Figure;
 use crate::report::read::{ComparisonData, operations, time};
-use crate::report::svg::{Unit, long_seconds, percent};
+use crate::report::svg::{Unit, flops, long_seconds, percent};
 
 /// The page of a comparison.
 pub(crate) fn comparison_page(comparison: &ComparisonData, figures: &[Figure]) -> Result<String> {
@@ -31,8 +31,8 @@ pub(crate) fn comparison_page(comparison: &ComparisonData, figures: &[Figure]) -
         heading: title,
         sentence: sentence(comparison),
         keys: keys(comparison),
-        roles: comparison.result.rows.iter().map(|row| row.label().to_owned()).collect(),
-        roles_name: "Way",
+        groups: comparison.result.rows.iter().map(|row| row.label().to_owned()).collect(),
+        groups_name: "Way",
         layers: Vec::new(),
         notes: notes(comparison),
         table_title: "All numbers",
@@ -80,8 +80,8 @@ fn columns(comparison: &ComparisonData) -> Vec<Column> {
         Column { name: "evaluation", of: |run| run.get(Quantity::EvalSeconds), unit: long_seconds },
         Column { name: "time to target", of: |run| run.get(Quantity::SecondsToTarget), unit: long_seconds },
         Column { name: "steps", of: |run| run.get(Quantity::Steps), unit: count },
-        Column { name: "FLOPs", of: operations, unit: plain },
-        Column { name: "FLOPs saved", of: |run| run.get(Quantity::FlopsSaved), unit: plain },
+        Column { name: "FLOPs", of: operations, unit: flops },
+        Column { name: "FLOPs saved", of: |run| run.get(Quantity::FlopsSaved), unit: flops },
         Column { name: "peak memory", of: |run| run.get(Quantity::PeakMemoryBytes), unit: bytes },
     ];
     all.into_iter()
@@ -89,49 +89,65 @@ fn columns(comparison: &ComparisonData) -> Vec<Column> {
         .collect()
 }
 
-/// The fastest of those that are as good as the baseline.
+/// Says what was compared, and which way is the fastest of those that are as good as the baseline and faster.
 fn sentence(comparison: &ComparisonData) -> String {
-    let seeds = comparison.result.rows.iter().map(|row| row.runs.len()).max().unwrap_or(0);
-    let ways = comparison.result.rows.len();
-    let mut text = format!("{ways} ways to train, up to {seeds} seeds each.");
-    let Some(baseline) = comparison.baseline().filter(|_| ways > 1) else { return text };
+    let rows = &comparison.result.rows;
+    let mut text = format!("{} to train, {}.", plural(rows.len(), "way"), seeds(rows));
+    if let Some(baseline) = comparison.baseline().filter(|_| rows.len() > 1)
+        && let Some(verdict) = verdict(comparison, baseline)
+    {
+        text.push(' ');
+        text += &verdict;
+    }
+    if !comparison.has_spread() && rows.iter().any(|row| !row.runs.is_empty()) {
+        text += " One seed, so no spread: differences may be chance.";
+    }
+    text
+}
+
+fn plural(count: usize, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
+/// The seeds of each row.
+fn seeds(rows: &[ComparisonRow]) -> String {
+    let counts = || rows.iter().map(|row| row.runs.len());
+    let most = counts().max().unwrap_or(0);
+    let up_to = if counts().all(|count| count == most) { "" } else { "up to " };
+    format!("{up_to}{} each", plural(most, "seed"))
+}
+
+/// Compares the other rows with the baseline; `None` when it has no time or no result.
+fn verdict(comparison: &ComparisonData, baseline: &ComparisonRow) -> Option<String> {
     // By accuracy; by loss, where less is better, if there is none.
     let accuracies = baseline.average(|run| run.get(Quantity::EvalAccuracy)).is_some();
     let value = |row: &ComparisonRow| match accuracies {
         true => row.average(|run| run.get(Quantity::EvalAccuracy)),
         false => row.average(|run| run.get(Quantity::EvalLoss).map(|loss| -loss)),
     };
-    let told =
+    let words =
         |value: f64| if accuracies { percent(value) } else { format!("loss {}", Unit::Plain.text(-value)) };
-    let Some((usual, reached)) = baseline.average(time).zip(value(baseline)) else { return text };
-    // One standard error of the baseline's mean.
-    let error = reached.deviation.unwrap_or(0.0) / (baseline.runs.len().max(1) as f64).sqrt();
-    let (usual, reached) = (usual.mean, reached.mean);
+    let (usual, reached) = (baseline.average(time)?.mean, value(baseline)?);
+    // One standard error of the baseline's mean; with one seed nothing is known of it.
+    let error = reached.deviation.map(|deviation| deviation / (baseline.runs.len() as f64).sqrt());
+    let least = reached.mean - error.unwrap_or(0.0);
     let others = comparison.result.rows.iter().filter(|row| row.name != baseline.name);
-    let as_good = others.filter_map(|row| {
+    let candidates = others.filter_map(|row| {
         let (time, value) = (row.average(time)?.mean, value(row)?.mean);
-        (value >= reached - error).then_some((row, time, value))
+        (value >= least && time < usual).then_some((row, time, value))
     });
-    match as_good.min_by(|one, other| one.1.total_cmp(&other.1)) {
-        Some((row, time, value)) => {
-            text += &format!(
-                " As good as {} ({}, within one standard error) and fastest: {}, with {} in {} of the time.",
-                baseline.label(),
-                told(reached),
-                row.label(),
-                told(value),
-                percent(time / usual)
-            );
-        }
-        None => {
-            text += &format!(
-                " No other way is within one standard error of {} ({}).",
-                baseline.label(),
-                told(reached)
-            );
-        }
-    }
-    text
+    let (label, within) =
+        (baseline.label(), if error.is_some() { ", within one standard error" } else { "" });
+    let reached = words(reached.mean);
+    Some(match candidates.min_by(|one, other| one.1.total_cmp(&other.1)) {
+        Some((row, time, value)) => format!(
+            "As good as {label} ({reached}{within}) and fastest: {}, with {} in {} of the time.",
+            row.label(),
+            words(value),
+            percent(time / usual)
+        ),
+        None => format!("No other way is both as good as {label} and faster; {label} reached {reached}."),
+    })
 }
 
 fn keys(comparison: &ComparisonData) -> Vec<Key> {
@@ -149,7 +165,7 @@ fn keys(comparison: &ComparisonData) -> Vec<Key> {
     add("best test accuracy", extreme(|run| run.get(Quantity::TestAccuracy), true), percent);
     add("least time", extreme(time, false), long_seconds);
     add("soonest at the target", extreme(|run| run.get(Quantity::SecondsToTarget), false), long_seconds);
-    add("fewest FLOPs", extreme(operations, false), |value| Unit::Plain.text(value));
+    add("fewest FLOPs", extreme(operations, false), flops);
     add("least memory", extreme(|run| run.get(Quantity::PeakMemoryBytes), false), |value| {
         Unit::Bytes.text(value)
     });
@@ -161,7 +177,10 @@ fn notes(comparison: &ComparisonData) -> Vec<String> {
     let unfinished =
         comparison.result.rows.iter().flat_map(|row| &row.runs).filter(|run| run.ended.is_none()).count();
     if unfinished > 0 {
-        notes.push(format!("{unfinished} runs have not ended; their numbers are those so far."));
+        notes.push(match unfinished {
+            1 => "1 run has not ended; its numbers are those so far.".to_owned(),
+            _ => format!("{unfinished} runs have not ended; their numbers are those so far."),
+        });
     }
     for failure in &comparison.result.failures {
         notes.push(format!("Missing: {} with seed {}: {}.", failure.row, failure.seed, failure.reason));

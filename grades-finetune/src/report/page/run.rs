@@ -3,16 +3,16 @@
 use anyhow::Result;
 use toml::{Table, Value};
 
-use super::{Key, Page, Row, render};
+use super::template::{Key, Page, Row, render};
 use crate::records::{Scores, Summary};
+use crate::report::analysis::Analysis;
 use crate::report::pictures::Figure;
 use crate::report::read::RunData;
-use crate::report::svg::{Unit, bytes, count, long_seconds, percent, plain};
-use crate::report::view::View;
+use crate::report::svg::{bytes, count, flops as flops_text, long_seconds, percent, plain};
 
 /// The page of one run.
 pub(crate) fn run_page(run: &RunData, figures: &[Figure]) -> Result<String> {
-    let view = View::new(run);
+    let analysis = Analysis::new(run);
     let config = run.table();
     let text = |table: &str, key: &str| -> Option<String> {
         let value = config.get(table)?.get(key)?;
@@ -26,16 +26,16 @@ pub(crate) fn run_page(run: &RunData, figures: &[Figure]) -> Result<String> {
         title: format!("{} – finetune", run.name),
         over: "Training run",
         heading: run.name.clone(),
-        sentence: format!("Trained {way}{model} on {data}: {}", outcome(&view)),
-        keys: keys(&view),
-        roles: if figures.iter().any(|figure| figure.name == "heat-map") {
-            view.roles.clone()
+        sentence: format!("Trained {way}{model} on {data}: {}", outcome(&analysis)),
+        keys: keys(&analysis),
+        groups: if figures.iter().any(|figure| figure.name == "heat-map") {
+            analysis.groups.clone()
         } else {
             Vec::new()
         },
-        roles_name: "Kind",
-        layers: blocks(&view),
-        notes: notes(&view, &config),
+        groups_name: "Kind",
+        layers: blocks(&analysis),
+        notes: notes(&analysis, &config),
         table_title: "Configuration",
         columns: vec!["key".to_owned(), "value".to_owned()],
         rows: settings(&config),
@@ -46,11 +46,11 @@ pub(crate) fn run_page(run: &RunData, figures: &[Figure]) -> Result<String> {
 }
 
 /// How it ended, in one sentence.
-pub(crate) fn outcome(view: &View<'_>) -> String {
-    let run = view.run;
+pub(crate) fn outcome(analysis: &Analysis<'_>) -> String {
+    let run = analysis.run;
     let (steps, planned) = (run.last_step(), run.planned_steps());
     let total = run.components_total();
-    let frozen = view.frozen();
+    let frozen = analysis.frozen();
     let whole = match run.summary.as_ref().map(|summary| summary.ended) {
         Some(ended) => ended.sentence((steps, planned), (frozen, total)),
         None => format!("it has not ended; {steps} steps so far, {frozen} of {total} components frozen"),
@@ -69,8 +69,8 @@ pub(crate) fn outcome(view: &View<'_>) -> String {
     }
 }
 
-fn keys(view: &View<'_>) -> Vec<Key> {
-    let run = view.run;
+fn keys(analysis: &Analysis<'_>) -> Vec<Key> {
+    let run = analysis.run;
     let mut keys = Vec::new();
     let mut add = |name, value: Option<String>, note: String| {
         if let Some(value) = value {
@@ -81,8 +81,8 @@ fn keys(view: &View<'_>) -> Vec<Key> {
     let planned = run.planned_steps();
     add("steps", Some(count(steps as f64)), format!("of {} planned", count(planned as f64)));
     if run.components_total() > 0 {
-        let share = view.frozen() as f64 / run.components_total() as f64;
-        let range = view
+        let share = analysis.frozen() as f64 / run.components_total() as f64;
+        let range = analysis
             .freeze_range()
             .map_or_else(|| "none".to_owned(), |(first, last)| format!("steps {first} to {last}"));
         add("frozen", Some(percent(share)), range);
@@ -103,8 +103,8 @@ fn keys(view: &View<'_>) -> Vec<Key> {
     let wall = summary.and_then(|summary| known(summary.time.wall_seconds));
     let wall = wall.map_or_else(String::new, |wall| format!("{} wall time", long_seconds(wall)));
     add("training time", train.map(long_seconds), wall);
-    let savings = view.savings();
-    if view.frozen() > 0 {
+    let savings = analysis.savings();
+    if analysis.frozen() > 0 {
         add("updates not made", savings.updates.map(percent), "of all planned".to_owned());
     }
     let peak = summary.and_then(|summary| summary.memory.peak_memory_bytes);
@@ -115,22 +115,22 @@ fn keys(view: &View<'_>) -> Vec<Key> {
         let note = saved.map_or_else(String::new, |saved| {
             format!("{} less by freezing", percent(saved / (flops + saved)))
         });
-        add("FLOPs", Some(Unit::Plain.text(flops)), note);
+        add("FLOPs", Some(flops_text(flops)), note);
     }
     keys
 }
 
-fn blocks(view: &View<'_>) -> Vec<String> {
-    let mut blocks: Vec<String> = view.layers.iter().map(u32::to_string).collect();
-    if view.fates.iter().any(|fate| fate.component.layer.is_none()) {
+fn blocks(analysis: &Analysis<'_>) -> Vec<String> {
+    let mut blocks: Vec<String> = analysis.layers.iter().map(u32::to_string).collect();
+    if analysis.histories.iter().any(|history| history.component.layer.is_none()) {
         blocks.push("–".to_owned());
     }
     if blocks.len() > 1 { blocks } else { Vec::new() }
 }
 
 /// What a reader should know before looking at the pictures.
-fn notes(view: &View<'_>, config: &Table) -> Vec<String> {
-    let run = view.run;
+fn notes(analysis: &Analysis<'_>, config: &Table) -> Vec<String> {
+    let run = analysis.run;
     let mut notes = Vec::new();
     if run.summary.is_none() {
         notes.push(
@@ -151,11 +151,19 @@ fn notes(view: &View<'_>, config: &Table) -> Vec<String> {
             "No component froze. The statistics below show how far each was from its threshold.".to_owned(),
         );
     }
+    if let Some(reason) = analysis.by_deadline() {
+        notes.push(format!("{}.", capitalized(&reason)));
+    }
     let bad = run.steps.iter().filter(|line| !line.loss.is_finite()).count();
     if bad > 0 {
         notes.push(format!("{bad} of {} losses were not finite.", run.steps.len()));
     }
     notes
+}
+
+fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 /// The configuration as rows of key and value.

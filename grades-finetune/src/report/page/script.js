@@ -42,6 +42,15 @@
     form.addEventListener("submit", (event) => event.preventDefault());
   }
 
+  // Chips that scroll fade out where there are more.
+  for (const chips of document.querySelectorAll(".chips")) {
+    const mark = () =>
+      chips.classList.toggle("more", chips.scrollWidth - chips.clientWidth - chips.scrollLeft > 4);
+    chips.addEventListener("scroll", mark, { passive: true });
+    addEventListener("resize", mark);
+    mark();
+  }
+
   // Numbers, as in the pictures.
   const plain = (value) => {
     if (value === null || value === undefined || Number.isNaN(value)) return "–";

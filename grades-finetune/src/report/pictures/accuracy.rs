@@ -1,6 +1,6 @@
 //! What each way to train reached, against the time that it took.
 
-use super::Figure;
+use super::figure::Figure;
 use super::legend::width_of;
 use crate::records::{Average, ComparisonRow, Quantity};
 use crate::report::read::{ComparisonData, time};
@@ -22,6 +22,11 @@ pub(super) struct Score {
 }
 
 impl Score {
+    /// Limits a scale to the values that the score can have.
+    pub(super) fn limited(self, scale: Scale) -> Scale {
+        if self.unit == Unit::Percent { scale.within(0.0, 1.0) } else { scale }
+    }
+
     /// Its mean over a row's runs.
     fn average(self, row: &ComparisonRow) -> Option<Average> {
         row.average(|run| run.get(self.of))
@@ -46,10 +51,13 @@ pub(crate) fn accuracy_over_time(comparison: &ComparisonData) -> Option<Figure> 
     let apart =
         comparison.result.rows.iter().any(|row| row.average(|run| run.get(Quantity::CostSeconds)).is_some());
     let counted = if apart { " Evaluations that only show how a run goes are not counted." } else { "" };
-    let caption = format!(
-        "Small dots are runs with one seed each, numbered discs their means, bars one standard deviation to each side. \
-         Further left is faster, {better} is better.{counted}"
-    );
+    let marks = match comparison.has_spread() {
+        true => {
+            "Small dots are runs with one seed each, numbered discs their means, bars one standard deviation to each side."
+        }
+        false => "Numbered discs are runs with one seed, so nothing is known of their spread.",
+    };
+    let caption = format!("{marks} Further left is faster, {better} is better.{counted}");
     let title = format!("{} against time", sentence(score.name));
     Some(Figure::draw("accuracy", title, caption, Vec::new(), |size| picture(comparison, score, size)))
 }
@@ -82,7 +90,8 @@ fn picture(comparison: &ComparisonData, score: Score, size: Size) -> Picture {
     );
     let values = runs().filter_map(|run| run.numbers.get(score.of)).collect::<Vec<_>>();
     let spread = comparison.result.rows.iter().filter_map(|row| score.average(row)).flat_map(ends);
-    let up = Axis::new(Scale::linear(values.iter().copied().chain(spread), false), score.unit, score.name);
+    let scale = score.limited(Scale::linear(values.iter().copied().chain(spread), false));
+    let up = Axis::new(scale, score.unit, score.name);
     let plot = Plot::new(&mut picture, size, at, (&across, &up), true);
     if let Some(target) = comparison
         .result
@@ -95,7 +104,7 @@ fn picture(comparison: &ComparisonData, score: Score, size: Size) -> Picture {
         picture.text("limt", (at.left + 4.0, y - 5.0), &format!("target {}", score.unit.text(target.value)));
     }
     for (index, row) in comparison.result.rows.iter().enumerate() {
-        let role = index % 8;
+        let group = index % 8;
         picture.raw(format_args!("<g class=\"one\"{}>", attribute("data-k", index)));
         for run in &row.runs {
             let Some((x, y)) = time(&run.numbers).zip(run.numbers.get(score.of)) else { continue };
@@ -103,7 +112,7 @@ fn picture(comparison: &ComparisonData, score: Score, size: Size) -> Picture {
             let words = format!("{}{seed}: {} in {}", row.label(), score.unit.text(y), long_seconds(x));
             let (x, y) = plot.place(x, y);
             picture.raw(format_args!(
-                r#"<circle class="dot f{role}" cx="{}" cy="{}" r="4"{}><title>{}</title></circle>"#,
+                r#"<circle class="dot f{group}" cx="{}" cy="{}" r="4"{}><title>{}</title></circle>"#,
                 coordinate(x),
                 coordinate(y),
                 attribute("data-tip", &words),
@@ -143,12 +152,12 @@ fn ends(average: Average) -> [f64; 2] {
 
 /// A disc with the row's number, and a bar of one standard deviation to each side.
 fn mean(picture: &mut Picture, plot: &Plot, index: usize, (time, value): (Average, Average)) {
-    let role = index % 8;
+    let group = index % 8;
     let (x, y) = plot.place(time.mean, value.mean);
     let across = ends(time).map(|end| plot.x.place(end));
     let up = ends(value).map(|end| plot.y.place(end));
-    picture.line(&format!("tick k{role}"), (across[0], y), (across[1], y));
-    picture.line(&format!("tick k{role}"), (x, up[0]), (x, up[1]));
+    picture.line(&format!("tick k{group}"), (across[0], y), (across[1], y));
+    picture.line(&format!("tick k{group}"), (x, up[0]), (x, up[1]));
     number(picture, index, (x, y));
 }
 

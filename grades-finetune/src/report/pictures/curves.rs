@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::accuracy::{Score, list, rows_height, sentence};
-use super::{Figure, short};
+use super::figure::{Figure, short};
 use crate::records::{ComparisonRow, EvalRecord, Quantity};
 use crate::report::read::{ComparisonData, Curve};
-use crate::report::svg::{Axis, Picture, Plot, Rectangle, Scale, Size, Unit, attribute};
+use crate::report::svg::{Axis, Picture, Plot, Rectangle, Scale, Size, Unit, attribute, coordinate};
 
 /// The picture; `None` when no run was evaluated more than once.
 pub(crate) fn curves(comparison: &ComparisonData) -> Option<Figure> {
@@ -70,11 +70,24 @@ fn picture(
     let across =
         Axis::new(Scale::linear(all.iter().map(|point| point.0), true), Unit::Count, "wall time in seconds");
     let values = all.iter().map(|point| point.1);
-    let scale = if score.less { Scale::sensible(values) } else { Scale::linear(values, false) };
+    let scale =
+        if score.less { Scale::sensible(values) } else { score.limited(Scale::linear(values, false)) };
     let up = Axis::new(scale, score.unit, score.name);
     let plot = Plot::new(&mut picture, size, at, (&across, &up), true);
     plot.touchable(&mut picture, "curves");
     for curve in &comparison.curves {
+        // A line of one point cannot be seen.
+        let mut few = points(&curve.evaluations, value).take(2);
+        if let (Some(point), None) = (few.next(), few.next()) {
+            let [x, y] = <[f64; 2]>::from(plot.place(point.0, point.1)).map(coordinate);
+            picture.raw(format_args!(
+                r#"<circle class="dot f{} one" cx="{x}" cy="{y}" r="4"{}{}/>"#,
+                curve.row % 8,
+                attribute("data-k", curve.row),
+                attribute("data-s", name(comparison, curve))
+            ));
+            continue;
+        }
         let path = plot.path(points(&curve.evaluations, value));
         picture.raw(format_args!(
             r#"<path class="s k{} one"{}{} d="{path}"/>"#,

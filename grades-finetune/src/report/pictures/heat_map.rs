@@ -1,20 +1,22 @@
 //! Block × kind: the step at which each component froze.
 
-use super::Figure;
+use super::figure::Figure;
+use super::legend::width_of;
+use crate::report::analysis::{Analysis, ComponentHistory};
 use crate::report::svg::{Picture, Size, attribute, coordinate, count, escape};
-use crate::report::view::{Fate, View};
 
 /// The picture.
-pub(crate) fn heat_map(view: &View<'_>) -> Figure {
-    let caption = match view.freeze_range() {
+pub(crate) fn heat_map(analysis: &Analysis<'_>) -> Figure {
+    let caption = match analysis.freeze_range() {
         Some((first, last)) => format!(
-            "The step at which each component froze, from {first} (strong) to {last} (faint); hatched: never. {} of {} froze.",
-            view.frozen(),
-            view.run.components_total()
+            "The step at which each component froze, from step 0 (strong) to the last planned one (faint); hatched: never. \
+             {} of {} froze, at steps {first} to {last}.",
+            analysis.frozen(),
+            analysis.run.components_total()
         ),
         None => "No component froze.".to_owned(),
     };
-    Figure::draw("heat-map", "When each matrix froze", caption, Vec::new(), |size| picture(view, size))
+    Figure::draw("heat-map", "When each matrix froze", caption, Vec::new(), |size| picture(analysis, size))
 }
 
 /// A row or a column of the map.
@@ -23,45 +25,43 @@ struct Line {
     attribute: String,
 }
 
-fn picture(view: &View<'_>, size: Size) -> Picture {
-    let mut blocks: Vec<Option<u32>> = view.layers.iter().copied().map(Some).collect();
-    if view.fates.iter().any(|fate| fate.component.layer.is_none()) {
+fn picture(analysis: &Analysis<'_>, size: Size) -> Picture {
+    let mut blocks: Vec<Option<u32>> = analysis.layers.iter().copied().map(Some).collect();
+    if analysis.histories.iter().any(|history| history.component.layer.is_none()) {
         blocks.push(None);
     }
     let of_blocks: Vec<Line> = blocks
         .iter()
-        .map(|block| Line { label: View::block(*block), attribute: attribute("data-l", View::block(*block)) })
+        .map(|block| Line {
+            label: Analysis::block(*block),
+            attribute: attribute("data-l", Analysis::block(*block)),
+        })
         .collect();
-    let of_roles: Vec<Line> = view
-        .roles
+    let of_groups: Vec<Line> = analysis
+        .groups
         .iter()
         .enumerate()
-        .map(|(role, name)| Line { label: name.clone(), attribute: attribute("data-k", role) })
+        .map(|(group, name)| Line { label: name.clone(), attribute: attribute("data-k", group) })
         .collect();
     // Blocks go across where there is room for all of them, and down on a phone.
     let across = size == Size::Wide;
-    let (columns, rows) = if across { (&of_blocks, &of_roles) } else { (&of_roles, &of_blocks) };
-    let longest = rows.iter().map(|row| super::legend::width_of(&shortened(&row.label))).fold(0.0, f64::max);
+    let (columns, rows) = if across { (&of_blocks, &of_groups) } else { (&of_groups, &of_blocks) };
+    let longest = rows.iter().map(|row| width_of(&shortened(&row.label))).fold(0.0, f64::max);
     let left = (longest + 14.0).max(size.of(62.0, 34.0));
     let width = ((size.width() - left - 14.0) / columns.len().max(1) as f64).min(size.of(84.0, 56.0));
     let height: f64 = size.of(30.0, if rows.len() > 16 { 20.0 } else { 26.0 });
-    let slanted =
-        !across && columns.iter().any(|column| super::legend::width_of(&column.label) > width + 4.0);
+    let slanted = !across && columns.iter().any(|column| width_of(&column.label) > width + 4.0);
     let top = if slanted {
-        28.0 + 0.88
-            * columns
-                .iter()
-                .map(|column| super::legend::width_of(&shortened(&column.label)))
-                .fold(0.0, f64::max)
+        28.0 + 0.88 * columns.iter().map(|column| width_of(&shortened(&column.label))).fold(0.0, f64::max)
     } else {
         36.0
     };
     let bottom = top + height * rows.len() as f64;
     let what = format!(
         "{} blocks by {} kinds; {} components froze.",
-        view.layers.len(),
-        view.roles.len(),
-        view.frozen()
+        analysis.layers.len(),
+        analysis.groups.len(),
+        analysis.frozen()
     );
     let mut picture =
         Picture::new("heat-map", size, bottom + 62.0, "The step at which each component froze", what);
@@ -94,11 +94,11 @@ fn picture(view: &View<'_>, size: Size) -> Picture {
     }
     for (across_index, column) in columns.iter().enumerate() {
         for (down_index, row) in rows.iter().enumerate() {
-            let (block, role) = if across { (across_index, down_index) } else { (down_index, across_index) };
-            let here: Vec<&Fate<'_>> = view
-                .fates
+            let (block, group) = if across { (across_index, down_index) } else { (down_index, across_index) };
+            let here: Vec<&ComponentHistory<'_>> = analysis
+                .histories
                 .iter()
-                .filter(|fate| fate.component.layer == blocks[block] && fate.role == role)
+                .filter(|history| history.component.layer == blocks[block] && history.group == group)
                 .collect();
             if here.is_empty() {
                 continue;
@@ -106,31 +106,31 @@ fn picture(view: &View<'_>, size: Size) -> Picture {
             let at = (left + width * across_index as f64, top + height * down_index as f64);
             cell(
                 &mut picture,
-                view,
+                analysis,
                 &here,
                 (at, (width, height)),
                 (&hatch, &format!("{}{}", column.attribute, row.attribute)),
             );
         }
     }
-    ramp(&mut picture, view, (left, bottom + 16.0), &hatch);
+    ramp(&mut picture, analysis, (left, bottom + 16.0), &hatch);
     picture
 }
 
 /// One cell: its colour, the step, and the whole story as its title.
 fn cell(
     picture: &mut Picture,
-    view: &View<'_>,
-    here: &[&Fate<'_>],
+    analysis: &Analysis<'_>,
+    here: &[&ComponentHistory<'_>],
     place: ((f64, f64), (f64, f64)),
     how: (&str, &str),
 ) {
     let ((x, y), (width, height)) = place;
     let (hatch, whose) = how;
-    let all_frozen = here.iter().all(|fate| fate.frozen.is_some());
+    let all_frozen = here.iter().all(|history| history.frozen.is_some());
     let step =
-        here.iter().filter_map(|fate| fate.frozen.map(|event| event.step)).max().filter(|_| all_frozen);
-    let stories: Vec<String> = here.iter().map(|fate| story(fate)).collect();
+        here.iter().filter_map(|history| history.frozen.map(|event| event.step)).max().filter(|_| all_frozen);
+    let stories: Vec<String> = here.iter().map(|history| story(history)).collect();
     let title = stories.join("; ");
     picture.raw(format_args!(
         r#"<g class="one" role="img"{whose}{}{}><title>{}</title>"#,
@@ -140,7 +140,7 @@ fn cell(
     ));
     let (class, fill, words, ink) = match step {
         Some(step) => {
-            let level = level(view, step);
+            let level = level(analysis, step);
             (
                 format!("cell h{level}"),
                 String::new(),
@@ -149,7 +149,7 @@ fn cell(
             )
         }
         None => {
-            let cools = here.iter().any(|fate| fate.cooled.is_some() && fate.frozen.is_none());
+            let cools = here.iter().any(|history| history.cooled.is_some() && history.frozen.is_none());
             let words = if cools { "cools" } else { "" };
             ("cell".to_owned(), format!(" style=\"fill:url(#{hatch})\""), words.to_owned(), "pale")
         }
@@ -163,10 +163,11 @@ fn cell(
     picture.raw("</g>");
 }
 
-fn story(fate: &Fate<'_>) -> String {
-    let name = &fate.component.name;
-    let thawed = if fate.thaws > 0 { format!(", thawed {} times before", fate.thaws) } else { String::new() };
-    match (fate.cooled, fate.frozen) {
+fn story(history: &ComponentHistory<'_>) -> String {
+    let name = &history.component.name;
+    let thawed =
+        if history.thaws > 0 { format!(", thawed {} times before", history.thaws) } else { String::new() };
+    match (history.cooled, history.frozen) {
         (Some(cooled), Some(frozen)) => {
             format!(
                 "{name}: decided at step {}, froze at step {} by {}{thawed}",
@@ -179,35 +180,27 @@ fn story(fate: &Fate<'_>) -> String {
     }
 }
 
-/// 8 for the first freeze, 0 for the last.
-fn level(view: &View<'_>, step: u64) -> usize {
-    match view.freeze_range() {
-        Some((first, last)) if last > first => {
-            (8.0 * (1.0 - (step - first) as f64 / (last - first) as f64)).round() as usize
-        }
-        _ => 6,
-    }
+/// The strength of a step's colour: 8 for step 0, 0 for the last planned one.
+fn level(analysis: &Analysis<'_>, step: u64) -> usize {
+    let share = step as f64 / analysis.run.planned_steps().max(1) as f64;
+    (8.0 * (1.0 - share.min(1.0))).round() as usize
 }
 
-/// What the colours mean.
-fn ramp(picture: &mut Picture, view: &View<'_>, (left, top): (f64, f64), hatch: &str) {
+/// The legend of the colours.
+fn ramp(picture: &mut Picture, analysis: &Analysis<'_>, (left, top): (f64, f64), hatch: &str) {
     let mut x = left;
-    if let Some((first, last)) = view.freeze_range() {
-        let words = count(first as f64);
-        picture.text("sm mu", (x, top + 11.0), &words);
-        x += super::legend::width_of(&words) + 8.0;
-        let levels: Vec<usize> = if last > first { (0..9).rev().collect() } else { vec![6] };
-        for level in levels {
+    if analysis.freeze_range().is_some() {
+        picture.text("sm mu", (x, top + 11.0), "0");
+        x += width_of("0") + 8.0;
+        for level in (0..9).rev() {
             picture.rect(&format!("h{level}"), (x, top), (14.0, 14.0), "");
             x += 14.0;
         }
-        if last > first {
-            picture.text("sm mu", (x + 6.0, top + 11.0), &count(last as f64));
-            x += super::legend::width_of(&count(last as f64)) + 6.0;
-        }
-        x += 14.0;
+        let last = count(analysis.run.planned_steps() as f64);
+        picture.text("sm mu", (x + 6.0, top + 11.0), &last);
+        x += width_of(&last) + 20.0;
     }
-    if view.frozen() < view.fates.len() {
+    if analysis.frozen() < analysis.histories.len() {
         picture.rect("cell", (x, top - 1.0), (18.0, 16.0), &format!(" style=\"fill:url(#{hatch})\""));
         picture.text("sm mu", (x + 24.0, top + 11.0), "not frozen");
     }

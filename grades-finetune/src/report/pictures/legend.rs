@@ -17,10 +17,10 @@ pub(super) fn draw(picture: &mut Picture, words: &[String], size: Size, top: f64
     let left = size.of(62.0, 12.0);
     for (index, (word, (x, row))) in words.iter().zip(places(words, size)).enumerate() {
         let (x, y) = (left + x, top + 20.0 * row + 10.0);
-        let role = index % 8;
+        let group = index % 8;
         let dots = [x, y, x + 18.0].map(coordinate);
         picture.raw(format_args!(
-            r#"<g{}><path class="s k{role}" style="stroke-width:2.5" d="M{} {}H{}"/>"#,
+            r#"<g{}><path class="s k{group}" style="stroke-width:2.5" d="M{} {}H{}"/>"#,
             attribute("data-k", index),
             dots[0],
             dots[1],

@@ -2,36 +2,36 @@
 
 use serde_json::{Value, json};
 
-use super::{Figure, short};
+use super::figure::{Figure, short};
 use crate::records::StepRecord;
+use crate::report::analysis::Analysis;
 use crate::report::svg::{
     Axis, Bucket, Picture, Plot, Rectangle, Scale, Size, Unit, attribute, buckets, coordinate, escape,
 };
-use crate::report::view::View;
 
 /// The picture.
-pub(crate) fn loss(view: &View<'_>) -> Figure {
+pub(crate) fn loss(analysis: &Analysis<'_>) -> Figure {
     let points = |of: &dyn Fn(&StepRecord) -> f64| {
-        view.run.steps.iter().map(|line| (line.step as f64, of(line))).collect::<Vec<_>>()
+        analysis.run.steps.iter().map(|line| (line.step as f64, of(line))).collect::<Vec<_>>()
     };
     let losses = buckets(&points(&|line| line.loss), 480);
     let rates = buckets(&points(&|line| line.learning_rate), 480);
-    let several = view.run.steps.len() > losses.len();
+    let several = analysis.run.steps.len() > losses.len();
     let mut caption = "The training loss before each update".to_owned();
     if several {
         caption += &format!(
             ", as means over {} steps with the range beside them",
-            view.run.steps.len().div_ceil(480)
+            analysis.run.steps.len().div_ceil(480)
         );
     }
     caption += &format!(
         "; the learning rate of those that train{}.",
-        if view.run.events.is_empty() { "" } else { "; below the loss a mark for each freeze" }
+        if analysis.run.events.is_empty() { "" } else { "; below the loss a mark for each freeze" }
     );
-    if !view.run.evaluations.is_empty() {
+    if !analysis.run.evaluations.is_empty() {
         caption += " Diamonds are evaluations.";
     }
-    let unknown = view.run.steps.iter().filter(|line| !line.loss.is_finite()).count();
+    let unknown = analysis.run.steps.iter().filter(|line| !line.loss.is_finite()).count();
     if unknown > 0 {
         caption += &format!(" {unknown} losses were not finite.");
     }
@@ -42,7 +42,7 @@ pub(crate) fn loss(view: &View<'_>) -> Figure {
             {"n": "learning rate", "unit": "plain", "y": means(&rates)},
         ],
     });
-    let draw = |size| picture(view, &losses, &rates, several, size);
+    let draw = |size| picture(analysis, &losses, &rates, several, size);
     Figure::draw("loss", "Loss and learning rate", caption, vec![("loss".to_owned(), chart)], draw)
 }
 
@@ -50,22 +50,28 @@ pub(super) fn means(buckets: &[Bucket]) -> Vec<Value> {
     buckets.iter().map(|bucket| short(bucket.mean)).collect()
 }
 
-fn picture(view: &View<'_>, losses: &[Bucket], rates: &[Bucket], several: bool, size: Size) -> Picture {
-    let last = view.run.last_step().max(1) as f64;
+fn picture(
+    analysis: &Analysis<'_>,
+    losses: &[Bucket],
+    rates: &[Bucket],
+    several: bool,
+    size: Size,
+) -> Picture {
+    let last = analysis.run.last_step().max(1) as f64;
     let across = Axis::new(Scale::exact(0.0, last), Unit::Count, "step");
     let at = Rectangle::usual(size, 28.0, size.of(250.0, 210.0));
-    let rug = if view.run.events.is_empty() { 0.0 } else { 34.0 };
+    let rug = if analysis.run.events.is_empty() { 0.0 } else { 34.0 };
     let below = Rectangle::usual(size, at.bottom() + rug + 40.0, 90.0);
     let what = format!(
         "{} steps; the last loss is {}.",
-        view.run.steps.len(),
+        analysis.run.steps.len(),
         Unit::Plain.text(losses.last().map_or(f64::NAN, |bucket| bucket.mean))
     );
     let mut picture =
         Picture::new("loss", size, below.bottom() + 42.0, "Loss and learning rate over the steps", what);
 
     let evaluated =
-        view.run.evaluations.iter().map(|line| line.evaluation.loss).filter(|loss| loss.is_finite());
+        analysis.run.evaluations.iter().map(|line| line.evaluation.loss).filter(|loss| loss.is_finite());
     let values =
         losses.iter().flat_map(|bucket| [bucket.low, bucket.high]).chain(evaluated).collect::<Vec<f64>>();
     let up = Axis::new(Scale::sensible(values.iter().copied()), Unit::Plain, "loss");
@@ -85,7 +91,7 @@ fn picture(view: &View<'_>, losses: &[Bucket], rates: &[Bucket], several: bool, 
         picture.raw(format_args!(r#"<path class="s ink" d="{}"/>"#, plot.path(smooth.into_iter())));
     }
     plot.touchable(&mut picture, "loss");
-    for line in &view.run.evaluations {
+    for line in &analysis.run.evaluations {
         let value = line.evaluation.loss;
         if !value.is_finite() {
             continue;
@@ -107,7 +113,7 @@ fn picture(view: &View<'_>, losses: &[Bucket], rates: &[Bucket], several: bool, 
         ));
     }
     if rug > 0.0 {
-        freezes(&mut picture, view, &plot, (at.left, at.bottom() + 10.0));
+        freezes(&mut picture, analysis, &plot, (at.left, at.bottom() + 10.0));
     }
 
     let up =
@@ -120,22 +126,22 @@ fn picture(view: &View<'_>, losses: &[Bucket], rates: &[Bucket], several: bool, 
 }
 
 /// A mark for each freeze, in the colour of its kind.
-fn freezes(picture: &mut Picture, view: &View<'_>, plot: &Plot, (left, top): (f64, f64)) {
-    for fate in &view.fates {
-        let Some(event) = fate.frozen else { continue };
+fn freezes(picture: &mut Picture, analysis: &Analysis<'_>, plot: &Plot, (left, top): (f64, f64)) {
+    for history in &analysis.histories {
+        let Some(event) = history.frozen else { continue };
         let x = coordinate(plot.x.place(event.step as f64));
         let words = format!("{} froze at step {}", event.component, event.step);
         picture.raw(format_args!(
             r#"<path class="tick k{} one" d="M{x} {}v12"{}{}{}><title>{}</title></path>"#,
-            fate.role % 8,
+            history.group % 8,
             coordinate(top),
-            attribute("data-k", fate.role),
-            attribute("data-l", View::block(fate.component.layer)),
+            attribute("data-k", history.group),
+            attribute("data-l", Analysis::block(history.component.layer)),
             attribute("data-tip", &words),
             escape(&words)
         ));
     }
-    let place = format!("freezes: {} of {}", view.frozen(), view.run.components_total());
+    let place = format!("freezes: {} of {}", analysis.frozen(), analysis.run.components_total());
     picture.text("sm mu", (left, top + 26.0), &place);
 }
 

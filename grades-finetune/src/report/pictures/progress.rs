@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::Figure;
+use super::figure::Figure;
 use super::loss::means;
 use crate::records::StepRecord;
+use crate::report::analysis::{Analysis, step_seconds};
 use crate::report::svg::{Axis, Bucket, Picture, Plot, Rectangle, Scale, Size, Unit, buckets, long_seconds};
-use crate::report::view::{View, step_seconds};
 
 /// What is shown, by steps.
 struct Lines {
@@ -18,9 +18,9 @@ struct Lines {
 }
 
 /// The picture.
-pub(crate) fn progress(view: &View<'_>) -> Figure {
-    let steps = &view.run.steps;
-    let total = view.run.components_total().max(1) as f64;
+pub(crate) fn progress(analysis: &Analysis<'_>) -> Figure {
+    let steps = &analysis.run.steps;
+    let total = analysis.run.components_total().max(1) as f64;
     let of = |value: &dyn Fn(&StepRecord) -> Option<f64>| {
         let points: Vec<_> =
             steps.iter().map(|line| (line.step as f64, value(line).unwrap_or(f64::NAN))).collect();
@@ -34,7 +34,7 @@ pub(crate) fn progress(view: &View<'_>) -> Figure {
         process: of(&|line| line.memory.memory_bytes.map(|bytes| bytes as f64)),
         training: of(&|line| Some(line.memory.training_bytes as f64).filter(|bytes| *bytes > 0.0)),
     };
-    let savings = view.savings();
+    let savings = analysis.savings();
     let mut caption = "Strong: frozen; faint: cooling. ".to_owned();
     if let Some(cheaper) = savings.cheaper {
         let verb = if cheaper >= 0.0 { "less" } else { "more" };
@@ -59,19 +59,22 @@ pub(crate) fn progress(view: &View<'_>) -> Figure {
     });
     let title = "Share frozen, time of a step, memory";
     Figure::draw("progress", title, caption, vec![("progress".to_owned(), chart)], |size| {
-        picture(view, &lines, size)
+        picture(analysis, &lines, size)
     })
 }
 
-fn picture(view: &View<'_>, lines: &Lines, size: Size) -> Picture {
+fn picture(analysis: &Analysis<'_>, lines: &Lines, size: Size) -> Picture {
     let has_memory = lines.process.iter().chain(&lines.training).any(|bucket| bucket.mean.is_finite());
     let height = size.of(120.0, 110.0);
     let places: Vec<Rectangle> = (0..if has_memory { 3 } else { 2 })
         .map(|index| Rectangle::usual(size, 28.0 + f64::from(index) * (height + 40.0), height))
         .collect();
     let bottom = places.last().map_or(0.0, Rectangle::bottom);
-    let what =
-        format!("{} of {} components are frozen at the end.", view.frozen(), view.run.components_total());
+    let what = format!(
+        "{} of {} components are frozen at the end.",
+        analysis.frozen(),
+        analysis.run.components_total()
+    );
     let mut picture = Picture::new(
         "progress",
         size,
@@ -79,7 +82,7 @@ fn picture(view: &View<'_>, lines: &Lines, size: Size) -> Picture {
         "Share frozen, step time and memory over the steps",
         what,
     );
-    let across = Axis::new(Scale::exact(0.0, view.run.last_step().max(1) as f64), Unit::Count, "step");
+    let across = Axis::new(Scale::exact(0.0, analysis.run.last_step().max(1) as f64), Unit::Count, "step");
 
     let up = Axis::new(Scale::exact(0.0, 1.0), Unit::Percent, "components frozen");
     let plot = Plot::new(&mut picture, size, places[0], (&across, &up), false);

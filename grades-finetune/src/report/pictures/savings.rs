@@ -1,7 +1,7 @@
 //! The two ways to save: fewer steps, and cheaper ones.
 
-use super::Figure;
 use super::accuracy::{list, number, rows_height};
+use super::figure::Figure;
 use crate::records::{ComparisonRow, Numbers, Quantity};
 use crate::report::read::ComparisonData;
 use crate::report::svg::{Axis, Picture, Plot, Rectangle, Scale, Size, Unit, attribute, percent};

@@ -4,18 +4,19 @@ use grades::policy::Measure;
 use grades::tracker::FreezeEvent;
 use serde_json::{Value, json};
 
-use super::{Figure, legend, short};
+use super::figure::{Figure, short};
+use super::legend;
+use crate::report::analysis::{Analysis, DEADLINE, reason};
 use crate::report::read::StatisticPanel;
 use crate::report::svg::{
     Axis, Picture, Plot, Rectangle, Scale, Size, Unit, attribute, coordinate, escape, evenly, plain,
 };
-use crate::report::view::View;
 
 /// At most so many points of all components together.
 const POINTS: usize = 40_000;
 
 /// The picture of one statistic.
-pub(crate) fn statistic(view: &View<'_>, panel: &StatisticPanel, index: usize) -> Figure {
+pub(crate) fn statistic(analysis: &Analysis<'_>, panel: &StatisticPanel, index: usize) -> Figure {
     let most = (POINTS / panel.series.len().max(1)).clamp(40, 320);
     let places = evenly(panel.steps.len(), most);
     let common = panel.common_threshold();
@@ -33,7 +34,7 @@ pub(crate) fn statistic(view: &View<'_>, panel: &StatisticPanel, index: usize) -
         }
         None => caption += " The policy names no threshold.",
     }
-    if view.run.events.iter().any(|event| event.policy == "deadline") {
+    if analysis.run.events.iter().any(|event| event.policy == DEADLINE) {
         caption += " What no policy had decided by the deadline cools from there on.";
     }
     let (low, _) = scale(panel, common).domain();
@@ -41,32 +42,35 @@ pub(crate) fn statistic(view: &View<'_>, panel: &StatisticPanel, index: usize) -
     if panel.series.iter().any(|series| series.values.iter().any(below)) {
         caption += &format!(" What is below {} lies on the lower edge.", plain(low));
     }
+    if let Some(first) = panel.steps.first().filter(|first| **first > analysis.run.last_step() / 10) {
+        caption += &format!(" The first comparison was at step {first}.");
+    }
     if places.len() < panel.steps.len() {
         caption += &format!(" {} of {} checks are drawn.", places.len(), panel.steps.len());
     }
-    let chart = data(view, panel, &places, common);
-    let draw = |size| picture(view, panel, &places, common, &name, size);
+    let chart = data(analysis, panel, &places, common);
+    let draw = |size| picture(analysis, panel, &places, common, &name, size);
     Figure::draw(name.clone(), title, caption, vec![(name.clone(), chart)], draw)
 }
 
-fn data(view: &View<'_>, panel: &StatisticPanel, places: &[usize], common: Option<f64>) -> Value {
+fn data(analysis: &Analysis<'_>, panel: &StatisticPanel, places: &[usize], common: Option<f64>) -> Value {
     let steps: Vec<u64> = places.iter().map(|place| panel.steps[*place]).collect();
     let series: Vec<Value> = panel
         .series
         .iter()
         .map(|series| {
-            let fate = &view.fates[series.component];
+            let history = &analysis.histories[series.component];
             let pick = |values: &[f64]| places.iter().map(|place| short(values[*place])).collect::<Vec<_>>();
             let mut object = json!({
-                "n": fate.component.name, "k": fate.role, "l": fate.component.layer, "y": pick(&series.values),
+                "n": history.component.name, "k": history.group, "l": history.component.layer, "y": pick(&series.values),
             });
             if common.is_none() {
                 object["t"] = json!(pick(&series.thresholds));
             }
-            if let Some(event) = fate.cooled.or(fate.frozen) {
+            if let Some(event) = history.cooled.or(history.frozen) {
                 object["d"] = json!(event.step);
             }
-            if let Some(event) = fate.frozen {
+            if let Some(event) = history.frozen {
                 object["f"] = json!(event.step);
             }
             object
@@ -76,26 +80,26 @@ fn data(view: &View<'_>, panel: &StatisticPanel, places: &[usize], common: Optio
 }
 
 fn picture(
-    view: &View<'_>,
+    analysis: &Analysis<'_>,
     panel: &StatisticPanel,
     places: &[usize],
     common: Option<f64>,
     name: &str,
     size: Size,
 ) -> Picture {
-    let words = legend::height(&view.roles, size);
+    let words = legend::height(&analysis.groups, size);
     let at = Rectangle::usual(size, words + 30.0, size.of(360.0, 300.0));
     let what = format!(
         "{} components, steps {} to {}; {} froze.",
         panel.series.len(),
         panel.steps.first().copied().unwrap_or(0),
         panel.steps.last().copied().unwrap_or(0),
-        view.frozen()
+        analysis.frozen()
     );
     let title = format!("{} over the steps", panel.statistic);
     let mut picture = Picture::new(name, size, at.bottom() + 42.0, &title, what);
-    legend::draw(&mut picture, &view.roles, size, 2.0);
-    let last = view.run.last_step().max(panel.steps.last().copied().unwrap_or(1));
+    legend::draw(&mut picture, &analysis.groups, size, 2.0);
+    let last = analysis.run.last_step().max(panel.steps.last().copied().unwrap_or(1));
     let across = Axis::new(Scale::exact(0.0, last as f64), Unit::Count, "step");
     let up = Axis::new(scale(panel, common), Unit::Plain, panel.statistic.name());
     let plot = Plot::new(&mut picture, size, at, (&across, &up), true);
@@ -107,13 +111,13 @@ fn picture(
     plot.touchable(&mut picture, name);
     let thin = if panel.series.len() > 24 { " thin" } else { "" };
     for series in &panel.series {
-        let fate = &view.fates[series.component];
-        let layer = View::block(fate.component.layer);
-        let whose = format!("{}{}", attribute("data-k", fate.role), attribute("data-l", layer));
-        picture.raw(format_args!("<g class=\"one\"{whose}{}>", attribute("data-s", &fate.component.name)));
+        let history = &analysis.histories[series.component];
+        let layer = Analysis::block(history.component.layer);
+        let whose = format!("{}{}", attribute("data-k", history.group), attribute("data-l", layer));
+        picture.raw(format_args!("<g class=\"one\"{whose}{}>", attribute("data-s", &history.component.name)));
         let points = places.iter().map(|place| (panel.steps[*place] as f64, series.values[*place]));
-        let role = fate.role % 8;
-        picture.raw(format_args!(r#"<path class="s k{role}{thin}" d="{}"/>"#, plot.path(points)));
+        let group = history.group % 8;
+        picture.raw(format_args!(r#"<path class="s k{group}{thin}" d="{}"/>"#, plot.path(points)));
         let last = (0..panel.steps.len()).rev().find(|place| series.values[*place].is_finite());
         let end =
             last.map(|place| (panel.steps[place] as f64, series.values[place], series.thresholds[place]));
@@ -124,7 +128,7 @@ fn picture(
             picture.line("lim", ((x - 12.0).max(at.left), y), ((x + 12.0).min(at.right()), y));
         }
         if let Some((_, value, _)) = end {
-            marks(&mut picture, &plot, fate.cooled, fate.frozen, (value, panel.statistic, role));
+            marks(&mut picture, &plot, history.cooled, history.frozen, (value, panel.statistic, group));
         }
         picture.raw("</g>");
     }
@@ -139,22 +143,14 @@ fn marks(
     frozen: Option<&FreezeEvent>,
     at: (f64, Measure, usize),
 ) {
-    let (last, statistic, role) = at;
+    let (last, statistic, group) = at;
     let Some(decided) = cooled.or(frozen) else { return };
     // What the deadline decided has no value of this statistic.
     let value =
         if decided.statistic == statistic && decided.value.is_finite() { decided.value } else { last };
     let (x, y) = plot.place(decided.step as f64, value);
     let told = |event: &FreezeEvent, verb: &str| {
-        format!(
-            "{}: {verb} at step {} ({} {} against {}, {})",
-            event.component,
-            event.step,
-            event.statistic,
-            plain(event.value),
-            plain(event.threshold),
-            event.policy
-        )
+        format!("{}: {verb} at step {} ({})", event.component, event.step, reason(event))
     };
     let mut dot = |x: f64, class: &str, radius: f64, words: String| {
         picture.raw(format_args!(
@@ -167,13 +163,15 @@ fn marks(
     match (cooled, frozen) {
         (Some(cooled), Some(frozen)) => {
             let end = plot.x.place(frozen.step as f64);
-            dot(x, &format!("ring k{role}"), 2.6, told(cooled, "decided"));
-            dot(end, &format!("dot f{role}"), 3.4, told(frozen, "froze"));
+            dot(x, &format!("ring k{group}"), 2.6, told(cooled, "decided"));
+            dot(end, &format!("dot f{group}"), 3.4, told(frozen, "froze"));
             let [x, y, end] = [x, y, end].map(coordinate);
-            picture.raw(format_args!(r#"<path class="cool k{role}" d="M{x} {y}H{end}"/>"#));
+            picture.raw(format_args!(r#"<path class="cool k{group}" d="M{x} {y}H{end}"/>"#));
         }
-        (Some(cooled), None) => dot(x, &format!("ring k{role}"), 2.6, told(cooled, "decided, still cooling")),
-        (None, Some(frozen)) => dot(x, &format!("dot f{role}"), 3.4, told(frozen, "froze")),
+        (Some(cooled), None) => {
+            dot(x, &format!("ring k{group}"), 2.6, told(cooled, "decided, still cooling"))
+        }
+        (None, Some(frozen)) => dot(x, &format!("dot f{group}"), 3.4, told(frozen, "froze")),
         (None, None) => {}
     }
 }

@@ -1,6 +1,7 @@
 //! Where the time of each way to train went.
 
-use super::Figure;
+use super::figure::Figure;
+use super::legend::width_of;
 use crate::records::{ComparisonRow, Quantity};
 use crate::report::read::ComparisonData;
 use crate::report::svg::{Picture, Rectangle, Scale, Size, attribute, coordinate, escape, long_seconds};
@@ -54,7 +55,7 @@ fn picture(comparison: &ComparisonData, size: Size) -> Picture {
         }
         picture.rect(class, (x, 4.0), (12.0, 12.0), "");
         picture.text("sm", (x + 17.0, 14.0), name);
-        x += 17.0 + super::legend::width_of(name) + 12.0;
+        x += 17.0 + width_of(name) + 12.0;
     }
     let left = size.of(16.0, 8.0);
     let at = Rectangle { left, top, width: size.width() - left - size.of(110.0, 84.0), height };

@@ -95,6 +95,11 @@ impl ComparisonData {
         Self { result: Comparison { rows, ..Comparison::default() }, curves }
     }
 
+    /// Returns whether a row has several runs, so that something is known of the spread.
+    pub(in crate::report) fn has_spread(&self) -> bool {
+        self.result.rows.iter().any(|row| row.runs.len() > 1)
+    }
+
     /// Returns the row that the others are compared with: the one that is named, else the first.
     pub fn baseline(&self) -> Option<&ComparisonRow> {
         self.result.row(&self.result.baseline).or(self.result.rows.first())

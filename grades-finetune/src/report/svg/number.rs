@@ -1,5 +1,7 @@
 //! Numbers as people read them; no line breaks between a number and its unit.
 
+use crate::records::flop_unit;
+
 /// Three significant digits, without trailing zeros; a power of ten where it is shorter.
 pub(crate) fn plain(value: f64) -> String {
     if value.is_nan() {
@@ -66,6 +68,15 @@ pub(crate) fn bytes(value: f64) -> String {
     }
     let digits = if value >= 100.0 || unit == 0 { format!("{value:.0}") } else { plain(value) };
     format!("{digits}\u{a0}{}", UNITS[unit])
+}
+
+/// Floating-point operations, in the unit that leaves few digits.
+pub(crate) fn flops(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".to_owned();
+    }
+    let (unit, size) = flop_unit(value.abs());
+    format!("{}\u{a0}{unit}", plain(value / size))
 }
 
 /// A short time: three digits and a unit.
@@ -136,6 +147,8 @@ mod tests {
         assert_eq!(spaced(percent(1.0)), "100 %");
         assert_eq!(spaced(bytes(512.0)), "512 B");
         assert_eq!(spaced(bytes(1536.0 * 1024.0)), "1.5 MiB");
+        assert_eq!(spaced(flops(5.32e11)), "532 GFLOP");
+        assert_eq!(spaced(flops(1.5e15)), "1.5 PFLOP");
         assert_eq!(spaced(seconds(0.0125)), "12.5 ms");
         assert_eq!(spaced(seconds(2e-6)), "2 µs");
         assert_eq!(spaced(long_seconds(62.0)), "62 s");

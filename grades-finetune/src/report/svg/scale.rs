@@ -57,6 +57,12 @@ impl Scale {
         }
     }
 
+    /// The same without what lies outside of a range of possible values.
+    pub(crate) fn within(self, low: f64, high: f64) -> Self {
+        let (inner, outer) = (self.low.max(low), self.high.min(high));
+        if inner < outer { Self { low: inner, high: outer, ..self } } else { Self { low, high, ..self } }
+    }
+
     /// The same onto the line from one place to another.
     pub(crate) fn onto(self, from: f64, to: f64) -> Self {
         Self { from, to, ..self }
@@ -175,6 +181,16 @@ mod tests {
                 assert!(!scale.ticks(5).is_empty(), "{values:?}: {scale:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_scale_can_be_limited_to_possible_values() {
+        let scale = |values: [f64; 2]| Scale::linear(values.into_iter(), false).within(0.0, 1.0);
+        assert_eq!(scale([1.0, 1.0]).domain(), (0.4, 1.0));
+        assert_eq!(scale([0.0, 0.0]).domain(), (0.0, 1.0));
+        assert_eq!(scale([0.95, 1.02]).domain().1, 1.0);
+        assert_eq!(scale([2.0, 3.0]).domain(), (0.0, 1.0));
+        assert_eq!(scale([1.0, 1.0]).ticks(5).last(), Some(&1.0));
     }
 
     #[test]

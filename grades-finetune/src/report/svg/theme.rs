@@ -51,7 +51,7 @@ const RULES: &str = "\
 .chart .limt{fill:$limit;font-weight:600;font-size:11px}\
 .chart .s{fill:none;stroke-width:1.5;stroke-linejoin:round;stroke-linecap:round}\
 .chart .thin{stroke-width:1;opacity:.75}\
-.chart .cool{fill:none;stroke-width:1.2;stroke-dasharray:1.5 3}\
+.chart .cool{fill:none;stroke-width:1;stroke-dasharray:1.5 4;opacity:.35}\
 .chart .ring{stroke-width:1.6;fill:$bg}\
 .chart .dot{stroke:$bg;stroke-width:1}\
 .chart .band{stroke:none;opacity:.18}\

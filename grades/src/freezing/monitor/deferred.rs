@@ -5,6 +5,7 @@ use crate::tracker::{Checked, FreezeEvent};
 
 /// The measurement of the last step, where it is read one step late.
 #[derive(Debug, Default)]
+#[allow(clippy::large_enum_variant, reason = "a run has one value of it")]
 pub(in crate::freezing) enum Deferred {
     #[default]
     Nothing,

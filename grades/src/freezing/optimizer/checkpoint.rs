@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::freezing::cooldown::CooldownState;
 use crate::freezing::monitor::MonitorState;
 use crate::freezing::params::ParamState;
-use crate::optim::{OptimizerState, ParameterState, StatefulOptimizer};
+use crate::optim::{InnerOptimizer, OptimizerState, ParameterState, StatefulOptimizer};
 use crate::parameters::{ParamId, Parameters};
 use crate::torch::averages;
 
@@ -49,7 +49,8 @@ struct Tensors {
     means: Vec<(ParamId, Tensor)>,
 }
 
-impl<O: StatefulOptimizer> FreezingOptimizer<O> {
+// The bound is on each method, so that the compiler shows the notes of `StatefulOptimizer` where one is called.
+impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Writes the state that the next step depends on to a file, without the model's parameters and torch's random
     /// numbers.
     ///
@@ -86,7 +87,10 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
     ///
     /// [`Error::Io`] when the file cannot be written; a file that was there before is unchanged. [`Error::Torch`] when
     /// libtorch refuses.
-    pub fn save(&mut self, path: &Path) -> Result<()> {
+    pub fn save(&mut self, path: &Path) -> Result<()>
+    where
+        O: StatefulOptimizer,
+    {
         self.saved_state()?.write(path)
     }
 
@@ -98,7 +102,10 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
     /// # Errors
     ///
     /// [`Error::Torch`] when libtorch refuses.
-    pub fn saved_state(&mut self) -> Result<SavedState> {
+    pub fn saved_state(&mut self) -> Result<SavedState>
+    where
+        O: StatefulOptimizer,
+    {
         self.flush()?;
         let inner = self.inner.save_state();
         let (params, monitor, cooldown) = (self.params.state(), self.monitor.state(), self.cooldown.state());
@@ -158,7 +165,10 @@ impl<O: StatefulOptimizer> FreezingOptimizer<O> {
     ///
     /// [`Error::Io`] when the file cannot be read; [`Error::State`] that names the difference: a newer version, a damaged
     /// file, other parameters, another optimizer, configuration or policy.
-    pub fn load(&mut self, path: &Path) -> Result<()> {
+    pub fn load(&mut self, path: &Path) -> Result<()>
+    where
+        O: StatefulOptimizer,
+    {
         let refused = |reason: String| refused(path, reason);
         let (text, tensors) = checkpoint::read(path, FORMAT_VERSION)?;
         let header: Header = toml::from_str(&text).map_err(|error| refused(error.message().to_owned()))?;

@@ -1,7 +1,7 @@
-//! The functions of `csrc/`, made safe: the only module of `grades` that contains `unsafe`.
+//! Safe wrappers of the functions of `csrc/`: the only module of `grades` that contains `unsafe`.
 //!
-//! Safety, for all of them: a handle comes from a borrowed [`Tensor`], which outlives the call; each buffer has
-//! the length that is passed with it; the C++ side lets no exception out and keeps no pointer.
+//! Safety of all of them: a handle comes from a borrowed [`Tensor`], which outlives the call; each buffer has the length
+//! that is passed with it; on the C++ side no exception leaves a function and no pointer is stored.
 
 #![allow(unsafe_code)]
 
@@ -56,12 +56,12 @@ unsafe extern "C" {
     fn grades_built_for_cuda(out: *mut bool) -> Message;
 }
 
-/// Takes ownership of a text that the C++ side allocated.
-fn take(text: *mut c_char) -> Option<String> {
+/// Copies and frees a text that the C++ side allocated.
+fn owned(text: *mut c_char) -> Option<String> {
     if text.is_null() {
         return None;
     }
-    // SAFETY: not null, ends in a zero byte, and nobody else frees it.
+    // SAFETY: not null, ends in a zero byte, and freed here only.
     unsafe {
         let owned = CStr::from_ptr(text).to_string_lossy().into_owned();
         grades_free(text);
@@ -70,7 +70,7 @@ fn take(text: *mut c_char) -> Option<String> {
 }
 
 fn check(doing: &str, message: Message) -> Result<()> {
-    match take(message) {
+    match owned(message) {
         None => Ok(()),
         Some(message) => Err(Error::torch_message(doing, &message)),
     }
@@ -83,14 +83,14 @@ fn handles<T: Borrow<Tensor>>(tensors: &[T]) -> Vec<Handle> {
 pub(crate) fn identity(tensor: &Tensor) -> Result<usize> {
     let mut out = 0;
     // SAFETY: see the module.
-    check("looking up a tensor", unsafe { grades_identity(tensor.as_ptr(), &mut out) })?;
+    check("reading a tensor's identity", unsafe { grades_identity(tensor.as_ptr(), &mut out) })?;
     Ok(out)
 }
 
 pub(crate) fn is_dense(tensor: &Tensor) -> Result<bool> {
     let mut out = 0;
     // SAFETY: see the module.
-    check("looking up a tensor's layout", unsafe { grades_is_dense(tensor.as_ptr(), &mut out) })?;
+    check("reading a tensor's layout", unsafe { grades_is_dense(tensor.as_ptr(), &mut out) })?;
     Ok(out != 0)
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn has_gradient<T: Borrow<Tensor>>(parameters: &[T]) -> Result<Vec<u8
     let handles = handles(parameters);
     let mut out = vec![0; handles.len()];
     // SAFETY: see the module.
-    check("looking for gradients", unsafe {
+    check("finding gradients", unsafe {
         grades_has_gradient(handles.as_ptr(), handles.len(), out.as_mut_ptr())
     })?;
     Ok(out)
@@ -140,8 +140,8 @@ pub(crate) fn move_towards(means: &[&Tensor], values: &[&Tensor], shares: &[f64]
     })
 }
 
-/// Sums of absolute values, sums of squares, and whether there is something to sum, of tensors on the CPU or of
-/// parameters' gradients.
+/// Returns, of tensors on the CPU or of parameters' gradients, the sums of absolute values, the sums of squares, and
+/// whether there is something to sum.
 pub(crate) fn sums<T: Borrow<Tensor>>(
     tensors: &[T],
     of_gradients: bool,
@@ -167,31 +167,31 @@ fn or_null(handles: &[Handle]) -> *const Handle {
     if handles.is_empty() { std::ptr::null() } else { handles.as_ptr() }
 }
 
-/// The versions of the headers and of the loaded library: major, minor and patch in the highest bytes.
+/// Returns the versions of the headers and of the loaded library: major, minor and patch in the highest bytes.
 pub(crate) fn versions() -> Result<(u64, u64)> {
     let (mut headers, mut library) = (0, 0);
     // SAFETY: see the module.
-    check("asking libtorch for its version", unsafe { grades_versions(&mut headers, &mut library) })?;
+    check("reading libtorch's version", unsafe { grades_versions(&mut headers, &mut library) })?;
     Ok((headers, library))
 }
 
 fn text(doing: &str, function: unsafe extern "C" fn(*mut *mut c_char) -> Message) -> Result<String> {
     let mut out = std::ptr::null_mut();
-    // SAFETY: see the module; the text becomes ours.
+    // SAFETY: see the module; the text is freed by `owned`.
     check(doing, unsafe { function(&mut out) })?;
-    Ok(take(out).unwrap_or_default())
+    Ok(owned(out).unwrap_or_default())
 }
 
 pub(crate) fn cpu_capability() -> Result<String> {
-    text("asking libtorch for its CPU capability", grades_cpu_capability)
+    text("reading libtorch's CPU capability", grades_cpu_capability)
 }
 
 pub(crate) fn library_path() -> Result<String> {
-    text("asking where libtorch was loaded from", grades_library_path)
+    text("reading the path of libtorch", grades_library_path)
 }
 
 pub(crate) fn has_kernel(operation: &str, cuda: bool) -> Result<bool> {
-    let doing = "asking libtorch for a kernel";
+    let doing = "finding a kernel of libtorch";
     let operation =
         CString::new(operation).map_err(|error| Error::torch_message(doing, &error.to_string()))?;
     let mut out = false;
@@ -210,11 +210,11 @@ pub(crate) fn host_syncs() -> Result<u64> {
 pub(crate) fn built_for_cuda() -> Result<bool> {
     let mut out = false;
     // SAFETY: see the module.
-    check("asking how the kernels were built", unsafe { grades_built_for_cuda(&mut out) })?;
+    check("reading how the kernels were built", unsafe { grades_built_for_cuda(&mut out) })?;
     Ok(out)
 }
 
 pub(crate) fn empty_cache() -> Result<()> {
     // SAFETY: see the module.
-    check("handing memory back to the device", unsafe { grades_empty_cache() })
+    check("emptying the device's memory cache", unsafe { grades_empty_cache() })
 }

@@ -41,13 +41,13 @@ pub(crate) struct Norms {
     count: usize,
 }
 
-// SAFETY: nothing else holds the pointer, and libtorch's tensors and events may be used from any one thread at a time.
+// SAFETY: nothing else has the pointer, and libtorch's tensors and events may be used from any one thread at a time.
 unsafe impl Send for Norms {}
 
 impl Norms {
     pub(crate) fn new() -> Result<Self> {
         let mut raw = std::ptr::null_mut();
-        // SAFETY: see the parent module; what is made becomes ours.
+        // SAFETY: see the parent module; the norms are freed by `drop`.
         check("gathering norms", unsafe { grades_norms_new(&mut raw) })?;
         Ok(Norms { raw, count: 0 })
     }
@@ -68,11 +68,11 @@ impl Norms {
         Ok(())
     }
 
-    /// What gradients are divided by so that the L2 norm over the values from `first` on is at most `max`: an f32 scalar
-    /// on the device. The norm is added as a value.
+    /// Returns the divisor of gradients that clips the L2 norm over the values from `first` on to `max`: an f32 scalar on
+    /// the device. The norm is added as a value.
     pub(crate) fn clip(&mut self, first: usize, max: f64) -> Result<Tensor> {
         let mut divisor = std::ptr::null_mut();
-        // SAFETY: see the parent module; the tensor that is made becomes ours.
+        // SAFETY: see the parent module; the new tensor is freed by `Tensor`.
         let divisor = unsafe {
             check("computing the clip", grades_norms_clip(self.raw, first, max, &mut divisor))?;
             Tensor::from_ptr(divisor)
@@ -81,14 +81,14 @@ impl Norms {
         Ok(divisor)
     }
 
-    /// Starts the copy to the host; nothing is added afterwards.
+    /// Starts the copy to the host; nothing can be added afterwards.
     pub(crate) fn send(&mut self) -> Result<()> {
         // SAFETY: see the parent module.
         check("sending norms", unsafe { grades_norms_send(self.raw) })
     }
 
-    /// The values in the order in which they were added, once they have arrived; `late` says that the device was given
-    /// other work since they were sent.
+    /// Waits for the values, in the order in which they were added; `late` says that the device was given other work since
+    /// they were sent.
     pub(crate) fn read(&mut self, late: bool) -> Result<Vec<f64>> {
         let mut values = vec![0.0; self.count];
         // SAFETY: see the parent module; `values` has as many entries as were added.
@@ -101,7 +101,7 @@ impl Norms {
 
 impl Drop for Norms {
     fn drop(&mut self) {
-        // SAFETY: it is ours, and not used again.
+        // SAFETY: nothing else frees it, and it is not used again.
         unsafe { grades_norms_free(self.raw) }
     }
 }

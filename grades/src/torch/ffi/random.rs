@@ -1,4 +1,4 @@
-//! The state of generators of random numbers.
+//! The state of random number generators.
 
 use tch::Tensor;
 use torch_sys::C_tensor;
@@ -11,7 +11,7 @@ unsafe extern "C" {
     fn grades_set_generator_state(cuda: i64, state: Handle) -> Message;
 }
 
-/// A byte tensor; of the CPU for -1, else of that CUDA device.
+/// Returns the state as a byte tensor: of the CPU for -1, else of that CUDA device.
 pub(crate) fn generator_state(cuda: i64) -> Result<Tensor> {
     let mut out = std::ptr::null_mut();
     // SAFETY: see the module above.
@@ -22,7 +22,7 @@ pub(crate) fn generator_state(cuda: i64) -> Result<Tensor> {
 
 pub(crate) fn set_generator_state(cuda: i64, state: &Tensor) -> Result<()> {
     // SAFETY: see the module above; the state is copied.
-    check("putting back the state of random numbers", unsafe {
+    check("restoring the state of random numbers", unsafe {
         grades_set_generator_state(cuda, state.as_ptr())
     })
 }

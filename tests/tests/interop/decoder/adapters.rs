@@ -37,6 +37,42 @@ fn adapters_of_peft_give_its_logits_also_when_merged() {
 }
 
 #[test]
+fn an_adapter_with_an_embedding_leaves_a_tied_output_matrix_alone_as_in_peft() {
+    if skipped() {
+        return;
+    }
+    let tied = names().into_iter().filter(|name| name.ends_with("tied") || *name == "llama-biases");
+    let mut arguments = vec![PathBuf::from("adapted")];
+    let mut ours = Vec::new();
+    for name in tied {
+        let mut model = load(name, LoadOptions::default());
+        assert!(model.config().tie_word_embeddings, "{name}");
+        let config = LoraConfig::new(2).target_pattern("all-linear").modules_to_save(["embed_tokens"]);
+        let config = config.task_type("CAUSAL_LM");
+        model.prepare_for(&config).unwrap();
+        let (layers, variables) = model.layers_mut();
+        let mut adapters = Adapters::new();
+        adapters.add(layers, variables, "default", &config).unwrap();
+        let variables = model.var_store().variables();
+        let trained = &variables["model.embed_tokens.weight"];
+        assert!(trained.requires_grad() && !variables["lm_head.weight"].requires_grad(), "{name}");
+        tch::no_grad(|| trained.shallow_clone().copy_(&(trained * 1.5 + 0.1)));
+        let dir = folder().join(format!("{name}-embedding"));
+        adapters.save(&dir, "default").unwrap();
+        let (again, _) = Decoder::load_adapted(&folder().join(name), &dir, LoadOptions::default()).unwrap();
+        assert_eq!(logits(&again), logits(&model), "{name}");
+        arguments.extend([folder().join(name), dir.clone()]);
+        ours.push((name, dir, logits(&model)));
+    }
+    assert_eq!(ours.len(), 3);
+    script("decoders.py", &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+    for (name, dir, ours) in ours {
+        let theirs = Tensor::read_safetensors(dir.join("logits.safetensors")).unwrap().remove(0).1;
+        assert_logits(&ours, &theirs, TINY_DECODER.tolerance(Kind::Float), name);
+    }
+}
+
+#[test]
 fn peft_reads_adapters_of_ours() {
     if skipped() {
         return;

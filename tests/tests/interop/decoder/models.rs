@@ -16,94 +16,106 @@ const LENGTHS: [usize; 3] = [24, 17, 9];
 pub(crate) const NEW_TOKENS: usize = 14;
 const VOCABULARY: i64 = 97;
 
-/// A model: its name, class and configuration, the kind and the largest file of its weights, and whether its
-/// configuration is in the form of transformers 4.
-struct Spec(&'static str, &'static str, Value, &'static str, &'static str, bool);
+/// A model that transformers makes.
+struct Spec {
+    name: &'static str,
+    /// The class's name before `Config` and `ForCausalLM`.
+    class: &'static str,
+    /// The keys of its configuration that differ from those of all.
+    config: Value,
+    dtype: &'static str,
+    /// The largest weight file.
+    shard: &'static str,
+    /// Whether its configuration is in the form of transformers 4.
+    v4: bool,
+    /// Whether its configuration ties the output matrix to the embedding, though the files have one of its own; and whether
+    /// the configuration has an `Infinity`, as Python writes it.
+    own_head: bool,
+}
+
+impl Spec {
+    /// A model in f32, in one file, with a configuration of transformers 5.
+    fn new(name: &'static str, class: &'static str, config: Value) -> Self {
+        Self { name, class, config, dtype: "float32", shard: "1GB", v4: false, own_head: false }
+    }
+}
 
 fn specs() -> Vec<Spec> {
     let llama3 = json!({"rope_type": "llama3", "rope_theta": 5000.0, "factor": 8.0, "low_freq_factor": 1.0,
                         "high_freq_factor": 4.0, "original_max_position_embeddings": 16});
     vec![
-        Spec("llama", "Llama", json!({}), "float32", "1GB", false),
-        Spec(
-            "llama-scaled",
-            "Llama",
-            json!({"rope_parameters": llama3, "num_key_value_heads": 1, "max_position_embeddings": 128}),
-            "float32",
-            "20KB",
-            true,
-        ),
-        Spec(
+        Spec::new("llama", "Llama", json!({})),
+        Spec {
+            shard: "20KB",
+            v4: true,
+            ..Spec::new(
+                "llama-scaled",
+                "Llama",
+                json!({"rope_parameters": llama3, "num_key_value_heads": 1, "max_position_embeddings": 128}),
+            )
+        },
+        Spec::new(
             "llama-scaled-5",
             "Llama",
             json!({"rope_parameters": llama3, "head_dim": 16, "max_position_embeddings": 128}),
-            "float32",
-            "1GB",
-            false,
         ),
-        Spec(
-            "llama-biases",
-            "Llama",
-            json!({"attention_bias": true, "mlp_bias": true, "num_key_value_heads": 4, "tie_word_embeddings": true, "hidden_act": "gelu"}),
-            "float32",
-            "1GB",
-            true,
-        ),
-        Spec(
-            "mistral-window",
-            "Mistral",
-            json!({"sliding_window": 5, "pad_token_id": 3}),
-            "float32",
-            "1GB",
-            true,
-        ),
-        Spec(
-            "mistral",
-            "Mistral",
-            json!({"sliding_window": null, "head_dim": 12, "num_key_value_heads": 1}),
-            "float32",
-            "30KB",
-            false,
-        ),
-        Spec(
-            "qwen3-tied",
-            "Qwen3",
-            json!({"head_dim": 16, "tie_word_embeddings": true}),
-            "bfloat16",
-            "20KB",
-            true,
-        ),
-        Spec(
+        Spec {
+            v4: true,
+            ..Spec::new(
+                "llama-biases",
+                "Llama",
+                json!({"attention_bias": true, "mlp_bias": true, "num_key_value_heads": 4, "tie_word_embeddings": true, "hidden_act": "gelu"}),
+            )
+        },
+        Spec {
+            v4: true,
+            ..Spec::new("mistral-window", "Mistral", json!({"sliding_window": 5, "pad_token_id": 3}))
+        },
+        Spec {
+            shard: "30KB",
+            ..Spec::new(
+                "mistral",
+                "Mistral",
+                json!({"sliding_window": null, "head_dim": 12, "num_key_value_heads": 1}),
+            )
+        },
+        Spec {
+            dtype: "bfloat16",
+            shard: "20KB",
+            v4: true,
+            ..Spec::new("qwen3-tied", "Qwen3", json!({"head_dim": 16, "tie_word_embeddings": true}))
+        },
+        Spec::new(
             "qwen3",
             "Qwen3",
             json!({"head_dim": 6, "attention_bias": true, "use_sliding_window": true, "sliding_window": 4, "max_window_layers": 1}),
-            "float32",
-            "1GB",
-            false,
         ),
-        Spec("phi3", "Phi3", json!({"pad_token_id": 0}), "float32", "1GB", false),
-        Spec(
-            "phi3-partial",
-            "Phi3",
-            json!({"pad_token_id": null, "sliding_window": 6, "partial_rotary_factor": 0.5, "num_key_value_heads": 1}),
-            "bfloat16",
-            "20KB",
-            true,
-        ),
-        Spec(
-            "phi3-tied",
-            "Phi3",
-            json!({"pad_token_id": 0, "tie_word_embeddings": true, "num_key_value_heads": 4}),
-            "float32",
-            "1GB",
-            true,
-        ),
+        Spec::new("phi3", "Phi3", json!({"pad_token_id": 0})),
+        Spec {
+            dtype: "bfloat16",
+            shard: "20KB",
+            v4: true,
+            ..Spec::new(
+                "phi3-partial",
+                "Phi3",
+                json!({"pad_token_id": null, "sliding_window": 6, "partial_rotary_factor": 0.5, "num_key_value_heads": 1}),
+            )
+        },
+        Spec {
+            v4: true,
+            ..Spec::new(
+                "phi3-tied",
+                "Phi3",
+                json!({"pad_token_id": 0, "tie_word_embeddings": true, "num_key_value_heads": 4}),
+            )
+        },
+        Spec { own_head: true, ..Spec::new("llama-own-head", "Llama", json!({})) },
     ]
 }
 
 /// The names of all models.
 pub(crate) fn names() -> Vec<&'static str> {
-    specs().iter().map(|spec| spec.0).collect()
+    specs().iter().map(|spec| spec.name).collect()
 }
 
 /// The folder of the models, made by the first test that asks.
@@ -115,14 +127,14 @@ pub(crate) fn folder() -> &'static Path {
         std::fs::create_dir_all(&folder).unwrap();
         let specs: Vec<Value> = specs()
             .into_iter()
-            .map(|Spec(name, class, own, dtype, shard, v4)| {
+            .map(|Spec { name, class, config: own, dtype, shard, v4, own_head }| {
                 let mut config = json!({
                     "vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 44, "num_hidden_layers": 3,
                     "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
                     "bos_token_id": 1, "eos_token_id": 2,
                 });
                 config.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
-                json!({"name": name, "class": class, "config": config, "dtype": dtype, "shard": shard, "v4": v4})
+                json!({"name": name, "class": class, "config": config, "dtype": dtype, "shard": shard, "v4": v4, "own_head": own_head})
             })
             .collect();
         let [ids, mask, labels] = rows();
@@ -174,7 +186,7 @@ pub(crate) fn batch() -> (Tokens, Targets) {
     (Tokens::from(Tensor::from_slice2(&ids)), targets)
 }
 
-/// What transformers computed with a model.
+/// The results of transformers with a model.
 pub(crate) fn reference(name: &str) -> BTreeMap<String, Tensor> {
     let path = folder().join(format!("{name}.safetensors"));
     Tensor::read_safetensors(path).unwrap().into_iter().collect()

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::python::{script, skipped};
 use crate::tiny_decoder::{TEMPLATE, TinyDecoder};
 
-/// What published templates make use of: namespaces, loop variables, slices, methods of strings, tests, JSON.
+/// The constructs of published templates: namespaces, loop variables, slices, methods of strings, tests, JSON.
 const FEATURES: &str = "{% set ns = namespace(last=-1) %}
 {%- for message in messages[::-1] %}
     {%- if ns.last == -1 and message.role == 'user' and not(message.content.startswith('<tool>')) %}

@@ -1,16 +1,16 @@
-//! Puts the runs of a comparison together: means, spreads and differences to the baseline.
+//! Summarizes the runs of a comparison: means, spreads and differences to the baseline.
 
 use std::collections::BTreeMap;
 
-use super::record::RunRecord;
-use super::rows::{BASELINE, Row};
-use super::statistics::paired;
+use super::paired::paired;
+use super::read_run::FinishedRun;
+use super::variants::{BASELINE, Variant};
 use crate::records::{
     Comparison, ComparisonRow, Metric, Numbers, Overhead, Paired, Quantity, Savings, Target, mean,
     standard_deviation,
 };
 
-/// What is compared seed by seed.
+/// The quantities that are compared seed by seed.
 const PAIRED: [Quantity; 11] = [
     Quantity::EvalAccuracy,
     Quantity::EvalLoss,
@@ -25,16 +25,16 @@ const PAIRED: [Quantity; 11] = [
     Quantity::PeakMemoryBytes,
 ];
 
-/// Puts the runs together; `runs` has those of each row.
+/// Summarizes the runs; `runs` has those of each variant, in order.
 pub(super) fn summarize(
-    rows: &[Row],
-    mut runs: Vec<Vec<RunRecord>>,
+    variants: &[Variant],
+    mut runs: Vec<Vec<FinishedRun>>,
     seeds: &[u64],
-    monitoring: &BTreeMap<String, Overhead>,
+    overhead: &BTreeMap<&str, Overhead>,
 ) -> Comparison {
-    let place = |name: &str| rows.iter().position(|row| row.name == name);
-    let baseline = place(BASELINE);
-    let lora = place("lora");
+    let index = |name: &str| variants.iter().position(|variant| variant.name == name);
+    let baseline = index(BASELINE);
+    let lora = index("lora");
     for runs in &mut runs {
         runs.sort_by_key(|run| run.result.seed);
     }
@@ -46,19 +46,19 @@ pub(super) fn summarize(
     }
     let of = |at: Option<usize>| at.and_then(|at| runs.get(at)).map(Vec::as_slice).unwrap_or_default();
     let (baseline, lora) = (of(baseline), of(lora));
-    let results = rows.iter().zip(&runs).map(|(row, runs)| {
+    let results = variants.iter().zip(&runs).map(|(variant, runs)| {
         let (mean, spread) = mean_and_spread(runs);
-        let with_lora = row.adapts() && row.name != "lora";
+        let with_lora = variant.adapts() && variant.name != "lora";
         let ratio = |quantity| ratio(runs, baseline, quantity);
-        let reached = |run: &&RunRecord| run.number(Quantity::StepsToTarget).is_some();
+        let reached = |run: &&FinishedRun| run.number(Quantity::StepsToTarget).is_some();
         ComparisonRow {
-            name: row.name.clone(),
-            label: row.label.clone(),
+            name: variant.name.clone(),
+            label: variant.label.clone(),
             runs: runs.iter().map(|run| run.result.clone()).collect(),
             mean,
             spread,
             reached_target: runs.iter().filter(reached).count(),
-            paired: if row.name == BASELINE { BTreeMap::new() } else { differences(runs, baseline) },
+            paired: if variant.name == BASELINE { BTreeMap::new() } else { differences(runs, baseline) },
             paired_with_lora: if with_lora { differences(runs, lora) } else { BTreeMap::new() },
             savings: Savings {
                 seconds_per_step: ratio(Quantity::SecondsPerStep),
@@ -68,7 +68,7 @@ pub(super) fn summarize(
                 cost_seconds: ratio(Quantity::CostSeconds),
                 cost_flops: ratio(Quantity::CostFlops),
             },
-            monitoring: monitoring.get(&row.name).copied(),
+            monitoring: overhead.get(variant.name.as_str()).copied(),
         }
     });
     Comparison {
@@ -83,8 +83,8 @@ pub(super) fn summarize(
     }
 }
 
-/// The mean of the results of the baseline's runs: of the accuracy, or of the loss where there is none.
-fn target(runs: &[RunRecord]) -> Option<Target> {
+/// Returns the mean result of the baseline's runs: the accuracy, or the loss where there is none.
+fn target(runs: &[FinishedRun]) -> Option<Target> {
     let all = |quantity| -> Option<Vec<f64>> { runs.iter().map(|run| run.number(quantity)).collect() };
     let of = |metric, quantity| {
         all(quantity).and_then(|values| mean(&values)).map(|value| Target { metric, value })
@@ -92,7 +92,7 @@ fn target(runs: &[RunRecord]) -> Option<Target> {
     of(Metric::Accuracy, Quantity::EvalAccuracy).or_else(|| of(Metric::Loss, Quantity::EvalLoss))
 }
 
-fn mean_and_spread(runs: &[RunRecord]) -> (Numbers, Numbers) {
+fn mean_and_spread(runs: &[FinishedRun]) -> (Numbers, Numbers) {
     let (mut means, mut spreads) = (Numbers::default(), Numbers::default());
     let Some(first) = runs.first() else { return (means, spreads) };
     for quantity in first.result.numbers.quantities() {
@@ -103,18 +103,18 @@ fn mean_and_spread(runs: &[RunRecord]) -> (Numbers, Numbers) {
     (means, spreads)
 }
 
-/// A number of the runs with a seed that both lists have.
-fn pairs(runs: &[RunRecord], others: &[RunRecord], quantity: Quantity) -> Vec<(f64, f64)> {
-    let other = |run: &RunRecord| others.iter().find(|other| other.result.seed == run.result.seed);
-    let pair = |run: &RunRecord| run.number(quantity).zip(other(run)?.number(quantity));
+/// Pairs a quantity of the runs by the seeds that both lists have.
+fn pairs(runs: &[FinishedRun], others: &[FinishedRun], quantity: Quantity) -> Vec<(f64, f64)> {
+    let other = |run: &FinishedRun| others.iter().find(|other| other.result.seed == run.result.seed);
+    let pair = |run: &FinishedRun| run.number(quantity).zip(other(run)?.number(quantity));
     runs.iter().filter_map(pair).collect()
 }
 
-fn differences(runs: &[RunRecord], others: &[RunRecord]) -> BTreeMap<Quantity, Paired> {
+fn differences(runs: &[FinishedRun], others: &[FinishedRun]) -> BTreeMap<Quantity, Paired> {
     PAIRED.iter().filter_map(|quantity| Some((*quantity, paired(&pairs(runs, others, *quantity))?))).collect()
 }
 
-fn ratio(runs: &[RunRecord], others: &[RunRecord], quantity: Quantity) -> Option<f64> {
+fn ratio(runs: &[FinishedRun], others: &[FinishedRun], quantity: Quantity) -> Option<f64> {
     let pairs = pairs(runs, others, quantity);
     let (own, other): (f64, f64) =
         pairs.iter().fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1));

@@ -1,11 +1,13 @@
-//! Words that choose a device and a kind.
+//! The device of a run.
 
 use std::fmt;
 use std::str::FromStr;
 
 use grades::{Error, Problems};
 use serde::{Serialize, Serializer};
-use tch::{Cuda, Device, Kind};
+use tch::{Cuda, Device};
+
+use super::words::unknown;
 
 /// The device of a run, as the user chose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +21,7 @@ pub enum DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// The device itself.
+    /// Returns the device itself.
     ///
     /// # Errors
     ///
@@ -71,42 +73,4 @@ impl Serialize for DeviceChoice {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
-}
-
-/// The kind of a model's parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KindChoice {
-    /// 32-bit floating point.
-    F32,
-    /// 16-bit floating point with the range of f32.
-    Bf16,
-}
-
-impl KindChoice {
-    /// libtorch's name for it.
-    pub fn kind(self) -> Kind {
-        match self {
-            Self::F32 => Kind::Float,
-            Self::Bf16 => Kind::BFloat16,
-        }
-    }
-}
-
-impl FromStr for KindChoice {
-    type Err = Error;
-
-    fn from_str(word: &str) -> Result<Self, Error> {
-        match word {
-            "f32" => Ok(Self::F32),
-            "bf16" => Ok(Self::Bf16),
-            _ => Err(unknown("kind", word, "f32, bf16")),
-        }
-    }
-}
-
-/// The error for a word that is none of the known ones.
-pub(super) fn unknown(what: &'static str, name: &str, known: &str) -> Error {
-    let nearest = grades::schema::nearest(name, known.split(", ")).map(str::to_owned);
-    Error::Unknown { what, name: name.to_owned(), nearest, known: known.to_owned() }
 }

@@ -10,7 +10,7 @@ use crate::records::{
 
 /// A run that has ended.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct RunRecord {
+pub(super) struct FinishedRun {
     /// Its result.
     pub(super) result: RunResult,
     /// Its evaluations on `data.eval`, in order.
@@ -19,7 +19,7 @@ pub(super) struct RunRecord {
     validates: bool,
 }
 
-impl RunRecord {
+impl FinishedRun {
     /// Reads the folder of a run that has ended; `None` when it has not, or was interrupted.
     ///
     /// `validates` says that the run ends by its evaluations, so that their time is part of what it costs.

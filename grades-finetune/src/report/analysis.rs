@@ -5,28 +5,32 @@ use grades::observe::ComponentRecord;
 use grades::tracker::{FreezeEvent, Transition};
 
 use super::read::RunData;
+use super::svg::plain;
 use crate::records::StepRecord;
+
+/// The name that events have for the deadline of the cool-down, which decides where the policy has not.
+pub(crate) const DEADLINE: &str = "deadline";
 
 /// A run, its components in groups, and what became of each.
 #[derive(Debug)]
-pub(crate) struct View<'a> {
+pub(crate) struct Analysis<'a> {
     /// The run.
     pub(crate) run: &'a RunData,
     /// The groups that are told apart by colour: kinds, or for adapters the layers' names.
-    pub(crate) roles: Vec<String>,
+    pub(crate) groups: Vec<String>,
     /// The transformer blocks, in order.
     pub(crate) layers: Vec<u32>,
     /// What became of each component, in the order of the components.
-    pub(crate) fates: Vec<Fate<'a>>,
+    pub(crate) histories: Vec<ComponentHistory<'a>>,
 }
 
 /// What became of a component.
 #[derive(Debug, Clone)]
-pub(crate) struct Fate<'a> {
+pub(crate) struct ComponentHistory<'a> {
     /// The component.
     pub(crate) component: &'a ComponentRecord,
     /// Its group, as a position.
-    pub(crate) role: usize,
+    pub(crate) group: usize,
     /// The decision that it has converged, where it cooled first.
     pub(crate) cooled: Option<&'a FreezeEvent>,
     /// Its last freeze, unless it was thawed since.
@@ -48,59 +52,74 @@ pub(crate) struct Savings {
     pub(crate) fewer: Option<f64>,
 }
 
-impl<'a> View<'a> {
+impl<'a> Analysis<'a> {
     /// Looks at a run.
     pub(crate) fn new(run: &'a RunData) -> Self {
-        let named: Vec<String> = run.components.iter().map(|component| role_of(component, run)).collect();
-        let mut roles: Vec<(usize, String)> = run
+        let named: Vec<String> = run.components.iter().map(|component| group_of(component, run)).collect();
+        let mut groups: Vec<(usize, String)> = run
             .components
             .iter()
             .zip(&named)
-            .map(|(component, role)| {
+            .map(|(component, group)| {
                 let place = ComponentKind::ALL.iter().position(|kind| *kind == component.kind);
-                (place.unwrap_or(ComponentKind::ALL.len()), role.clone())
+                (place.unwrap_or(ComponentKind::ALL.len()), group.clone())
             })
             .collect();
-        roles.sort();
-        roles.dedup();
-        let roles: Vec<String> = roles.into_iter().map(|(_, role)| role).collect();
+        groups.sort();
+        groups.dedup();
+        let groups: Vec<String> = groups.into_iter().map(|(_, group)| group).collect();
         let mut layers: Vec<u32> = run.components.iter().filter_map(|component| component.layer).collect();
         layers.sort_unstable();
         layers.dedup();
-        let mut fates: Vec<Fate<'a>> = run
+        let mut histories: Vec<ComponentHistory<'a>> = run
             .components
             .iter()
             .zip(&named)
-            .map(|(component, role)| Fate {
+            .map(|(component, group)| ComponentHistory {
                 component,
-                role: roles.iter().position(|known| known == role).unwrap_or(0),
+                group: groups.iter().position(|known| known == group).unwrap_or(0),
                 cooled: None,
                 frozen: None,
                 thaws: 0,
             })
             .collect();
         for event in &run.events {
-            let Some(fate) = fates.iter_mut().find(|fate| fate.component.name == event.component) else {
+            let Some(history) =
+                histories.iter_mut().find(|history| history.component.name == event.component)
+            else {
                 continue;
             };
             match event.event {
-                Transition::Cool => fate.cooled = Some(event),
-                Transition::Freeze => fate.frozen = Some(event),
-                _ => (fate.cooled, fate.frozen, fate.thaws) = (None, None, fate.thaws + 1),
+                Transition::Cool => history.cooled = Some(event),
+                Transition::Freeze => history.frozen = Some(event),
+                _ => (history.cooled, history.frozen, history.thaws) = (None, None, history.thaws + 1),
             }
         }
-        Self { run, roles, layers, fates }
+        Self { run, groups, layers, histories }
     }
 
     /// How many are frozen at the end.
     pub(crate) fn frozen(&self) -> usize {
-        self.fates.iter().filter(|fate| fate.frozen.is_some()).count()
+        self.histories.iter().filter(|history| history.frozen.is_some()).count()
     }
 
     /// The first and the last step at which a component froze that is still frozen.
     pub(crate) fn freeze_range(&self) -> Option<(u64, u64)> {
-        let steps = || self.fates.iter().filter_map(|fate| fate.frozen.map(|event| event.step));
+        let steps = || self.histories.iter().filter_map(|history| history.frozen.map(|event| event.step));
         Some((steps().min()?, steps().max()?))
+    }
+
+    /// Says how many components the deadline decided, where it was most of them: the run was too short for the policy.
+    pub(crate) fn by_deadline(&self) -> Option<String> {
+        let decided = || self.histories.iter().filter_map(|history| history.cooled.or(history.frozen));
+        let late = decided().filter(|event| event.policy == DEADLINE).count();
+        let (all, total) = (decided().count(), self.run.components_total());
+        (2 * late > all).then(|| {
+            format!(
+                "{late} of {total} components were decided by the deadline, not by the policy: \
+                 the run was too short for the policy"
+            )
+        })
     }
 
     /// The name of a component's block.
@@ -111,10 +130,10 @@ impl<'a> View<'a> {
     /// What freezing saved.
     pub(crate) fn savings(&self) -> Savings {
         let planned = self.run.planned_steps();
-        let all: f64 = self.fates.iter().map(|fate| fate.component.parameters as f64).sum();
-        let saved = self.fates.iter().filter_map(|fate| {
-            let event = fate.frozen?;
-            Some(fate.component.parameters as f64 * planned.saturating_sub(event.step) as f64)
+        let all: f64 = self.histories.iter().map(|history| history.component.parameters as f64).sum();
+        let saved = self.histories.iter().filter_map(|history| {
+            let event = history.frozen?;
+            Some(history.component.parameters as f64 * planned.saturating_sub(event.step) as f64)
         });
         let updates = (all > 0.0 && planned > 0).then(|| saved.sum::<f64>() / (all * planned as f64));
         let by_freezes = self.run.summary.as_ref().is_some_and(|summary| summary.ended.is_by_freezing());
@@ -152,7 +171,7 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 }
 
 /// A component's kind; where a block has several of one kind, such as adapters, what its name has after the block's number.
-fn role_of(component: &ComponentRecord, run: &RunData) -> String {
+fn group_of(component: &ComponentRecord, run: &RunData) -> String {
     let alike = |other: &&ComponentRecord| {
         other.layer == component.layer && other.kind == component.kind && component.layer.is_some()
     };
@@ -162,4 +181,15 @@ fn role_of(component: &ComponentRecord, run: &RunData) -> String {
     let number = component.layer.map(|layer| format!(".{layer}.")).unwrap_or_default();
     let tail = component.name.rsplit_once(&number).map_or(component.name.as_str(), |(_, tail)| tail);
     if tail.is_empty() { component.kind.name().to_owned() } else { tail.to_owned() }
+}
+
+/// Says what decided: what was compared with what, and by which policy unless that has the statistic's name.
+pub(crate) fn reason(event: &FreezeEvent) -> String {
+    let (value, threshold) = (plain(event.value), plain(event.threshold));
+    let (statistic, policy) = (event.statistic.name(), &*event.policy);
+    match policy {
+        DEADLINE => format!("by the deadline: {value} steps left, {threshold} needed to cool"),
+        policy if policy == statistic => format!("{statistic} {value} against {threshold}"),
+        policy => format!("{statistic} {value} against {threshold} ({policy})"),
+    }
 }

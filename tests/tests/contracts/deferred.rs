@@ -1,4 +1,4 @@
-//! What a step measures may be read at the next one: the same freezes at the same steps, told one report later.
+//! Deferred statistics, read at the next step: the same freezes at the same steps, reported one step later.
 
 use std::sync::{Arc, Mutex};
 
@@ -42,6 +42,9 @@ struct Run {
     norms: Vec<f64>,
     reports: Vec<StepReport>,
     bytes: Vec<Vec<u32>>,
+    /// The report of `finish`.
+    last: Option<StepReport>,
+    finished_bytes: Vec<Vec<u32>>,
 }
 
 fn run(config: &str, way: Step, implementation: Implementation, momentum: bool, late: bool) -> Run {
@@ -60,17 +63,22 @@ fn run(config: &str, way: Step, implementation: Implementation, momentum: bool, 
     let mut optimizer = optimizer.with_deferred_statistics(late);
     let reports: Vec<StepReport> =
         (1..=STEPS).map(|step| way(&mut optimizer, &model.loss(step % 5))).collect();
+    let bytes = || model.variables().map(|(_, variable)| bits(variable)).collect();
+    let before = bytes();
+    let last = optimizer.finish().unwrap().report;
     Run {
         events: reports.iter().flat_map(|report| report.events.clone()).collect(),
         snapshots: reports.iter().filter_map(|report| report.snapshot().cloned()).collect(),
         norms: reports.iter().filter_map(|report| report.grad_norm()).collect(),
-        bytes: model.variables().map(|(_, variable)| bits(variable)).collect(),
+        bytes: before,
+        last,
+        finished_bytes: bytes(),
         reports,
     }
 }
 
 #[test]
-fn what_is_read_late_freezes_the_same_at_the_same_steps() {
+fn deferred_statistics_freeze_the_same_at_the_same_steps() {
     let mut frozen = 0;
     for (index, config) in CONFIGS.into_iter().enumerate() {
         for (name, way) in WAYS {
@@ -79,13 +87,23 @@ fn what_is_read_late_freezes_the_same_at_the_same_steps() {
                 let [now, late] = [false, true].map(|late| run(config, way, implementation, momentum, late));
                 let context = format!("{config}, {name}, {implementation:?}");
                 assert!(now.bytes == late.bytes, "{context}");
-                // What the last step measured is told by no report.
+                // The statistics of the last step are in the report of `finish`.
                 let count = late.events.len();
                 assert_eq!(late.events[..], now.events[..count], "{context}");
                 assert!(now.events[count..].iter().all(|event| event.step == STEPS), "{context}");
                 assert_eq!(late.snapshots[..], now.snapshots[..late.snapshots.len()], "{context}");
                 assert!(now.snapshots.len() - late.snapshots.len() <= 1, "{context}");
                 assert_eq!(late.norms[..], now.norms[..late.norms.len()], "{context}");
+                assert!(now.last.is_none() && now.finished_bytes == late.finished_bytes, "{context}");
+                let last = late.last.iter().flat_map(|report| report.events.clone());
+                let events: Vec<FreezeEvent> = late.events.iter().cloned().chain(last).collect();
+                assert_eq!(events, now.events, "{context}");
+                let checked = late.last.as_ref().and_then(|report| report.checked.as_ref());
+                assert_eq!(
+                    checked,
+                    now.reports.last().and_then(|report| report.checked.as_ref()),
+                    "{context}"
+                );
                 frozen += now.reports.last().map_or(0, |report| report.frozen);
             }
         }
@@ -94,7 +112,7 @@ fn what_is_read_late_freezes_the_same_at_the_same_steps() {
 }
 
 #[test]
-fn a_thaw_acts_one_step_later_because_the_backward_pass_is_over_when_it_is_read() {
+fn a_deferred_thaw_acts_one_step_later_because_the_backward_pass_is_over_when_it_is_read() {
     let config = "[freezing]\ncooldown = 0\n[freezing.policy]\nname = 'thaw'\nperiod = 3\n[freezing.policy.policy]\n\
                   name = 'quota'\nmax_share = 0.9";
     let [now, late] = [false, true].map(|late| run(config, WAYS[0].1, Implementation::Fused, true, late));
@@ -129,11 +147,12 @@ impl StepObserver for Heard {
 }
 
 #[test]
-fn a_report_tells_of_the_step_before_it() {
+fn a_report_has_the_measurements_of_the_step_before_it() {
     let [now, late] = [false, true].map(|late| run(CONFIGS[0], WAYS[2].1, Implementation::Fused, true, late));
     for (before, after) in now.reports.iter().zip(&late.reports[1..]) {
         assert_eq!(before.snapshot(), after.snapshot());
         assert_eq!(before.grad_norm(), after.grad_norm());
+        assert_eq!(before.checked, after.checked);
         assert_eq!(before.events, after.events);
     }
     assert!(late.reports[0].snapshot().is_none() && now.reports[0].snapshot().is_some());

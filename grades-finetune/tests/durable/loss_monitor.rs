@@ -12,7 +12,7 @@ fn poisoned() -> Folder {
     Folder::with(&tiny)
 }
 
-/// Adapters alone train, so what is infinite stays where it is.
+/// Only adapters train, so the infinite vector does not change.
 const STEPS: [&str; 6] = ["--lora", "--batch-size", "1", "--epochs", "1", "--set"];
 
 #[test]
@@ -115,7 +115,7 @@ fn gradients_that_are_not_finite_are_skipped_whatever_the_loss() {
             assert!(step["skipped"] == "gradients" && step["loss"].is_f64(), "{step}");
         }
         assert_eq!(folder.json(&format!("runs/{name}/summary.json"))["bad_steps"], 6, "{name}");
-        // Nothing was applied: what the files had is as it was.
+        // No update was applied, so the weights are those of the files.
         let [before, after] = ["model", &format!("runs/{name}/model")].map(|dir| {
             let bytes = folder.bytes(&format!("{dir}/model.safetensors"));
             let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -127,7 +127,7 @@ fn gradients_that_are_not_finite_are_skipped_whatever_the_loss() {
         assert_eq!(before.len(), 32);
         assert!(before == after, "{name}: a weight was changed");
     }
-    // Where nothing looks, the weights are lost; that is seen at the next loss.
+    // Without a check the weights are lost; the next loss shows it.
     let set = ["guard.max_bad_steps=99", "training.clip_norm=0"].map(|key| ["--set", key]).concat();
     folder.train(&[&["--name", "unseen"], &set[..]].concat());
     let steps = folder.lines("runs/unseen/steps.jsonl");
@@ -137,7 +137,7 @@ fn gradients_that_are_not_finite_are_skipped_whatever_the_loss() {
 #[test]
 fn weights_that_are_no_numbers_do_not_take_the_place_of_a_checkpoint() {
     let folder = Folder::new();
-    // Without a norm only the loss tells, and that of step 1 is still one.
+    // Without a norm only the loss shows it, and that of step 1 is still finite.
     let arguments =
         ["--lr", "1e39", "--set", "schedule.warmup=0", "--set", "training.clip_norm=0", "--epochs", "9"];
     let ran = folder.train(

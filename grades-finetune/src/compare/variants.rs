@@ -1,4 +1,5 @@
-//! The rows of a comparison: each is the common configuration with something of its own.
+//! The variants of a comparison: each is the common configuration with changes of its own. They are the rows of its
+//! tables.
 
 use std::path::PathBuf;
 
@@ -7,11 +8,11 @@ use toml::{Table, Value};
 
 use crate::config::{Document, RunConfig};
 
-/// The row that the others are compared with.
-pub const BASELINE: &str = "full";
+/// The variant that the others are compared with.
+pub(super) const BASELINE: &str = "full";
 
-/// The rows that are built in: name, and what it is in words.
-pub const BUILT_IN: [(&str, &str); 8] = [
+/// The built-in variants: name and label.
+const BUILT_IN: [(&str, &str); 8] = [
     (BASELINE, "full"),
     ("full-es", "full + early stopping"),
     ("full-grades", "full + GradES"),
@@ -22,18 +23,18 @@ pub const BUILT_IN: [(&str, &str); 8] = [
     ("full-half", "full, half of the steps"),
 ];
 
-/// The tables in which rows differ.
+/// The tables in which variants differ.
 const OWN: [&str; 5] = ["freezing", "lora", "early_stopping", "compare", "output"];
 
-/// How many times the learning rate of the whole model adapters get.
+/// The learning rate of adapters, as a multiple of that of the whole model.
 const LORA_RATE: f64 = 10.0;
 
-/// A row: a way to train.
+/// A way to train.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Row {
+pub struct Variant {
     /// Its short name, which its runs' folders begin with.
     pub name: String,
-    /// What it is, in words.
+    /// Its name for readers.
     pub label: String,
     /// Its configuration, without a seed and a folder.
     pub table: Table,
@@ -41,45 +42,46 @@ pub struct Row {
     pub share: f64,
 }
 
-impl Row {
-    /// Whether its runs end by evaluations, which they then have to pay for.
+impl Variant {
+    /// Returns whether evaluations end its runs, so that they are part of the cost.
     pub fn validates(&self) -> bool {
         self.table.contains_key("early_stopping")
     }
 
-    /// Whether its runs train adapters.
+    /// Returns whether its runs train adapters.
     pub fn adapts(&self) -> bool {
         self.table.contains_key("lora")
     }
 
-    /// Whether its runs freeze.
+    /// Returns whether its runs freeze.
     pub fn freezes(&self) -> bool {
         self.table.contains_key("freezing")
     }
 }
 
-/// Makes rows of a base configuration: the built-in ones that `names` lists, or all, and one for each file of `others`.
+/// Makes the variants of a base configuration: the built-in ones that `names` lists, or all, and one for each file of
+/// `others`.
 ///
-/// The built-in rows take the base's tables `[freezing]`, `[early_stopping]` and `[lora]`, or the defaults where it has
-/// none. Rows that freeze choose their schedule themselves; the others' is the base's if that is `linear` or `cosine`,
-/// else `linear`. A file of `others` is laid over the configuration of the row `full`.
+/// The built-in variants take the base's tables `[freezing]`, `[early_stopping]` and `[lora]`, or the defaults where it has
+/// none. Variants that freeze choose their schedule themselves; the others' is the base's if that is `linear` or `cosine`,
+/// else `linear`. A file of `others` overrides keys of the variant `full`.
 ///
 /// # Errors
 ///
-/// For a name that is no row, a file that cannot be read, has another model or other data, or is called like another
-/// row, and for a row whose configuration is wrong.
-pub fn rows(
+/// For an unknown name, a file that cannot be read, has another model or other data, or has the name of another variant,
+/// and for a variant whose configuration is wrong.
+pub fn variants(
     base: &Table,
     names: Option<&[String]>,
     lora_lr: Option<f64>,
     others: &[PathBuf],
-) -> Result<Vec<Row>> {
+) -> Result<Vec<Variant>> {
     let known = BUILT_IN.map(|(name, _)| name);
     let names: Vec<&str> = match names {
         Some(names) => names.iter().map(String::as_str).collect(),
         None => known.to_vec(),
     };
-    let mut rows: Vec<Row> = Vec::new();
+    let mut variants: Vec<Variant> = Vec::new();
     for name in names {
         let Some((name, label)) = BUILT_IN.iter().find(|(known, _)| *known == name) else {
             let near =
@@ -92,26 +94,26 @@ pub fn rows(
             _ => 1.0,
         };
         let table = built_in(base, name, share, lora_lr)?;
-        rows.push(Row { name: (*name).to_owned(), label: (*label).to_owned(), table, share });
+        variants.push(Variant { name: (*name).to_owned(), label: (*label).to_owned(), table, share });
     }
     for path in others {
-        rows.push(other(base, path)?);
+        variants.push(other(base, path)?);
     }
-    for (index, row) in rows.iter().enumerate() {
-        if rows.iter().take(index).any(|before| before.name == row.name) {
-            bail!("two rows are called \"{}\"; each needs a name of its own", row.name);
+    for (index, variant) in variants.iter().enumerate() {
+        if variants.iter().take(index).any(|before| before.name == variant.name) {
+            bail!("two rows are called \"{}\"; each needs a name of its own", variant.name);
         }
-        if let Err(error) = RunConfig::read(&row.table) {
-            bail!("row {}: {error}", row.name);
+        if let Err(error) = RunConfig::read(&variant.table) {
+            bail!("row {}: {error}", variant.name);
         }
     }
-    if rows.is_empty() {
+    if variants.is_empty() {
         bail!("there is no row to compare; rows: {}", known.join(", "));
     }
-    Ok(rows)
+    Ok(variants)
 }
 
-/// What all rows have in common.
+/// Returns the configuration that all variants share.
 fn common(base: &Table) -> Result<Table> {
     let mut document = Document::from(base.clone());
     for key in OWN {
@@ -147,15 +149,17 @@ fn built_in(base: &Table, name: &str, share: f64, lora_lr: Option<f64>) -> Resul
         }
     }
     if share < 1.0 {
-        let given = base.get("training").and_then(|training| training.get("share")).and_then(Value::as_float);
-        document.put("training.share", share * given.unwrap_or(1.0))?;
+        let given = base.get("training").and_then(|training| training.get("step_fraction"));
+        document.put("training.step_fraction", share * given.and_then(Value::as_float).unwrap_or(1.0))?;
     }
     Ok(document.table().clone())
 }
 
-/// A row of a file, called like it.
-fn other(base: &Table, path: &std::path::Path) -> Result<Row> {
-    let mut own = Document::read(path)?.table().clone();
+/// Makes the variant of a file, which has the file's name.
+fn other(base: &Table, path: &std::path::Path) -> Result<Variant> {
+    let mut own = Document::read(path)?;
+    own.rename_old_keys();
+    let mut own = own.table().clone();
     for key in ["output", "compare"] {
         own.remove(key);
     }
@@ -173,20 +177,20 @@ fn other(base: &Table, path: &std::path::Path) -> Result<Row> {
     }
     let mut table = common(base)?;
     let chooses = own.contains_key("freezing") && own.get("schedule").and_then(|s| s.get("name")).is_none();
-    lay_over(&mut table, &own);
+    override_keys(&mut table, &own);
     let mut document = Document::from(table);
     if chooses {
         document.take("schedule", "name");
     }
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Row { label: name.clone(), name, table: document.table().clone(), share: 1.0 })
+    Ok(Variant { label: name.clone(), name, table: document.table().clone(), share: 1.0 })
 }
 
-/// Puts the values of one table over those of another, tables key by key.
-fn lay_over(table: &mut Table, over: &Table) {
+/// Overrides the values of one table by those of another, key by key.
+fn override_keys(table: &mut Table, over: &Table) {
     for (key, value) in over {
         match (table.get_mut(key), value) {
-            (Some(Value::Table(inner)), Value::Table(over)) => lay_over(inner, over),
+            (Some(Value::Table(inner)), Value::Table(over)) => override_keys(inner, over),
             _ => {
                 table.insert(key.clone(), value.clone());
             }

@@ -1,0 +1,19 @@
+//! The `[guard]` table.
+
+use serde::Serialize;
+
+use super::field::{ZERO_OR_ABOVE_ONE, count, flag, number};
+use super::table::table;
+
+table! {
+    /// When a run stops because its loss or gradients are NaN or infinite.
+    #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+    pub struct GuardConfig = "guard" {
+        /// Steps in a row without finite loss and gradients that end the run.
+        max_bad_steps: u64 = count(10, 1),
+        /// Warn of a loss above its running mean times this; 0 never warns.
+        spike_factor: f64 = number(10.0, ZERO_OR_ABOVE_ONE),
+        /// Compute the gradient norm even if `clip_norm` is 0.
+        check_gradients: bool = flag(false),
+    }
+}

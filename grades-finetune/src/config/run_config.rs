@@ -1,0 +1,207 @@
+//! The configuration of a run, read from its document.
+
+use std::collections::BTreeMap;
+
+use grades::schema::{Key, Section};
+use grades::{Error, FreezingConfig, Problems};
+use serde::Serialize;
+use toml::{Table, Value};
+
+use super::checkpoint::CheckpointConfig;
+use super::compare::CompareConfig;
+use super::data::DataConfig;
+use super::early_stopping::EarlyStoppingConfig;
+use super::evaluation::EvaluationConfig;
+use super::guard::GuardConfig;
+use super::interval::Interval;
+use super::lora::LoraRun;
+use super::model::ModelConfig;
+use super::optimizer::OptimizerConfig;
+use super::output::OutputConfig;
+use super::renamed::with_new_names;
+use super::schedule::ScheduleConfig;
+use super::table::ConfigTable;
+use super::training::TrainingConfig;
+
+/// The configuration of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunConfig {
+    /// Where the results go.
+    pub output: OutputConfig,
+    /// The model that is fine-tuned.
+    pub model: ModelConfig,
+    /// The labelled sentences.
+    pub data: DataConfig,
+    /// The measures of a decoder besides its loss.
+    pub evaluation: EvaluationConfig,
+    /// The length of the training and its batches.
+    pub training: TrainingConfig,
+    /// The optimizer.
+    pub optimizer: OptimizerConfig,
+    /// The learning rate over the steps.
+    pub schedule: ScheduleConfig,
+    /// When the state of the run is saved.
+    pub checkpoint: CheckpointConfig,
+    /// When non-finite numbers end the run.
+    pub guard: GuardConfig,
+    /// The table of what freezes when, with the settings in force.
+    #[serde(rename = "freezing", skip_serializing_if = "Option::is_none")]
+    freezing_table: Option<Table>,
+    /// What freezes when; nothing does when absent.
+    #[serde(skip)]
+    pub freezing: Option<FreezingConfig>,
+    /// The table of the adapters, with every key.
+    #[serde(rename = "lora", skip_serializing_if = "Option::is_none")]
+    lora_table: Option<Table>,
+    /// The adapters to train; the whole model trains when absent.
+    #[serde(skip)]
+    pub lora: Option<LoraRun>,
+    /// When evaluations end the run; they do not when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStoppingConfig>,
+    /// The ways to train that `finetune compare` compares.
+    #[serde(skip)]
+    pub compare: CompareConfig,
+}
+
+/// The tables, in the order in which messages list them.
+const TABLES: &[Key] = &[
+    Key::new(OutputConfig::NAME, ""),
+    Key::new(ModelConfig::NAME, ""),
+    Key::new(DataConfig::NAME, ""),
+    Key::new(EvaluationConfig::NAME, ""),
+    Key::new(TrainingConfig::NAME, ""),
+    Key::new(OptimizerConfig::NAME, ""),
+    Key::new(ScheduleConfig::NAME, ""),
+    Key::new(CheckpointConfig::NAME, ""),
+    Key::new(GuardConfig::NAME, ""),
+    Key::new("freezing", ""),
+    Key::new("lora", ""),
+    Key::new(EarlyStoppingConfig::NAME, ""),
+    Key::new(CompareConfig::NAME, ""),
+];
+
+impl RunConfig {
+    /// Reads a document; keys may have the names of the release before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] with all problems, each with its key.
+    pub fn read(document: &Table) -> Result<Self, Error> {
+        let mut problems = Problems::default();
+        let document = &with_new_names(document, &mut problems).0;
+        let given = tables(document, &mut problems);
+        let empty = Table::new();
+        let table = |name: &str| *given.get(name).unwrap_or(&&empty);
+        let freezing_table = given.get("freezing").copied();
+        let lora_table = given.get("lora").copied();
+        let stopping_table = given.get(EarlyStoppingConfig::NAME).copied();
+
+        let output = OutputConfig::read(table(OutputConfig::NAME), false, &mut problems);
+        if let Some(output) = &output {
+            output.check(&mut problems);
+        }
+        let model = ModelConfig::read(table(ModelConfig::NAME), false, &mut problems);
+        let data = DataConfig::read(table(DataConfig::NAME), false, &mut problems);
+        let evaluation = EvaluationConfig::read(table(EvaluationConfig::NAME), false, &mut problems);
+        let stops = stopping_table.is_some();
+        let training = TrainingConfig::read(table(TrainingConfig::NAME), stops, &mut problems);
+        let early_stopping =
+            stopping_table.map(|table| EarlyStoppingConfig::read(table, false, &mut problems));
+        if stops {
+            check_early_stopping(data.as_ref(), training.as_ref(), &mut problems);
+        }
+        let compare = CompareConfig::read(table(CompareConfig::NAME), false, &mut problems);
+        let adapts = lora_table.is_some();
+        let optimizer = OptimizerConfig::read(table(OptimizerConfig::NAME), adapts, &mut problems);
+        let lora = lora_table.map(|table| LoraRun::read(table, &mut problems));
+        let (freezing, cools) = read_freezing(freezing_table, &mut problems)?;
+        let schedule = ScheduleConfig::read(table(ScheduleConfig::NAME), cools, &mut problems);
+        let checkpoint = CheckpointConfig::read(table(CheckpointConfig::NAME), false, &mut problems);
+        let guard = GuardConfig::read(table(GuardConfig::NAME), false, &mut problems);
+
+        let config = || -> Option<Self> {
+            Some(Self {
+                output: output?,
+                model: model?,
+                data: data?,
+                evaluation: evaluation?,
+                training: training?,
+                optimizer: optimizer?,
+                schedule: schedule?,
+                checkpoint: checkpoint?,
+                guard: guard?,
+                freezing_table: None,
+                lora_table: lora.as_ref().zip(lora_table).map(|(lora, given)| lora.resolved(given)),
+                freezing,
+                lora,
+                early_stopping: early_stopping.flatten(),
+                compare: compare?,
+            })
+        };
+        let Some(mut config) = config().filter(|_| problems.is_empty()) else {
+            return Err(Error::Config(problems));
+        };
+        if let Some((given, freezing)) = freezing_table.zip(config.freezing.as_ref()) {
+            // Every setting in force is spelt out.
+            let mut table = given.clone();
+            table.extend(freezing.settings());
+            config.freezing_table = Some(table);
+        }
+        Ok(config)
+    }
+
+    /// Has adapters save these modules whole where the user has not set any, in the table that is written as well.
+    pub(super) fn set_default_modules(&mut self, modules: &[&str]) {
+        let Some(lora) = &mut self.lora else { return };
+        if let (Some((key, value)), Some(table)) = (lora.set_default_modules(modules), &mut self.lora_table) {
+            table.insert(key, value);
+        }
+    }
+}
+
+/// Finds the tables of a document and notes what is none, or is not known.
+fn tables<'a>(document: &'a Table, problems: &mut Problems) -> BTreeMap<&'a str, &'a Table> {
+    let mut root = Section::new("", document, TABLES, problems);
+    let mut tables = BTreeMap::new();
+    for (name, value) in document {
+        match value {
+            Value::Table(table) => {
+                tables.insert(name.as_str(), table);
+            }
+            other if TABLES.iter().any(|known| known.name == name) => {
+                root.problem(name, format!("expected a table, found {other}"));
+            }
+            _ => {}
+        }
+    }
+    tables
+}
+
+/// Reads the `[freezing]` table; returns as well whether components cool before they freeze.
+fn read_freezing(
+    table: Option<&Table>,
+    problems: &mut Problems,
+) -> Result<(Option<FreezingConfig>, bool), Error> {
+    let Some(table) = table else { return Ok((None, false)) };
+    let before = problems.as_slice().len();
+    let freezing = FreezingConfig::read("freezing", table, problems)?;
+    let cools = problems.as_slice().len() == before && freezing.as_ref().is_some_and(FreezingConfig::cools);
+    Ok((freezing, cools))
+}
+
+/// Refuses early stopping without evaluations.
+fn check_early_stopping(
+    data: Option<&DataConfig>,
+    training: Option<&TrainingConfig>,
+    problems: &mut Problems,
+) {
+    if data.is_some_and(|data| data.eval.is_none()) {
+        problems.push("early_stopping", "needs examples for evaluation: give data.eval as well");
+    }
+    if training.is_some_and(|training| training.eval_every == Interval::Never) {
+        let message =
+            "is 0, so nothing is evaluated in time to end the run; leave it out or remove [early_stopping]";
+        problems.push("training.eval_every", message);
+    }
+}
