@@ -79,7 +79,7 @@ fn unpack(workspace: &Path, name: &str, into: &Path) {
     ).arg(&target));
     let version = env!("CARGO_PKG_VERSION");
     let package = target.join("package").join(format!("{name}-{version}.crate"));
-    run(Command::new("tar").arg("xzf").arg(package).current_dir(into));
+    run(Command::new("tar").arg("xzmf").arg(package).current_dir(into));
     std::fs::rename(into.join(format!("{name}-{version}")), into.join(name)).unwrap();
 }
 
