@@ -13,7 +13,7 @@ pub(super) const KEY: &str = "preset";
 /// Its line of help.
 pub(super) const HELP: &str = "defaults of a published version: paper-v1, paper-v3 or official (none)";
 
-/// What a published version does where it differs from the others; the rest is in [`Preset::table`].
+/// The settings by which published versions differ; the rest is in [`Preset::table`].
 #[derive(Debug)]
 struct Preset {
     name: &'static str,
@@ -23,7 +23,7 @@ struct Preset {
     tau: Option<f64>,
 }
 
-// What each stands for, difference by difference, is in docs/COMPATIBILITY.md.
+// What each stands for, difference by difference, is in docs/compatibility.md.
 const PAPER_V1: Preset = Preset { name: "paper-v1", metric: Statistic::GradL1, grace: 0.55, tau: None };
 const PAPER_V3: Preset = Preset { name: "paper-v3", metric: Statistic::GradDeltaL1, ..PAPER_V1 };
 const OFFICIAL: Preset =
