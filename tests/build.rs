@@ -23,14 +23,16 @@ fn main() {
         println!("cargo::rerun-if-changed={}", file.display());
         let Ok(text) = std::fs::read_to_string(&file) else { continue };
         for (line, block) in rust_blocks(&text) {
-            let name = file.file_stem().unwrap_or_default().to_string_lossy().replace(['-', '.'], "_").to_lowercase();
+            let name = file
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .replace(['-', '.'], "_")
+                .to_lowercase();
             let _ = if ITEMS.iter().any(|item| block.contains(item)) {
                 writeln!(code, "mod {name}_{line} {{ use super::*; {block} }}")
             } else {
-                writeln!(
-                    code,
-                    "fn {name}_{line}(context: Context) -> Done {{ {BINDINGS} {block}; Ok(()) }}"
-                )
+                writeln!(code, "fn {name}_{line}(context: Context) -> Done {{ {BINDINGS} {block}; Ok(()) }}")
             };
         }
     }
@@ -43,8 +45,10 @@ fn main() {
 /// The Markdown files of a folder, sorted.
 fn markdown(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> =
-        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "md"))
+        .collect();
     files.sort();
     files
 }

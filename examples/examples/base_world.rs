@@ -1,4 +1,4 @@
-//! Writes the data of the base decoder: a little world of animals, told in sentences; questions about it; a tokenizer.
+//! Writes the data of the base decoder: a little world of animals, in sentences; questions about it; a tokenizer.
 //!
 //! `make base` runs it and then trains on what it wrote. Everything depends on the constants below alone.
 //!
@@ -35,13 +35,13 @@ const FOODS: [&str; 8] = ["apples", "nuts", "grass", "seeds", "roots", "berries"
 const COLOURS: [&str; 8] = ["red", "brown", "grey", "white", "black", "green", "yellow", "blue"];
 const TIMES: [&str; 4] = ["in the morning", "at noon", "in the evening", "at night"];
 
-/// How often the world is told over, each time in other words and another order.
+/// How often the facts are repeated, each time in other words and another order.
 const TELLINGS: usize = 24;
 /// Animals whose questions are for training; the others' are for evaluation: their facts are in the text alone.
 const TAUGHT: usize = 32;
 const VOCABULARY: usize = 640;
 
-/// What is true of one animal.
+/// The facts about one animal.
 struct Facts {
     name: &'static str,
     home: &'static str,

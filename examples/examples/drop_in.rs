@@ -29,7 +29,7 @@ fn after(vs: &nn::VarStore, net: &impl Module, x: &Tensor, y: &Tensor) -> Result
     Ok(STEPS)
 }
 
-/// What freezes when; a program would read it from a file.
+/// Returns the policy of the run; a program would read it from a file.
 fn freezing() -> Result<FreezingConfig> {
     Ok(FreezingConfig::from_toml(
         r#"

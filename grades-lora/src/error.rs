@@ -8,7 +8,7 @@ use tch::TchError;
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, in the user's own words: the key, the layer, the file.
+/// An error in the user's own words: the key, the layer, the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -28,7 +28,7 @@ pub enum Error {
     Layer {
         /// The layer's name.
         layer: String,
-        /// What is wrong and what was expected.
+        /// The problem, and the expected value.
         message: String,
     },
     /// A call that does not go with the adapters that there are.
@@ -36,7 +36,7 @@ pub enum Error {
     Adapter {
         /// The adapter's name.
         name: String,
-        /// What is wrong, and what there is.
+        /// The problem, and the existing names.
         message: String,
     },
     /// A file asks for something that is not implemented.
@@ -56,13 +56,13 @@ pub enum Error {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong and what was expected.
+        /// The problem, and the expected value.
         message: String,
     },
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was being done: `read`, `write` or `create`.
+        /// The action that failed: `read`, `write` or `create`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,

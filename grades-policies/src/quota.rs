@@ -1,4 +1,4 @@
-//! `quota`: so many components at each point of the run, the quietest first.
+//! `quota`: a number of components by a schedule, the quietest first.
 
 use grades::policy::{
     Cause, Decision, FreezePolicy, Measure, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,

@@ -59,7 +59,7 @@ fn cargo_config(library: &Path, version: &str) -> Result<String> {
     ))
 }
 
-/// What there is of CUDA, or why there is none.
+/// Describes the CUDA devices, or why there are none.
 fn cuda(linked: bool, libtorch_cpu: &str) -> String {
     if Cuda::is_available() {
         let version = tch::utils::version_cudart();

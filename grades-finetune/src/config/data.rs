@@ -53,7 +53,7 @@ table! {
         turns: Turns = word(Turns::All),
         /// The date that chat templates write as today's.
         date: Option<Date> = optional_value("a date such as \"2026-01-31\""),
-        /// What happens to a decoder's examples beyond `max_tokens`.
+        /// How a decoder's examples beyond `max_tokens` are handled.
         too_long: TooLong = word(TooLong::Truncate),
         /// Pack several of a decoder's examples into a row of `max_tokens`.
         packing: bool = flag(false),

@@ -11,7 +11,7 @@ use super::field::MayChange;
 pub(crate) struct TableInfo {
     /// Its dotted name.
     pub(crate) name: String,
-    /// What it configures.
+    /// The subject of the table, in a sentence.
     pub(crate) about: String,
     /// Whether the table itself switches something on.
     pub(crate) optional: bool,

@@ -24,7 +24,7 @@ table! {
         clip_norm: f64 = number(1.0, AT_LEAST_ZERO),
         /// Train for this fraction of the steps that `epochs` and `max_steps` give.
         step_fraction: f64 = number(1.0, SHARE_ABOVE_ZERO).alias("share"),
-        /// Evaluate after every so many steps, or every share of an epoch, besides the end.
+        /// Evaluate every n steps, or every share of an epoch, besides the end.
         eval_every: Interval = custom(Interval::Never, Interval::EXPECTED, Interval::read)
             .or(Interval::EpochShare(0.1), "with [early_stopping]")
             .may_change(MayChange::WithoutEarlyStopping),

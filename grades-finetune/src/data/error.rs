@@ -1,4 +1,4 @@
-//! What can go wrong with a data file.
+//! Errors of data files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub enum Error {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong and what was expected.
+        /// The problem, and the expected content.
         message: String,
     },
     /// One line of the file cannot be used.
@@ -35,7 +35,7 @@ pub enum Error {
         path: PathBuf,
         /// The line, counted from 1.
         line: u64,
-        /// What is wrong and what was expected.
+        /// The problem, and the expected content.
         message: String,
     },
     /// The arguments make no sense together.

@@ -60,7 +60,9 @@ fn run(command: &mut Command) -> String {
 /// cargo, without what the test's own cargo has set.
 fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    for name in ["LIBTORCH", "LIBTORCH_USE_PYTORCH", "LD_LIBRARY_PATH", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
+    for name in
+        ["LIBTORCH", "LIBTORCH_USE_PYTORCH", "LD_LIBRARY_PATH", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"]
+    {
         command.env_remove(name);
     }
     command
@@ -69,14 +71,17 @@ fn cargo() -> Command {
 /// Packages a crate and unpacks the package into a folder of its own name.
 fn unpack(workspace: &Path, name: &str, into: &Path) {
     let target = into.join("packaging");
-    run(cargo().current_dir(workspace).arg("package").args(["-p", name, "--no-verify", "--allow-dirty", "--offline"]).args(
-        [
+    run(cargo()
+        .current_dir(workspace)
+        .arg("package")
+        .args(["-p", name, "--no-verify", "--allow-dirty", "--offline"])
+        .args([
             // A crate that depends on one which the registry lacks is packaged together with it.
             "-p",
             "grades-core",
             "--target-dir",
-        ],
-    ).arg(&target));
+        ])
+        .arg(&target));
     let version = env!("CARGO_PKG_VERSION");
     let package = target.join("package").join(format!("{name}-{version}.crate"));
     run(Command::new("tar").arg("xzmf").arg(package).current_dir(into));
@@ -86,7 +91,8 @@ fn unpack(workspace: &Path, name: &str, into: &Path) {
 /// The tables of the workspace's manifest that say how a profile builds: with the same ones the C++ of tch, which takes
 /// minutes, is not compiled again.
 fn profiles(workspace: &Path) -> toml::Table {
-    let manifest: toml::Table = std::fs::read_to_string(workspace.join("Cargo.toml")).unwrap().parse().unwrap();
+    let manifest: toml::Table =
+        std::fs::read_to_string(workspace.join("Cargo.toml")).unwrap().parse().unwrap();
     toml::Table::from_iter([("profile".to_owned(), manifest["profile"].clone())])
 }
 

@@ -21,7 +21,7 @@ const STEADY: [&str; 10] = [
     "early_stopping.patience=2",
 ];
 
-/// What is learnt is wrong for the examples for evaluation: the longer it trains the worse they get.
+/// A training set that contradicts the evaluation set: the longer the model trains, the worse it gets there.
 fn folder() -> Folder {
     let folder = Folder::with(&Tiny::base().without_dropout());
     let wrong = examples(8).replace("yes", "?").replace("no\n", "yes\n").replace('?', "no");

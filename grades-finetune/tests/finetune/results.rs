@@ -1,4 +1,4 @@
-//! What a run leaves in its folder, and what it shows.
+//! The files of a run's folder, and the printed summary.
 
 use grades_models::bert::{BertClassifier, LoadOptions};
 use serde_json::{Value, json};

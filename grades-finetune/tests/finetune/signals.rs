@@ -51,7 +51,7 @@ impl Running {
     }
 }
 
-/// What holds after either signal.
+/// Asserts that a run ends well after a signal.
 fn ends_well(signal: &str) {
     let folder = Folder::new();
     let mut run = Running::start(&folder, &[]);

@@ -48,7 +48,7 @@ pub(crate) struct Folder {
     dir: TempDir,
 }
 
-/// What a run of the program gave back.
+/// The exit code and output of a run of the program.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,

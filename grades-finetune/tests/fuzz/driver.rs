@@ -69,7 +69,7 @@ pub(crate) fn fuzz(
     assert!(failures.is_empty(), "{name}: {failures:#?}");
 }
 
-/// What libtorch and the test need, and two GiB.
+/// Limits memory to the need of libtorch and the test, and two GiB.
 fn limit_memory() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

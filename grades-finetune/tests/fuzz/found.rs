@@ -1,4 +1,4 @@
-//! What fuzzing has found, each as a test of its own.
+//! The findings of fuzzing, each as a test of its own.
 
 use grades_finetune::data::sequence::{ChatTemplate, Message, Vocabulary};
 use grades_models::bert::{BertClassifier, BertConfig, LoadOptions};

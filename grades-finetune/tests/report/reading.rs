@@ -1,4 +1,4 @@
-//! What is no run, and what is damaged.
+//! Folders that are not runs, and damaged runs.
 
 use std::path::Path;
 

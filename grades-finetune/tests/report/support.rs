@@ -134,7 +134,7 @@ pub(crate) fn page_of(made: &Made) -> String {
     Subject::read(&[path]).unwrap().page().unwrap()
 }
 
-/// What every page keeps: it asks for nothing, its identifiers are unique, its pictures are well-formed.
+/// Asserts that a page loads nothing, has unique identifiers and well-formed pictures.
 pub(crate) fn assert_sound(page: &str) {
     let outside = page.replace("http://www.w3.org/2000/svg", "");
     for word in ["http:", "https:", "@import", "url(//", "src=", "href="] {

@@ -22,7 +22,7 @@ pub struct Adapters {
     pub(super) entries: Vec<Entry>,
     /// The base's own values of variables that adapters bring values for, by name.
     pub(super) originals: BTreeMap<String, Original>,
-    /// What was in use before all was disabled.
+    /// The adapters that were active before all were disabled.
     pub(super) disabled: Option<Vec<String>>,
 }
 

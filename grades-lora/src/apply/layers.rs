@@ -1,4 +1,4 @@
-//! What a model has to show.
+//! Linear layers of a model, by name.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ pub trait LinearLayers {
     }
 }
 
-/// What can be known of a layer without touching it.
+/// The facts about a layer that are known without touching it.
 pub(super) struct Seen {
     pub(super) name: String,
     pub(super) head: bool,

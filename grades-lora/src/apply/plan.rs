@@ -1,4 +1,4 @@
-//! What an adapter will consist of, found out before anything is changed.
+//! Plans an adapter before anything in the model is changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::error::shortened;
 use crate::layer::{Shape, check_rank};
 use crate::{Bias, Error, LoraConfig, Result};
 
-/// What an adapter will consist of in one model.
+/// The parts of an adapter in one model.
 pub(super) struct Plan {
     /// By layer name.
     pub(super) layers: BTreeMap<String, Planned>,

@@ -37,7 +37,7 @@ use crate::{Error, Result};
 /// modules_to_save = []               # modules that train in full and are saved with the adapter
 /// ```
 ///
-/// Of several patterns that match, the first counts: in code and in `adapter_config.json` as they stand, in TOML by the
+/// Of several patterns that match, the first counts: in code and in `adapter_config.json` in their order, in TOML by the
 /// alphabet.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

@@ -1,6 +1,6 @@
 //! The names of tensors in a file.
 
-/// What stands before a module's name.
+/// PEFT's prefix of a module's name.
 pub(super) const PREFIX: &str = "base_model.model.";
 
 /// A tensor's name without the prefix and the adapter's own name, which some writers leave in; `None` without prefix.

@@ -16,7 +16,7 @@ use crate::{Error, LoraConfig, Result};
 /// A tensor that must be there.
 pub(crate) struct Expected {
     pub(crate) size: Vec<i64>,
-    /// What it is converted to.
+    /// The dtype that it is converted to.
     pub(crate) kind: Kind,
     /// Where it is put.
     pub(crate) device: Device,

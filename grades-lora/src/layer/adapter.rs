@@ -24,7 +24,7 @@ pub struct Adapter {
     pub(super) gain: RefCell<Option<Gain>>,
 }
 
-/// What an adapter has to go with: the sizes of a layer, its kind and its device.
+/// The properties of a layer that an adapter must match: sizes, dtype and device.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Shape {
     pub(crate) inputs: i64,

@@ -1,4 +1,4 @@
-//! What a model becomes when adapters are put in.
+//! Adding adapters to a model.
 
 use grades_lora::{Adapters, Bias, Linear, LinearLayers, LoraConfig};
 

@@ -1,4 +1,4 @@
-//! What was frozen stays frozen while adapters are switched, added and removed.
+//! Frozen parameters stay frozen while adapters are switched, added and removed.
 
 use grades_lora::{Adapters, LoadOptions, LoraConfig, MergeFrozen};
 use tch::Tensor;

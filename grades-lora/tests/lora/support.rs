@@ -115,7 +115,7 @@ impl Net {
     }
 }
 
-/// What the base alone gives.
+/// Computes the output of the base alone.
 pub(crate) fn plain(layer: &Linear, x: &Tensor) -> Tensor {
     x.linear(layer.weight(), layer.bias())
 }

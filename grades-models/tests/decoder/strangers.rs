@@ -87,7 +87,8 @@ fn full_precision_weights_are_saved_without_a_quantization() {
 fn quantized_weights_are_refused_by_their_name() {
     let name = "model.layers.0.mlp.up_proj.weight";
     let byte = |size: &[i64]| Tensor::zeros(size, (tch::Kind::Uint8, tch::Device::Cpu));
-    let spoil: [(&str, fn(&str) -> String, Tensor); 4] = [
+    type Rename = fn(&str) -> String;
+    let spoil: [(&str, Rename, Tensor); 4] = [
         ("bitsandbytes", |name| name.to_owned(), byte(&[24, 16])),
         ("bitsandbytes", |name| name.to_owned(), byte(&[192, 1])),
         ("bitsandbytes", |name| format!("{name}.absmax"), byte(&[6])),

@@ -1,4 +1,4 @@
-//! What the network computes.
+//! The forward pass of the network.
 
 use grades_models::bert::{BertClassifier, LoadOptions};
 use tch::{Kind, Tensor};

@@ -1,4 +1,4 @@
-//! What the tests of the model share.
+//! Helpers of the model's tests.
 
 #[path = "../support/tiny.rs"]
 mod tiny;

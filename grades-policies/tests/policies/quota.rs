@@ -1,4 +1,4 @@
-//! `quota`: so many at each point of the run, the quietest first.
+//! `quota`: a number of components by a schedule, the quietest first.
 
 use grades::FreezingConfig;
 use grades::component::{Component, ComponentKind};

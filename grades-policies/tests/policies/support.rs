@@ -32,7 +32,7 @@ pub(crate) fn problems(toml: &str) -> String {
     build(toml).unwrap_err().to_string()
 }
 
-/// What a policy answers to these samples of one component, one after the other, asked as a tracker does.
+/// Returns a policy's decisions on these samples of one component, in order, asked as a tracker does.
 pub(crate) fn observe(
     policy: &mut dyn FreezePolicy,
     samples: impl IntoIterator<Item = ComponentSample>,
@@ -46,7 +46,7 @@ pub(crate) fn observe(
     (1..).zip(samples).map(ask).collect()
 }
 
-/// What it answers when the gradient of a component of one number takes these values.
+/// Returns its decisions when the gradient of a component of one number takes these values.
 pub(crate) fn decisions(policy: &mut dyn FreezePolicy, gradients: &[f64]) -> Vec<Decision> {
     observe(policy, gradients.iter().map(|gradient| ComponentSample::from_gradient(&[*gradient])))
 }

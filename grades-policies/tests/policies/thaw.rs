@@ -13,7 +13,7 @@ fn below_1() -> FixedThreshold {
     FixedThreshold::new(Statistic::GradL1, 1.0)
 }
 
-/// What the policy answers to a script, a letter each: `q` for a quiet check, `l` for a loud one, `n` for one that is
+/// Returns the policy's answers to a script, a letter each: `q` for a quiet check, `l` for a loud one, `n` for one that is
 /// not finite, `_` for a check while frozen. The answers are `F` to freeze, `T` to thaw, `.` to keep.
 fn answers(policy: &mut dyn FreezePolicy, script: &str) -> String {
     let component = Component::detached("layers.0.wq", ComponentKind::Query, Some(0), 1);

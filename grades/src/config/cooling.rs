@@ -13,7 +13,7 @@ use crate::schema::unknown_name;
 /// A component whose gradient is all noise walks at random around its optimum. Either its steps become smaller and
 /// smaller, or the mean of where it has been is taken, which lies nearer to the optimum than its last place does
 /// (Polyak and Juditsky 1992, <https://doi.org/10.1137/0330046>; for networks Izmailov et al. 2018, arXiv 1803.05407).
-/// What is still on its way is dragged back by such a mean, so late values count more: the k-th one with the weight k
+/// A plain mean lags behind weights that still move, so late values count more: the k-th one with the weight k
 /// (Lacoste-Julien, Schmidt and Bach 2012, arXiv 1212.2002).
 ///
 /// ```

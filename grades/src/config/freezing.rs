@@ -215,7 +215,7 @@ impl FreezingConfig {
         self
     }
 
-    /// Checks every so many optimizer steps.
+    /// Checks every n optimizer steps.
     #[must_use]
     pub fn check_every(mut self, steps: u64) -> Self {
         self.check_every = steps;

@@ -27,7 +27,7 @@ pub trait InnerOptimizer: Debug + Send {
     /// A short name, such as `adamw`.
     fn name(&self) -> &'static str;
 
-    /// What it can do beyond updating; nothing by default.
+    /// Returns its capabilities beyond updating; none by default.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }

@@ -1,4 +1,4 @@
-//! What a step does besides updating.
+//! The request of a step: scales, and statistics to compute besides the update.
 
 use tch::Tensor;
 

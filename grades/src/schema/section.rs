@@ -213,7 +213,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A list of tables that must be given, as they stand.
+    /// Reads a required list of tables, unchecked.
     pub(crate) fn raw_tables(&mut self, key: &str) -> Option<Vec<&'a Table>> {
         const EXPECTED: &str = "a list of tables";
         let value = self.required(key, EXPECTED)?;

@@ -20,7 +20,7 @@ pub struct ComponentSample {
 }
 
 impl ComponentSample {
-    /// A sample without any statistic yet, of a component of so many elements.
+    /// Creates a sample without statistics, of a component with this number of elements.
     pub fn new(elements: u64) -> Self {
         Self { elements, values: [0.0; Statistic::ALL.len()], present: StatisticSet::default() }
     }

@@ -10,7 +10,14 @@ use regex::Regex;
 mod prelude;
 
 /// The Rust blocks, each a function that is compiled and not run.
-#[allow(unused, clippy::all, clippy::pedantic, unreachable_pub, missing_docs, reason = "blocks are fragments")]
+#[allow(
+    unused,
+    clippy::all,
+    clippy::pedantic,
+    unreachable_pub,
+    missing_docs,
+    reason = "blocks are fragments"
+)]
 mod blocks {
     use super::prelude::*;
 
@@ -23,8 +30,9 @@ fn root() -> PathBuf {
 
 /// All pages, with their text.
 fn pages() -> Vec<(PathBuf, String)> {
-    let mut files: Vec<PathBuf> =
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name)).into();
+    let mut files: Vec<PathBuf> = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+        .map(|name| root().join(name))
+        .into();
     let docs = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     files.extend(docs.filter(|path| path.extension().is_some_and(|end| end == "md")));
     files.into_iter().map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()

@@ -26,7 +26,7 @@ fn chromium() -> Option<String> {
     found
 }
 
-/// What a page is like at a width, as `tests/browser/driver.js` finds it.
+/// Opens a page at each width; returns the findings of `tests/browser/driver.js`.
 fn visit(chromium: &str, page: &str, widths: &[u32], dir: &Path) -> Vec<Value> {
     let driver = std::fs::read_to_string(workspace("tests/browser/driver.js")).unwrap();
     let data = json!({"page": page, "widths": widths}).to_string().replace('<', "\\u003c");

@@ -20,7 +20,7 @@ pub(crate) struct Run {
 pub(crate) struct Matrix {
     pub(crate) name: String,
     pub(crate) shape: Vec<i64>,
-    /// What the package took for the L1 norm of the change, check by check until it froze the matrix.
+    /// The package's L1 norms of the change, check by check until it froze the matrix.
     pub(crate) measured: Vec<f64>,
     /// That norm at all checks.
     pub(crate) truth: Vec<f64>,

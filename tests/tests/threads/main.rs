@@ -24,7 +24,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What freezes when, in a run of a model whose matrices are large enough to be shared out among threads.
+/// Returns the freezes of a run whose matrices are large enough to be split among threads.
 fn freezes(threads: i32) -> Vec<(u64, String)> {
     tch::set_num_threads(threads);
     let model = TinyBert::new(Spec { hidden: 192, ..Spec::default() });

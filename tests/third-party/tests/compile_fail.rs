@@ -1,4 +1,4 @@
-//! What does not compile, with the compiler's words: plug-ins that are wrong are found before any run.
+//! Code that must not compile, with the compiler's words: wrong plug-ins are found before any run.
 //!
 //! The cases are built in `target/tests`, with `grades` as this crate has it: without libtorch. New words are
 //! recorded with `TRYBUILD=overwrite cargo test -p grades-third-party`.

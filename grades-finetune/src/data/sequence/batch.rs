@@ -12,7 +12,7 @@ use grades_models::decoder::{Packed, Targets, Tokens};
 pub struct SequenceBatch {
     /// The tokens, padded at the end.
     pub tokens: Tokens,
-    /// What is to be predicted.
+    /// The tokens to predict.
     pub targets: Targets,
     /// The number of tokens, without padding.
     pub token_count: usize,

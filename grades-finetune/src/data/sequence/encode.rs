@@ -37,7 +37,7 @@ pub enum Turns {
 pub struct EncodeOptions {
     /// The longest sequence.
     pub max_tokens: usize,
-    /// What happens to longer ones; a text is cut into several instead.
+    /// How longer examples are handled; a text is cut into several instead.
     pub too_long: TooLong,
     /// Which turns of conversations are learnt.
     pub turns: Turns,

@@ -12,15 +12,15 @@ use crate::config::{Init, LoraConfig, Targets};
 pub(super) const PEFT_VERSION: &str = "0.21.2";
 pub(super) const LORA: &str = "LORA";
 
-/// What a key that is not read may hold.
+/// The values that a key which is not read may have.
 pub(super) enum WithoutMeaning {
     /// Anything: it changes nothing about the adapter.
     Whatever,
-    /// One of these values, as they stand in the file.
+    /// One of these JSON values.
     Only(&'static [&'static str]),
 }
 
-/// What a key that is not read may hold; `None` when PEFT 0.21.2 has no such key.
+/// Returns the values that a key which is not read may have; `None` when PEFT 0.21.2 has no such key.
 pub(super) fn without_meaning(key: &str) -> Option<WithoutMeaning> {
     use WithoutMeaning::{Only, Whatever};
     Some(match key {

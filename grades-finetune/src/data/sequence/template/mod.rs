@@ -40,7 +40,7 @@ pub struct ChatTemplate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rendered {
     pub(super) text: String,
-    /// What the template marks as said by the assistant, in bytes; `None` for templates without marks.
+    /// The assistant's text, as the template marks it, in bytes; `None` for templates without marks.
     pub(super) generated: Option<Vec<Range<usize>>>,
 }
 
