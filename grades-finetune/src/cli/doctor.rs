@@ -33,7 +33,7 @@ pub(super) fn run() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What there is of CUDA, or why there is none.
+/// Describes the CUDA devices, or why there are none.
 fn cuda(linked: bool, libtorch_cpu: &str) -> String {
     if Cuda::is_available() {
         let version = tch::utils::version_cudart();

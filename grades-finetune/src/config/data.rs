@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::describe::MayChange;
 use super::field::{
-    MayChange, count, flag, optional_count, optional_path, optional_value, required_path, text, value, word,
+    count, flag, optional_count, optional_path, optional_value, required_path, text, value, word,
 };
 use super::table::table;
 use super::words::words;
@@ -49,7 +50,7 @@ table! {
         chat: bool = flag(false),
         /// Which turns of the assistant are learnt.
         turns: Turns = word(Turns::All),
-        /// What happens to a decoder's examples beyond `max_tokens`.
+        /// The treatment of a decoder's examples beyond `max_tokens`.
         too_long: TooLong = word(TooLong::Truncate),
         /// Pack several of a decoder's examples into a row of `max_tokens`.
         packing: bool = flag(false),

@@ -54,7 +54,7 @@ impl Digest {
     ///
     /// # Errors
     ///
-    /// What is wrong with the file, in words.
+    /// The difference, in words.
     pub fn check(&self, path: &Path) -> Result<(), String> {
         let unread = |error| format!("{} cannot be read: {error}", path.display());
         // The length first: a file that was cut off is not read at all.
