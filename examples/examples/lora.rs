@@ -76,13 +76,13 @@ fn main() -> Result<()> {
 
     // `adapter_config.json` and `adapter_model.safetensors`, which PEFT reads as well.
     let saved = folder.path().join("adapter");
-    adapters.save(&saved, "default")?;
+    adapters.save("default", &saved)?;
 
     let mut vs = nn::VarStore::new(Device::Cpu);
     let mut again = Net::new(&vs);
     vs.load(&base)?;
     let mut adapters = Adapters::new();
-    adapters.load(&mut again, &vs, &saved, LoadOptions::default())?;
+    adapters.load(&mut again, &vs, "default", &saved, LoadOptions::default())?;
     println!("loaded: largest difference {:.1e}", difference(&again.forward(&x, false)?, &trained)?);
     adapters.merge_and_unload(&mut again, &vs)?;
     println!("merged: largest difference {:.1e}", difference(&again.forward(&x, false)?, &trained)?);

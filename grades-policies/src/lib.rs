@@ -20,7 +20,19 @@
 //! # Ok::<(), grades::Error>(())
 //! ```
 //!
-//! They see numbers and no tensors, so this crate builds and tests without libtorch.
+//! # Where to begin
+//!
+//! | policy | choose it |
+//! |---|---|
+//! | [`SignalFraction`] | first: it needs no threshold; the optimizer must be one of `grades::optim` |
+//! | [`FixedThreshold`] | for the paper's rule, with a threshold of your own |
+//! | [`RelativeToPeak`], [`Plateau`] | without momentum, where gradients fall clearly |
+//! | [`TwoBatchNoise`] | with gradient accumulation, over any optimizer |
+//! | [`Quota`] | when the cost must be known beforehand |
+//! | [`Patience`], [`AllOf`], [`AnyOf`], [`PerComponentType`], [`Thaw`] | around the others |
+//!
+//! Policies see numbers and no tensors, so this crate builds and tests without libtorch. To write your own, see
+//! [`grades::policy`].
 
 mod all_of;
 mod any_of;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What went wrong, in the user's own words: the key, the component, the file.
+/// An error in the user's own words: the key, the component, the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -22,7 +22,7 @@ pub enum Error {
     /// A name that nothing answers to: a policy, a parameter, a statistic, a group.
     #[error("unknown {what} \"{name}\"{}; known: {known}", nearest_hint(.nearest.as_deref()))]
     Unknown {
-        /// What the name was meant to name.
+        /// The category of the name, such as "policy".
         what: &'static str,
         /// The name as given.
         name: String,
@@ -37,7 +37,7 @@ pub enum Error {
     State {
         /// Whose state it is.
         what: String,
-        /// What is missing, extra or of the wrong form.
+        /// The entry that is missing, unknown or of the wrong form.
         reason: String,
     },
 
@@ -55,7 +55,7 @@ pub enum Error {
     /// A call that does not fit the object it is made on.
     #[error("{what}: {reason}")]
     Unsupported {
-        /// What was asked.
+        /// The call.
         what: String,
         /// Why it cannot be done, and what can.
         reason: String,
@@ -75,7 +75,7 @@ pub enum Error {
     /// libtorch refused an operation.
     #[error("{doing}: libtorch says: {message}")]
     Torch {
-        /// What was being done.
+        /// The operation.
         doing: String,
         /// libtorch's own message, its first line.
         message: String,
@@ -84,7 +84,7 @@ pub enum Error {
     /// An observer could not write.
     #[error("{doing}: {source}")]
     Io {
-        /// What was being done, with the file.
+        /// The operation, with the file.
         doing: String,
         /// The operating system's error.
         source: std::io::Error,
@@ -125,7 +125,7 @@ impl Error {
 pub struct Problem {
     /// The dotted path of the key, such as `freezing.policy.tau`.
     pub key: String,
-    /// What is wrong, what was expected, and the alternatives.
+    /// The mistake, the expectation and the alternatives.
     pub message: String,
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::merge::base_of;
 use crate::config::{DeviceChoice, Dtype};
-use crate::data::sequence::{ChatTemplate, EncodeOptions, Encoder, TooLong, Turns, Vocabulary};
+use crate::data::sequence::{ChatTemplate, Date, EncodeOptions, Encoder, TooLong, Turns, Vocabulary};
 use grades_models::Family;
 use grades_models::decoder::{Decoder, Generation, LoadOptions};
 
@@ -31,6 +31,9 @@ pub(super) struct Arguments {
     /// Put each prompt through the model's chat template, as a turn of the user
     #[arg(long)]
     chat: bool,
+    /// The date that the chat template writes as today's, such as 2026-01-31
+    #[arg(long, value_name = "DATE")]
+    date: Option<Date>,
     /// The longest answer, in tokens
     #[arg(long, default_value_t = 64, value_name = "TOKENS")]
     max_new_tokens: usize,
@@ -65,7 +68,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let encoder = Encoder {
         vocabulary: Vocabulary::load(&base.join("tokenizer.json"), model.vocab_size())?,
-        template: if arguments.chat { ChatTemplate::load(&base)? } else { None },
+        template: if arguments.chat {
+            ChatTemplate::load(&base)?.map(|template| template.with_date(arguments.date))
+        } else {
+            None
+        },
         end: None,
         options: EncodeOptions {
             max_tokens: usize::try_from(model.max_positions())?,

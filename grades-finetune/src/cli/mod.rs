@@ -21,6 +21,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::causes::with_causes;
+use crate::data::is_guarded;
 use crate::records::StopReason;
 
 /// Fine-tunes transformers on libtorch and freezes each weight matrix once it has converged.
@@ -83,6 +84,13 @@ fn end_with_stdin() {
 
 /// Runs the program on this process's arguments.
 pub fn main() -> ExitCode {
+    // Panics of libraries on files that make no sense become errors, which say it all.
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !is_guarded() {
+            default(panic);
+        }
+    }));
     let arguments = Arguments::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("GRADES_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));

@@ -10,7 +10,7 @@ use super::field::{
 };
 use super::table::table;
 use super::words::words;
-use crate::data::sequence::{KeyNames, TooLong, Turns};
+use crate::data::sequence::{Date, KeyNames, TooLong, Turns};
 use crate::data::{Column, Format, Header, Source};
 
 /// The longest sequence of a classifier unless the user sets one or the model has fewer positions.
@@ -30,12 +30,14 @@ table! {
         test: Option<PathBuf> = optional_path().may_change(MayChange::Yes),
         /// The files' format, when their extensions do not say.
         format: Option<Format> = optional_value("tsv, csv or jsonl"),
-        /// The column of the text, by name or position; for decoders its key.
-        text: Column = value(Column::Position(0), COLUMN),
-        /// The column of the label, by name or position; -1 is the last.
-        label: Column = value(Column::Position(-1), COLUMN),
+        /// The column of the text, by name or position, "auto" by its usual names; for decoders its key.
+        text: Column = value(Column::Auto, COLUMN),
+        /// The column of the label, by name or position, "auto" by its usual names; -1 is the last.
+        label: Column = value(Column::Auto, COLUMN),
         /// Whether the first line names the columns.
         header: Header = value(Header::Auto, "true, false or \"auto\""),
+        /// Leave out examples with a negative label instead of refusing them.
+        skip_unlabelled: bool = flag(false),
         /// The key of a decoder's prompt.
         prompt: String = text(KeyNames::default().prompt),
         /// The key of the response to it.
@@ -50,6 +52,8 @@ table! {
         chat: bool = flag(false),
         /// Which turns of the assistant are learnt.
         turns: Turns = word(Turns::All),
+        /// The date that chat templates write as today's.
+        date: Option<Date> = optional_value("a date such as \"2026-01-31\""),
         /// The treatment of a decoder's examples beyond `max_tokens`.
         too_long: TooLong = word(TooLong::Truncate),
         /// Pack several of a decoder's examples into a row of `max_tokens`.
@@ -78,7 +82,7 @@ impl DataConfig {
     pub fn key_names(&self) -> KeyNames {
         let text = match &self.text {
             Column::Name(name) => name.clone(),
-            Column::Position(_) => KeyNames::default().text,
+            Column::Auto | Column::Position(_) => KeyNames::default().text,
         };
         KeyNames {
             text,
@@ -97,6 +101,7 @@ impl DataConfig {
             text: self.text.clone(),
             label: self.label.clone(),
             header: self.header,
+            skip_unlabelled: self.skip_unlabelled,
         }
     }
 }

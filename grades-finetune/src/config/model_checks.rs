@@ -35,6 +35,7 @@ pub(crate) fn resolve_for_model(config: &mut RunConfig) -> Result<(Family, usize
                 ("data.chat", data.chat),
                 ("data.packing", data.packing),
                 ("data.turns", data.turns != Turns::All),
+                ("data.date", data.date.is_some()),
                 ("data.too_long", data.too_long != TooLong::Truncate),
                 ("data.prompt, response, messages, choices or answer", data.key_names() != keys),
                 ("training.activation_checkpointing", config.training.activation_checkpointing),
@@ -53,8 +54,9 @@ pub(crate) fn resolve_for_model(config: &mut RunConfig) -> Result<(Family, usize
             let (data, model) = (&config.data, &config.model);
             let only = [
                 ("model.new_head", model.new_head),
-                ("data.label", data.label != Column::Position(-1)),
+                ("data.label", data.label != Column::Auto),
                 ("data.header", data.header != Header::Auto),
+                ("data.skip_unlabelled", data.skip_unlabelled),
                 ("data.format", data.format.is_some()),
             ];
             for (key, given) in only {

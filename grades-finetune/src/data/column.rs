@@ -1,4 +1,4 @@
-//! How the user says where the text and the label are.
+//! The user's words for where the text and the label are.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -9,9 +9,11 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// A column, by its name in the header or by its position.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Column {
+    /// The one whose name says so, or the other one of two; `auto` in a configuration.
+    #[default]
+    Auto,
     /// The position from 0; negative ones count from the end, -1 is the last.
     Position(i64),
     /// The name in the header, or the key of a JSON object.
@@ -21,6 +23,7 @@ pub enum Column {
 impl fmt::Display for Column {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Auto => f.write_str("auto"),
             Self::Position(position) => write!(f, "{position}"),
             Self::Name(name) => write!(f, "\"{name}\""),
         }
@@ -30,9 +33,22 @@ impl fmt::Display for Column {
 impl FromStr for Column {
     type Err = Infallible;
 
-    /// A whole number is a position, anything else a name.
+    /// A whole number is a position, anything else but `auto` a name.
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Position))
+        Ok(match text {
+            "auto" => Self::Auto,
+            _ => text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Position),
+        })
+    }
+}
+
+impl Serialize for Column {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Position(position) => serializer.serialize_i64(*position),
+            Self::Name(name) => serializer.serialize_str(name),
+        }
     }
 }
 
@@ -55,22 +71,22 @@ impl<'de> Deserialize<'de> for Column {
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Column, E> {
-                Ok(Column::Name(name.to_owned()))
+                Ok(if name == "auto" { Column::Auto } else { Column::Name(name.to_owned()) })
             }
         }
         deserializer.deserialize_any(ColumnVisitor)
     }
 }
 
-/// Whether the first line of a table holds the names of the columns.
+/// Whether the first line of a table has the names of the columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Header {
     /// It does.
     Yes,
     /// It is an example like the others.
     No,
-    /// It does iff a column is given by name, or, with positions alone, if the cell in the label's column is
-    /// one of the words `label`, `labels`, `class`, `target`, `category`, whatever their case.
+    /// It does if a column is given by name, if it has names that columns of texts and labels usually have, such as
+    /// `label`, or if it has a word where all lines below have numbers.
     #[default]
     Auto,
 }

@@ -4,24 +4,48 @@ use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder};
 
+use super::content::utf8;
 use super::error::{Error, Result};
-use super::read::utf8;
-use super::table::Row;
+use super::row::Row;
 
-pub(super) fn rows<'a>(path: &'a Path, bytes: &'a [u8]) -> impl Iterator<Item = Result<Row>> + 'a {
-    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
+/// Reads all rows. Where commas do not give rows of equal length, and semicolons, tabs or bars do, those separate the
+/// cells.
+pub(super) fn rows(path: &Path, bytes: &[u8]) -> Result<Vec<Row>> {
+    let commas = separated(path, bytes, b',');
+    if commas.as_ref().is_ok_and(|rows| even(rows)) {
+        return commas;
+    }
+    for separator in [b';', b'\t', b'|'] {
+        if let Ok(rows) = separated(path, bytes, separator)
+            && even(&rows)
+        {
+            return Ok(rows);
+        }
+    }
+    commas
+}
+
+/// Returns whether the rows have the same number of cells, at least two.
+fn even(rows: &[Row]) -> bool {
+    let width = rows.first().map_or(0, |row| row.cells.len());
+    width >= 2 && rows.iter().all(|row| row.cells.len() == width)
+}
+
+fn separated(path: &Path, bytes: &[u8], separator: u8) -> Result<Vec<Row>> {
+    let mut reader =
+        ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(bytes);
     let mut record = ByteRecord::new();
-    std::iter::from_fn(move || {
-        let row = match reader.read_byte_record(&mut record) {
-            Ok(false) => return None,
-            Ok(true) => row(path, bytes, &record, reader.position().byte()),
+    let mut rows = Vec::new();
+    loop {
+        match reader.read_byte_record(&mut record) {
+            Ok(false) => return Ok(rows),
+            Ok(true) => rows.push(row(path, bytes, &record, reader.position().byte())?),
             Err(error) => {
                 let line = error.position().map_or(0, csv::Position::line);
-                Err(Error::line(path, line, error.to_string()))
+                return Err(Error::line(path, line, error.to_string()));
             }
-        };
-        Some(row)
-    })
+        }
+    }
 }
 
 fn row(path: &Path, bytes: &[u8], record: &ByteRecord, end: u64) -> Result<Row> {

@@ -4,7 +4,7 @@ use tch::{Device, Tensor};
 
 use super::error::{Error, Result};
 use super::labels::Labels;
-use super::read::Records;
+use super::record::Records;
 use super::tokenizer::Tokenizer;
 
 /// Tokenized examples in one piece of memory.

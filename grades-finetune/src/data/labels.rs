@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::error::{Error, Result};
-use super::read::{Record, Records};
+use super::record::{Record, Records};
 
 /// The labels of a task, in a fixed order; a label's position is its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,15 @@ impl Labels {
         }
         if names.iter().all(|name| name.parse::<i64>().is_ok()) {
             names.sort_by_key(|name| name.parse::<i64>().unwrap_or_default());
+            let same = names.windows(2).find(|pair| match pair {
+                [one, other] => one.parse::<i64>() == other.parse::<i64>(),
+                _ => false,
+            });
+            if let Some([one, other]) = same {
+                let message =
+                    format!("the labels \"{one}\" and \"{other}\" are the same number; write one of them");
+                return Err(Error::file(&records.path, message));
+            }
         }
         Self::from_names(names.into_iter().map(str::to_owned).collect())
     }
@@ -78,8 +87,20 @@ impl Labels {
     /// The id of an example's label.
     pub(super) fn of(&self, records: &Records, record: &Record) -> Result<i64> {
         self.id(&record.label).ok_or_else(|| {
-            let message =
-                format!("unknown label \"{}\"; the known labels are {}", record.label, self.names.join(", "));
+            // A header is no example, and nothing in the data says that it is one.
+            let first = records.list.first().is_some_and(|first| first.line == record.line);
+            let alone = records.list.iter().filter(|other| other.label == record.label).count() == 1;
+            let hint =
+                if first && alone && !records.header && records.columns.is_some() && records.list.len() > 1 {
+                    "; if the line names the columns, say data.header = true"
+                } else {
+                    ""
+                };
+            let message = format!(
+                "unknown label \"{}\"; the known labels are {}{hint}",
+                record.label,
+                self.names.join(", ")
+            );
             Error::line(&records.path, record.line, message)
         })
     }

@@ -6,23 +6,30 @@
 //! nothing but the data, the seed and the epoch, and [`Dataset::collate`] makes tensors of one.
 
 mod column;
+mod content;
 mod csv;
 mod dataset;
+mod description;
 mod error;
 mod jsonl;
 mod labels;
-mod order;
+mod names;
 mod read;
+mod record;
+mod row;
+mod sampler;
 pub mod sequence;
 mod table;
 mod tokenizer;
-mod tokenizer_file;
 mod tsv;
 
 pub use column::{Column, Format, Header};
 pub use dataset::{Batch, Dataset};
+pub use description::describe;
 pub use error::{Error, Result};
 pub use labels::Labels;
-pub use order::{Sampler, SamplerOptions};
-pub use read::{Record, Records, Source, read};
+pub use read::read;
+pub use record::{Columns, Record, Records, Source};
+pub use sampler::{Sampler, SamplerOptions};
+pub(crate) use tokenizer::is_guarded;
 pub use tokenizer::{Limits, Tokenizer};

@@ -1,126 +1,282 @@
-//! Rows of cells to examples: finding the header and the two columns.
+//! Finds the header and the two columns of a table, and makes examples of its rows.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::column::{Column, Header};
 use super::error::{Error, Result};
-use super::read::{Record, Source, record};
+use super::names::Role;
+use super::record::{Columns, Record, Records, Source, record};
+use super::row::Row;
 
-/// One row of a table.
-#[derive(Debug)]
-pub(super) struct Row {
-    pub(super) line: u64,
-    pub(super) cells: Vec<String>,
-}
-
-/// The examples, and whether the first row was a header.
-pub(super) fn records(
-    path: &Path,
-    rows: impl Iterator<Item = Result<Row>>,
-    source: &Source,
-) -> Result<(Vec<Record>, bool)> {
-    let mut rows = rows.peekable();
-    let (text, label) = (&source.text, &source.label);
-    let named = [text, label].into_iter().find(|column| matches!(column, Column::Name(_)));
+/// Makes examples of all rows.
+pub(super) fn records(path: &Path, rows: Vec<Row>, source: &Source) -> Result<Records> {
+    let named = [&source.text, &source.label].into_iter().find(|column| matches!(column, Column::Name(_)));
     if let (Header::No, Some(column)) = (source.header, named) {
         let message = format!("column {column} is given by name, but header = false; give its position");
         return Err(Error::file(path, message));
     }
-    // An error in the first row is reported by the loop below.
-    let Some(first) = rows.peek() else { return Ok((Vec::new(), false)) };
-    let header = match (source.header, first) {
-        (Header::Yes, _) => true,
-        (Header::No, _) | (_, Err(_)) => false,
-        (Header::Auto, Ok(first)) => named.is_some() || names_label(first, label),
+    let Some(first) = rows.first() else {
+        return Ok(Records { path: path.to_path_buf(), ..Records::default() });
     };
-    let (mut text_at, mut label_at) = (text.clone(), label.clone());
-    if header && let Some(first) = rows.next().transpose()? {
-        text_at = Column::Position(find(path, &first, text, "text")?);
-        label_at = Column::Position(find(path, &first, label, "label")?);
-        if text_at == label_at {
-            return Err(same(path, text, label));
-        }
-    }
-    if text_at == label_at {
-        return Err(same(path, text, label));
-    }
-    let mut list = Vec::new();
-    for row in rows {
-        let mut row = row?;
-        let (text, label) = (place(path, &row, &text_at, "text")?, place(path, &row, &label_at, "label")?);
-        if text == label {
-            let message = format!("has one column only, for both text and label; found \"{}\"", clip(&row));
-            return Err(Error::line(path, row.line, message));
-        }
-        let text = std::mem::take(&mut row.cells[text]);
-        list.push(record(path, row.line, text, &row.cells[label])?);
-    }
-    Ok((list, header))
-}
-
-fn same(path: &Path, text: &Column, label: &Column) -> Error {
-    Error::file(path, format!("text = {text} and label = {label} are the same column"))
-}
-
-/// Whether the cell in the label's column is a word that stands above labels.
-fn names_label(row: &Row, label: &Column) -> bool {
-    const WORDS: [&str; 5] = ["label", "labels", "class", "target", "category"];
-    let Column::Position(position) = label else { return false };
-    let cell = resolve(row, *position).map(|at| row.cells[at].trim().to_ascii_lowercase());
-    cell.is_some_and(|cell| WORDS.contains(&cell.as_str()))
-}
-
-/// The position of a column, by the header's names.
-fn find(path: &Path, header: &Row, column: &Column, what: &str) -> Result<i64> {
-    let name = match column {
-        Column::Position(position) => return Ok(*position),
-        Column::Name(name) => name,
+    let header = match source.header {
+        Header::Yes => true,
+        Header::No => false,
+        Header::Auto => named.is_some() || names_columns(first, source) || differs(&rows, source),
     };
-    let mut found = (0..).zip(&header.cells).filter(|(_, cell)| cell.trim() == name);
-    match (found.next(), found.next()) {
-        (Some((position, _)), None) => Ok(position),
-        (Some(_), Some(_)) => {
-            let message = format!("two columns are named \"{name}\"; give the position of the {what}");
-            Err(Error::line(path, header.line, message))
+    let table = Table { path, first, header };
+    let (text, label) = table.columns(source)?;
+    if text == label {
+        let message = format!("text = {} and label = {} are the same column", source.text, source.label);
+        return Err(Error::file(path, message));
+    }
+    let mut records = Records { path: path.to_path_buf(), header, ..Records::default() };
+    records.columns = Some(Columns { text: table.shown(text), label: table.shown(label) });
+    for row in rows.iter().skip(usize::from(header)) {
+        match table.record(row, text, label, source)? {
+            Some(record) => records.list.push(record),
+            None => records.unlabelled += 1,
         }
-        (None, _) => {
-            let known: Vec<String> = header.cells.iter().map(|cell| format!("\"{}\"", cell.trim())).collect();
-            let message =
-                format!("no column \"{name}\" for the {what}; the columns are {}", known.join(", "));
-            Err(Error::line(path, header.line, message))
-        }
+    }
+    if !header && source.header == Header::Auto {
+        table.no_header(&records.list)?;
+    }
+    if (&source.text, &source.label) == (&Column::Auto, &Column::Auto) && !header {
+        table.not_swapped(&records.list)?;
+    }
+    Ok(records)
+}
+
+/// Returns whether the first row has names of columns.
+fn names_columns(first: &Row, source: &Source) -> bool {
+    if let Column::Position(position) = source.label {
+        return first.index(position).is_some_and(|at| Role::Label.certain(&first.cells[at]));
+    }
+    let cells = || first.cells.iter().map(String::as_str);
+    first.cells.len() > 1
+        && (cells().any(|cell| Role::Label.certain(cell))
+            || Role::Text
+                .find(cells())
+                .zip(Role::Label.find(cells()))
+                .is_some_and(|(text, label)| text != label))
+}
+
+/// Returns whether the first row is unlike those below: it has a word above a column of numbers.
+fn differs(rows: &[Row], source: &Source) -> bool {
+    let Some((first, rest)) = rows.split_first().filter(|(_, rest)| rest.len() > 1) else { return false };
+    let number = |cell: &str| cell.trim().parse::<f64>().is_ok();
+    let over_numbers = |at: usize| {
+        let cell = first.cells.get(at).map_or("", |cell| cell.trim());
+        !cell.is_empty()
+            && !number(cell)
+            && rest.iter().all(|row| row.cells.get(at).is_some_and(|cell| number(cell)))
+    };
+    match source.label {
+        Column::Position(position) => first.index(position).is_some_and(over_numbers),
+        _ => (0..first.cells.len()).any(over_numbers),
     }
 }
 
-/// The index of a column in one row.
-fn place(path: &Path, row: &Row, column: &Column, what: &str) -> Result<usize> {
-    let position = match column {
-        Column::Position(position) => *position,
-        // Names are resolved by `find`; without a header there are none.
-        Column::Name(_) => find(path, row, column, what)?,
-    };
-    resolve(row, position).ok_or_else(|| {
+/// The rows of a file, by its first one.
+struct Table<'a> {
+    path: &'a Path,
+    first: &'a Row,
+    header: bool,
+}
+
+impl Table<'_> {
+    /// Returns the positions of the text and the label, from 0 or, negative, from the end.
+    fn columns(&self, source: &Source) -> Result<(i64, i64)> {
+        let given = |column: &Column, role| match column {
+            Column::Auto => Ok(None),
+            Column::Position(position) => Ok(Some(*position)),
+            Column::Name(name) => self.find(name, role).map(Some),
+        };
+        let (text, label) = (given(&source.text, Role::Text)?, given(&source.label, Role::Label)?);
+        if let (Some(text), Some(label)) = (text, label) {
+            // A position from the end may be the other's.
+            let same =
+                self.header && self.first.index(text).is_some_and(|at| self.first.index(label) == Some(at));
+            return Ok((text, if same { text } else { label }));
+        }
+        let width = self.first.cells.len();
+        let by_name = |role: Role| {
+            let cells = self.first.cells.iter().map(String::as_str);
+            self.header.then(|| role.find(cells)).flatten().and_then(|at| i64::try_from(at).ok())
+        };
+        let text = text.or_else(|| by_name(Role::Text).filter(|&found| Some(found) != label));
+        let label = label.or_else(|| by_name(Role::Label).filter(|&found| Some(found) != text));
+        match (text, label) {
+            (Some(text), Some(label)) if text != label => Ok((text, label)),
+            // Of two columns the one that is not known is the other.
+            (text, label) if width <= 2 => match (text, label) {
+                (Some(text), _) => Ok((text, if self.first.index(text) == Some(0) { -1 } else { 0 })),
+                (None, Some(label)) => Ok((if self.first.index(label) == Some(0) { 1 } else { 0 }, label)),
+                (None, None) => Ok((0, -1)),
+            },
+            _ => Err(self.unknown_columns()),
+        }
+    }
+
+    fn unknown_columns(&self) -> Error {
+        let cells = self.first.cells.iter().enumerate();
+        let listed: Vec<String> = cells.map(|(at, cell)| format!("{at} \"{}\"", clip(cell.trim()))).collect();
+        let name = |at: usize| match self.first.cells.get(at) {
+            Some(cell) if self.header && !cell.trim().is_empty() => clip(cell.trim()),
+            _ => at.to_string(),
+        };
+        let last = self.first.cells.len().saturating_sub(1);
         let message = format!(
-            "no column {position} for the {what}; the line has {} column(s): \"{}\"",
-            row.cells.len(),
-            clip(row)
+            "has {} columns ({}), and nothing says which is the text and which the label; say so, such as --set \
+             data.text={} --set data.label={}",
+            self.first.cells.len(),
+            listed.join(", "),
+            name(last.saturating_sub(1)),
+            name(last)
         );
-        Error::line(path, row.line, message)
-    })
+        Error::line(self.path, self.first.line, message)
+    }
+
+    /// Returns the position of a name in the header.
+    fn find(&self, name: &str, role: Role) -> Result<i64> {
+        let cells = || (0..).zip(&self.first.cells);
+        let exact = || cells().filter(|(_, cell)| cell.trim() == name);
+        let loose = || cells().filter(|(_, cell)| cell.trim().eq_ignore_ascii_case(name));
+        let mut found: Vec<i64> = exact().map(|(position, _)| position).collect();
+        if found.is_empty() {
+            found = loose().map(|(position, _)| position).collect();
+        }
+        match found[..] {
+            [position] => Ok(position),
+            [] => {
+                let known: Vec<String> =
+                    self.first.cells.iter().map(|cell| format!("\"{}\"", cell.trim())).collect();
+                let message = format!(
+                    "no column \"{name}\" for the {}; the columns are {}",
+                    role.word(),
+                    known.join(", ")
+                );
+                Err(Error::line(self.path, self.first.line, message))
+            }
+            _ => {
+                let message =
+                    format!("two columns are named \"{name}\"; give the position of the {}", role.word());
+                Err(Error::line(self.path, self.first.line, message))
+            }
+        }
+    }
+
+    fn record(&self, row: &Row, text: i64, label: i64, source: &Source) -> Result<Option<Record>> {
+        let (text, label) = (self.place(row, text, Role::Text)?, self.place(row, label, Role::Label)?);
+        let (found, expected) = (row.cells.len(), self.first.cells.len());
+        if text == label {
+            let message = format!(
+                "has one column only, for both text and label; found \"{}\"{}",
+                row.shown(),
+                self.separator(row)
+            );
+            return Err(Error::line(self.path, row.line, message));
+        }
+        if found != expected {
+            let message = format!(
+                "has {found} cells, line {} has {expected}: \"{}\"; a text with the separator in it stands in quotation \
+                 marks, in .csv files",
+                self.first.line,
+                row.shown()
+            );
+            return Err(Error::line(self.path, row.line, message));
+        }
+        record(self.path, row.line, row.cells[text].clone(), &row.cells[label], source)
+    }
+
+    /// Returns the index of a column in one row.
+    fn place(&self, row: &Row, position: i64, role: Role) -> Result<usize> {
+        row.index(position).ok_or_else(|| {
+            let (found, expected) = (row.cells.len(), self.first.cells.len());
+            let first = if found == expected {
+                self.separator(row)
+            } else {
+                format!(", line {} has {expected}", self.first.line)
+            };
+            let message = format!(
+                "no column {position} for the {}; the line has {found} column(s): \"{}\"{first}",
+                role.word(),
+                row.shown()
+            );
+            Error::line(self.path, row.line, message)
+        })
+    }
+
+    /// Returns the cure for a row of one cell.
+    fn separator(&self, row: &Row) -> String {
+        let (found, expected) = (row.cells.len(), self.first.cells.len());
+        if found != expected {
+            return format!("; line {} has {expected} cells", self.first.line);
+        }
+        let csv = self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+        let separated = row.cells.first().is_some_and(|cell| cell.contains([',', ';']));
+        match (csv, separated) {
+            (false, true) => "; where commas separate the columns, say data.format = \"csv\"".to_owned(),
+            _ => String::new(),
+        }
+    }
+
+    /// Refuses a first line that seems to be a header: its label is a word that no other line has, and all other labels
+    /// are there several times.
+    fn no_header(&self, list: &[Record]) -> Result<()> {
+        let Some(first) = list.first() else { return Ok(()) };
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for record in list {
+            *counts.entry(record.label.as_str()).or_default() += 1;
+        }
+        let word = first.label.parse::<f64>().is_err();
+        let alone = counts.remove(first.label.as_str()) == Some(1);
+        if word && alone && !counts.is_empty() && counts.values().all(|&count| count > 1) {
+            let (text, label) = (clip(&first.text), clip(&first.label));
+            let message = format!(
+                "looks like a header (\"{text}\", \"{label}\"): no other line has the label \"{label}\"; say \
+                 data.header = true if it names the columns, false if it is an example"
+            );
+            return Err(Error::line(self.path, first.line, message));
+        }
+        Ok(())
+    }
+
+    /// Refuses a table in which the last column seems to be the text: it is another one in each line, and the first
+    /// column has few values.
+    fn not_swapped(&self, list: &[Record]) -> Result<()> {
+        const ENOUGH: usize = 4;
+        let distinct = |value: fn(&Record) -> &str| {
+            list.iter().map(value).collect::<std::collections::HashSet<_>>().len()
+        };
+        let (texts, labels) = (distinct(|record| &record.text), distinct(|record| &record.label));
+        if list.len() >= ENOUGH && labels == list.len() && texts * 2 <= list.len() {
+            let message = format!(
+                "column 1 has another value in each of {} lines, column 0 only {texts}: the label seems to come first; \
+                 say --set data.text=1 --set data.label=0, or data.label=1 if it is the label",
+                list.len()
+            );
+            return Err(Error::file(self.path, message));
+        }
+        Ok(())
+    }
+
+    /// Returns a column in words.
+    fn shown(&self, position: i64) -> String {
+        let at = self.first.index(position);
+        let number = at.map_or_else(|| position.to_string(), |at| at.to_string());
+        match at.and_then(|at| self.first.cells.get(at)).filter(|_| self.header) {
+            Some(name) => format!("column {number} \"{}\"", clip(name.trim())),
+            None => format!("column {number}"),
+        }
+    }
 }
 
-fn resolve(row: &Row, position: i64) -> Option<usize> {
-    let count = i64::try_from(row.cells.len()).ok()?;
-    let position = if position < 0 { position.checked_add(count)? } else { position };
-    usize::try_from(position).ok().filter(|&at| at < row.cells.len())
-}
-
-/// The beginning of a row, for messages.
-fn clip(row: &Row) -> String {
-    const SHOWN: usize = 60;
-    let text = row.cells.join(" | ");
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+/// Returns the beginning of a cell, for messages.
+fn clip(cell: &str) -> String {
+    const SHOWN: usize = 40;
+    match cell.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &cell[..end]),
+        None => cell.to_owned(),
     }
 }

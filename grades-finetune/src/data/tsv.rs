@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
+use super::content::{lines, utf8};
 use super::error::Result;
-use super::read::{lines, utf8};
-use super::table::Row;
+use super::row::Row;
 
-pub(super) fn rows<'a>(path: &'a Path, bytes: &'a [u8]) -> impl Iterator<Item = Result<Row>> + 'a {
-    lines(bytes).map(move |(line, bytes)| {
-        let cells = utf8(path, line, bytes)?.split('\t').map(str::to_owned).collect();
-        Ok(Row { line, cells })
-    })
+/// Reads all rows.
+pub(super) fn rows(path: &Path, bytes: &[u8]) -> Result<Vec<Row>> {
+    lines(bytes)
+        .map(|(line, bytes)| {
+            let cells = utf8(path, line, bytes)?.split('\t').map(str::to_owned).collect();
+            Ok(Row { line, cells })
+        })
+        .collect()
 }

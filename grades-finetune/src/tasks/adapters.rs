@@ -85,7 +85,7 @@ impl TrainedAdapter {
 
     /// Writes the adapter's directory.
     pub(crate) fn save(&self, task: &dyn Task, dir: &Path) -> Result<()> {
-        self.adapters.save(dir, NAME).with_context(|| format!("saving the adapter in {}", dir.display()))?;
+        self.adapters.save(NAME, dir).with_context(|| format!("saving the adapter in {}", dir.display()))?;
         let Some(labels) = &task.info().labels else { return Ok(()) };
         let labels = serde_json::to_string(labels).context("writing the labels")? + "\n";
         // The error begins with the path.

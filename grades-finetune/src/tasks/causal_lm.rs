@@ -15,7 +15,7 @@ use super::optimizer::Optimizer;
 use super::task::{Split, Task, TaskInfo};
 use crate::config::{EvaluationConfig, RunConfig};
 use crate::data::sequence::{
-    ChatTemplate, EncodeOptions, Encoder, Sequence, Sequences, Vocabulary, collate, read_examples, rows,
+    self, ChatTemplate, EncodeOptions, Encoder, Sequence, Sequences, Vocabulary, collate, read_examples, rows,
 };
 use crate::data::{Sampler, SamplerOptions};
 use crate::records::Evaluation;
@@ -62,7 +62,7 @@ impl CausalLm {
         }
         let encoder = Encoder {
             vocabulary: Vocabulary::load(&path.join("tokenizer.json"), model.vocab_size())?,
-            template: ChatTemplate::load(path)?,
+            template: ChatTemplate::load(path)?.map(|template| template.with_date(config.data.date)),
             end: model.stop_ids().first().and_then(|&id| u32::try_from(id).ok()),
             options: EncodeOptions {
                 max_tokens,
@@ -93,7 +93,8 @@ impl CausalLm {
             bucket: config.data.bucket,
         };
         let sampler = Sampler::from_lengths(rows.iter().map(length).collect(), order)?;
-        let mut notes = notes_on_weights(&loaded, config.model.split_fused);
+        let mut notes = vec![sequence::describe(&examples, &training, &encoder)?];
+        notes.extend(notes_on_weights(&loaded, config.model.split_fused));
         notes.extend(notes_on_lengths(&training, max_tokens));
         let info = TaskInfo {
             description: describe(&training, rows.len()),
@@ -113,7 +114,7 @@ impl CausalLm {
             sampler,
             eval,
             test,
-            evaluation: config.evaluation.clone(),
+            evaluation: config.evaluation,
             activation_checkpointing: config.training.activation_checkpointing,
             seed: config.training.seed,
         })

@@ -14,7 +14,7 @@ use super::evaluate_classifier::evaluate;
 use super::optimizer::Optimizer;
 use super::task::{Split, Task, TaskInfo};
 use crate::config::RunConfig;
-use crate::data::{Dataset, Labels, Limits, Sampler, SamplerOptions, Tokenizer, read};
+use crate::data::{Dataset, Labels, Limits, Sampler, SamplerOptions, Tokenizer, describe, read};
 use crate::records::Evaluation;
 
 /// A classifier with its data.
@@ -58,7 +58,7 @@ impl Classification {
         let options =
             SamplerOptions { batch_size: config.training.batch_size, seed, bucket: config.data.bucket };
         let sampler = Sampler::new(&training, options)?;
-        let mut notes = Vec::new();
+        let mut notes = vec![describe(&records, &labels, &training)];
         if !loaded.fresh.is_empty() {
             notes.push(format!("drawn afresh, not in the files: {}", loaded.fresh.join(", ")));
         }

@@ -1,6 +1,6 @@
 //! Training: runs from a configuration to a run folder, new ones and resumed ones.
 //!
-//! [`run`] sets a run up, [`trainer`] has the loop over steps, [`step`] a single step. The other parts each own their
+//! `run.rs` sets a run up, `trainer.rs` has the loop over steps, `step.rs` a single step. The other parts each own their
 //! state and return it as data for the checkpoint.
 
 mod checkpointer;

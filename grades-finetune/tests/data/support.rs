@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use grades_finetune::data::{Column, Header, Labels, Record, Records, Source, read};
+use grades_finetune::data::{Column, Labels, Record, Records, Source, read};
 use serde_json::json;
 use tempfile::TempDir;
 
 /// A source as a user would write it on the command line.
 pub(crate) fn source(text: &str, label: &str) -> Source {
     let column = |name: &str| name.parse::<Column>().unwrap();
-    Source { format: None, text: column(text), label: column(label), header: Header::Auto }
+    Source { text: column(text), label: column(label), ..Source::default() }
 }
 
 /// A file in a folder that lives as long as the first value.
@@ -36,7 +36,7 @@ pub(crate) fn records(list: &[(&str, &str)]) -> Records {
         let (text, label) = ((*text).to_owned(), (*label).to_owned());
         Record { line, text, label }
     });
-    Records { path: "train.tsv".into(), list: list.collect(), header: false }
+    Records { path: "train.tsv".into(), list: list.collect(), ..Records::default() }
 }
 
 pub(crate) fn labels(names: &[&str]) -> Labels {

@@ -55,7 +55,7 @@ fn decoder(changes: serde_json::Value) -> Folder {
             .iter()
             .map(|pair| pair.split_once(' ').unwrap())
             .map(|(prompt, response)| {
-                json!({"prompt": format!("the colour of {prompt} ?"), "response": response}).to_string()
+                json!({"prompt": format!("the colour of {prompt} ? "), "response": response}).to_string()
             })
             .collect();
     folder.write("train.jsonl", lines.join("\n"));

@@ -80,11 +80,15 @@ fn data_that_cannot_be_used_is_named() {
         ("gone.tsv", &[], "cannot read gone.tsv: No such file or directory (os error 2)"),
         ("empty.tsv", &[], "empty.tsv: has no examples"),
         ("header.tsv", &[], "header.tsv: has a header but no examples"),
-        ("short.tsv", &[], "short.tsv:3: has one column only, for both text and label; found \"good day\""),
+        (
+            "short.tsv",
+            &[],
+            "short.tsv:3: has one column only, for both text and label; found \"good day\"; line 1 has 2 cells",
+        ),
         (
             "short.tsv",
             &["--set", "data.label=1"],
-            "short.tsv:3: no column 1 for the label; the line has 1 column(s): \"good day\"",
+            "short.tsv:3: no column 1 for the label; the line has 1 column(s): \"good day\", line 1 has 2",
         ),
         ("one.tsv", &[], "one.tsv: every example has the label \"yes\"; a classifier needs at least two"),
         (
@@ -97,7 +101,12 @@ fn data_that_cannot_be_used_is_named() {
             &[],
             "data.txt: the extension tells no format; expected .tsv, .csv or .jsonl, or give the format",
         ),
-        ("latin.tsv", &[], "latin.tsv:2: not valid UTF-8, from byte 8 of the line or cell on"),
+        (
+            "latin.tsv",
+            &[],
+            "latin.tsv:2: not valid UTF-8, from byte 8 of the line or cell on; if the file is Latin-1, `iconv -f ISO-8859-1 \
+             -t UTF-8 latin.tsv > utf8-latin.tsv` makes UTF-8 of it",
+        ),
     ];
     for (file, rest, expected) in cases {
         assert_eq!(folder.refused(&[&["--train", file], rest].concat()), expected);

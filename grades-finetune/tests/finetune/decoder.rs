@@ -60,7 +60,9 @@ impl Work {
         let work = Self { tiny };
         let lines: String = PAIRS
             .iter()
-            .map(|(prompt, response)| format!("{}\n", json!({"prompt": prompt, "response": response})))
+            .map(|(prompt, response)| {
+                format!("{}\n", json!({"prompt": format!("{prompt} "), "response": response}))
+            })
             .collect();
         work.write("train.jsonl", &lines);
         work.write("run.toml", CONFIG);
@@ -296,7 +298,7 @@ fn the_parts_of_fused_matrices_freeze_on_their_own_when_asked() {
 fn questions_are_answered_by_likelihood() {
     let work = Work::llama();
     let question = |prompt: &str, choices: &[&str], answer: usize| {
-        format!("{}\n", json!({"prompt": prompt, "choices": choices, "answer": answer}))
+        format!("{}\n", json!({"prompt": format!("{prompt} "), "choices": choices, "answer": answer}))
     };
     let lines: Vec<String> = PAIRS[..3]
         .iter()

@@ -124,7 +124,7 @@ fn set_takes_values_of_every_kind() {
     folder.trained(&arguments);
     let found = |key| resolved(&folder, "named", key);
     assert_eq!(found("model.device"), "cpu".into());
-    assert_eq!((found("data.text"), found("data.label")), (0.into(), (-1).into()));
+    assert_eq!((found("data.text"), found("data.label")), (0.into(), "auto".into()));
     assert_eq!((found("data.header"), found("data.format")), (false.into(), "tsv".into()));
     assert_eq!(found("optimizer.name"), "sgd".into());
     assert_eq!((found("optimizer.momentum"), found("optimizer.weight_decay")), (0.5.into(), 0.0.into()));

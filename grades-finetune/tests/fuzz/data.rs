@@ -5,7 +5,7 @@ use std::path::Path;
 use grades_finetune::data::sequence::{
     ChatTemplate, EncodeOptions, Encoder, KeyNames, Message, TooLong, Turns, Vocabulary, read_examples,
 };
-use grades_finetune::data::{Column, Dataset, Format, Header, Labels, Limits, Source, Tokenizer, read};
+use grades_finetune::data::{Column, Dataset, Format, Labels, Limits, Source, Tokenizer, read};
 use serde_json::json;
 
 use crate::driver::{fuzz, refusal};
@@ -24,7 +24,7 @@ fn labelled(name: &str, counts: (u64, u64), format: Format, text: &str, columns:
     let tokenizer = tokenizer(dir.path());
     let path = dir.path().join("examples");
     let [text_column, label] = columns;
-    let source = Source { format: Some(format), text: text_column, label, header: Header::Auto };
+    let source = Source { format: Some(format), text: text_column, label, ..Source::default() };
     let words = ["\t", "\"", "\n", "\r\n", ",", "\u{feff}", "yes", "\"\"", "{\"text\":", "\u{202e}", "\u{0}"];
     fuzz(name, counts, &[text.as_bytes().to_vec()], &words, |bytes| {
         std::fs::write(&path, bytes).unwrap();
@@ -187,7 +187,7 @@ fn chat_templates() {
         "|join(",
         "'%999999999d'|format(1)",
     ];
-    let message = |role: &str| Message { role: role.to_owned(), content: "ask".to_owned() };
+    let message = |role: &str| Message::new(role, "ask");
     let messages = [message("user"), message("assistant")];
     fuzz("chat_template.jinja", (100, 6_000), &[seed], &words, |bytes| {
         std::fs::write(&path, bytes).unwrap();

@@ -36,7 +36,7 @@ fn tokenizers_that_the_library_panics_on_are_refused() {
 #[test]
 fn a_template_cannot_ask_for_gigabytes() {
     let dir = tempfile::tempdir().unwrap();
-    let messages = [Message { role: "user".to_owned(), content: "ask".to_owned() }];
+    let messages = [Message::new("user", "ask")];
     for text in [
         "{{ '%999999999d'|format(1) }}",
         "{{ 'a'|indent(width=999999999, first=true) }}",

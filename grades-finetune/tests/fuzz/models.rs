@@ -101,7 +101,7 @@ fn adapters() {
     let mut adapters = Adapters::new();
     let (layers, variables) = model.layers_mut();
     adapters.add(layers, variables, "default", &config).unwrap();
-    adapters.save(&adapter, "default").unwrap();
+    adapters.save("default", &adapter).unwrap();
     let load = || refusal(load_adapted(tiny.path(), &adapter, LoadOptions::default()).map(drop));
     spoil("adapter.safetensors", (30, 10_000), &adapter.join("adapter_model.safetensors"), &WORDS, load);
     let words = ["\"r\":1000000000", "\"rank_pattern\":{\"query\":1000000000}", "all-linear"];

@@ -34,7 +34,7 @@ pub(crate) fn encode(options: EncodeOptions, file: &str, text: &str) -> Result<S
 
 #[test]
 fn a_response_and_its_end_are_predicted_and_the_prompt_is_not() {
-    let line = json!({"prompt": "what is the colour of snow ?", "response": "white"}).to_string();
+    let line = json!({"prompt": "what is the colour of snow ? ", "response": "white"}).to_string();
     let sequences = encode(OPTIONS, "a.jsonl", &line).unwrap();
     assert_eq!(sequences.list[0].ids, ids("<s> what is the colour of snow ? white </s>"));
     assert_eq!(sequences.list[0].targets, [8..10]);
@@ -86,7 +86,7 @@ fn every_token_of_a_text_is_predicted_once_however_it_is_cut() {
 
 #[test]
 fn questions_keep_all_their_choices() {
-    let line = json!({"prompt": "what is the sky ?", "choices": ["green", "blue and white"], "answer": 1});
+    let line = json!({"prompt": "what is the sky ? ", "choices": ["green", "blue and white"], "answer": 1});
     let sequences = encode(OPTIONS, "a.jsonl", &line.to_string()).unwrap();
     let question = &sequences.questions[0];
     assert_eq!(question.answer, 1);
@@ -97,8 +97,8 @@ fn questions_keep_all_their_choices() {
 
 #[test]
 fn an_example_that_is_too_long_is_cut_refused_or_left_out_as_configured() {
-    let long = json!({"prompt": "what is", "response": "the colour of the grass"});
-    let short = json!({"prompt": "snow", "response": "white"});
+    let long = json!({"prompt": "what is ", "response": "the colour of the grass"});
+    let short = json!({"prompt": "snow ", "response": "white"});
     let lines = format!("{long}\n\n{short}\n{long}\n");
     let with = |too_long| encode(EncodeOptions { max_tokens: 6, too_long, ..OPTIONS }, "a.jsonl", &lines);
     let cut = with(TooLong::Truncate).unwrap();
@@ -124,7 +124,7 @@ fn an_example_that_is_too_long_is_cut_refused_or_left_out_as_configured() {
         with(TooLong::Skip).unwrap_err(),
         "a.jsonl: no example is left: 1 are longer than max_tokens = 3"
     );
-    let question = json!({"prompt": "what is", "choices": ["blue", "the colour"], "answer": 0}).to_string();
+    let question = json!({"prompt": "what is ", "choices": ["blue", "the colour"], "answer": 0}).to_string();
     assert_eq!(
         encode(EncodeOptions { max_tokens: 5, ..OPTIONS }, "a.jsonl", &question).unwrap_err(),
         "a.jsonl:1: the prompt and a choice have 6 tokens, more than max_tokens = 5; a choice is not cut"
@@ -148,7 +148,7 @@ fn a_model_without_what_is_needed_says_what() {
     let tiny = TinyDecoder::new(json!({}));
     tiny.write_tokenizer();
     let path = tiny.file("a.jsonl");
-    std::fs::write(&path, json!({"prompt": "sky", "response": "blue"}).to_string()).unwrap();
+    std::fs::write(&path, json!({"prompt": "sky ", "response": "blue"}).to_string()).unwrap();
     let examples = read_examples(&path, &KeyNames::default()).unwrap();
     let error =
         encoder(&tiny, EncodeOptions { chat: true, ..OPTIONS }).encode(&examples).unwrap_err().to_string();

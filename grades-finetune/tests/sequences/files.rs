@@ -29,7 +29,8 @@ fn what_is_wrong_with_a_line_is_told_with_its_number() {
         (
             json!({"question": "sky"}),
             "expected \"text\", \"prompt\" with \"response\", \"messages\", or \"prompt\" with \"choices\" and \"answer\"; \
-             the keys are \"question\"",
+             the keys are \"question\"; other keys are named by --set data.prompt=KEY --set data.response=KEY, data.text or \
+             data.messages",
         ),
         (json!({"messages": []}), "\"messages\" has no message of the role \"assistant\" to learn from"),
         (

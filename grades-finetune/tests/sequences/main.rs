@@ -7,6 +7,8 @@
 mod batches;
 mod encoding;
 mod files;
+mod hostile;
+mod published;
 mod template;
 #[path = "../../../grades-models/tests/support/tiny_decoder.rs"]
 mod tiny_decoder;

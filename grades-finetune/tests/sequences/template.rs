@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::tiny_decoder::TinyDecoder;
 
 fn user(content: &str) -> Vec<Message> {
-    vec![Message { role: "user".into(), content: content.into() }]
+    vec![Message::new("user", content)]
 }
 
 #[test]

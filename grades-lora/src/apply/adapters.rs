@@ -10,10 +10,11 @@ use super::plan::{Plan, Stored};
 use super::store;
 use crate::{Adapter, Error, LoraConfig, Result};
 
-/// The adapters of a model, by name: puts them in, switches between them, merges, loads and saves them.
+/// The adapters of a model, by name: adds, activates, merges, loads and saves them.
 ///
-/// Several may be there and several be used at once; what they add to a layer is summed. Each call that fails leaves
-/// the model as it was. Always pass the model that the adapters were put into.
+/// Several adapters may be in use at once; a layer sums them. A call that fails leaves the model unchanged. Always pass the
+/// model that the adapters were added to. Arguments come in one order: the model, its variables, the adapter's name,
+/// and then its configuration or folder.
 ///
 /// See the [crate's documentation](crate) for an example.
 #[derive(Debug, Default)]
@@ -54,28 +55,20 @@ pub(super) struct Original {
     pub(super) trainable: bool,
 }
 
-/// How [`Adapters::load`] reads an adapter.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Options of [`Adapters::load`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// What to call it.
-    pub name: String,
-    /// Whether it trains on.
+    /// Whether the adapter trains on; off by default.
     pub trainable: bool,
 }
 
-impl Default for LoadOptions {
-    fn default() -> Self {
-        Self { name: "default".to_owned(), trainable: false }
-    }
-}
-
 impl Adapters {
-    /// No adapters yet.
+    /// Creates an empty set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Puts a fresh adapter into a model whose variables are in `vs`.
+    /// Adds a fresh adapter to a model whose variables are in `vs`.
     ///
     /// The adapter's tensors become variables of `vs`, such as `encoder.layer.0.query.lora_A.NAME.weight`. All other
     /// variables get `requires_grad` off, except those of `modules_to_save` and the biases that `bias` names. The first
@@ -110,7 +103,7 @@ impl Adapters {
         self.insert(model, vs, name, config, plan, fresh, BTreeMap::new(), true)
     }
 
-    /// Whether a variable of this name is a tensor of an adapter, and no part of the base.
+    /// Returns whether a variable of this name is a tensor of an adapter.
     ///
     /// ```
     /// use grades_lora::Adapters;
@@ -121,22 +114,22 @@ impl Adapters {
         store::is_adapters(name)
     }
 
-    /// The names, in the order in which they were put in.
+    /// Returns the names, in the order in which the adapters were added.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| entry.name.as_str())
     }
 
-    /// The names of those that are in use.
+    /// Returns the names of the active adapters.
     pub fn active(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter(|entry| entry.active).map(|entry| entry.name.as_str())
     }
 
-    /// The configuration of an adapter, with `all-linear` spelt out.
+    /// Returns the configuration of an adapter, with `all-linear` written out.
     pub fn config(&self, name: &str) -> Option<&LoraConfig> {
         self.entries.iter().find(|entry| entry.name == name).map(|entry| &entry.config)
     }
 
-    /// The layers that an adapter is in, sorted.
+    /// Returns the names of the layers that have an adapter, sorted.
     pub fn layers(&self, name: &str) -> Option<&[String]> {
         self.entries.iter().find(|entry| entry.name == name).map(|entry| entry.modules.as_slice())
     }
@@ -153,7 +146,7 @@ impl Adapters {
         })
     }
 
-    /// Checks that a name is one, and free.
+    /// Checks that a name is valid and free.
     pub(super) fn check_name(&self, name: &str) -> Result<()> {
         let sound = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
         if name.is_empty() || !name.chars().all(sound) {
@@ -165,7 +158,7 @@ impl Adapters {
         Ok(())
     }
 
-    /// Puts adapters in that were found to fit.
+    /// Adds adapters that were checked to fit.
     #[allow(clippy::too_many_arguments, reason = "all that a plan became, taken apart nowhere else")]
     pub(super) fn insert(
         &mut self,

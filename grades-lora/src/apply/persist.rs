@@ -20,7 +20,7 @@ impl Adapters {
     ///
     /// [`Error::Adapter`](crate::Error::Adapter) when there is no adapter of this name,
     /// [`Error::Io`](crate::Error::Io) naming what could not be written.
-    pub fn save(&self, dir: &Path, name: &str) -> Result<()> {
+    pub fn save(&self, name: &str, dir: &Path) -> Result<()> {
         let entry = self.entry(name)?;
         let mut tensors: BTreeMap<String, Tensor> =
             entry.tensors.iter().map(|(key, tensor)| (key.clone(), tensor.shallow_clone())).collect();
@@ -47,13 +47,13 @@ impl Adapters {
         &mut self,
         model: &mut (impl LinearLayers + ?Sized),
         vs: &VarStore,
+        name: &str,
         dir: &Path,
         options: LoadOptions,
     ) -> Result<()> {
-        let LoadOptions { name, trainable } = options;
-        self.check_name(&name)?;
+        self.check_name(name)?;
         let config = LoraConfig::from_adapter(dir)?;
-        let plan = Plan::new(model, vs, &name, &config)?;
+        let plan = Plan::new(model, vs, name, &config)?;
         let mut expected = BTreeMap::new();
         for (module, planned) in &plan.layers {
             let shape = planned.shape;
@@ -85,7 +85,7 @@ impl Adapters {
             let mut take = |part: &str| tensors.remove(&format!("{module}.{part}"));
             if let (Some(a), Some(b)) = (take("lora_A.weight"), take("lora_B.weight")) {
                 let magnitude = take("lora_magnitude_vector");
-                let adapter = Adapter::from_tensors(&name, a, b, magnitude, planned.scaling, config.dropout)?;
+                let adapter = Adapter::from_tensors(name, a, b, magnitude, planned.scaling, config.dropout)?;
                 adapters.insert(module.clone(), adapter);
             }
         }
@@ -98,6 +98,6 @@ impl Adapters {
             .iter()
             .filter_map(|(variable, stored)| Some((variable.clone(), tensors.remove(&stored.key)?)))
             .collect();
-        self.insert(model, vs, &name, &config, plan, adapters, own, trainable)
+        self.insert(model, vs, name, &config, plan, adapters, own, options.trainable)
     }
 }

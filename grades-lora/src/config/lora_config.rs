@@ -58,7 +58,7 @@ pub struct LoraConfig {
     pub alpha_pattern: Vec<(String, f64)>,
     /// The blocks to adapt; all when absent. Goes with a list of targets only, as in PEFT.
     pub layers_to_transform: Option<Vec<u32>>,
-    /// What stands before the number of a block in a name; anything when empty.
+    /// The name before the number of a block; any when empty.
     pub layers_pattern: Vec<String>,
     /// Scale by alpha ÷ √rank (Kalajdzievski, arXiv 2312.03732) instead of alpha ÷ rank.
     pub use_rslora: bool,
@@ -127,7 +127,7 @@ impl Bias {
 }
 
 impl Targets {
-    /// What a text means: `all-linear`, or a regular expression.
+    /// Reads a text: `all-linear`, or a regular expression.
     pub(crate) fn from_text(text: &str) -> Self {
         if text.eq_ignore_ascii_case("all-linear") { Self::AllLinear } else { Self::Pattern(text.to_owned()) }
     }

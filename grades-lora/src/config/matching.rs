@@ -100,7 +100,7 @@ impl<'a> Matcher<'a> {
         self.config.modules_to_save.iter().filter(ends).map(String::as_str)
     }
 
-    /// What of the configuration means none of these layers, in the configuration's words.
+    /// Returns the parts of the configuration that match none of these layers.
     pub(crate) fn unused(&self, layers: &[String]) -> Result<Vec<String>> {
         let config = self.config;
         let mut unused = Vec::new();
@@ -159,7 +159,7 @@ fn heads(task: Option<&str>) -> &'static [&'static str] {
     }
 }
 
-/// What is wrong with the expressions of a configuration, with the key.
+/// Returns the first invalid expression of a configuration, with its key.
 pub(super) fn bad_expressions(config: &LoraConfig) -> Vec<(&'static str, String)> {
     let mut expressions: Vec<(&'static str, &str, String)> = Vec::new();
     if let Targets::Pattern(pattern) = &config.target_modules {

@@ -1,5 +1,6 @@
 //! The forward pass.
 
+use tch::nn::ModuleT;
 use tch::{TchError, Tensor};
 
 use super::Linear;
@@ -122,6 +123,22 @@ impl Linear {
                 let (outputs, _) = adapter.b.size2()?;
                 Tensor::f_ones([outputs], (adapter.b.f_kind()?, adapter.b.device()))
             }
+        }
+    }
+}
+
+/// The layer in a sequence of tch, such as `nn::seq_t().add(layer)`, or by `x.apply_t(&layer, train)`.
+///
+/// # Panics
+///
+/// As every layer of tch, when libtorch refuses; [`Linear::forward`] returns the error instead.
+impl ModuleT for Linear {
+    fn forward_t(&self, x: &Tensor, train: bool) -> Tensor {
+        match self.forward(x, train) {
+            Ok(y) => y,
+            // tch's trait has no way to return an error.
+            #[allow(clippy::panic, reason = "the contract of tch::nn::ModuleT")]
+            Err(error) => panic!("{error}"),
         }
     }
 }

@@ -16,7 +16,7 @@ fn save(config: &LoraConfig) -> tempfile::TempDir {
     let mut adapters = Adapters::new();
     adapters.add(&mut net.layers, &net.vs, "default", config).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    adapters.save(dir.path(), "default").unwrap();
+    adapters.save("default", dir.path()).unwrap();
     dir
 }
 
@@ -46,7 +46,7 @@ fn refused(dir: &Path, words: &[&str]) {
     let mut net = Net::new();
     let before = net.snapshot();
     let mut adapters = Adapters::new();
-    let result = adapters.load(&mut net.layers, &net.vs, dir, LoadOptions::default());
+    let result = adapters.load(&mut net.layers, &net.vs, "default", dir, LoadOptions::default());
     let error = result.unwrap_err().to_string();
     for word in words {
         assert!(error.contains(word), "{word} is not in: {error}");
@@ -55,7 +55,7 @@ fn refused(dir: &Path, words: &[&str]) {
     assert!(net.layers.0.iter().all(|(_, layer)| layer.adapters().is_empty()));
     assert_eq!(adapters.names().count(), 0);
     // The same adapters can still take a good one.
-    adapters.load(&mut net.layers, &net.vs, save(&lora()).path(), LoadOptions::default()).unwrap();
+    adapters.load(&mut net.layers, &net.vs, "default", save(&lora()).path(), LoadOptions::default()).unwrap();
 }
 
 #[test]
@@ -108,7 +108,8 @@ fn numbers_that_are_too_large_for_the_models_kind() {
         head.3[..4].copy_from_slice(&7e4f32.to_le_bytes());
     });
     let mut net = Net::of_kind(tch::Kind::Half);
-    let result = Adapters::new().load(&mut net.layers, &net.vs, dir.path(), LoadOptions::default());
+    let result =
+        Adapters::new().load(&mut net.layers, &net.vs, "default", dir.path(), LoadOptions::default());
     let error = result.unwrap_err().to_string();
     assert!(error.contains("classifier.bias\" holds a number that Half"), "{error}");
 }
@@ -122,7 +123,7 @@ fn the_own_weight_of_an_adapted_layer_has_to_be_the_models() {
     change(dir.path(), |tensors| tensors.push((key.to_owned(), Dtype::F32, vec![10, 6], own)));
     let mut net = Net::new();
     let mut adapters = Adapters::new();
-    adapters.load(&mut net.layers, &net.vs, dir.path(), LoadOptions::default()).unwrap();
+    adapters.load(&mut net.layers, &net.vs, "default", dir.path(), LoadOptions::default()).unwrap();
     change(dir.path(), |tensors| {
         let tensor = tensors.iter_mut().find(|tensor| tensor.0 == key).unwrap();
         tensor.3[0] ^= 1;
@@ -148,7 +149,7 @@ fn dora_on_a_weight_with_a_row_of_zeros() {
     let words =
         "layer \"layers.0.mlp.down\": DoRA needs weights whose rows are finite and not all zeros, row 3 ";
     let mut adapters = Adapters::new();
-    let result = adapters.load(&mut net.layers, &net.vs, dir.path(), LoadOptions::default());
+    let result = adapters.load(&mut net.layers, &net.vs, "default", dir.path(), LoadOptions::default());
     let error = result.unwrap_err().to_string();
     assert!(error.contains(words), "{error}");
     let error =
@@ -238,9 +239,9 @@ fn a_folder_that_cannot_be_written_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let error = adapters.save(&file.join("adapter"), "default").unwrap_err().to_string();
+    let error = adapters.save("default", &file.join("adapter")).unwrap_err().to_string();
     assert!(error.contains("cannot create") && error.contains("file/adapter"), "{error}");
-    let error = adapters.save(dir.path(), "other").unwrap_err().to_string();
+    let error = adapters.save("other", dir.path()).unwrap_err().to_string();
     assert!(error.contains("there are: default"), "{error}");
 }
 
@@ -251,7 +252,8 @@ fn links_that_lead_out_of_the_folder_are_refused() {
         std::fs::rename(dir.path().join(name), outside.path().join("x")).unwrap();
         std::os::unix::fs::symlink(outside.path().join("x"), dir.path().join(name)).unwrap();
         let mut net = Net::new();
-        let loaded = Adapters::new().load(&mut net.layers, &net.vs, dir.path(), LoadOptions::default());
+        let loaded =
+            Adapters::new().load(&mut net.layers, &net.vs, "default", dir.path(), LoadOptions::default());
         let error = loaded.unwrap_err().to_string();
         assert!(
             error.contains(name) && error.contains("it is a link that leads out of the folder"),

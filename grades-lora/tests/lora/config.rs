@@ -178,7 +178,7 @@ fn no_blocks_are_written_as_null_beside_an_expression() {
     let config = LoraConfig::new(2).target_pattern(".*up").layers_to_transform([]);
     adapters.add(&mut net.layers, &net.vs, "default", &config).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    adapters.save(dir.path(), "default").unwrap();
+    adapters.save("default", dir.path()).unwrap();
     let text = std::fs::read_to_string(dir.path().join("adapter_config.json")).unwrap();
     let value: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&value["layers_to_transform"], &value["target_modules"]), (&Value::Null, &json!(".*up")));
@@ -245,7 +245,7 @@ fn the_written_file_has_all_keys_and_reads_back() {
         .base_model("some/where");
     adapters.add(&mut net.layers, &net.vs, "default", &config).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    adapters.save(dir.path(), "default").unwrap();
+    adapters.save("default", dir.path()).unwrap();
     let text = std::fs::read_to_string(dir.path().join("adapter_config.json")).unwrap();
     let value: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value.as_object().unwrap().keys().collect::<Vec<_>>(), KEYS);

@@ -18,7 +18,7 @@ fn saved(config: &LoraConfig, kind: Kind) -> (Net, tempfile::TempDir) {
         set(&variable, &(&variable * 1.5 + 0.1));
     }
     let dir = tempfile::tempdir().unwrap();
-    adapters.save(dir.path(), "mine").unwrap();
+    adapters.save("mine", dir.path()).unwrap();
     (net, dir)
 }
 
@@ -40,19 +40,19 @@ fn what_was_written_is_read_back_bit_for_bit() {
         let (net, dir) = saved(&config, Kind::Float);
         let mut other = Net::new();
         let mut adapters = Adapters::new();
-        adapters.load(&mut other.layers, &other.vs, dir.path(), LoadOptions::default()).unwrap();
+        adapters.load(&mut other.layers, &other.vs, "default", dir.path(), LoadOptions::default()).unwrap();
         assert_eq!(bits(&other.forward(&input(), false)), bits(&net.forward(&input(), false)), "{config:?}");
         assert_eq!(grades::parameters::Parameters::from_var_store(&other.vs).map(|p| p.len()).ok(), None);
         let again = tempfile::tempdir().unwrap();
-        adapters.save(again.path(), "default").unwrap();
+        adapters.save("default", again.path()).unwrap();
         for file in [CONFIG_FILE, WEIGHTS_FILE] {
             let read = |dir: &tempfile::TempDir| std::fs::read(dir.path().join(file)).unwrap();
             assert_eq!(read(&again), read(&dir), "{file}");
         }
         // To train on.
         let mut third = Net::new();
-        let options = LoadOptions { trainable: true, ..LoadOptions::default() };
-        Adapters::new().load(&mut third.layers, &third.vs, dir.path(), options).unwrap();
+        let options = LoadOptions { trainable: true };
+        Adapters::new().load(&mut third.layers, &third.vs, "default", dir.path(), options).unwrap();
         let expected: Vec<String> =
             net.trained().iter().map(|name| name.replace(".mine.", ".default.")).collect();
         assert_eq!(third.trained(), expected);
@@ -91,14 +91,18 @@ fn adapters_of_16_bit_models_are_written_in_f32_and_read_from_any_kind() {
     let file = SafeTensors::deserialize(&bytes).unwrap();
     assert!(file.tensors().iter().all(|(_, view)| view.dtype() == safetensors::Dtype::F32));
     let mut other = Net::of_kind(Kind::BFloat16);
-    Adapters::new().load(&mut other.layers, &other.vs, dir.path(), LoadOptions::default()).unwrap();
+    Adapters::new()
+        .load(&mut other.layers, &other.vs, "default", dir.path(), LoadOptions::default())
+        .unwrap();
     let x = input().to_kind(Kind::BFloat16);
     assert_eq!(bits(&other.forward(&x, false)), bits(&net.forward(&x, false)));
     // A file of bf16 is widened.
     let (narrow, _) = narrow(&file);
     std::fs::write(dir.path().join(WEIGHTS_FILE), narrow).unwrap();
     let mut third = Net::new();
-    Adapters::new().load(&mut third.layers, &third.vs, dir.path(), LoadOptions::default()).unwrap();
+    Adapters::new()
+        .load(&mut third.layers, &third.vs, "default", dir.path(), LoadOptions::default())
+        .unwrap();
     assert_eq!(third.layer(0).adapters()[0].a().kind(), Kind::Float);
     let (found, expected) = (third.layer(0).adapters()[0].a(), net.layers.0[0].1.adapters()[0].a());
     assert_within(found, expected, epsilon(Kind::BFloat16) / 2.0, "one rounding to bf16");

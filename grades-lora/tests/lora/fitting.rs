@@ -143,7 +143,7 @@ fn a_file_may_name_layers_that_this_model_does_not_have() {
     let config = LoraConfig::new(2).target_modules(["up"]);
     adapters.add(&mut net.layers, &net.vs, "default", &config).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    adapters.save(dir.path(), "default").unwrap();
+    adapters.save("default", dir.path()).unwrap();
     let path = dir.path().join(grades_lora::CONFIG_FILE);
     let text = std::fs::read_to_string(&path).unwrap();
     let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -152,7 +152,7 @@ fn a_file_may_name_layers_that_this_model_does_not_have() {
     std::fs::write(&path, config.to_string()).unwrap();
     let mut other = Net::new();
     let mut adapters = Adapters::new();
-    adapters.load(&mut other.layers, &other.vs, dir.path(), Default::default()).unwrap();
+    adapters.load(&mut other.layers, &other.vs, "default", dir.path(), Default::default()).unwrap();
     assert_eq!(adapters.layers("default").unwrap(), ["layers.0.mlp.up"]);
 }
 

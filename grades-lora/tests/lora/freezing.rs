@@ -142,10 +142,10 @@ fn merging_what_froze_changes_neither_outputs_nor_the_training_of_the_rest() {
         assert_near(&with.forward(&input(), false), &plain.forward(&input(), false), "after training");
         // The file is the same: what is merged is still there, and the base is what it was.
         let dir = tempfile::tempdir().unwrap();
-        adapters.save(dir.path(), "default").unwrap();
+        adapters.save("default", dir.path()).unwrap();
         let mut fresh = Net::new();
         let options = grades_lora::LoadOptions::default();
-        Adapters::new().load(&mut fresh.layers, &fresh.vs, dir.path(), options).unwrap();
+        Adapters::new().load(&mut fresh.layers, &fresh.vs, "default", dir.path(), options).unwrap();
         assert_near(&fresh.forward(&input(), false), &with.forward(&input(), false), "loaded");
     }
 }

@@ -48,9 +48,9 @@ fn switching_adding_and_removing_turns_nothing_on() {
         adapters.activate(model, &["one"]).unwrap();
     });
     step("load", &mut |adapters, model, net| {
-        adapters.save(dir.path(), "two").unwrap();
-        let options = LoadOptions { name: "three".to_owned(), trainable: true };
-        adapters.load(model, &net.vs, dir.path(), options).unwrap();
+        adapters.save("two", dir.path()).unwrap();
+        let options = LoadOptions { trainable: true };
+        adapters.load(model, &net.vs, "three", dir.path(), options).unwrap();
     });
     step("remove", &mut |adapters, model, net| {
         adapters.remove(model, &net.vs, "two").unwrap();

@@ -53,9 +53,9 @@ fn a_saved_file_has_the_values_of_its_own_adapter_whichever_is_in_use() {
     let head = net.layer(2).weight().shallow_clone();
     set(&head, &(&head * 2.0));
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    adapters.save(dirs[0].path(), "one").unwrap();
+    adapters.save("one", dirs[0].path()).unwrap();
     adapters.activate(&mut net.layers, &["two"]).unwrap();
-    adapters.save(dirs[1].path(), "one").unwrap();
+    adapters.save("one", dirs[1].path()).unwrap();
     let [used, unused] = dirs.map(|dir| std::fs::read(dir.path().join(grades_lora::WEIGHTS_FILE)).unwrap());
     assert_eq!(used, unused);
 }

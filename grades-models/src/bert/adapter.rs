@@ -41,7 +41,7 @@ pub fn load_adapted(
     let (mut model, mut report) = BertClassifier::load(base, options)?;
     let (layers, variables) = model.layers_mut();
     let mut adapters = Adapters::new();
-    adapters.load(layers, variables, adapter, grades_lora::LoadOptions::default())?;
+    adapters.load(layers, variables, "default", adapter, grades_lora::LoadOptions::default())?;
     report.fresh.retain(|name| !adapters.brings("default", name));
     Ok((model, adapters, report))
 }

@@ -80,7 +80,7 @@ impl Decoder {
         model.prepare_for(&config)?;
         let (layers, variables) = model.layers_mut();
         let mut adapters = Adapters::new();
-        adapters.load(layers, variables, adapter, grades_lora::LoadOptions::default())?;
+        adapters.load(layers, variables, "default", adapter, grades_lora::LoadOptions::default())?;
         Ok((model, adapters))
     }
 }

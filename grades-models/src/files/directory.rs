@@ -7,7 +7,7 @@ pub(super) fn no_model_hint(dir: &Path) -> Option<String> {
     let shown = dir.display();
     if !dir.exists() {
         let parts: Vec<_> = dir.components().collect();
-        let name = matches!(parts[..], [Component::Normal(_)] | [Component::Normal(_), Component::Normal(_)]);
+        let name = matches!(parts[..], [Component::Normal(_), Component::Normal(_)]);
         let folder = dir.file_name().unwrap_or_default().display();
         return name.then(|| {
             format!(

@@ -2,17 +2,20 @@
 
 use std::str::FromStr;
 
-use super::{ComponentKind, ComponentPattern, Layout};
+use super::{ComponentKind, ComponentPattern, Layout, any};
 use crate::Error;
 use crate::schema::{Key, Section, unknown_name};
 
-/// Which parameters are components that may freeze.
+/// The choice of the parameters that are components.
+///
+/// With layout `auto`, where no built-in layout knows the model's names, the layout `any` is used: each
+/// two-dimensional weight in a numbered block is a component of kind `other`, and is tracked.
 ///
 /// As TOML, with the defaults:
 ///
 /// ```toml
 /// [freezing.components]
-/// layout = "auto"                  # or llama, phi3, gpt2, bert, vit, none
+/// layout = "auto"                  # or llama, phi3, gpt2, bert, vit, any, none
 /// track = ["attention", "mlp", "adapter"]
 /// exclude = []                     # regular expressions over parameter names
 /// adapters = "together"            # a layer's adapter freezes as one; "apart": each of its tensors on its own
@@ -69,6 +72,8 @@ pub(crate) enum LayoutChoice {
     Auto,
     /// A built-in layout.
     Named(&'static Layout),
+    /// Two-dimensional weights in numbered blocks, and the names of adapters.
+    Any,
     /// Only the user's own patterns, and the names of adapters.
     None,
 }
@@ -91,7 +96,10 @@ impl Default for ComponentConfig {
 
 impl ComponentConfig {
     pub(crate) const KEYS: &'static [Key] = &[
-        Key::new("layout", "auto, llama, phi3, gpt2, bert, vit or none; adapters are known in all"),
+        Key::new(
+            "layout",
+            "auto, llama, phi3, gpt2, bert, vit, any or none; adapters are known in all (auto)",
+        ),
         Key::new("track", "kinds that may freeze; attention and mlp name several"),
         Key::new("exclude", "regular expressions of parameters that never freeze"),
         Key::new("adapters", "together or apart: whether an adapter's A and B freeze as one"),
@@ -107,10 +115,11 @@ impl ComponentConfig {
             config.layout = match name.as_str() {
                 "auto" => LayoutChoice::Auto,
                 "none" => LayoutChoice::None,
+                any::NAME => LayoutChoice::Any,
                 other => match Layout::by_name(other) {
                     Some(layout) => LayoutChoice::Named(layout),
                     None => {
-                        let known = Layout::all().iter().map(Layout::name).chain(["auto", "none"]);
+                        let known = Layout::all().iter().map(Layout::name).chain(["auto", any::NAME, "none"]);
                         section.unknown("layout", "layout", other, known);
                         LayoutChoice::Auto
                     }

@@ -1,4 +1,4 @@
-//! What a weight matrix does in a transformer.
+//! The role of a weight matrix in a transformer.
 
 use std::fmt;
 use std::str::FromStr;
@@ -45,7 +45,7 @@ pub enum ComponentKind {
     Embedding,
     /// Scale or shift of a normalisation.
     Norm,
-    /// What turns hidden states into the task's outputs, pooler included.
+    /// The layers from hidden states to the task's outputs, pooler included.
     Head,
     /// The matrices of an adapter, such as LoRA's A and B.
     Adapter,

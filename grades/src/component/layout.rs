@@ -32,7 +32,7 @@ impl Layout {
         ALL.get_or_init(|| TABLES.iter().map(Layout::compile).collect())
     }
 
-    /// What all layouts have in common, the names of adapters: known where there is no layout as well.
+    /// Returns the names of adapters, which all layouts share.
     pub(super) fn adapters() -> &'static Layout {
         static ADAPTERS_ALONE: OnceLock<Layout> = OnceLock::new();
         let none = Table { name: "none", summary: "no names but those of adapters", patterns: &[] };
@@ -54,7 +54,7 @@ impl Layout {
         self.summary
     }
 
-    /// What a parameter is, by its name; the last pattern that matches decides.
+    /// Classifies a parameter by its name. The last matching pattern wins.
     pub fn find(&self, name: &str) -> Option<PatternMatch> {
         self.patterns.iter().rev().find_map(|pattern| pattern.find(name))
     }
@@ -77,7 +77,7 @@ struct Table {
     patterns: &'static [(&'static str, ComponentKind)],
 }
 
-/// What an adapter consists of, as PEFT names it, with or without the adapter's name: the matrices A and B and DoRA's
+/// The tensors of an adapter, as PEFT names them, with or without the adapter's name: the matrices A and B and DoRA's
 /// magnitudes of one layer are one component. The second pattern also reads the number of the block.
 const ADAPTERS: &[(&str, ComponentKind)] = &[
     (r"(?<component>.+)\.lora_(?:[AB]|magnitude_vector)(?:\.[^.]+)?(?:\.weight)?", Adapter),

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::config::LayoutChoice;
-use super::{AdapterGrouping, ComponentConfig, ComponentKind, Layout, PatternMatch};
-use crate::error::{Error, Result};
+use super::missing::nothing_found;
+use super::{AdapterGrouping, ComponentConfig, ComponentKind, Layout, PatternMatch, any};
+use crate::error::{Problems, Result};
 
 /// A parameter as far as its name and shape tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +28,7 @@ impl ParameterInfo {
     }
 }
 
-/// What freezes as one: a weight matrix, or the matrices of one adapter.
+/// Parameters that freeze together: a weight matrix, or the matrices of one adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Component {
     /// The name: that of its parameter without `.weight`, unless a pattern says otherwise.
@@ -54,7 +55,7 @@ impl Component {
 pub struct LeftOut {
     /// The parameter's name.
     pub name: String,
-    /// What it was taken for.
+    /// Its kind.
     pub kind: ComponentKind,
     /// The transformer block, where one is known.
     pub layer: Option<u32>,
@@ -80,40 +81,43 @@ pub struct LeftOut {
 #[derive(Debug, Clone)]
 pub struct ComponentMap {
     layout: &'static str,
+    /// Whether the layout was left to detection.
+    detected: bool,
     components: Vec<Component>,
     left_out: Vec<LeftOut>,
 }
 
-/// What sorts the components, and of each the positions of its parameters and its size.
+/// The components by layer, kind and name, each with the positions of its parameters and its size.
 type Found = BTreeMap<(Option<u32>, ComponentKind, String), (Vec<usize>, u64)>;
 
 impl ComponentMap {
-    /// Sorts parameters into components.
+    /// Finds the components among parameters.
     ///
     /// # Errors
     ///
-    /// [`Error::NoComponents`] when nothing is left that could freeze, with the names that were seen.
+    /// [`Error::NoComponents`](crate::Error::NoComponents) when nothing is left that could freeze, with the names that
+    /// were seen and a pattern to paste; [`Error::Config`](crate::Error::Config) when a pattern matches no parameter while
+    /// others do.
     pub fn new(parameters: &[ParameterInfo], config: &ComponentConfig) -> Result<Self> {
         let layout = match config.layout {
-            LayoutChoice::Named(layout) => Some(layout),
-            LayoutChoice::None => None,
-            LayoutChoice::Auto => detect(parameters, config),
+            LayoutChoice::Named(layout) => Naming::Layout(Some(layout)),
+            LayoutChoice::None => Naming::Layout(None),
+            LayoutChoice::Any => Naming::Any,
+            LayoutChoice::Auto => Naming::Layout(detect(parameters, config)),
         };
-        let mut found = Found::new();
-        let mut left_out = Vec::new();
-        for (index, parameter) in parameters.iter().enumerate() {
-            match classify(parameter, config, layout) {
-                Ok(PatternMatch { kind, layer, component }) => {
-                    let entry = found.entry((layer, kind, component)).or_default();
-                    entry.0.push(index);
-                    entry.1 += parameter.elements();
-                }
-                Err(reason) => left_out.push(reason),
+        let (mut found, mut left_out) = sort(parameters, config, layout);
+        let mut used = layout;
+        if found.is_empty() && falls_back(config, &left_out) {
+            let (components, others) = sort(parameters, config, Naming::Any);
+            if !components.is_empty() {
+                (found, left_out, used) = (components, others, Naming::Any);
             }
         }
         if found.is_empty() {
+            let layout = if let Naming::Layout(layout) = layout { layout } else { None };
             return Err(nothing_found(parameters, config, layout, &left_out));
         }
+        check_patterns(parameters, config)?;
         let components = found
             .into_iter()
             .map(|((layer, kind, name), (parameters, elements))| Component {
@@ -124,7 +128,38 @@ impl ComponentMap {
                 elements,
             })
             .collect();
-        Ok(Self { layout: layout.map_or("none", Layout::name), components, left_out })
+        let map = Self {
+            layout: used.name(),
+            detected: matches!(config.layout, LayoutChoice::Auto),
+            components,
+            left_out,
+        };
+        if let Some(note) = map.note() {
+            tracing::info!(target: "grades", "{note}");
+        }
+        Ok(map)
+    }
+
+    /// Returns a line to show where no layout knows the model's names, so that the components were found by shape alone.
+    ///
+    /// ```
+    /// use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
+    ///
+    /// let own = [ParameterInfo::new("blocks.0.wq.weight", [8, 8]), ParameterInfo::new("blocks.0.wq.bias", [8])];
+    /// let map = ComponentMap::new(&own, &ComponentConfig::default())?;
+    /// assert_eq!((map.layout(), map.components()[0].layer), ("any", Some(0)));
+    /// assert!(map.note().is_some_and(|note| note.contains("two-dimensional")));
+    /// # Ok::<(), grades::Error>(())
+    /// ```
+    pub fn note(&self) -> Option<String> {
+        let found_by_shape = self.detected && self.layout == any::NAME;
+        found_by_shape.then(|| {
+            format!(
+                "no layout knows this model's names: its {} two-dimensional weights in numbered blocks are the components \
+                 (layout \"any\"); patterns in [[freezing.components.patterns]] give them kinds",
+                self.components.len()
+            )
+        })
     }
 
     /// The layout that was used: the one asked for, or the one detected.
@@ -143,29 +178,106 @@ impl ComponentMap {
     }
 }
 
+/// The source of the names' meaning.
+#[derive(Debug, Clone, Copy)]
+enum Naming {
+    /// A built-in layout, or the names of adapters alone.
+    Layout(Option<&'static Layout>),
+    /// Numbered blocks and shapes.
+    Any,
+}
+
+impl Naming {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Layout(layout) => layout.map_or("none", Layout::name),
+            Self::Any => any::NAME,
+        }
+    }
+
+    fn find(self, parameter: &ParameterInfo) -> Option<PatternMatch> {
+        match self {
+            Self::Layout(layout) => layout.unwrap_or(Layout::adapters()).find(&parameter.name),
+            Self::Any => Layout::adapters().find(&parameter.name).or_else(|| any::find(parameter)),
+        }
+    }
+}
+
+/// Sorts parameters into components and those that belong to none.
+fn sort(parameters: &[ParameterInfo], config: &ComponentConfig, naming: Naming) -> (Found, Vec<LeftOut>) {
+    let mut found = Found::new();
+    let mut left_out = Vec::new();
+    for (index, parameter) in parameters.iter().enumerate() {
+        match classify(parameter, config, naming) {
+            Ok(PatternMatch { kind, layer, component }) => {
+                let entry = found.entry((layer, kind, component)).or_default();
+                entry.0.push(index);
+                entry.1 += parameter.elements();
+            }
+            Err(reason) => left_out.push(reason),
+        }
+    }
+    (found, left_out)
+}
+
+/// Returns whether the layout `any` is tried: only with automatic detection, not against the user's own choice of kinds,
+/// and not where the user excluded what could freeze.
+fn falls_back(config: &ComponentConfig, left_out: &[LeftOut]) -> bool {
+    let chosen = config.track != ComponentConfig::default().track;
+    let excludes =
+        left_out.iter().any(|out| out.reason.starts_with("excluded") && config.track.contains(&out.kind));
+    matches!(config.layout, LayoutChoice::Auto)
+        && config.patterns.is_empty()
+        && !excludes
+        && (!chosen || config.track.contains(&ComponentKind::Other))
+}
+
+/// Checks that every pattern of the user's matches a parameter.
+fn check_patterns(parameters: &[ParameterInfo], config: &ComponentConfig) -> Result<()> {
+    let mut problems = Problems::default();
+    for (index, pattern) in config.patterns.iter().enumerate() {
+        if !parameters.iter().any(|parameter| pattern.find(&parameter.name).is_some()) {
+            problems.push(
+                format!("freezing.components.patterns[{index}].match"),
+                format!(
+                    "\"{}\" matches none of the {} trainable parameters",
+                    pattern.source(),
+                    parameters.len()
+                ),
+            );
+        }
+    }
+    problems.into_result(())
+}
+
 fn classify(
     parameter: &ParameterInfo,
     config: &ComponentConfig,
-    layout: Option<&Layout>,
+    naming: Naming,
 ) -> Result<PatternMatch, LeftOut> {
     let own = config.patterns.iter().rev().find_map(|pattern| pattern.find(&parameter.name));
+    let is_own = own.is_some();
     let built_in = || {
-        let mut found = layout.unwrap_or(Layout::adapters()).find(&parameter.name)?;
+        let mut found = naming.find(parameter)?;
         if found.kind == ComponentKind::Adapter && config.adapters == AdapterGrouping::Apart {
             found.component = parameter.name.strip_suffix(".weight").unwrap_or(&parameter.name).to_owned();
         }
         Some(found)
     };
-    let found = own.or_else(built_in);
     let left_out = |kind, layer, reason| LeftOut { name: parameter.name.clone(), kind, layer, reason };
-    let Some(found) = found else {
+    let Some(found) = own.or_else(built_in) else {
         return Err(left_out(ComponentKind::Other, None, "no pattern matches its name".to_owned()));
     };
     if let Some(pattern) = config.exclude.iter().find(|pattern| pattern.find(&parameter.name).is_some()) {
         return Err(left_out(found.kind, found.layer, format!("excluded by \"{}\"", pattern.source())));
     }
-    if !config.track.contains(&found.kind) {
+    let any = matches!(naming, Naming::Any) && !is_own && found.kind == ComponentKind::Other;
+    if !any && !config.track.contains(&found.kind) {
         return Err(left_out(found.kind, found.layer, format!("kind {} is not tracked", found.kind)));
+    }
+    if found.kind == ComponentKind::Other && parameter.shape.len() < 2 {
+        let reason = "biases and norms are not tracked as kind other".to_owned();
+        return Err(left_out(found.kind, found.layer, reason));
     }
     Ok(found)
 }
@@ -189,46 +301,4 @@ fn detect(parameters: &[ParameterInfo], config: &ComponentConfig) -> Option<&'st
         }
     }
     best
-}
-
-fn nothing_found(
-    parameters: &[ParameterInfo],
-    config: &ComponentConfig,
-    layout: Option<&Layout>,
-    left_out: &[LeftOut],
-) -> Error {
-    const SHOWN: usize = 12;
-    let names = || parameters.iter().map(|parameter| parameter.name.as_str());
-    let mut seen = names().take(SHOWN).collect::<Vec<_>>().join(", ");
-    if parameters.is_empty() {
-        seen = "none".to_owned();
-    } else if parameters.len() > SHOWN {
-        seen += &format!(", … and {} more", parameters.len() - SHOWN);
-    }
-    let untracked = left_out.iter().filter(|out| out.reason.ends_with("not tracked")).count();
-    let is_excluded = |out: &&LeftOut| out.reason.starts_with("excluded");
-    let excluded = left_out.iter().filter(is_excluded).count();
-    let could_freeze =
-        left_out.iter().filter(is_excluded).filter(|out| config.track.contains(&out.kind)).count();
-    let reason = if parameters.is_empty() {
-        "there is no trainable parameter".to_owned()
-    } else if could_freeze > 0 {
-        format!("all that could freeze is excluded ({could_freeze} parameters)")
-    } else {
-        let asked = match (&config.layout, layout) {
-            (LayoutChoice::Named(layout), _) => format!("layout \"{}\"", layout.name()),
-            (LayoutChoice::None, _) => "layout \"none\"".to_owned(),
-            (LayoutChoice::Auto, Some(layout)) => format!("layout \"{}\" (detected)", layout.name()),
-            (LayoutChoice::Auto, None) => {
-                let all: Vec<_> = Layout::all().iter().map(Layout::name).collect();
-                format!("none of the layouts {}", all.join(", "))
-            }
-        };
-        format!(
-            "{asked} and {} own patterns give no tracked component ({excluded} parameters are excluded, \
-             {untracked} are of kinds not tracked); add [[freezing.components.patterns]] with match and kind",
-            config.patterns.len()
-        )
-    };
-    Error::NoComponents { reason, seen }
 }

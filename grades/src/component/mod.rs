@@ -1,9 +1,11 @@
-//! From parameter names to components: what freezes as one, of which kind, in which layer.
+//! Components: the parameters that freeze together, with kind and block, found by name.
 
+mod any;
 mod config;
 mod kind;
 mod layout;
 mod map;
+mod missing;
 mod pattern;
 
 pub use config::{AdapterGrouping, ComponentConfig};

@@ -25,7 +25,7 @@ pub struct ComponentPattern {
     kind: ComponentKind,
 }
 
-/// What a pattern read from a name.
+/// The kind, block and component that a pattern reads from a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatternMatch {
     /// The kind that the pattern stands for.

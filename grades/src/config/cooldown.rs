@@ -39,7 +39,7 @@ impl fmt::Display for Cooldown {
 }
 
 impl Cooldown {
-    /// What a configuration may say.
+    /// The accepted values, for error messages.
     pub(crate) const EXPECTED: &'static str = "a number of steps, or { share = S } with S of at least 0";
 
     pub(crate) fn read(value: Value) -> Option<Self> {

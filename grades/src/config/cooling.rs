@@ -1,4 +1,4 @@
-//! What happens to a component while it cools.
+//! The ways to cool a component.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! What becomes of parameters that belong to no component.
+//! The treatment of parameters outside of components.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::schema::unknown_name;
 
-/// What becomes of biases, norms and embeddings while components freeze.
+/// The treatment of biases, norms and embeddings while components freeze.
 ///
 /// As long as any parameter below a layer trains, the backward pass must go through that layer, whether its matrices
 /// are frozen or not. With `with-block` it ends at the lowest block that still trains.
@@ -25,7 +25,7 @@ use crate::schema::unknown_name;
 pub enum Followers {
     /// They train until the run ends, as in the published versions.
     Keep,
-    /// What is in a transformer block is frozen once all of the block's components are, and the embeddings with the first
+    /// Parameters of a transformer block are frozen once all of the block's components are, and the embeddings with the first
     /// block, unless they are tied to the output layer: a tensor has two names, or no parameter is of kind `head`.
     #[default]
     WithBlock,

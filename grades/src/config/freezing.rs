@@ -236,14 +236,14 @@ impl FreezingConfig {
         self
     }
 
-    /// What happens to a component while it cools.
+    /// Sets how a component cools.
     #[must_use]
     pub fn cooling(mut self, cooling: Cooling) -> Self {
         self.cooling = cooling;
         self
     }
 
-    /// What becomes of parameters that belong to no component.
+    /// Sets the treatment of parameters outside of components.
     #[must_use]
     pub fn followers(mut self, followers: Followers) -> Self {
         self.followers = followers;
@@ -270,7 +270,7 @@ impl FreezingConfig {
         &self.components
     }
 
-    /// What becomes of parameters that belong to no component.
+    /// Returns the treatment of parameters outside of components.
     #[cfg(feature = "torch")]
     pub(crate) fn followers_setting(&self) -> Followers {
         self.followers

@@ -13,7 +13,7 @@ pub(super) const KEY: &str = "preset";
 /// Its line of help.
 pub(super) const HELP: &str = "defaults of a published version: paper-v1, paper-v3 or official (none)";
 
-/// What a published version does where it differs from the others; the rest is in [`Preset::table`].
+/// The settings by which published versions differ; the rest is in [`Preset::table`].
 #[derive(Debug)]
 struct Preset {
     name: &'static str,

@@ -1,4 +1,4 @@
-//! What a policy sees.
+//! Observations: the input of a policy.
 
 use crate::component::Component;
 use crate::statistic::{ComponentSample, Statistic};
@@ -43,35 +43,35 @@ impl<'a> Observation<'a> {
         }
     }
 
-    /// The same at another step.
+    /// Sets the step.
     #[must_use]
     pub fn at(mut self, step: u64, total_steps: u64) -> Self {
         (self.step, self.total_steps) = (step, total_steps);
         self
     }
 
-    /// The same inside or after the grace period.
+    /// Sets whether the grace period is over.
     #[must_use]
     pub fn after_grace(mut self, over: bool) -> Self {
         self.grace_over = over;
         self
     }
 
-    /// The same under this learning rate.
+    /// Sets the learning rate.
     #[must_use]
     pub fn with_learning_rate(mut self, learning_rate: Option<f64>) -> Self {
         self.learning_rate = learning_rate;
         self
     }
 
-    /// The same at this rank among the scores of the active components.
+    /// Sets the rank among the scores of the active components.
     #[must_use]
     pub fn ranked(mut self, rank: Option<usize>) -> Self {
         self.rank = rank;
         self
     }
 
-    /// The same among these components.
+    /// Sets the population.
     #[must_use]
     pub fn among(mut self, population: Population<'a>) -> Self {
         self.population = population;
@@ -125,7 +125,7 @@ impl<'a> Observation<'a> {
     }
 }
 
-/// What a policy may base its decision about a frozen component on: it has no gradient, hence no statistics.
+/// The input of a decision about a frozen component, which has no gradient and so no statistics.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct FrozenObservation<'a> {
@@ -147,7 +147,7 @@ impl<'a> FrozenObservation<'a> {
         Self { component, step, total_steps, frozen_at, learning_rate: None }
     }
 
-    /// The same under this learning rate.
+    /// Sets the learning rate.
     #[must_use]
     pub fn with_learning_rate(mut self, learning_rate: Option<f64>) -> Self {
         self.learning_rate = learning_rate;

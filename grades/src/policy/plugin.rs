@@ -8,7 +8,7 @@ pub trait PolicyConfig: FreezePolicy + Sized + 'static {
     /// The kebab-case name, equal to [`FreezePolicy::name`].
     const NAME: &'static str;
 
-    /// What it freezes on, in one line.
+    /// The criterion, in one line.
     const SUMMARY: &'static str;
 
     /// The keys that its table may have, `name` left out.
@@ -64,7 +64,7 @@ impl PolicyPlugin {
         self.name
     }
 
-    /// What it freezes on, in one line.
+    /// Returns the criterion, in one line.
     pub fn summary(&self) -> &'static str {
         self.summary
     }

@@ -12,7 +12,7 @@ use crate::error::{Error, Problems};
 pub struct Key {
     /// The key.
     pub name: &'static str,
-    /// What it sets, its kind and its default.
+    /// Its meaning, type and default.
     pub help: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! What is measured of a component's gradient, once per check.
+//! Statistics of a component's gradient, measured once per check.
 
 mod filter;
 mod sample;

@@ -61,7 +61,7 @@ impl ComponentSample {
         self.present.contains(statistic).then(|| self.values[statistic.index()])
     }
 
-    /// What was measured.
+    /// Returns the statistics that were measured.
     pub fn statistics(&self) -> StatisticSet {
         self.present
     }

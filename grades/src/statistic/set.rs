@@ -25,7 +25,7 @@ impl StatisticSet {
         self.0 & 1 << statistic.index() != 0
     }
 
-    /// What is in either.
+    /// Returns the union of both.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)

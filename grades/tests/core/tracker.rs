@@ -68,7 +68,7 @@ fn the_grace_period_is_the_share_of_the_steps_rounded_up() {
     }
 }
 
-/// A gradient's values step by step, and the step at which the component freezes.
+/// The L1 norms at steps 1, 2, … of 10, when checks happen, and the step of the freeze.
 struct Case {
     name: &'static str,
     values: &'static [f64],
@@ -79,7 +79,6 @@ struct Case {
 
 #[test]
 fn a_component_freezes_at_the_first_quiet_check_that_counts() {
-    // (L1 norm at steps 1, 2, …; grace of 10 steps' total; check interval; step of the freeze)
     const EVERY_STEP: Case = Case { name: "", values: &[], grace: 0.0, check_every: 1, frozen_at: None };
     let cases = [
         Case {

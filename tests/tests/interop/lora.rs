@@ -121,7 +121,7 @@ fn peft_reads_what_we_write() {
             }
         });
         let dir = folder.path().join(index.to_string());
-        adapters.save(&dir, "mine").unwrap();
+        adapters.save("mine", &dir).unwrap();
         let computed = logits(&model);
         assert_changed(&computed, &plain, name);
         ours.push((name, computed));
@@ -203,7 +203,7 @@ fn we_read_what_peft_writes() {
             .unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_logits(&logits(&model), &theirs, name);
         let again = folder.path().join("again").join(index.to_string());
-        adapters.save(&again, "default").unwrap();
+        adapters.save("default", &again).unwrap();
         assert_eq!(config_file(&again), config_file(&dir(index)), "{name}: adapter_config.json");
         let (layers, variables) = model.layers_mut();
         adapters.merge_and_unload(layers, variables).unwrap();

@@ -19,6 +19,7 @@ mod python;
 mod tiny;
 #[path = "../../../grades-models/tests/support/tiny_decoder.rs"]
 mod tiny_decoder;
+mod tokens;
 mod trained;
 
 use std::path::{Path, PathBuf};

@@ -1,12 +1,14 @@
-//! Examples to sequences.
+//! Makes sequences of examples.
 
-use super::example::{Example, Examples, Form, Message};
+use super::example::{Example, Examples, Form};
+use super::message::{Message, Variables};
 use super::sequences::{Choice, Question, Sequence, Sequences};
 use super::template::ChatTemplate;
+use super::turns;
 use super::vocabulary::Vocabulary;
 use crate::data::error::{Error, Result};
 
-/// What happens to an example that is longer than the longest sequence.
+/// The fate of an example that is longer than the longest sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TooLong {
@@ -19,7 +21,7 @@ pub enum TooLong {
     Skip,
 }
 
-/// Which of the assistant's turns of a conversation are learnt.
+/// The assistant's turns of a conversation that are learnt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Turns {
@@ -60,8 +62,9 @@ impl Encoder {
     /// Encodes all examples of a file.
     ///
     /// A text is cut into sequences of at most `max_tokens`, whose every token but the first is predicted; the end
-    /// token follows it. Of an exchange the response and the end token are predicted. A conversation is what the chat
-    /// template makes of it; in it the assistant's turns are predicted, as they follow the template's prompt.
+    /// token follows it. Of an exchange the response and the end token are predicted. A conversation is rendered by the
+    /// chat template; in it the assistant's turns are predicted. Prompt and response, or all turns, are one text, which
+    /// is encoded once: tokens that have a part of what is predicted are predicted.
     ///
     /// # Errors
     ///
@@ -88,7 +91,7 @@ impl Encoder {
         Ok(sequences)
     }
 
-    /// The ids of a prompt, to be continued: through the chat template as the user's turn, or as it is.
+    /// Returns the ids of a prompt, to be continued: through the chat template as the user's turn, or as it is.
     ///
     /// # Errors
     ///
@@ -97,19 +100,18 @@ impl Encoder {
         if !self.options.chat {
             return self.vocabulary.encode(text, true);
         }
-        let user = Message { role: "user".into(), content: text.into() };
-        self.vocabulary.encode(&self.template()?.render(&[user], true)?, false)
+        self.vocabulary.encode(&self.template()?.render(&[Message::new("user", text)], true)?, false)
     }
 
     fn add(&self, example: &Example, sequences: &mut Sequences) -> Result<()> {
         match example {
             Example::Text(text) => self.add_text(text, sequences),
-            Example::Exchange { prompt, response } => {
-                let sequence = self.exchange(prompt, response)?;
+            Example::Exchange { prompt, response, variables } => {
+                let sequence = self.exchange(prompt, response, variables)?;
                 self.add_fitting(sequence, sequences)
             }
-            Example::Messages(messages) => {
-                let sequence = self.conversation(messages)?;
+            Example::Messages { messages, given, variables } => {
+                let sequence = self.conversation(messages, *given, variables)?;
                 self.add_fitting(sequence, sequences)
             }
             Example::Choices { prompt, choices, answer } => {
@@ -146,7 +148,7 @@ impl Encoder {
         let longest = self.options.max_tokens;
         let mut list = Vec::with_capacity(choices.len());
         for choice in choices {
-            let sequence = self.exchange(prompt, choice)?;
+            let sequence = self.exchange(prompt, choice, &Variables::default())?;
             let length = sequence.ids.len();
             // Cut choices cannot be compared.
             if length > longest {
@@ -167,10 +169,10 @@ impl Encoder {
         Ok(())
     }
 
-    fn exchange(&self, prompt: &str, response: &str) -> Result<Sequence> {
+    fn exchange(&self, prompt: &str, response: &str, variables: &Variables) -> Result<Sequence> {
         if self.options.chat {
-            let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
-            return self.conversation(&[message("user", prompt), message("assistant", response)]);
+            let messages = [Message::new("user", prompt), Message::new("assistant", response)];
+            return self.conversation(&messages, 0, variables);
         }
         let end = self.end.ok_or_else(|| {
             Error::Input(
@@ -178,64 +180,43 @@ impl Encoder {
                     .into(),
             )
         })?;
-        let mut ids = self.vocabulary.encode(prompt, true)?;
-        // A tokenizer that ends each sequence would end the prompt, too.
-        if ids.last() == Some(&end) {
-            ids.pop();
-        }
-        let start = ids.len();
-        ids.extend(self.vocabulary.encode(response, false)?);
-        if ids.len() == start {
+        let text = [prompt, response].concat();
+        let mut encoded = self.vocabulary.encode_with_spans(&text, true)?;
+        let Some(answer) = encoded.tokens_of(&(prompt.len()..text.len())) else {
             return Err(Error::Input("the response has no tokens".into()));
-        }
-        if start == 0 {
+        };
+        // A tokenizer that begins each sequence gives the first token of a prompt without any.
+        if answer.start == 0 || encoded.tokens_of(&(0..prompt.len())).is_none() {
             return Err(Error::Input("the prompt has no tokens".into()));
         }
-        ids.push(end);
-        let targets = one(start..ids.len());
-        Ok(Sequence { ids, targets })
+        // The response, or the tokenizer, may have ended it.
+        if encoded.ids.last() != Some(&end) {
+            encoded.ids.push(end);
+        }
+        let targets = one(answer.start..encoded.ids.len());
+        Ok(Sequence { ids: encoded.ids, targets })
     }
 
-    /// The pieces of text between the turns' ends are encoded apart, as they are when the model answers.
-    fn conversation(&self, messages: &[Message]) -> Result<Sequence> {
-        let template = self.template()?;
-        let turns: Vec<usize> = (0..messages.len())
-            .filter(|&index| messages.get(index).is_some_and(|message| message.role == "assistant"))
-            .collect();
-        let Some(&last) = turns.last() else { return Err(Error::Input("no turn of the assistant".into())) };
-        let turns = match self.options.turns {
-            Turns::All => turns,
-            Turns::Last => vec![last],
-        };
-        // What comes after the last answer teaches nothing.
-        let all = template.render(messages.get(..=last).unwrap_or(messages), false)?;
-        let (mut ids, mut targets, mut done) = (Vec::new(), Vec::new(), 0);
-        for turn in turns {
-            let prompt = template.render(messages.get(..turn).unwrap_or_default(), true)?;
-            let answered = template.render(messages.get(..=turn).unwrap_or_default(), false)?;
-            let pieces = all.get(done..prompt.len()).zip(all.get(prompt.len()..answered.len()));
-            let (Some((before, answer)), true) =
-                (pieces, all.starts_with(&answered) && answered.starts_with(&prompt))
-            else {
-                return Err(Error::Input(format!(
-                    "the chat template does not continue a conversation where it stopped, at message {turn}{}",
-                    if self.options.turns == Turns::All {
-                        "; data.turns = \"last\" learns the last answer alone"
-                    } else {
-                        ""
-                    }
-                )));
-            };
-            ids.extend(self.vocabulary.encode(before, false)?);
-            let start = ids.len();
-            ids.extend(self.vocabulary.encode(answer, false)?);
-            if ids.len() == start || start == 0 {
-                return Err(Error::Input(format!("message {turn} or what comes before it has no tokens")));
+    fn conversation(&self, messages: &[Message], given: usize, variables: &Variables) -> Result<Sequence> {
+        let conversation = turns::render(self.template()?, messages, given, variables, self.options.turns)?;
+        let encoded = self.vocabulary.encode_with_spans(&conversation.text, false)?;
+        let mut targets: Vec<std::ops::Range<usize>> = Vec::new();
+        for answer in &conversation.answers {
+            let Some(mut tokens) = encoded.tokens_of(answer) else { continue };
+            // The first token follows nothing, and a token that two turns share counts once.
+            tokens.start = tokens.start.max(targets.last().map_or(1, |last| last.end));
+            match targets.last_mut() {
+                _ if tokens.is_empty() => {}
+                Some(last) if last.end == tokens.start => last.end = tokens.end,
+                _ => targets.push(tokens),
             }
-            targets.push(start..ids.len());
-            done = answered.len();
         }
-        Ok(Sequence { ids, targets })
+        if targets.is_empty() {
+            return Err(Error::Input(
+                "what the assistant says, or what comes before it, has no tokens".into(),
+            ));
+        }
+        Ok(Sequence { ids: encoded.ids, targets })
     }
 
     fn template(&self) -> Result<&ChatTemplate> {
@@ -263,11 +244,15 @@ impl Encoder {
                     )));
                 }
                 TooLong::Truncate => {
-                    sequence.ids.truncate(longest);
-                    sequence.targets.retain_mut(|range| {
-                        range.end = range.end.min(longest);
-                        range.start < range.end
-                    });
+                    if self.vocabulary.truncates_left() {
+                        cut_left(&mut sequence, length - longest);
+                    } else {
+                        sequence.ids.truncate(longest);
+                        sequence.targets.retain_mut(|range| {
+                            range.end = range.end.min(longest);
+                            range.start < range.end
+                        });
+                    }
                     if sequence.targets.is_empty() {
                         return Err(Error::Input(format!(
                             "the prompt leaves no room for a response within max_tokens = {longest}; \
@@ -281,6 +266,16 @@ impl Encoder {
         sequences.list.push(sequence);
         Ok(())
     }
+}
+
+/// Cuts tokens from the front; the first that is left is not predicted.
+fn cut_left(sequence: &mut Sequence, count: usize) {
+    sequence.ids.drain(..count.min(sequence.ids.len()));
+    sequence.targets.retain_mut(|range| {
+        range.start = range.start.saturating_sub(count).max(1);
+        range.end = range.end.saturating_sub(count);
+        range.start < range.end
+    });
 }
 
 /// A list of one range.

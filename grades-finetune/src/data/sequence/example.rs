@@ -1,17 +1,8 @@
-//! What a line of a file says.
+//! The examples of a file.
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-
-/// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// Who speaks: `system`, `user`, `assistant`, or what else the chat template knows.
-    pub role: String,
-    /// What is said.
-    pub content: String,
-}
+use super::message::{Message, Variables};
 
 /// One example.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,16 +11,25 @@ pub enum Example {
     Text(String),
     /// A prompt and the response to be predicted.
     Exchange {
-        /// What is given.
+        /// The text that is given.
         prompt: String,
-        /// What is to be predicted.
+        /// The text that is to be predicted.
         response: String,
+        /// Further values for the chat template.
+        variables: Variables,
     },
-    /// A conversation, in which the assistant's turns are to be predicted; at least one.
-    Messages(Vec<Message>),
+    /// A conversation, in which turns of the assistant are to be predicted; at least one.
+    Messages {
+        /// The turns.
+        messages: Vec<Message>,
+        /// The first turn that may be predicted; those before it are given.
+        given: usize,
+        /// Further values for the chat template, such as `tools`.
+        variables: Variables,
+    },
     /// A prompt and several responses, one of which is right.
     Choices {
-        /// What is given.
+        /// The text that is given.
         prompt: String,
         /// The responses, at least two.
         choices: Vec<String>,
@@ -38,7 +38,7 @@ pub enum Example {
     },
 }
 
-/// What the examples of a file are.
+/// The form of a file's examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// [`Example::Text`].
@@ -56,8 +56,10 @@ pub enum Form {
 pub struct Examples {
     /// The file, for messages.
     pub path: PathBuf,
-    /// What they are.
+    /// The form of all.
     pub form: Form,
+    /// The keys that were read, in words.
+    pub keys: String,
     /// Each with its line, counted from 1.
     pub list: Vec<(u64, Example)>,
 }

@@ -1,58 +1,90 @@
 //! Texts to token ids and back.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::data::error::{Error, Result};
-use crate::data::tokenizer_file::{guarded, parse};
+use crate::data::tokenizer::{Pretrained, guarded};
 
-/// A tokenizer from Hugging Face's `tokenizer.json`, without truncation and padding.
+/// The tokenizer of a model directory, without truncation and padding.
 #[derive(Debug)]
 pub struct Vocabulary {
-    inner: tokenizers::Tokenizer,
+    pretrained: Pretrained,
     path: PathBuf,
     size: i64,
 }
 
+/// The tokens of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// The token ids.
+    pub ids: Vec<u32>,
+    /// The bytes of the text that each token stands for; none for tokens around the text.
+    pub spans: Vec<(usize, usize)>,
+}
+
+impl Encoded {
+    /// Returns the tokens that have a byte of a range of the text: from the first such token to the last.
+    pub fn tokens_of(&self, bytes: &Range<usize>) -> Option<Range<usize>> {
+        let within = |&(start, end): &(usize, usize)| start < end && start < bytes.end && end > bytes.start;
+        let first = self.spans.iter().position(within)?;
+        let last = self.spans.iter().rposition(within)?;
+        Some(first..last + 1)
+    }
+}
+
 impl Vocabulary {
-    /// Loads `tokenizer.json` for a model with embeddings for `size` token ids.
+    /// Loads `tokenizer.json`, and what stands beside it, for a model with embeddings for `size` token ids.
     ///
     /// # Errors
     ///
     /// [`Error::File`] when the file cannot be read as a tokenizer, [`Error::Io`] when it cannot be read.
     pub fn load(path: &Path, size: i64) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
-        let mut inner = parse(path, &bytes)?;
-        inner.with_padding(None);
-        inner.with_truncation(None).map_err(|error| Error::file(path, format!("cannot be used: {error}")))?;
-        Ok(Self { inner, path: path.to_path_buf(), size })
+        Ok(Self { pretrained: Pretrained::load(path)?, path: path.to_path_buf(), size })
     }
 
-    /// The token ids of a text; with `special`, those tokens around it that the tokenizer puts around a sequence.
+    /// Returns whether texts that are too long lose their beginning, as the model's files say.
+    pub(super) fn truncates_left(&self) -> bool {
+        self.pretrained.truncate_left
+    }
+
+    /// Returns the token ids of a text; with `special`, those tokens around it that the tokenizer adds to a sequence.
     ///
     /// # Errors
     ///
     /// [`Error::File`] when the tokenizer fails or gives an id that the model does not have.
     pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>> {
-        let encoding = guarded(&self.path, "the tokenizer failed", || self.inner.encode_fast(text, special))?;
+        Ok(self.encode_with_spans(text, special)?.ids)
+    }
+
+    /// Returns the tokens of a text with their places in it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Vocabulary::encode`].
+    pub fn encode_with_spans(&self, text: &str, special: bool) -> Result<Encoded> {
+        let inner = &self.pretrained.inner;
+        let encoding = guarded(&self.path, "the tokenizer failed", || inner.encode(text, special))?;
         let ids = encoding.get_ids().to_vec();
         if let Some(id) = ids.iter().find(|&&id| i64::from(id) >= self.size) {
-            let token = self.inner.id_to_token(*id).unwrap_or_default();
+            let token = inner.id_to_token(*id).unwrap_or_default();
             let message = format!(
-                "token \"{token}\" has id {id}, the model's vocabulary has {} tokens; the tokenizer belongs to another \
+                "token \"{}\" has id {id}, the model's vocabulary has {} tokens; the tokenizer belongs to another \
                  model",
+                token.escape_debug(),
                 self.size
             );
             return Err(Error::file(&self.path, message));
         }
-        Ok(ids)
+        Ok(Encoded { ids, spans: encoding.get_offsets().to_vec() })
     }
 
-    /// The text of token ids, special tokens left out.
+    /// Returns the text of token ids, special tokens left out.
     ///
     /// # Errors
     ///
     /// [`Error::File`] when the tokenizer fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        guarded(&self.path, "the tokenizer cannot decode", || self.inner.decode(ids, true))
+        guarded(&self.path, "the tokenizer cannot decode", || self.pretrained.inner.decode(ids, true))
     }
 }

@@ -58,7 +58,7 @@ fn an_adapter_with_an_embedding_leaves_a_tied_output_matrix_alone_as_in_peft() {
         assert!(trained.requires_grad() && !variables["lm_head.weight"].requires_grad(), "{name}");
         tch::no_grad(|| trained.shallow_clone().copy_(&(trained * 1.5 + 0.1)));
         let dir = folder().join(format!("{name}-embedding"));
-        adapters.save(&dir, "default").unwrap();
+        adapters.save("default", &dir).unwrap();
         let (again, _) = Decoder::load_adapted(&folder().join(name), &dir, LoadOptions::default()).unwrap();
         assert_eq!(logits(&again), logits(&model), "{name}");
         arguments.extend([folder().join(name), dir.clone()]);
@@ -91,7 +91,7 @@ fn peft_reads_adapters_of_ours() {
         let mut adapters = Adapters::new();
         adapters.add(layers, variables, "default", &config).unwrap();
         let dir = folder().join(format!("{name}-ours"));
-        adapters.save(&dir, "default").unwrap();
+        adapters.save("default", &dir).unwrap();
         ours.push((name, dir.clone(), logits(&model)));
         arguments.extend([folder().join(name), dir]);
     }

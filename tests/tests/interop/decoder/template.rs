@@ -30,7 +30,7 @@ fn templates_render_as_in_transformers() {
     if skipped() {
         return;
     }
-    let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+    let message = |role: &str, content: &str| Message::new(role, content);
     let conversations = vec![
         vec![message("user", " what? ")],
         vec![

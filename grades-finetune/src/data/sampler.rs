@@ -1,4 +1,4 @@
-//! Which examples go into which batch.
+//! Orders examples into batches.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};

@@ -1,61 +1,64 @@
-//! Made-up runs: what a policy may be asked, in any order.
+//! Generated runs: sequences of checks that a policy is asked about.
 
-use grades::component::{Component, ComponentKind};
-use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Observation, Population};
-use grades::statistic::{ComponentSample, Statistic, StatisticSet};
+use crate::component::{Component, ComponentKind};
+use crate::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Observation, Population};
+use crate::statistic::{ComponentSample, Statistic, StatisticSet};
 use proptest::prelude::*;
 
 /// How many components a run has.
-pub(crate) const COMPONENTS: usize = 4;
+pub(super) const COMPONENTS: usize = 4;
 
 /// A sequence of checks of one component, among others.
 #[derive(Debug, Clone)]
-pub(crate) struct Run {
-    pub(crate) kind: ComponentKind,
-    pub(crate) grace_checks: usize,
-    pub(crate) checks: Vec<Check>,
+pub(super) struct Run {
+    pub(super) kind: ComponentKind,
+    pub(super) grace_checks: usize,
+    pub(super) checks: Vec<Check>,
 }
 
 /// Gradients at one check, by their sizes, that of the component in question first.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Check {
-    pub(crate) sizes: [f64; COMPONENTS],
-    pub(crate) learning_rate: Option<f64>,
+pub(super) struct Check {
+    pub(super) sizes: [f64; COMPONENTS],
+    pub(super) learning_rate: Option<f64>,
     /// Its rank, if it has a score.
-    pub(crate) rank: usize,
+    pub(super) rank: usize,
     /// Whether it is frozen at this check.
-    pub(crate) frozen: bool,
+    pub(super) frozen: bool,
 }
 
-/// What a policy said at one check.
+/// A policy's answers at one check.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Answer {
-    pub(crate) score: Option<f64>,
-    pub(crate) decision: Decision,
-    /// What it then says that it compares.
-    pub(crate) compares: Option<Cause>,
+pub(super) struct Answer {
+    pub(super) score: Option<f64>,
+    pub(super) decision: Decision,
+    /// The comparison that it reports afterwards, where both numbers are finite.
+    pub(super) compares: Option<Cause>,
+    /// Whether it reports a comparison without a threshold.
+    pub(super) unbounded: bool,
 }
 
 impl Answer {
-    /// That of a policy to which the check is nothing.
-    pub(crate) const NONE: Answer = Answer { score: None, decision: Decision::Keep, compares: None };
+    /// The answer of a policy that ignores the check.
+    pub(super) const NONE: Answer =
+        Answer { score: None, decision: Decision::Keep, compares: None, unbounded: false };
 }
 
 impl Check {
-    /// All gradients of one size.
-    pub(crate) fn of(size: f64) -> Self {
+    /// Creates a check with gradients of one size.
+    pub(super) fn of(size: f64) -> Self {
         Self { sizes: [size; COMPONENTS], learning_rate: None, rank: 0, frozen: false }
     }
 
-    /// Whether the component itself has nothing that is not finite.
-    pub(crate) fn is_finite(self) -> bool {
+    /// Returns whether the component's own statistics are finite.
+    pub(super) fn is_finite(self) -> bool {
         self.frozen || self.sizes[0].is_finite()
     }
 }
 
 impl Run {
-    /// The policy's answer at this check, with all gradients multiplied by a constant.
-    pub(crate) fn ask_scaled(&self, policy: &mut dyn FreezePolicy, index: usize, factor: f64) -> Answer {
+    /// Asks the policy at this check, with all gradients multiplied by a constant.
+    pub(super) fn ask_scaled(&self, policy: &mut dyn FreezePolicy, index: usize, factor: f64) -> Answer {
         let component = Component::detached("layers.1.it", self.kind, Some(1), 2);
         let check = self.checks[index];
         let (step, total) = (index as u64 + 1, self.checks.len() as u64);
@@ -70,8 +73,8 @@ impl Run {
             };
         }
         let samples = check.sizes.map(|size| Some(sample(policy.statistics(), size, factor)));
-        let [Some(own), ..] = &samples else { unreachable!() };
-        let observation = Observation::new(&component, own)
+        let own = sample(policy.statistics(), check.sizes[0], factor);
+        let observation = Observation::new(&component, &own)
             .at(step, total)
             .after_grace(index >= self.grace_checks)
             .with_learning_rate(check.learning_rate)
@@ -80,18 +83,20 @@ impl Run {
         let rank = score.filter(|score| score.is_finite()).map(|_| check.rank);
         let observation = observation.ranked(rank);
         let decision = policy.decide(&observation);
-        // What is not finite equals nothing, not even itself.
+        // NaN would be unequal to itself.
         let finite = |cause: &Cause| cause.value.is_finite() && cause.threshold.is_finite();
-        Answer { score, decision, compares: policy.compares(&observation).filter(finite) }
+        let compared = policy.compares(&observation);
+        let unbounded = compared.as_ref().is_some_and(|cause| cause.threshold.is_nan());
+        Answer { score, decision, compares: compared.filter(finite), unbounded }
     }
 
-    /// The policy's answer at this check.
-    pub(crate) fn ask(&self, policy: &mut dyn FreezePolicy, index: usize) -> Answer {
+    /// Asks the policy at this check.
+    pub(super) fn ask(&self, policy: &mut dyn FreezePolicy, index: usize) -> Answer {
         self.ask_scaled(policy, index, 1.0)
     }
 
-    /// The policy's answers at these checks.
-    pub(crate) fn ask_all(
+    /// Asks the policy at these checks.
+    pub(super) fn ask_all(
         &self,
         policy: &mut dyn FreezePolicy,
         checks: impl IntoIterator<Item = usize>,
@@ -100,8 +105,8 @@ impl Run {
     }
 }
 
-/// The statistics of a gradient of two numbers times a factor, and any other that is asked for.
-pub(crate) fn sample(statistics: StatisticSet, size: f64, factor: f64) -> ComponentSample {
+/// Returns the statistics of a gradient of two numbers times a factor, and all others that are read.
+pub(super) fn sample(statistics: StatisticSet, size: f64, factor: f64) -> ComponentSample {
     let of_gradient = ComponentSample::from_gradient(&[size * factor, size * 0.5 * factor]);
     let mut sample = of_gradient;
     for statistic in statistics.iter().filter(|statistic| of_gradient.get(*statistic).is_none()) {
@@ -111,7 +116,7 @@ pub(crate) fn sample(statistics: StatisticSet, size: f64, factor: f64) -> Compon
             Statistic::SignalFraction => size - 0.25,
             Statistic::TwoBatchSignal => (size - 0.25) * factor * factor,
             Statistic::TwoBatchNoise => (2.0 - size) * factor * factor,
-            other => panic!("say here how {other} follows the gradient"),
+            Statistic::GradL1 | Statistic::GradMeanAbs | Statistic::GradL2 | Statistic::GradRms => continue,
         };
         sample = sample.with(statistic, value);
     }
@@ -141,10 +146,11 @@ fn kind() -> impl Strategy<Value = ComponentKind> {
     prop::sample::select(ComponentKind::ALL.to_vec())
 }
 
-/// Runs of checks with these sizes, values often repeated.
-fn runs_of<S: Strategy<Value = f64> + Clone + 'static>(size: S) -> impl Strategy<Value = Run> {
+/// Generates runs with NaN, infinities and zeros, and with values that are often repeated.
+pub(super) fn runs() -> impl Strategy<Value = Run> {
+    let size = size().boxed();
     let rate = prop::option::of(prop_oneof![Just(0.1), Just(0.2), Just(1.0)]);
-    let sizes: [S; COMPONENTS] = std::array::from_fn(|_| size.clone());
+    let sizes: [BoxedStrategy<f64>; COMPONENTS] = std::array::from_fn(|_| size.clone());
     let check = (sizes, rate, 0..COMPONENTS, prop::bool::weighted(0.25))
         .prop_map(|(sizes, learning_rate, rank, frozen)| Check { sizes, learning_rate, rank, frozen });
     let repeated = prop::collection::vec((check, prop_oneof![Just(1usize), 1..8usize]), 1..16);
@@ -152,14 +158,4 @@ fn runs_of<S: Strategy<Value = f64> + Clone + 'static>(size: S) -> impl Strategy
         let repeat = |(check, times): (Check, usize)| std::iter::repeat_n(check, times);
         Run { kind, grace_checks, checks: repeated.into_iter().flat_map(repeat).collect() }
     })
-}
-
-/// Runs with NaN, infinities and zeros.
-pub(crate) fn runs() -> impl Strategy<Value = Run> {
-    runs_of(size().boxed())
-}
-
-/// Runs without NaN and infinities.
-pub(crate) fn finite_runs() -> impl Strategy<Value = Run> {
-    runs_of(finite().boxed())
 }

@@ -1,13 +1,14 @@
-//! Sentences to token ids.
+//! Makes token ids of sentences.
 
 use std::path::{Path, PathBuf};
 
-use tokenizers::{PostProcessor, TruncationParams};
+use tokenizers::{PostProcessor, TruncationDirection, TruncationParams};
 
-use super::error::{Error, Result};
-use super::tokenizer_file;
+use super::library::guarded;
+use super::pretrained::Pretrained;
+use crate::data::error::{Error, Result};
 
-/// What the model can take.
+/// The sizes of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The longest sequence wanted, special tokens included; longer sentences are cut.
@@ -18,7 +19,7 @@ pub struct Limits {
     pub vocab_size: i64,
 }
 
-/// A tokenizer from Hugging Face's `tokenizer.json`, with truncation and padding of our own.
+/// The tokenizer of a model directory, with truncation and padding of our own.
 #[derive(Debug)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
@@ -29,13 +30,14 @@ pub struct Tokenizer {
 
 /// The tokens of one sentence.
 #[derive(Debug)]
-pub(super) struct Tokens {
-    pub(super) ids: Vec<u32>,
-    pub(super) truncated: bool,
+pub(in crate::data) struct Tokens {
+    pub(in crate::data) ids: Vec<u32>,
+    pub(in crate::data) truncated: bool,
 }
 
 impl Tokenizer {
-    /// Loads `tokenizer.json`; the truncation and padding that the file asks for are replaced.
+    /// Loads `tokenizer.json` and what stands beside it; the truncation and padding that the file asks for are
+    /// replaced.
     ///
     /// # Errors
     ///
@@ -48,8 +50,7 @@ impl Tokenizer {
                 limits.max_tokens, limits.max_positions
             )));
         }
-        let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
-        let mut inner = tokenizer_file::parse(path, &bytes)?;
+        let Pretrained { mut inner, pad_id, truncate_left } = Pretrained::load(path)?;
         let special = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
         if limits.max_tokens <= special {
             return Err(Error::Input(format!(
@@ -57,12 +58,12 @@ impl Tokenizer {
                 limits.max_tokens
             )));
         }
-        let pad_id = match inner.get_padding() {
-            Some(padding) => padding.pad_id,
-            None => ["[PAD]", "<pad>"].iter().find_map(|token| inner.token_to_id(token)).unwrap_or(0),
-        };
-        inner.with_padding(None);
-        let truncation = TruncationParams { max_length: limits.max_tokens, ..TruncationParams::default() };
+        let pad_id = pad_id
+            .or_else(|| ["[PAD]", "<pad>"].iter().find_map(|token| inner.token_to_id(token)))
+            .unwrap_or(0);
+        let direction = if truncate_left { TruncationDirection::Left } else { TruncationDirection::Right };
+        let truncation =
+            TruncationParams { max_length: limits.max_tokens, direction, ..TruncationParams::default() };
         inner
             .with_truncation(Some(truncation))
             .map_err(|error| Error::file(path, format!("cannot truncate: {error}")))?;
@@ -95,14 +96,14 @@ impl Tokenizer {
     }
 
     /// The tokens of many sentences, in their order; the work is spread over the cores.
-    pub(super) fn encode_batch(&self, texts: Vec<&str>) -> Result<Vec<Result<Tokens>>> {
-        let encodings = tokenizer_file::guarded(&self.path, "the tokenizer failed", || {
-            self.inner.encode_batch_fast(texts, true)
-        })?;
+    pub(in crate::data) fn encode_batch(&self, texts: Vec<&str>) -> Result<Vec<Result<Tokens>>> {
+        let encodings =
+            guarded(&self.path, "the tokenizer failed", || self.inner.encode_batch_fast(texts, true))?;
         let tokens = encodings.into_iter().map(|encoding| {
             let ids = encoding.get_ids().to_vec();
             if let Some(id) = ids.iter().find(|&&id| !in_vocabulary(id, self.limits)) {
                 let token = self.inner.id_to_token(*id).unwrap_or_default();
+                let token = token.escape_debug();
                 let message = format!(
                     "token \"{token}\" has id {id}, the model's vocabulary has {} tokens; the tokenizer \
                      belongs to another model",

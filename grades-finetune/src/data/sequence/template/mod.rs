@@ -1,0 +1,227 @@
+//! Renders conversations by a model's chat template, as `apply_chat_template` of transformers does.
+
+mod date;
+mod environment;
+mod generation;
+mod json;
+mod limits;
+mod text;
+mod worker;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use minijinja::{Environment, ErrorKind, Value};
+use serde_json::Value as Json;
+
+pub use self::date::Date;
+use self::environment::set_date;
+use self::worker::Worker;
+use super::message::{Message, Variables};
+use crate::data::content;
+use crate::data::error::{Error, Result};
+use crate::data::tokenizer::special_tokens;
+
+/// The templates of a model directory.
+///
+/// Without a date `strftime_now` is undefined, so that templates that would write today's date write their fixed one
+/// or are refused, and the same data gives the same tokens on any day.
+#[derive(Debug)]
+pub struct ChatTemplate {
+    worker: Worker,
+    path: PathBuf,
+    /// The texts of special tokens (`bos_token`, …).
+    tokens: Vec<(String, String)>,
+    /// Whether it marks what the assistant says.
+    marks: bool,
+}
+
+/// A conversation as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rendered {
+    pub(super) text: String,
+    /// What the template marks as said by the assistant, in bytes; `None` for templates without marks.
+    pub(super) generated: Option<Vec<Range<usize>>>,
+}
+
+/// The template that is used unless there are tools and one for them.
+const DEFAULT: &str = "default";
+const TOOLS: &str = "tool_use";
+
+impl ChatTemplate {
+    /// Reads `chat_template.jinja` and `additional_chat_templates`, or `chat_template` of `tokenizer_config.json`;
+    /// `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] and [`Error::File`] for a file that cannot be read or a template that is not valid Jinja.
+    pub fn load(dir: &Path) -> Result<Option<Self>> {
+        let config_path = dir.join("tokenizer_config.json");
+        let config: Json = match read(&config_path)? {
+            Some(text) => serde_json::from_str(&text)
+                .map_err(|error| Error::file(&config_path, format!("is not valid JSON: {error}")))?,
+            None => Json::Null,
+        };
+        let own = dir.join("chat_template.jinja");
+        let mut sources = additional(dir)?;
+        let path = match (read(&own)?, sources.is_empty()) {
+            (Some(source), _) => {
+                sources.push((DEFAULT.to_owned(), source));
+                own
+            }
+            (None, false) => own,
+            (None, true) => {
+                sources = named(config.get("chat_template").unwrap_or(&Json::Null));
+                config_path
+            }
+        };
+        if sources.is_empty() {
+            return Ok(None);
+        }
+        for (_, source) in &mut sources {
+            limits::check_source(source)
+                .map_err(|reason| Error::file(&path, format!("the chat template is refused: {reason}")))?;
+            // As Jinja reads them.
+            *source = generation::with_filter(&source.replace("\r\n", "\n").replace('\r', "\n"));
+        }
+        let marks = sources.iter().any(|(_, source)| source.contains(generation::FILTER));
+        let worker = Worker::start(sources)
+            .map_err(|reason| Error::file(&path, format!("the chat template is not valid: {reason}")))?;
+        Ok(Some(Self { worker, path, tokens: special_tokens(dir)?, marks }))
+    }
+
+    /// Sets the date that `strftime_now` writes.
+    #[must_use]
+    pub fn with_date(self, date: Option<Date>) -> Self {
+        if let Some(date) = date {
+            // A template that cannot do this fails at the next conversation.
+            let _ = self.worker.call(move |environment| {
+                set_date(environment, date);
+                Ok(String::new())
+            });
+        }
+        self
+    }
+
+    /// Returns the text of a conversation; with `prompt`, the beginning of the assistant's next turn follows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] with the template's own message when it fails.
+    pub fn render(&self, messages: &[Message], prompt: bool) -> Result<String> {
+        Ok(self.rendered(messages, &Variables::default(), prompt)?.text)
+    }
+
+    /// Renders a conversation with further variables.
+    pub(super) fn rendered(
+        &self,
+        messages: &[Message],
+        variables: &Variables,
+        prompt: bool,
+    ) -> Result<Rendered> {
+        let (context, tools) = (self.context(messages, variables, prompt), has_tools(variables));
+        // An error may have values of the template, whose drop needs the large stack as well.
+        let job = move |environment: &mut Environment<'static>| {
+            run(environment, context, tools).map_err(|error| failure(&error))
+        };
+        let text = self.worker.call(job).map_err(|reason| {
+            let reason = reason.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"");
+            Error::file(&self.path, format!("the chat template {reason}"))
+        })?;
+        if !self.marks {
+            return Ok(Rendered { text, generated: None });
+        }
+        let parted = generation::without_marks(&text);
+        let (text, generated) = parted.ok_or_else(|| {
+            Error::file(
+                &self.path,
+                "the chat template fails: its generation tags do not match, or the text has their marks",
+            )
+        })?;
+        Ok(Rendered { text, generated: Some(generated) })
+    }
+
+    /// Returns the variables of a conversation.
+    fn context(&self, messages: &[Message], variables: &Variables, prompt: bool) -> Value {
+        let tokens = self.tokens.iter().map(|(key, text)| (key.clone(), Value::from(text.as_str())));
+        let none = ["tools", "documents"].map(|key| (key.to_owned(), Value::from(())));
+        let own = [
+            ("messages".to_owned(), messages.iter().map(Message::to_value).collect::<Value>()),
+            ("add_generation_prompt".to_owned(), Value::from(prompt)),
+        ];
+        // Later ones replace earlier ones.
+        tokens.chain(none).chain(variables.iter()).chain(own).collect::<Variables>().to_value()
+    }
+}
+
+fn has_tools(variables: &Variables) -> bool {
+    variables.get("tools").is_some_and(|tools| !tools.is_none())
+}
+
+fn run(
+    environment: &Environment<'static>,
+    context: Value,
+    tools: bool,
+) -> std::result::Result<String, minijinja::Error> {
+    limits::begin();
+    let template = match environment.get_template(TOOLS) {
+        Ok(template) if tools => template,
+        _ => environment.get_template(DEFAULT)?,
+    };
+    let mut limited = limits::Limited::default();
+    template.render_captured_to(context, &mut limited)?;
+    Ok(String::from_utf8_lossy(&limited.text).into_owned())
+}
+
+/// Returns what a template does instead of rendering, for a message.
+fn failure(error: &minijinja::Error) -> String {
+    let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+    if error.kind() == ErrorKind::UnknownFunction && reason.contains("strftime_now") {
+        return "writes today's date; set data.date, such as data.date = \"2026-01-31\", so that the same data gives the \
+                same tokens on any day"
+            .to_owned();
+    }
+    let line = error.line().map_or_else(String::new, |line| format!(" in line {line}"));
+    format!("fails{line}: {reason}")
+}
+
+/// Returns the template itself as the default one, or a list of named ones.
+fn named(value: &Json) -> Vec<(String, String)> {
+    match value {
+        Json::String(text) => vec![(DEFAULT.to_owned(), text.clone())],
+        Json::Array(list) => {
+            let text = |entry: &Json, key: &str| entry.get(key).and_then(Json::as_str).map(str::to_owned);
+            list.iter().filter_map(|entry| text(entry, "name").zip(text(entry, "template"))).collect()
+        }
+        Json::Object(named) => {
+            named.iter().filter_map(|(name, text)| Some((name.clone(), text.as_str()?.to_owned()))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Reads the templates of `additional_chat_templates`, sorted by name.
+fn additional(dir: &Path) -> Result<Vec<(String, String)>> {
+    let folder = dir.join("additional_chat_templates");
+    let mut list = Vec::new();
+    let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(list) };
+    for entry in entries {
+        let path = entry.map_err(|source| Error::Io { path: folder.clone(), source })?.path();
+        let name = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
+        if path.extension().is_some_and(|extension| extension == "jinja")
+            && let (Some(name), Some(text)) = (name, read(&path)?)
+        {
+            list.push((name, text));
+        }
+    }
+    list.sort();
+    Ok(list)
+}
+
+fn read(path: &Path) -> Result<Option<String>> {
+    match content::read(path) {
+        Ok(bytes) => Ok(Some(content::utf8(path, 1, &bytes)?.to_owned())),
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

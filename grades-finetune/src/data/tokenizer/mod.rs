@@ -1,0 +1,15 @@
+//! Tokenizers, as transformers loads them from a model directory.
+
+mod class;
+mod declared;
+mod json_file;
+mod library;
+mod limits;
+mod pretrained;
+mod sentences;
+
+pub(super) use library::guarded;
+pub(crate) use library::is_guarded;
+pub(super) use library::quiet;
+pub(super) use pretrained::{Pretrained, special_tokens};
+pub use sentences::{Limits, Tokenizer};

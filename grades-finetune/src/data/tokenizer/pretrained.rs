@@ -1,0 +1,137 @@
+//! Loads the tokenizer of a model directory, as `from_pretrained` of transformers does.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use tokenizers::processors::PostProcessorWrapper;
+
+use super::class::Class;
+use super::declared::Declared;
+use super::json_file::object;
+use super::library::{guarded, parse};
+use super::limits;
+use crate::data::content;
+use crate::data::error::{Error, Result};
+
+/// A tokenizer, without truncation and padding, and what else its files say.
+#[derive(Debug)]
+pub(crate) struct Pretrained {
+    pub(crate) inner: tokenizers::Tokenizer,
+    /// The token to pad with, where the files name one that the tokenizer has.
+    pub(crate) pad_id: Option<u32>,
+    /// Whether texts that are too long lose their beginning.
+    pub(crate) truncate_left: bool,
+}
+
+impl Pretrained {
+    /// Loads `tokenizer.json` and what stands beside it; `vocab.txt` alone gives a tokenizer of word pieces.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when there is neither, [`Error::File`] when one of the files makes no sense.
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let bytes = file_or_vocabulary(path)?;
+        // A file that is no JSON is refused with the library's own words.
+        let file: Map<String, Value> = serde_json::from_slice(&bytes).unwrap_or_default();
+        limits::check(&file).map_err(|reason| Error::file(path, format!("is refused: {reason}")))?;
+        let config = object(&dir.join("tokenizer_config.json"))?;
+        // The model's own reader says what is wrong with its configuration.
+        let model = object(&dir.join("config.json")).unwrap_or_default();
+        let class = Class::of(&config, &model, &file);
+        let declared = Declared::read(dir, &config, &file, class.default_tokens())?;
+        let mut inner = if class == Class::File {
+            parse(path, &bytes)?
+        } else {
+            let mut own = file;
+            class.apply(&mut own, &config, declared.named("unk_token").unwrap_or("[UNK]"));
+            parse(path, Value::Object(own).to_string().as_bytes())?
+        };
+        let file_pad = inner.get_padding().map(|padding| padding.pad_id);
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|error| Error::file(path, format!("cannot be used: {error}")))?;
+        let known: Vec<String> =
+            inner.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
+        let mut tokens = declared.tokens(&known);
+        if class == Class::Qwen2 {
+            tokens.extend(declared.plain());
+        }
+        guarded(path, "its added tokens cannot be used", || inner.add_tokens(tokens))?;
+        let special = config.get("split_special_tokens").and_then(Value::as_bool).unwrap_or(false);
+        inner.set_encode_special_tokens(special);
+        if class == Class::Bert {
+            around_sentences(path, &mut inner, &declared)?;
+        }
+        let pad_id = declared.named("pad_token").and_then(|token| inner.token_to_id(token)).or(file_pad);
+        let truncate_left = config.get("truncation_side").and_then(Value::as_str) == Some("left");
+        Ok(Self { inner, pad_id, truncate_left })
+    }
+}
+
+/// Returns the names and texts of a directory's special tokens, which chat templates use.
+///
+/// # Errors
+///
+/// As for [`Pretrained::load`].
+pub(crate) fn special_tokens(dir: &Path) -> Result<Vec<(String, String)>> {
+    let config = object(&dir.join("tokenizer_config.json"))?;
+    let model = object(&dir.join("config.json")).unwrap_or_default();
+    let file: Map<String, Value> = match content::read(&dir.join("tokenizer.json")) {
+        Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
+        Err(_) => Map::new(),
+    };
+    let class = Class::of(&config, &model, &file);
+    Ok(Declared::read(dir, &config, &file, class.default_tokens())?.into_names())
+}
+
+/// Reads `tokenizer.json`, or makes one of `vocab.txt`: a word piece a line.
+fn file_or_vocabulary(path: &Path) -> Result<Vec<u8>> {
+    let missing = match content::read(path) {
+        Ok(bytes) => return Ok(bytes),
+        Err(error) => error,
+    };
+    let pieces = path.with_file_name("vocab.txt");
+    let absent =
+        matches!(&missing, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
+    if !absent || !pieces.is_file() {
+        return Err(missing);
+    }
+    let bytes = content::read(&pieces)?;
+    let text = content::utf8(&pieces, 1, &bytes)?;
+    let lines = text.strip_suffix('\n').unwrap_or(text).split('\n');
+    let vocabulary: Map<String, Value> =
+        (0u32..).zip(lines).map(|(id, piece)| (piece.trim_end_matches('\r').to_owned(), id.into())).collect();
+    let file = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "post_processor": null,
+        "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null,
+            "lowercase": true},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100, "vocab": vocabulary}
+    });
+    Ok(file.to_string().into_bytes())
+}
+
+/// Sets the tokens that BERT has around a sentence and between two.
+fn around_sentences(path: &Path, inner: &mut tokenizers::Tokenizer, declared: &Declared) -> Result<()> {
+    let token = |attribute: &str, default: &str| declared.named(attribute).unwrap_or(default).to_owned();
+    let (first, last) = (token("cls_token", "[CLS]"), token("sep_token", "[SEP]"));
+    let ids = (inner.token_to_id(&first).unwrap_or(2), inner.token_to_id(&last).unwrap_or(3));
+    let special = |token: &str, kind: u32| json!({"SpecialToken": {"id": token, "type_id": kind}});
+    let sequence = |name: &str, kind: u32| json!({"Sequence": {"id": name, "type_id": kind}});
+    let mut known = Map::new();
+    for (token, id) in [(&first, ids.0), (&last, ids.1)] {
+        known.insert(token.clone(), json!({"id": token, "ids": [id], "tokens": [token]}));
+    }
+    let processor = json!({
+        "type": "TemplateProcessing",
+        "single": [special(&first, 0), sequence("A", 0), special(&last, 0)],
+        "pair": [special(&first, 0), sequence("A", 0), special(&last, 0), sequence("B", 1), special(&last, 1)],
+        "special_tokens": known
+    });
+    let processor: PostProcessorWrapper =
+        guarded(path, "its special tokens cannot be used", || serde_json::from_value(processor))?;
+    inner.with_post_processor(Some(processor));
+    Ok(())
+}
