@@ -11,7 +11,7 @@ CARGO := env -u LIBTORCH -u LIBTORCH_USE_PYTORCH cargo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-interop finetune install base test torture sanitize lint doc bench clean
+.PHONY: help setup setup-interop finetune install base test torture sanitize lint package doc book bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -42,7 +42,7 @@ base: setup ## the small decoder of examples/base: its data, its tokenizer, and 
 # Then everything, in one command and so with one set of features: tch is compiled once, as its C++ is for
 # `make lint` and `make doc`, which use the same profile.
 test: setup-interop ## set up, then run all tests
-	$(CARGO) test -p grades -p grades-policies --no-default-features
+	$(CARGO) test -p grades-core -p grades-policies --no-default-features
 	$(CARGO) test --workspace
 
 # The long forms: over 200 kills, over a million damaged files, memory over 10,000 steps; an hour or so on 2 cores.
@@ -59,7 +59,7 @@ sanitize: export CARGO_TARGET_DIR := target/sanitized
 sanitize: export PROPTEST_CASES := 64
 sanitize: setup ## the tests that run our C++, under AddressSanitizer, LeakSanitizer and UBSan
 	$(CARGO) --config "target.'cfg(all())'.runner = ['env', 'LD_PRELOAD=$$($${CXX:-c++} -print-file-name=libasan.so)']" \
-		test -p grades -p grades-tests -p grades-finetune --test optim --test method --test durable -- --skip memory::
+		test -p grades-core -p grades-tests -p grades-finetune --test optim --test method --test durable -- --skip memory::
 
 # `-D warnings` goes to clippy after `--`, where only our crates see it. In RUSTFLAGS it would push out the
 # rpath of .cargo/config.toml and rebuild every dependency.
@@ -67,11 +67,19 @@ lint: setup ## formatting, clippy and rustdoc, warnings being errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	@$(MAKE) --no-print-directory doc
+	@$(MAKE) --no-print-directory package
+
+package: setup ## what each crate's package holds, and that it builds on its own
+	@env -u LIBTORCH -u LIBTORCH_USE_PYTORCH bash scripts/package.sh
 
 # RUSTDOCFLAGS does push out the configured rustdocflags, but those are for linking doctests, and
 # documentation is not linked. Only rustdoc reads the variable: no dependency is built anew.
 doc: setup ## the documentation, warnings being errors (target/doc)
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+book: ## docs/ as a book (target/book); installs mdbook into target/tools where it is missing
+	@command -v mdbook >/dev/null || [ -x target/tools/bin/mdbook ] || cargo install mdbook --locked --root target/tools
+	PATH="$$PATH:$(CURDIR)/target/tools/bin" mdbook build
 
 bench: setup-interop ## the benchmarks (tables, and target/bench/*.json); BENCH_ARGS names parts of the first
 	$(CARGO) bench -p grades-tests --bench speed -- $(BENCH_ARGS)

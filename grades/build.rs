@@ -72,7 +72,8 @@ mod kernels {
             // program that takes a training step; without it `Cuda::is_available` is false with a GPU present.
             println!("cargo:rustc-link-lib=dylib=torch_cuda");
         }
-        println!("cargo:libtorch_lib={}", lib.display());
+        // Build scripts of crates that depend on this one read it as DEP_GRADES_TORCH_LIBTORCH_LIB.
+        println!("cargo::metadata=libtorch_lib={}", lib.display());
         Ok(())
     }
 

@@ -25,6 +25,9 @@ find_libtorch() {
         [ ! -f "$dir/build-version" ] || check_version "$(cat "$dir/build-version")" "the libtorch of LIBTORCH"
     else
         dir=$(package_dir "$VENV/bin/python" torch) || fail "torch is not in .venv: run make clean"
+        # tch's build script compares this file with the version it is written for, before it compiles anything. PyPI's
+        # torch has no such file, and a wrong tch would end in errors after minutes of C++.
+        [ -f "$dir/build-version" ] || printf '%s\n' "$TORCH_VERSION" >"$dir/build-version"
     fi
     local lib="${LIBTORCH_LIB:-$dir}/lib"
     [ -n "$(compgen -G "$lib/libtorch.*")" ] || fail "there is no libtorch in $lib"

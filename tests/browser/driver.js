@@ -25,6 +25,9 @@
       width,
       ready: root.documentElement.dataset.ready,
       overflow: root.documentElement.scrollWidth - root.documentElement.clientWidth,
+      cut: all(".scroll").filter((box) => box.scrollWidth > box.clientWidth).length,
+      tile_rows: new Set(all(".keys > div").map((tile) => tile.getBoundingClientRect().top)).size,
+      fading: all(".chips.more").length,
       unlabelled: all("svg").filter((svg) => !svg.querySelector("title")?.textContent).map((svg) => svg.outerHTML.slice(0, 80)),
       figures: all("figure").map((figure) => {
         const shown = all("svg", figure).filter(visible);

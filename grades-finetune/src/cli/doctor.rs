@@ -4,14 +4,26 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use grades::policy::PolicyRegistry;
 use grades::torch::torch_info;
 use tch::Cuda;
 
-pub(super) fn run() -> Result<ExitCode> {
+/// The options of `finetune doctor`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Print a .cargo/config.toml by which another program finds this libtorch
+    #[arg(long)]
+    cargo_config: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let info = torch_info()?;
     let mut out = std::io::stdout().lock();
+    if arguments.cargo_config {
+        write!(out, "{}", cargo_config(Path::new(&info.library), &info.loaded_version)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     writeln!(out, "finetune         {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "libtorch         {} (compiled with {})", info.loaded_version, info.compiled_version)?;
     writeln!(out, "loaded from      {}", info.library)?;
@@ -31,6 +43,20 @@ pub(super) fn run() -> Result<ExitCode> {
     let names: Vec<_> = PolicyRegistry::linked()?.names().collect();
     writeln!(out, "policies         {}", names.join(", "))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns a `.cargo/config.toml` for the libtorch whose `libtorch_cpu` is at `library`.
+fn cargo_config(library: &Path, version: &str) -> Result<String> {
+    let lib = library.parent().filter(|folder| folder.is_absolute());
+    let lib = lib.context("the system does not say where libtorch was loaded from; set LIBTORCH by hand")?;
+    let root = toml::Value::from(lib.parent().unwrap_or(lib).display().to_string());
+    let rpath = toml::Value::from(format!("link-arg=-Wl,-rpath,{}", lib.display()));
+    Ok(format!(
+        "# libtorch {version}: tch finds it when it is built.\n[env]\nLIBTORCH = {root}\n\n\
+         # Programs and tests find it when they start.\n\
+         [target.'cfg(any(target_os = \"linux\", target_os = \"macos\"))']\nrustflags = [\"-C\", {rpath}]\n\n\
+         # So do doctests.\n[build]\nrustdocflags = [\"-C\", {rpath}]\n"
+    ))
 }
 
 /// Describes the CUDA devices, or why there are none.

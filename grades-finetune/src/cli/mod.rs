@@ -63,7 +63,7 @@ enum Command {
     /// Merge an adapter into its base and write a plain model directory
     Merge(merge::Arguments),
     /// Show which libtorch, devices and kernels this program sees
-    Doctor,
+    Doctor(doctor::Arguments),
 }
 
 /// Prints warnings to standard error.
@@ -111,7 +111,7 @@ pub fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
-        Command::Doctor => doctor::run(),
+        Command::Doctor(arguments) => doctor::run(&arguments),
     };
     done.unwrap_or_else(|error| {
         // There is no other place for it when standard error is closed.

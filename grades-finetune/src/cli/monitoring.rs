@@ -11,7 +11,7 @@ use crate::bench::measure_overhead;
 use crate::config::{Document, RunConfig};
 use crate::run::Interrupt;
 
-/// The options: the run and the number of steps.
+/// The options: the configuration, and the number of steps.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// A TOML file as for `train`, with a [freezing] table

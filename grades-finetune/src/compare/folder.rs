@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use crate::run::model_inputs;
 use crate::storage::{Lock, fingerprint, write_atomic};
 
-/// What marks a folder as a comparison's: the checksums of what all runs read.
+/// The file that marks a folder as a comparison's: the checksums of all inputs.
 const INPUTS: &str = "inputs.json";
 
 /// The folder of a comparison.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::run::Interrupt;
 
-/// How a process ended.
+/// The end of a process.
 pub(super) enum Ended {
     /// By itself.
     Exited(ExitStatus),
@@ -17,17 +17,17 @@ pub(super) enum Ended {
     Interrupted,
 }
 
-/// The time from one look at the process to the next, and from one word about it to the next.
-const LOOK: Duration = Duration::from_millis(100);
-const TELL: Duration = Duration::from_secs(30);
+/// The time between two polls of the process, and between two reports of its last line.
+const POLL_EVERY: Duration = Duration::from_millis(100);
+const REPORT_EVERY: Duration = Duration::from_secs(30);
 
-/// Runs this program with its output in a log file, and tells now and then what its last line is.
+/// Runs this program with its output in a log file, and reports its last line now and then.
 pub(super) fn run(
     program: &Path,
     arguments: &[&str],
     log: &Path,
     interrupt: &Interrupt,
-    mut tell: impl FnMut(&str),
+    mut report: impl FnMut(&str),
 ) -> Result<Ended> {
     let file = File::create(log).with_context(|| format!("cannot make {}", log.display()))?;
     let errors = file.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
@@ -40,7 +40,7 @@ pub(super) fn run(
         .stderr(errors)
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    let mut told = Instant::now();
+    let mut reported = Instant::now();
     loop {
         if let Some(status) = child.try_wait().context("waiting for a run")? {
             // Ctrl-C in a terminal goes to both processes.
@@ -52,17 +52,17 @@ pub(super) fn run(
             child.wait().context("waiting for a run")?;
             return Ok(Ended::Interrupted);
         }
-        if told.elapsed() >= TELL {
-            told = Instant::now();
+        if reported.elapsed() >= REPORT_EVERY {
+            reported = Instant::now();
             if let Some(line) = last_line(log) {
-                tell(&line);
+                report(&line);
             }
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_EVERY);
     }
 }
 
-/// What a run said last, or why it failed.
+/// Returns the last line of a log, or the error that it has.
 pub(super) fn last_line(log: &Path) -> Option<String> {
     let bytes = std::fs::read(log).ok()?;
     let text = String::from_utf8_lossy(&bytes);

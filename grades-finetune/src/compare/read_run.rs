@@ -15,7 +15,7 @@ pub(super) struct FinishedRun {
     pub(super) result: RunResult,
     /// Its evaluations on `data.eval`, in order.
     evaluations: Vec<EvalRecord>,
-    /// Whether it ends by its evaluations, so that they are part of what it costs.
+    /// True where evaluations end it, so that they are part of its cost.
     validates: bool,
 }
 

@@ -22,7 +22,7 @@ use crate::records::{Comparison, Failure, Quantity, StopReason, mean};
 use crate::report::write_comparison_report;
 use crate::run::Interrupt;
 
-/// What is compared, and where.
+/// The options of a comparison.
 #[derive(Debug)]
 pub struct Options {
     /// The configuration of which the variants were made.

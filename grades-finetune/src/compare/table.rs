@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::records::{Comparison, ComparisonRow, Paired, Quantity, flop_unit};
 
-/// What a row has in a column.
+/// Writes the cell of a row.
 type Cell = Box<dyn Fn(&ComparisonRow) -> Option<String>>;
 
 /// A column: its heading, and what a row has in it.

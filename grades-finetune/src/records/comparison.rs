@@ -41,7 +41,7 @@ pub struct Comparison {
     pub failures: Vec<Failure>,
 }
 
-/// What the baseline reached: the mean over seeds at the end of its runs, on `data.eval`.
+/// The result of the baseline: the mean over seeds at the end of its runs, on `data.eval`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// The accuracy, or the loss where there is none.
@@ -87,10 +87,10 @@ pub struct ComparisonRow {
     /// Of rows with adapters, the differences to the row `lora`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub paired_with_lora: BTreeMap<Quantity, Paired>,
-    /// What it costs, in shares of the baseline's cost.
+    /// Its cost, in shares of the baseline's.
     #[serde(default)]
     pub savings: Savings,
-    /// What watching gradients costs its steps.
+    /// The overhead of watching gradients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<Overhead>,
 }

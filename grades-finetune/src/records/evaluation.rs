@@ -12,10 +12,10 @@ pub const EVALS: &str = "evals.jsonl";
 pub struct EvalRecord {
     /// The optimizer steps before it.
     pub step: u64,
-    /// Whether it is the one at the end, of the weights that are saved.
+    /// True for the one at the end, of the weights that are saved.
     #[serde(default, rename = "final")]
     pub is_final: bool,
-    /// Whether it is the best so far, by early stopping.
+    /// True for the best so far, by early stopping.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<bool>,
     /// Seconds in training steps before it.

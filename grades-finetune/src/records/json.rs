@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Whether the last line of a log may be unfinished.
+/// The state in which the last line of a log may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// A run that was killed may have left its last line unfinished: a line that does not end in a line feed and cannot

@@ -38,7 +38,7 @@ pub struct StepRecord {
     pub skipped: Option<SkipReason>,
 }
 
-/// What a step worked through.
+/// The work of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StepWork {
     /// The step's examples.

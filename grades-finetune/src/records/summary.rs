@@ -95,7 +95,7 @@ impl StopReason {
     }
 }
 
-/// What a run did and reached.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Why it ended.
@@ -165,7 +165,7 @@ pub struct StepCounts {
     pub bad_steps: u64,
     /// Losses far above their running mean (`guard.spike_factor`).
     pub loss_spikes: u64,
-    /// How often the run was resumed.
+    /// Resumes of the run.
     pub resumes: u64,
     /// Evaluations during training.
     pub validations: u64,
@@ -291,7 +291,7 @@ impl Summary {
     /// Returns the operations that freezing removed; `None` when they were not counted.
     pub fn flops_saved(&self) -> Option<f64> {
         let FlopCounts { flops, flops_without_freezing: without, .. } = self.flops;
-        (without > 0).then(|| without as f64 - flops as f64)
+        (without > 0).then_some(without as f64 - flops as f64)
     }
 
     /// Returns the seconds of a training step; `None` without a step.

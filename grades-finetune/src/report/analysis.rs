@@ -1,4 +1,4 @@
-//! What the pictures and the terminal show of a run, worked out once.
+//! Analyses a run once, for the pictures and for the terminal.
 
 use grades::component::ComponentKind;
 use grades::observe::ComponentRecord;
@@ -16,15 +16,15 @@ pub(crate) const DEADLINE: &str = "deadline";
 pub(crate) struct Analysis<'a> {
     /// The run.
     pub(crate) run: &'a RunData,
-    /// The groups that are told apart by colour: kinds, or for adapters the layers' names.
+    /// The groups, which colours distinguish: kinds, or for adapters the layers' names.
     pub(crate) groups: Vec<String>,
     /// The transformer blocks, in order.
     pub(crate) layers: Vec<u32>,
-    /// What became of each component, in the order of the components.
+    /// The history of each component, in the order of the components.
     pub(crate) histories: Vec<ComponentHistory<'a>>,
 }
 
-/// What became of a component.
+/// The decision and the freeze of a component.
 #[derive(Debug, Clone)]
 pub(crate) struct ComponentHistory<'a> {
     /// The component.
@@ -35,11 +35,11 @@ pub(crate) struct ComponentHistory<'a> {
     pub(crate) cooled: Option<&'a FreezeEvent>,
     /// Its last freeze, unless it was thawed since.
     pub(crate) frozen: Option<&'a FreezeEvent>,
-    /// How many times it was thawed.
+    /// The number of thaws.
     pub(crate) thaws: usize,
 }
 
-/// What freezing saved, apart: steps that cost less, and steps that were not run.
+/// The savings by freezing, apart: steps that cost less, and steps that were not run.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Savings {
     /// The share of all planned updates of weights that were not made, from 0 to 1.
@@ -53,7 +53,7 @@ pub(crate) struct Savings {
 }
 
 impl<'a> Analysis<'a> {
-    /// Looks at a run.
+    /// Analyses a run.
     pub(crate) fn new(run: &'a RunData) -> Self {
         let named: Vec<String> = run.components.iter().map(|component| group_of(component, run)).collect();
         let mut groups: Vec<(usize, String)> = run
@@ -98,7 +98,7 @@ impl<'a> Analysis<'a> {
         Self { run, groups, layers, histories }
     }
 
-    /// How many are frozen at the end.
+    /// Counts the components that are frozen at the end.
     pub(crate) fn frozen(&self) -> usize {
         self.histories.iter().filter(|history| history.frozen.is_some()).count()
     }
@@ -127,7 +127,7 @@ impl<'a> Analysis<'a> {
         layer.map_or_else(|| "–".to_owned(), |layer| layer.to_string())
     }
 
-    /// What freezing saved.
+    /// Estimates the savings by freezing.
     pub(crate) fn savings(&self) -> Savings {
         let planned = self.run.planned_steps();
         let all: f64 = self.histories.iter().map(|history| history.component.parameters as f64).sum();

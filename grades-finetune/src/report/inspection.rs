@@ -10,7 +10,7 @@ use super::analysis::{Analysis, ComponentHistory, DEADLINE, Savings, reason};
 use super::page::outcome;
 use super::svg::{count, long_seconds, percent, plain};
 
-/// The timeline as text, lines of at most so many characters where that is possible.
+/// Writes the timeline as text, in lines of at most `width` characters where that is possible.
 pub(crate) fn inspection_text(analysis: &Analysis<'_>, width: usize) -> String {
     let run = analysis.run;
     let mut text = String::new();
@@ -173,7 +173,7 @@ fn entries(events: &[FreezeEvent]) -> Vec<Entry<'_>> {
     entries
 }
 
-/// What freezing saved, a line each.
+/// Lists the savings by freezing.
 fn saved(savings: &Savings, analysis: &Analysis<'_>) -> Vec<String> {
     let mut lines = vec![String::new()];
     if let Some(updates) = savings.updates {
@@ -237,4 +237,68 @@ pub(crate) fn inspection_json(analysis: &Analysis<'_>) -> Value {
             "steps": fewer_steps, "seconds_by_fewer_steps": fewer,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use grades::component::ComponentKind;
+    use grades::policy::Measure;
+    use grades::statistic::Statistic;
+
+    use super::*;
+    use crate::report::read::RunData;
+
+    fn event(event: Transition, step: u64, component: &str, policy: &'static str) -> FreezeEvent {
+        let deadline = policy == DEADLINE;
+        let statistic = Measure::Statistic(Statistic::SignalFraction);
+        FreezeEvent {
+            event,
+            step,
+            component: component.to_owned(),
+            kind: ComponentKind::Query,
+            layer: Some(0),
+            statistic: if deadline { Measure::StepsLeft } else { statistic },
+            value: if deadline { 30.0 } else { 0.004 },
+            threshold: if deadline { 31.0 } else { 0.005 },
+            policy: policy.into(),
+            parameters: 1,
+            index: 0,
+        }
+    }
+
+    #[test]
+    fn what_happens_together_for_one_reason_is_one_line() {
+        let own = "signal-fraction";
+        let events = vec![
+            event(Transition::Cool, 28, "a", own),
+            event(Transition::Cool, 30, "b", DEADLINE),
+            event(Transition::Cool, 30, "c", DEADLINE),
+            event(Transition::Freeze, 58, "a", own),
+            event(Transition::Freeze, 60, "b", DEADLINE),
+            event(Transition::Freeze, 60, "c", DEADLINE),
+        ];
+        let run = RunData {
+            folder: "run".into(),
+            name: "run".to_owned(),
+            config: String::new(),
+            components: Vec::new(),
+            steps: Vec::new(),
+            events,
+            panels: Vec::new(),
+            evaluations: Vec::new(),
+            summary: None,
+        };
+        let text = timeline(&Analysis::new(&run), 100);
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        assert_eq!(
+            lines,
+            [
+                "Timeline",
+                "28  cools   a  signal-fraction 0.004 against 0.005",
+                "30  2 components cool by the deadline (30 steps left)",
+                "58  froze   a  as decided at step 28",
+                "60  2 components froze as decided at step 30",
+            ]
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! Reports: `report.html` and pictures of a run or a comparison.
 //!
-//! A page is one file that asks for nothing: style, script, pictures and data are inside. The pictures are drawn here as
+//! A page is one self-contained file, without network requests: style, script, pictures and data are inside. The pictures are drawn here as
 //! SVG, once for wide screens and paper and once for phones, so that they are there without the script; it adds hovering
 //! and filters. The same code writes them as files.
 
@@ -23,7 +23,7 @@ use crate::records::Comparison;
 use crate::storage::write_atomic;
 use pictures::Figure;
 
-/// What a report is about.
+/// The subject of a report.
 #[derive(Debug)]
 pub enum Subject {
     /// One run.

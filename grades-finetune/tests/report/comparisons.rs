@@ -111,6 +111,24 @@ fn an_axis_of_accuracies_ends_at_100_percent() {
 }
 
 #[test]
+fn a_curve_of_one_evaluation_is_a_dot() {
+    let dir = TempDir::new().unwrap();
+    let line = |step: u64| {
+        json!({"step": step, "wall_seconds": step, "loss": 0.5, "accuracy": 0.7}).to_string() + "\n"
+    };
+    let paths = [("one", line(5)), ("two", line(5) + &line(10))].map(|(name, evals)| {
+        let path = Made { planned: name.len() as u64, ..Made::new(2, 20) }.write(dir.path(), name);
+        std::fs::write(path.join("evals.jsonl"), evals).unwrap();
+        path
+    });
+    let page = Subject::read(&paths).unwrap().page().unwrap();
+    assert_sound(&page);
+    let picture = page.split("<svg ").find(|part| part.contains("curves-wide-t")).unwrap();
+    assert_eq!(picture.matches("<circle class=\"dot f0 one\"").count(), 1);
+    assert_eq!(picture.matches("<path class=\"s k").count(), 1);
+}
+
+#[test]
 fn rows_without_runs_and_without_numbers_are_drawn_as_far_as_they_go() {
     let mut value = comparison();
     value["rows"][1]["runs"] = json!([]);

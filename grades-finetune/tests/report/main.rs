@@ -10,4 +10,5 @@
 mod comparisons;
 mod pages;
 mod reading;
+mod records;
 mod support;

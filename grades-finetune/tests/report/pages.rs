@@ -158,3 +158,44 @@ fn pictures_are_files_of_their_own() {
         assert!(title.and_then(|title| title.text()).is_some_and(|title| !title.is_empty()));
     }
 }
+
+#[test]
+fn a_page_says_why_the_policy_decided_little() {
+    let dir = TempDir::new().unwrap();
+    let path = Made::new(2, 40).write(dir.path(), "run");
+    let file = path.join("freezes.jsonl");
+    let page = || Subject::read(std::slice::from_ref(&path)).unwrap().page().unwrap();
+    assert!(!page().contains("too short"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("\"policy\":\"signal-fraction\"", "\"policy\":\"deadline\"")).unwrap();
+    let page = page();
+    assert_sound(&page);
+    assert!(page.contains(
+        "7 of 14 components were decided by the deadline, not by the policy: the run was too short for the policy."
+    ));
+    assert!(page.contains("Self-contained: loads nothing from the network."));
+}
+
+#[test]
+fn colours_of_freezes_are_those_of_the_whole_plan() {
+    // All freeze in the last steps of the plan: no cell has a strong colour.
+    let dir = TempDir::new().unwrap();
+    let path = Made::new(1, 100).write(dir.path(), "run");
+    let file = path.join("freezes.jsonl");
+    let events: String = std::fs::read_to_string(&file)
+        .unwrap()
+        .lines()
+        .filter(|line| line.contains("\"freeze\""))
+        .enumerate()
+        .map(|(index, line)| {
+            let mut event: serde_json::Value = serde_json::from_str(line).unwrap();
+            event["step"] = (96 + index).into();
+            event.to_string() + "\n"
+        })
+        .collect();
+    std::fs::write(&file, events).unwrap();
+    let page = Subject::read(&[path]).unwrap().page().unwrap();
+    let map = pictures(&page).into_iter().find(|picture| picture.contains("heat-map-wide-t")).unwrap();
+    assert_eq!(map.matches("class=\"cell h0\"").count(), 3);
+    assert_eq!(map.matches("class=\"cell h8\"").count(), 0);
+}

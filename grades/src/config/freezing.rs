@@ -51,7 +51,7 @@ use crate::statistic::Statistic;
 /// ```
 ///
 /// The cooldown of 0 stays when another policy is named. Where a preset still differs from what it stands for is
-/// listed in `docs/COMPATIBILITY.md`.
+/// listed in `docs/compatibility.md`.
 ///
 /// # In code
 ///

@@ -23,7 +23,7 @@ struct Preset {
     tau: Option<f64>,
 }
 
-// What each stands for, difference by difference, is in docs/COMPATIBILITY.md.
+// What each stands for, difference by difference, is in docs/compatibility.md.
 const PAPER_V1: Preset = Preset { name: "paper-v1", metric: Statistic::GradL1, grace: 0.55, tau: None };
 const PAPER_V3: Preset = Preset { name: "paper-v3", metric: Statistic::GradDeltaL1, ..PAPER_V1 };
 const OFFICIAL: Preset =

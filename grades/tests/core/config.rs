@@ -120,7 +120,7 @@ fn the_nearest_known_name_is_suggested() {
         (
             "[freezing]\npolicy = { name = \"below\", tau = 1 }\ncomponents = { layout = \"brt\" }",
             "freezing.components.layout: unknown layout \"brt\" (did you mean \"bert\"?); known: llama, phi3, gpt2, \
-             bert, vit, auto, none",
+             bert, vit, auto, any, none",
         ),
         (
             "[freezing]\npolicy = { name = \"below\", tau = 1 }\ncomponents = { track = [\"mpl\"] }",

@@ -70,6 +70,10 @@ fn a_runs_page_works_in_a_browser() {
             "{width}: the page is too wide by {}",
             found["overflow"]
         );
+        assert_eq!(found["cut"], 0, "{width}: a table is cut");
+        if width == 1280 {
+            assert_eq!(found["tile_rows"], 1, "all key figures are in one row");
+        }
         let figures = found["figures"].as_array().unwrap();
         let names: Vec<&str> = figures.iter().map(|figure| figure["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["statistic-0", "heat-map", "loss", "progress"]);
@@ -118,7 +122,10 @@ fn a_comparisons_page_works_in_a_browser() {
     let run = |seed: u64, seconds: f64, accuracy: f64| {
         json!({
             "seed": seed, "folder": "gone", "ended": "all-steps", "steps": 100, "train_seconds": seconds * 0.8,
-            "eval_seconds": seconds * 0.1, "wall_seconds": seconds, "eval_accuracy": accuracy,
+            "eval_seconds": seconds * 0.1, "wall_seconds": seconds, "eval_accuracy": accuracy, "eval_loss": 1.0 - accuracy,
+            "test_accuracy": accuracy - 0.01, "test_loss": 1.01 - accuracy, "cost_seconds": seconds * 0.95,
+            "flops": seconds * 1e13, "flops_saved": seconds * 1e12, "seconds_to_target": seconds * 0.7,
+            "peak_memory_bytes": 1.9e9 + seconds,
         })
     };
     let row = |name: &str, seconds: f64| json!({"name": name, "label": format!("{name}, a way with a long name"), "runs": [run(0, seconds, 0.8), run(1, seconds * 1.1, 0.82)]});
@@ -132,6 +139,12 @@ fn a_comparisons_page_works_in_a_browser() {
             "{width}: the page is too wide by {}",
             found["overflow"]
         );
+        if width == 1280 {
+            assert_eq!(found["cut"], 0, "the table of all numbers is cut");
+        }
+        if width < 640 {
+            assert_eq!(found["fading"], 1, "{width}: the filters show that they scroll");
+        }
         let figures = found["figures"].as_array().unwrap();
         assert_eq!(figures.len(), 3);
         for figure in figures {

@@ -145,7 +145,7 @@ fn own_keys_are_checked_beside_a_preset() {
 
 #[test]
 fn the_examples_of_the_documentation_are_configurations() {
-    let blocks = include_str!("../../../docs/COMPATIBILITY.md").split("```toml\n").skip(1);
+    let blocks = include_str!("../../../docs/compatibility.md").split("```toml\n").skip(1);
     let examples: Vec<_> = blocks.map(|block| block.split("```").next().unwrap()).collect();
     assert_eq!(examples.len(), 4);
     for example in examples {
@@ -155,7 +155,7 @@ fn the_examples_of_the_documentation_are_configurations() {
 
 #[test]
 fn a_threshold_for_the_vision_encoder_is_a_rule_by_name() {
-    let document = include_str!("../../../docs/COMPATIBILITY.md").rsplit("```toml\n").next().unwrap();
+    let document = include_str!("../../../docs/compatibility.md").rsplit("```toml\n").next().unwrap();
     let config = FreezingConfig::from_toml(document.split("```").next().unwrap()).unwrap();
     let names = ["model.layers.0.self_attn.q_proj.weight", "visual.blocks.0.attn.qkv.weight"];
     let parameters = names.map(|name| ParameterInfo::new(name, [2, 2]));

@@ -57,8 +57,9 @@ impl Column {
         let Some(Average { mean, deviation }) = row.average(|run| (self.of)(run)) else {
             return "–".to_owned();
         };
-        match deviation.filter(|deviation| *deviation > 0.0) {
-            Some(deviation) => format!("{} ± {}", (self.unit)(mean), (self.unit)(deviation)),
+        // A deviation that rounds to 0 says nothing.
+        match deviation.map(self.unit).filter(|deviation| *deviation != (self.unit)(0.0)) {
+            Some(deviation) => format!("{} ± {deviation}", (self.unit)(mean)),
             None => (self.unit)(mean),
         }
     }

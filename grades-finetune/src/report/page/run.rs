@@ -45,7 +45,7 @@ pub(crate) fn run_page(run: &RunData, figures: &[Figure]) -> Result<String> {
     render(&page, figures)
 }
 
-/// How it ended, in one sentence.
+/// Says in one sentence how the run ended.
 pub(crate) fn outcome(analysis: &Analysis<'_>) -> String {
     let run = analysis.run;
     let (steps, planned) = (run.last_step(), run.planned_steps());
@@ -128,7 +128,7 @@ fn blocks(analysis: &Analysis<'_>) -> Vec<String> {
     if blocks.len() > 1 { blocks } else { Vec::new() }
 }
 
-/// What a reader should know before looking at the pictures.
+/// Lists the caveats that come before the pictures.
 fn notes(analysis: &Analysis<'_>, config: &Table) -> Vec<String> {
     let run = analysis.run;
     let mut notes = Vec::new();

@@ -11,7 +11,7 @@ use crate::report::svg::chart_css;
 /// A key figure at the top.
 #[derive(Debug, Serialize)]
 pub(super) struct Key {
-    /// What it is.
+    /// Its name.
     pub(super) name: &'static str,
     /// The number.
     pub(super) value: String,
@@ -24,7 +24,7 @@ pub(super) struct Key {
 pub(super) struct Row {
     /// Its cells; the first is its heading.
     pub(super) cells: Vec<String>,
-    /// Whether it stands out.
+    /// True for a row that stands out.
     pub(super) strong: bool,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Page {
     pub(super) keys: Vec<Key>,
     /// The groups that can be filtered by, in the order of their colours.
     pub(super) groups: Vec<String>,
-    /// What the groups are.
+    /// The name of the groups.
     pub(super) groups_name: &'static str,
     /// The blocks that can be filtered by.
     pub(super) layers: Vec<String>,

@@ -1,4 +1,4 @@
-//! What each way to train reached, against the time that it took.
+//! The score of each way to train, against its time.
 
 use super::figure::Figure;
 use super::legend::width_of;
@@ -8,14 +8,14 @@ use crate::report::svg::{
     Axis, Picture, Plot, Rectangle, Scale, Size, Unit, attribute, coordinate, escape, long_seconds,
 };
 
-/// What is compared: the first of these that was measured.
+/// A score by which ways are compared.
 #[derive(Clone, Copy)]
 pub(super) struct Score {
     /// Its name.
     pub(super) name: &'static str,
-    /// How it is written.
+    /// Its unit.
     pub(super) unit: Unit,
-    /// Whether less is better.
+    /// True where less is better.
     pub(super) less: bool,
     /// The quantity.
     pub(super) of: Quantity,
@@ -101,7 +101,9 @@ fn picture(comparison: &ComparisonData, score: Score, size: Size) -> Picture {
     {
         let y = plot.y.place(target.value);
         picture.line("lim", (at.left, y), (at.right(), y));
-        picture.text("limt", (at.left + 4.0, y - 5.0), &format!("target {}", score.unit.text(target.value)));
+        // Above the line, unless the axis' label is there.
+        let label = if y < at.top + 14.0 { y + 14.0 } else { y - 5.0 };
+        picture.text("limt", (at.left + 4.0, label), &format!("target {}", score.unit.text(target.value)));
     }
     for (index, row) in comparison.result.rows.iter().enumerate() {
         let group = index % 8;

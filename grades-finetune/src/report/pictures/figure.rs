@@ -11,7 +11,7 @@ pub(in crate::report) struct Figure {
     pub(in crate::report) name: String,
     /// The heading.
     pub(in crate::report) title: String,
-    /// What one should know to read it.
+    /// The explanation below it.
     pub(in crate::report) caption: String,
     /// For a desktop and paper.
     pub(in crate::report) wide: Picture,

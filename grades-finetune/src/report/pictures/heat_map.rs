@@ -207,7 +207,7 @@ fn ramp(picture: &mut Picture, analysis: &Analysis<'_>, (left, top): (f64, f64),
     picture.text("sm mu", (left, top + 34.0), "step of the freeze");
 }
 
-/// At most 18 characters; the end tells more than the beginning.
+/// Shortens a label to 18 characters; the end of a name says more than its beginning.
 fn shortened(label: &str) -> String {
     let characters: Vec<char> = label.chars().collect();
     if characters.len() <= 18 {

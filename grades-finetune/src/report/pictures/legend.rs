@@ -1,4 +1,4 @@
-//! What the colours mean.
+//! The legend of the colours.
 
 use crate::report::svg::{Picture, Size, attribute, coordinate};
 

@@ -8,7 +8,7 @@ use crate::records::StepRecord;
 use crate::report::analysis::{Analysis, step_seconds};
 use crate::report::svg::{Axis, Bucket, Picture, Plot, Rectangle, Scale, Size, Unit, buckets, long_seconds};
 
-/// What is shown, by steps.
+/// The lines of the picture, by steps.
 struct Lines {
     frozen: Vec<Bucket>,
     cooling: Vec<Bucket>,
@@ -116,7 +116,7 @@ fn picture(analysis: &Analysis<'_>, lines: &Lines, size: Size) -> Picture {
     picture
 }
 
-/// From 0 to a round number of the unit in which the largest is told.
+/// A scale from 0 to a round number of the unit in which the largest value is written.
 fn bytes_scale(values: impl Iterator<Item = f64>) -> Scale {
     let largest = values.filter(|value| value.is_finite()).fold(1.0, f64::max);
     let unit = 1024f64.powf(largest.log(1024.0).floor());

@@ -12,7 +12,7 @@ use crate::report::svg::{
     Axis, Picture, Plot, Rectangle, Scale, Size, Unit, attribute, coordinate, escape, evenly, plain,
 };
 
-/// At most so many points of all components together.
+/// The most points of all components together.
 const POINTS: usize = 40_000;
 
 /// The picture of one statistic.
@@ -149,7 +149,7 @@ fn marks(
     let value =
         if decided.statistic == statistic && decided.value.is_finite() { decided.value } else { last };
     let (x, y) = plot.place(decided.step as f64, value);
-    let told = |event: &FreezeEvent, verb: &str| {
+    let words = |event: &FreezeEvent, verb: &str| {
         format!("{}: {verb} at step {} ({})", event.component, event.step, reason(event))
     };
     let mut dot = |x: f64, class: &str, radius: f64, words: String| {
@@ -163,15 +163,15 @@ fn marks(
     match (cooled, frozen) {
         (Some(cooled), Some(frozen)) => {
             let end = plot.x.place(frozen.step as f64);
-            dot(x, &format!("ring k{group}"), 2.6, told(cooled, "decided"));
-            dot(end, &format!("dot f{group}"), 3.4, told(frozen, "froze"));
+            dot(x, &format!("ring k{group}"), 2.6, words(cooled, "decided"));
+            dot(end, &format!("dot f{group}"), 3.4, words(frozen, "froze"));
             let [x, y, end] = [x, y, end].map(coordinate);
             picture.raw(format_args!(r#"<path class="cool k{group}" d="M{x} {y}H{end}"/>"#));
         }
         (Some(cooled), None) => {
-            dot(x, &format!("ring k{group}"), 2.6, told(cooled, "decided, still cooling"))
+            dot(x, &format!("ring k{group}"), 2.6, words(cooled, "decided, still cooling"))
         }
-        (None, Some(frozen)) => dot(x, &format!("dot f{group}"), 3.4, told(frozen, "froze")),
+        (None, Some(frozen)) => dot(x, &format!("dot f{group}"), 3.4, words(frozen, "froze")),
         (None, None) => {}
     }
 }

@@ -13,8 +13,8 @@ const PARTS: [(&str, &str); 4] =
 /// The picture; `None` when no time was measured.
 pub(crate) fn time_bars(comparison: &ComparisonData) -> Option<Figure> {
     comparison.result.rows.iter().find_map(parts)?;
-    let caption =
-        "Mean over the seeds. Other is what is left of the wall time: loading, saving, set-up.".to_owned();
+    let seeds = if comparison.has_spread() { "Mean over the seeds. " } else { "" };
+    let caption = format!("{seeds}Other is the rest of the wall time: loading, saving, set-up.");
     Some(Figure::draw("time", "Where the time went", caption, Vec::new(), |size| picture(comparison, size)))
 }
 

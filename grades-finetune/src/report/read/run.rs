@@ -34,7 +34,7 @@ pub struct RunData {
     pub summary: Option<Summary>,
 }
 
-/// What makes a folder a run.
+/// The files of which a run's folder has at least one.
 const FILES: [&str; 4] = ["config.toml", STEPS, FREEZES, Summary::FILE];
 
 impl RunData {
@@ -96,7 +96,7 @@ impl RunData {
         planned.max(self.last_step())
     }
 
-    /// How many components there are.
+    /// Counts the components.
     pub fn components_total(&self) -> usize {
         let total = self.summary.as_ref().map_or(0, |summary| summary.freezing.components_total);
         total.max(self.components.len())
@@ -105,14 +105,14 @@ impl RunData {
 
 /// The lines, without those that a resumed run wrote again later: where steps go back, what was before them counts.
 fn once<T>(lines: Vec<T>, step: impl Fn(&T) -> u64) -> Vec<T> {
-    let mut kept: Vec<T> = Vec::with_capacity(lines.len());
+    let mut lines_once: Vec<T> = Vec::with_capacity(lines.len());
     for line in lines {
-        if kept.last().is_some_and(|last| step(last) > step(&line)) {
-            kept.retain(|before| step(before) < step(&line));
+        if lines_once.last().is_some_and(|last| step(last) > step(&line)) {
+            lines_once.retain(|before| step(before) < step(&line));
         }
-        kept.push(line);
+        lines_once.push(line);
     }
-    kept
+    lines_once
 }
 
 /// Refuses what is no run, and says what is there instead.

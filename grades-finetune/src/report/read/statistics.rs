@@ -11,7 +11,7 @@ use crate::records::{Ending, StatisticsLine, read_lines};
 /// One statistic of all components over the checks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatisticPanel {
-    /// What was measured.
+    /// The statistic.
     pub statistic: Measure,
     /// The policies that compared it, sorted.
     pub policies: Vec<String>,
@@ -28,7 +28,7 @@ pub struct StatisticSeries {
     pub component: usize,
     /// As many as there are checks.
     pub values: Vec<f64>,
-    /// What the values were compared with.
+    /// The thresholds of the values.
     pub thresholds: Vec<f64>,
 }
 

@@ -1,6 +1,6 @@
 //! Fewer points than there are steps, so that a long run's page stays small.
 
-/// Positions of at most `most` of so many things, evenly spread, the first and the last among them.
+/// Picks at most `most` positions of `count`, evenly spread, the first and the last among them.
 pub(crate) fn evenly(count: usize, most: usize) -> Vec<usize> {
     if count <= most.max(2) {
         return (0..count).collect();

@@ -4,7 +4,7 @@ use super::number::{bytes, count, percent, plain, seconds};
 use super::picture::{Picture, Size, attribute, coordinate};
 use super::scale::Scale;
 
-/// How an axis' numbers are written.
+/// The unit of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// As they are.
@@ -48,9 +48,9 @@ impl Unit {
 pub(crate) struct Axis {
     /// The scale.
     pub(crate) scale: Scale,
-    /// How its numbers are written.
+    /// Its unit.
     pub(crate) unit: Unit,
-    /// What it says.
+    /// Its label.
     pub(crate) label: String,
 }
 
@@ -191,7 +191,7 @@ impl Plot {
         if corners.len() < 4 { String::new() } else { format!("M{}Z", corners.join("L")) }
     }
 
-    /// Adds what the page's script needs to tell values: which chart of its data this is, and the scales.
+    /// Adds the surface by which the page's script finds values: the chart's name in its data, and the scales.
     pub(crate) fn touchable(&self, picture: &mut Picture, chart: &str) {
         let scale = |scale: &Scale| {
             let (low, high) = scale.domain();
@@ -208,7 +208,7 @@ impl Plot {
     }
 }
 
-/// Round values; of bytes, those that are round in the unit in which they are told.
+/// Returns round values; of bytes, those that are round in the unit in which they are written.
 fn ticks(axis: &Axis, about: usize) -> Vec<f64> {
     if axis.unit != Unit::Bytes {
         return axis.scale.ticks(about);

@@ -78,7 +78,7 @@ impl Scale {
         self.from + share.clamp(0.0, 1.0) * (self.to - self.from)
     }
 
-    /// Whether it is logarithmic.
+    /// Returns whether it is logarithmic.
     pub(crate) fn is_log(&self) -> bool {
         self.log
     }
@@ -88,7 +88,7 @@ impl Scale {
         (self.low, self.high)
     }
 
-    /// Round values, about so many.
+    /// Returns about `about` round values.
     pub(crate) fn ticks(&self, about: usize) -> Vec<f64> {
         if self.log {
             return self.log_ticks(about);
@@ -121,7 +121,7 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     })
 }
 
-/// 1, 2 or 5 times a power of ten, so that about so many fit.
+/// Returns 1, 2 or 5 times a power of ten, so that about `about` steps fit.
 fn nice_step(span: f64, about: usize) -> f64 {
     let rough = span / about.max(1) as f64;
     let power = 10f64.powf(rough.log10().floor());

@@ -1,6 +1,6 @@
 //! The colours, by role, light and dark.
 //!
-//! Kinds have the colours of Okabe and Ito's palette, which people with any colour vision tell apart, darkened until
+//! Kinds have the colours of Okabe and Ito's palette, which are distinct for any colour vision, darkened until
 //! they stand out from white; the heat map is one hue from pale to deep.
 
 use std::fmt::Write;
@@ -67,7 +67,7 @@ const RULES: &str = "\
 .chart .train{fill:$train}.chart .eval{fill:$eval}.chart .watch{fill:$watch}.chart .rest{fill:$edge}\
 .chart .ink{stroke:$ink}.chart .finks{fill:$ink}";
 
-/// How lines of the later kinds are broken, so that they differ on paper too.
+/// The dashes of the later kinds, so that they differ on paper too.
 const DASHES: [(usize, &str); 4] = [(4, "7 3"), (5, "2.5 2.5"), (6, "9 3 2 3"), (7, "4 4")];
 
 fn rules(colour: impl Fn(&str) -> String) -> String {

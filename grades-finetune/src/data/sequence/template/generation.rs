@@ -65,7 +65,7 @@ mod tests {
         let expected = "a{%- filter mark_generation -%} b {% endfilter %}{% if x %}{{ '%}' }}{% endif %}";
         assert_eq!(super::with_filter(source), expected);
         let (text, ranges) = super::without_marks("a\u{fdd0}bc\u{fdd1}d\u{fdd0}\u{fdd1}").unwrap();
-        assert_eq!((text.as_str(), ranges), ("abcd", vec![1..3]));
+        assert_eq!((text.as_str(), ranges.len(), ranges[0].clone()), ("abcd", 1, 1..3));
         assert!(super::without_marks("\u{fdd0}a").is_none());
     }
 }

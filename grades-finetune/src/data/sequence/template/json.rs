@@ -147,7 +147,7 @@ impl Writer {
                 '\u{8}' => self.out.push_str("\\b"),
                 '\u{c}' => self.out.push_str("\\f"),
                 letter if letter < ' ' => self.out.push_str(&format!("\\u{:04x}", u32::from(letter))),
-                letter if self.ascii && !letter.is_ascii() || self.ascii && letter == '\u{7f}' => {
+                letter if self.ascii && (!letter.is_ascii() || letter == '\u{7f}') => {
                     for unit in letter.encode_utf16(&mut [0; 2]) {
                         self.out.push_str(&format!("\\u{unit:04x}"));
                     }
