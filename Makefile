@@ -11,7 +11,7 @@ CARGO := env -u LIBTORCH -u LIBTORCH_USE_PYTORCH cargo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-interop finetune base test torture sanitize lint package doc book bench clean
+.PHONY: help setup setup-interop finetune install base test torture sanitize lint package doc book bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,10 @@ setup-interop: ## the same, and the Python packages that the interop tests compa
 
 finetune: setup ## set up, then run the main job (FINETUNE_ARGS)
 	$(CARGO) run --release -p grades-finetune -- $(FINETUNE_ARGS)
+
+# The program finds libtorch through the rpath that `make setup` writes into .cargo/config.toml, so keep the checkout.
+install: setup ## set up, then install `finetune` into ~/.cargo/bin
+	$(CARGO) install --path grades-finetune --locked
 
 # The data and the tokenizer are written first, from constants and a fixed seed; the weights are kept as bf16.
 base: setup ## the small decoder of examples/base: its data, its tokenizer, and its training from scratch

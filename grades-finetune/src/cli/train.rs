@@ -141,7 +141,7 @@ impl Arguments {
         Ok(run)
     }
 
-    /// Returns the run's name for a configuration without one.
+    /// Returns the name of a run without `output.name`.
     fn default_name(&self) -> String {
         let stem = self.config.as_deref().and_then(|path| path.file_stem());
         stem.map_or_else(|| "run".to_owned(), |stem| stem.to_string_lossy().into_owned())

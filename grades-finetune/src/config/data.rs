@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::describe::MayChange;
 use super::field::{
-    MayChange, count, flag, optional_count, optional_path, optional_value, required_path, text, value, word,
+    count, flag, optional_count, optional_path, optional_value, required_path, text, value, word,
 };
 use super::table::table;
 use super::words::words;
@@ -53,7 +54,7 @@ table! {
         turns: Turns = word(Turns::All),
         /// The date that chat templates write as today's.
         date: Option<Date> = optional_value("a date such as \"2026-01-31\""),
-        /// How a decoder's examples beyond `max_tokens` are handled.
+        /// The treatment of a decoder's examples beyond `max_tokens`.
         too_long: TooLong = word(TooLong::Truncate),
         /// Pack several of a decoder's examples into a row of `max_tokens`.
         packing: bool = flag(false),

@@ -4,14 +4,12 @@ use grades::schema::Key;
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::field::MayChange;
-
 /// A table of the configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct TableInfo {
     /// Its dotted name.
     pub(crate) name: String,
-    /// The subject of the table, in a sentence.
+    /// Its purpose.
     pub(crate) about: String,
     /// Whether the table itself switches something on.
     pub(crate) optional: bool,
@@ -48,6 +46,17 @@ pub(crate) enum Default {
     Toml(String),
     /// A rule, in words.
     Note(String),
+}
+
+/// Whether a resumed run may have another value than before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MayChange {
+    /// Never: the value changes the result.
+    No,
+    /// Unless evaluations decide when the run ends.
+    WithoutEarlyStopping,
+    /// Always.
+    Yes,
 }
 
 impl TableInfo {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::Value;
 
-use super::describe::{Default, KeyInfo, toml_text};
+use super::describe::{Default, KeyInfo, MayChange, toml_text};
 use super::words::Words;
 
 /// Reads a key of a section; the last argument is the default, absent for a key that must be given.
@@ -25,17 +25,6 @@ pub(super) struct Field<T> {
     note: Option<String>,
     alias: Option<&'static str>,
     may_change: MayChange,
-}
-
-/// Whether a resumed run may have another value than before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MayChange {
-    /// Never: the value changes the result.
-    No,
-    /// Unless evaluations decide when the run ends.
-    WithoutEarlyStopping,
-    /// Always.
-    Yes,
 }
 
 impl<T: Clone + Serialize> Field<T> {

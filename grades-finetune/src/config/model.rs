@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::describe::MayChange;
 use super::device::DeviceChoice;
 use super::dtype::Dtype;
-use super::field::{MayChange, flag, parsed, required_path, word};
+use super::field::{flag, parsed, required_path, word};
 use super::table::table;
 
 table! {

@@ -47,7 +47,7 @@ pub struct RunConfig {
     /// The table of what freezes when, with the settings in force.
     #[serde(rename = "freezing", skip_serializing_if = "Option::is_none")]
     freezing_table: Option<Table>,
-    /// The freezing policy; nothing freezes when absent.
+    /// The policy and schedule of freezes; nothing freezes when absent.
     #[serde(skip)]
     pub freezing: Option<FreezingConfig>,
     /// The table of the adapters, with every key.

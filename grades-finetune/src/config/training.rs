@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::field::{AT_LEAST_ZERO, MayChange, SHARE_ABOVE_ZERO, count, custom, flag, number, optional_count};
+use super::describe::MayChange;
+use super::field::{AT_LEAST_ZERO, SHARE_ABOVE_ZERO, count, custom, flag, number, optional_count};
 use super::interval::Interval;
 use super::table::table;
 

@@ -8,22 +8,44 @@ use serde_json::{Value, json};
 
 use crate::support::{Folder, PROGRAM, Ran};
 
-/// A folder with test examples, a configuration, and what one more row is to have.
+/// Two epochs of three steps each; all that freezes does so at step 4.
+const CONFIG: &str = r#"
+[output]
+folder = "runs"
+
+[model]
+path = "model"
+
+[data]
+train = "train.tsv"
+eval = "dev.tsv"
+test = "test.tsv"
+max_tokens = 12
+
+[training]
+epochs = 2
+batch_size = 8
+eval_every = 2
+
+[optimizer]
+lr = 1e-3
+
+[compare]
+monitoring_steps = 8
+
+[freezing]
+grace = 0.5
+
+[freezing.policy]
+name = "fixed-threshold"
+tau = 1e9
+"#;
+
+/// A folder with test examples, a configuration, and the file of one more row.
 fn folder() -> Folder {
     let folder = Folder::new();
     folder.write("test.tsv", "very good film\tyes\nvery bad film\tno\ngood\tyes\n");
-    let changes = [
-        ("max_tokens = 12\n", "max_tokens = 12\ntest = \"test.tsv\"\n"),
-        ("[training]\n", "[training]\neval_every = 2\n"),
-        // Everything that freezes does so at step 4.
-        (
-            "[freezing.policy]\n",
-            "[compare]\nmonitoring_steps = 8\n[freezing]\ngrace = 0.5\n[freezing.policy]\n",
-        ),
-        ("tau = 1e-9", "tau = 1e9"),
-    ];
-    let config = changes.iter().fold(folder.text("base.toml"), |config, (old, new)| config.replace(old, new));
-    folder.write("base.toml", config);
+    folder.write("base.toml", CONFIG);
     folder.write("slow.toml", "[optimizer]\nlr = 1e-4\n");
     folder
 }

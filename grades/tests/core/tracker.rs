@@ -68,54 +68,99 @@ fn the_grace_period_is_the_share_of_the_steps_rounded_up() {
     }
 }
 
+/// The L1 norms at steps 1, 2, … of 10, when checks happen, and the step of the freeze.
+struct Case {
+    name: &'static str,
+    values: &'static [f64],
+    grace: f64,
+    check_every: u64,
+    frozen_at: Option<u64>,
+}
+
 #[test]
 fn a_component_freezes_at_the_first_quiet_check_that_counts() {
-    // (L1 norm at steps 1, 2, …; grace of 10 steps' total; check interval; step of the freeze)
-    type Case = (&'static [f64], f64, u64, Option<u64>, &'static str);
-    let cases: [Case; 12] = [
-        (&[5.0, 5.0, 0.5], 0.0, 1, Some(3), "below the threshold at step 3"),
-        (&[5.0, 1.0, 0.5], 0.0, 1, Some(3), "equal to the threshold is not below"),
-        (&[0.5, 0.5], 0.0, 1, Some(2), "the first sample does not count"),
-        (&[0.5, 5.0, 0.5], 0.0, 1, Some(3), "the first sample does not count, the second is large"),
-        (&[0.0, 0.0], 0.0, 1, Some(2), "a gradient of zeros is quiet"),
-        (
-            &[0.5, 0.5, 0.5, 5.0, 0.5],
-            0.3,
-            1,
-            Some(5),
-            "what is quiet during the grace period does not freeze",
-        ),
-        (&[0.5, 0.5, 0.5, 0.5], 0.3, 1, Some(4), "the first step after the grace period counts"),
-        (
-            &[5.0, 0.5, 0.5, 0.5, 5.0, 0.5],
-            0.0,
-            2,
-            Some(4),
-            "step 2 is the first sample, step 3 is not checked",
-        ),
-        (
-            &[0.5; 10],
-            0.3,
-            4,
-            Some(8),
-            "the interval is longer than the grace period: the first check is no freeze",
-        ),
-        (&[0.5; 10], 0.0, 10, None, "one check in all, and it is the first"),
-        (&[0.5; 10], 0.0, 11, None, "no check at all"),
-        (&[NAN, 0.5, 0.5], 0.0, 1, Some(3), "a sample that is not finite is not the first"),
+    const EVERY_STEP: Case = Case { name: "", values: &[], grace: 0.0, check_every: 1, frozen_at: None };
+    let cases = [
+        Case {
+            name: "below the threshold at step 3",
+            values: &[5.0, 5.0, 0.5],
+            frozen_at: Some(3),
+            ..EVERY_STEP
+        },
+        Case {
+            name: "equal to the threshold is not below",
+            values: &[5.0, 1.0, 0.5],
+            frozen_at: Some(3),
+            ..EVERY_STEP
+        },
+        Case {
+            name: "the first sample does not count",
+            values: &[0.5, 0.5],
+            frozen_at: Some(2),
+            ..EVERY_STEP
+        },
+        Case {
+            name: "the first sample does not count, the second is large",
+            values: &[0.5, 5.0, 0.5],
+            frozen_at: Some(3),
+            ..EVERY_STEP
+        },
+        Case { name: "a gradient of zeros is quiet", values: &[0.0, 0.0], frozen_at: Some(2), ..EVERY_STEP },
+        Case {
+            name: "what is quiet during the grace period does not freeze",
+            values: &[0.5, 0.5, 0.5, 5.0, 0.5],
+            grace: 0.3,
+            frozen_at: Some(5),
+            ..EVERY_STEP
+        },
+        Case {
+            name: "the first step after the grace period counts",
+            values: &[0.5, 0.5, 0.5, 0.5],
+            grace: 0.3,
+            frozen_at: Some(4),
+            ..EVERY_STEP
+        },
+        Case {
+            name: "step 2 is the first sample, step 3 is not checked",
+            values: &[5.0, 0.5, 0.5, 0.5, 5.0, 0.5],
+            check_every: 2,
+            frozen_at: Some(4),
+            ..EVERY_STEP
+        },
+        Case {
+            name: "the interval is longer than the grace period: the first check is no freeze",
+            values: &[0.5; 10],
+            grace: 0.3,
+            check_every: 4,
+            frozen_at: Some(8),
+            ..EVERY_STEP
+        },
+        Case {
+            name: "one check in all, and it is the first",
+            values: &[0.5; 10],
+            check_every: 10,
+            ..EVERY_STEP
+        },
+        Case { name: "no check at all", values: &[0.5; 10], check_every: 11, ..EVERY_STEP },
+        Case {
+            name: "a sample that is not finite is not the first",
+            values: &[NAN, 0.5, 0.5],
+            frozen_at: Some(3),
+            ..EVERY_STEP
+        },
     ];
-    for (values, grace, check_every, expected, message) in cases {
+    for Case { name, values, grace, check_every, frozen_at } in cases {
         let config = FreezingConfig::with_policy(Below::new(1.0)).grace(grace).check_every(check_every);
         let mut tracker = tracker(1, &config, 10);
         for (index, value) in values.iter().enumerate() {
             let step = index as u64 + 1;
             if tracker.is_due(step) {
                 let check = tracker.check(&snapshot(step, &[*value]));
-                assert_eq!(check.events.len(), usize::from(expected == Some(step)), "{message}");
+                assert_eq!(check.events.len(), usize::from(frozen_at == Some(step)), "{name}");
             }
         }
-        assert_eq!(tracker.frozen_at(0), expected, "{message}");
-        assert_eq!(tracker.is_frozen(0), expected.is_some(), "{message}");
+        assert_eq!(tracker.frozen_at(0), frozen_at, "{name}");
+        assert_eq!(tracker.is_frozen(0), frozen_at.is_some(), "{name}");
     }
 }
 

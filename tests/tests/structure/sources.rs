@@ -1,0 +1,198 @@
+//! The source files of a crate, and the modules that each of them imports from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The files of a crate by their module path: `config::table`, and `` for `lib.rs`.
+pub(crate) struct Crate {
+    pub(crate) files: BTreeMap<String, File>,
+}
+
+/// A source file.
+pub(crate) struct File {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+    /// Whether it is the `mod.rs` of a folder, or `lib.rs`.
+    is_folder: bool,
+    /// Names that it exports again, and the modules that they are from.
+    exports: BTreeMap<String, String>,
+}
+
+/// An import: a module path within the crate, and the name that follows it.
+type Import = (Vec<String>, String);
+
+impl Crate {
+    pub(crate) fn read(name: &'static str) -> Self {
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
+        let mut files = BTreeMap::new();
+        collect(&src, &src, &mut files);
+        assert!(!files.is_empty(), "{} has no sources", src.display());
+        Self { files }
+    }
+
+    /// The modules that a file imports from, re-exports followed to where they lead.
+    pub(crate) fn imports(&self, module: &str) -> BTreeSet<String> {
+        let Some(file) = self.files.get(module) else { return BTreeSet::new() };
+        let found = imports(&file.text, module, file.is_folder).into_iter();
+        found
+            .filter_map(|(path, name)| self.resolve(&path, &name))
+            .filter(|target| target != module)
+            .collect()
+    }
+
+    fn resolve(&self, path: &[String], name: &str) -> Option<String> {
+        let mut at = String::new();
+        let mut names = path.iter().map(String::as_str).chain([name]);
+        loop {
+            let Some(next) = names.next() else { return Some(at) };
+            let inner = join(&at, next);
+            if self.files.contains_key(&inner) {
+                at = inner;
+            } else if let Some(target) = self.files.get(&at)?.exports.get(next) {
+                let target: Vec<String> = target.split("::").map(str::to_owned).collect();
+                return self.resolve(&target, next);
+            } else {
+                return Some(at);
+            }
+        }
+    }
+}
+
+fn join(module: &str, name: &str) -> String {
+    if module.is_empty() { name.to_owned() } else { format!("{module}::{name}") }
+}
+
+fn collect(src: &Path, folder: &Path, files: &mut BTreeMap<String, File>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(src, &path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let relative = path.strip_prefix(src).unwrap().with_extension("");
+            let mut parts: Vec<&str> = relative.iter().map(|part| part.to_str().unwrap()).collect();
+            let is_folder = matches!(parts.last(), Some(&"mod" | &"lib"));
+            if is_folder {
+                parts.pop();
+            }
+            let module = parts.join("::");
+            let text = std::fs::read_to_string(&path).unwrap();
+            // Tests import what they like.
+            let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
+            let exports = exports(&text, &module, is_folder);
+            files.insert(module, File { path, text, is_folder, exports });
+        }
+    }
+}
+
+/// The `use` statements of a text, each on one line without its visibility.
+fn statements(text: &str) -> Vec<(bool, String)> {
+    let mut found = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let line = line.trim_start();
+        let (public, rest) = match line.strip_prefix("pub") {
+            Some(rest) => (
+                true,
+                rest.split_once("use ").map_or("", |(before, rest)| {
+                    if before.trim().is_empty() || before.trim().starts_with('(') { rest } else { "" }
+                }),
+            ),
+            None => (false, line.strip_prefix("use ").unwrap_or_default()),
+        };
+        if rest.is_empty() {
+            continue;
+        }
+        let mut statement = rest.to_owned();
+        while !statement.contains(';') {
+            let Some(next) = lines.next() else { break };
+            statement += next.trim();
+        }
+        found.push((public, statement.split(';').next().unwrap_or_default().to_owned()));
+    }
+    found
+}
+
+/// Expands `a::{b, c::{d, e}}` to `a::b`, `a::c::d`, `a::c::e`.
+fn expand(statement: &str) -> Vec<String> {
+    let Some((head, rest)) = statement.split_once('{') else {
+        let path = statement.split(" as ").next().unwrap_or_default().trim();
+        return if path.is_empty() { Vec::new() } else { vec![path.to_owned()] };
+    };
+    let body = rest.rsplit_once('}').map_or(rest, |(body, _)| body);
+    let (mut depth, mut parts) = (0, vec![String::new()]);
+    for letter in body.chars() {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        parts.last_mut().unwrap().push(letter);
+    }
+    parts
+        .iter()
+        .flat_map(|part| expand(part.trim()))
+        .map(
+            |part| {
+                if part == "self" { head.trim_end_matches("::").to_owned() } else { format!("{head}{part}") }
+            },
+        )
+        .collect()
+}
+
+/// The imports within the crate, absolute.
+fn imports(text: &str, module: &str, is_folder: bool) -> Vec<Import> {
+    statements(text)
+        .iter()
+        .filter(|(public, _)| !public)
+        .flat_map(|(_, statement)| expand(statement))
+        .filter_map(|path| absolute(&path, module, is_folder))
+        .collect()
+}
+
+fn exports(text: &str, module: &str, is_folder: bool) -> BTreeMap<String, String> {
+    statements(text)
+        .iter()
+        .filter(|(public, _)| *public)
+        .flat_map(|(_, statement)| expand(statement))
+        .filter_map(|path| {
+            // In a `pub use` of a folder, a plain path begins in the folder.
+            let (path, name) = absolute(&path, module, is_folder)
+                .or_else(|| absolute(&format!("self::{path}"), module, is_folder))?;
+            Some((name, path.join("::")))
+        })
+        .collect()
+}
+
+/// Turns a path into one from the crate's root; `None` for one that leads out of the crate.
+fn absolute(path: &str, module: &str, is_folder: bool) -> Option<Import> {
+    let mut at: Vec<String> =
+        if module.is_empty() { Vec::new() } else { module.split("::").map(str::to_owned).collect() };
+    let mut parts: Vec<&str> = path.split("::").map(str::trim).collect();
+    match parts[0] {
+        "crate" => {
+            at.clear();
+            parts.remove(0);
+        }
+        "self" => {
+            if !is_folder {
+                at.pop();
+            }
+            parts.remove(0);
+        }
+        "super" => {
+            while parts.first() == Some(&"super") {
+                at.pop();
+                parts.remove(0);
+            }
+        }
+        _ if is_folder => return None,
+        _ => return None,
+    }
+    let name = parts.pop()?.to_owned();
+    at.extend(parts.into_iter().map(str::to_owned));
+    Some((at, name))
+}
