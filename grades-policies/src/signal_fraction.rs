@@ -1,6 +1,6 @@
 //! `signal-fraction`: a gradient of which only noise is left.
 
-use grades::config::Cooldown;
+use grades::policy::Cooldown;
 use grades::policy::{
     Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
     RunPlan,

@@ -1,6 +1,6 @@
 //! `two-batch`: signal and noise from a small and a large batch.
 
-use grades::config::Cooldown;
+use grades::policy::Cooldown;
 use grades::policy::{
     Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
     RunPlan,

@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use super::dora::{self, Gain};
-use super::{Linear, init, wide};
+use super::shape::Shape;
+use super::{Linear, init};
 use crate::{Error, LoraConfig, Result};
 
 /// An adapter of one layer: A `[rank, inputs]`, B `[outputs, rank]` and, with DoRA, a magnitude `[outputs]`, of the
@@ -22,42 +23,6 @@ pub struct Adapter {
     pub(super) merged: bool,
     /// DoRA's gain while nothing that it is made of trains.
     pub(super) gain: RefCell<Option<Gain>>,
-}
-
-/// The properties of a layer that an adapter must match: sizes, dtype and device.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) struct Shape {
-    pub(crate) inputs: i64,
-    pub(crate) outputs: i64,
-    pub(crate) kind: Kind,
-    pub(crate) device: Device,
-}
-
-impl Shape {
-    /// The shape of a layer, its kind being that of adapters on it.
-    pub(crate) fn of(layer: &Linear) -> Result<Self> {
-        let size = layer.weight.size();
-        let [outputs, inputs] = size[..] else {
-            return Err(Error::Torch(format!(
-                "a linear layer's weight is [outputs, inputs], found {size:?}"
-            )));
-        };
-        let kind = layer.weight.f_kind()?;
-        if !matches!(kind, Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double) {
-            return Err(Error::Torch(format!("a weight of kind {kind:?} takes no adapter")));
-        }
-        Ok(Self { inputs, outputs, kind: wide(kind), device: layer.weight.device() })
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} inputs and {} outputs in {:?} on {:?}",
-            self.inputs, self.outputs, self.kind, self.device
-        )
-    }
 }
 
 impl Adapter {

@@ -2,7 +2,7 @@
 
 use tch::{TchError, Tensor};
 
-use super::Shape;
+use super::shape::Shape;
 use crate::Init;
 
 /// A `[rank, inputs]` and B `[outputs, rank]`, drawn from torch's generator.

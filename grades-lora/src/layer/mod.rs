@@ -5,9 +5,11 @@ mod dora;
 mod forward;
 mod init;
 mod merge;
+mod shape;
 
 pub use adapter::Adapter;
-pub(crate) use adapter::{Shape, check_rank};
+pub(crate) use adapter::check_rank;
+pub(crate) use shape::Shape;
 
 use std::fmt;
 

@@ -6,22 +6,9 @@ use grades_lora::{Adapters, LinearLayers, LoraConfig};
 use tch::nn::VarStore;
 
 use super::Decoder;
-use super::block::Block;
 use super::load::LoadOptions;
 use crate::error::Result;
 use crate::files::variable;
-
-/// The blocks, apart from the variables, so that both can be borrowed.
-#[derive(Debug)]
-pub(super) struct Blocks(pub(super) Vec<Block>);
-
-impl LinearLayers for Blocks {
-    fn visit_linear(&mut self, visit: &mut dyn FnMut(&str, &mut grades_lora::Linear)) {
-        for (number, block) in self.0.iter_mut().enumerate() {
-            block.visit_linear(&mut |name, layer| visit(&format!("model.layers.{number}.{name}"), layer));
-        }
-    }
-}
 
 impl Decoder {
     /// The linear layers of the blocks, under Hugging Face's names, and the variables, for adapters.

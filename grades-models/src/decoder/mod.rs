@@ -10,6 +10,7 @@ mod architecture;
 mod attention;
 mod backward;
 mod block;
+mod blocks;
 mod cache;
 mod config;
 mod forward;

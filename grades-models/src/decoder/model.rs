@@ -3,8 +3,8 @@
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use super::adapters::Blocks;
 use super::block::Block;
+use super::blocks::Blocks;
 use super::config::DecoderConfig;
 use super::layers::{Dtypes, RmsNorm};
 use crate::error::Result;

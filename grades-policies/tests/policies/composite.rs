@@ -1,7 +1,7 @@
 //! `all-of` and `any-of`: agreement, and one being enough.
 
 use grades::component::{Component, ComponentKind};
-use grades::config::Cooldown;
+use grades::policy::Cooldown;
 use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{Error, FreezingConfig};

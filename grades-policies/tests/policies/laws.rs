@@ -2,7 +2,7 @@
 
 use grades::FreezingConfig;
 use grades::component::{Component, ComponentConfig, ComponentKind, ComponentMap, ParameterInfo};
-use grades::config::Cooldown;
+use grades::policy::Cooldown;
 use grades::policy::{FreezePolicy, Observation, PolicyRegistry, Population};
 use grades::statistic::GradientSnapshot;
 use grades::testing::{policy_laws, sample};

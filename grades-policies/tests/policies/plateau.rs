@@ -1,6 +1,6 @@
 //! `plateau`: fallen, and flat.
 
-use grades::config::Cooldown;
+use grades::policy::Cooldown;
 use grades::policy::FreezePolicy;
 use grades::statistic::{ComponentSample, Statistic, StatisticSet};
 use grades_policies::Plateau;

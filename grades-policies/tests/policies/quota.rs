@@ -2,7 +2,7 @@
 
 use grades::FreezingConfig;
 use grades::component::{Component, ComponentKind};
-use grades::config::Cooldown;
+use grades::policy::Cooldown;
 use grades::policy::{Cause, Decision, FreezePolicy, Measure, Observation, Population};
 use grades::statistic::{ComponentSample, Statistic, StatisticSet};
 use grades_policies::Quota;

@@ -1,6 +1,6 @@
 //! `relative-to-peak`: down to a share of its largest.
 
-use grades::config::Cooldown;
+use grades::policy::Cooldown;
 use grades::policy::FreezePolicy;
 use grades::statistic::{ComponentSample, Statistic, StatisticSet};
 use grades_policies::RelativeToPeak;

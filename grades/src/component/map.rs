@@ -4,29 +4,9 @@ use std::collections::BTreeMap;
 
 use super::config::LayoutChoice;
 use super::missing::nothing_found;
+use super::parameter_info::{LeftOut, ParameterInfo};
 use super::{AdapterGrouping, ComponentConfig, ComponentKind, Layout, PatternMatch, any};
 use crate::error::{Problems, Result};
-
-/// A parameter as far as its name and shape tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParameterInfo {
-    /// The name, parts separated by dots.
-    pub name: String,
-    /// The size of each dimension.
-    pub shape: Vec<i64>,
-}
-
-impl ParameterInfo {
-    /// A parameter of this name and shape.
-    pub fn new(name: impl Into<String>, shape: impl Into<Vec<i64>>) -> Self {
-        Self { name: name.into(), shape: shape.into() }
-    }
-
-    /// How many numbers it holds.
-    pub fn elements(&self) -> u64 {
-        self.shape.iter().map(|size| size.unsigned_abs()).product()
-    }
-}
 
 /// Parameters that freeze together: a weight matrix, or the matrices of one adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,19 +28,6 @@ impl Component {
     pub fn detached(name: &str, kind: ComponentKind, layer: Option<u32>, elements: u64) -> Self {
         Self { name: name.to_owned(), kind, layer, parameters: Vec::new(), elements }
     }
-}
-
-/// A parameter that belongs to no component, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
-    /// The parameter's name.
-    pub name: String,
-    /// Its kind.
-    pub kind: ComponentKind,
-    /// The transformer block, where one is known.
-    pub layer: Option<u32>,
-    /// Why it is not tracked.
-    pub reason: String,
 }
 
 /// The components of a model in a fixed order: by layer, kind and name.

@@ -2,10 +2,10 @@
 
 use toml::{Table, Value};
 
-use super::{Cooldown, Cooling, Followers, preset};
+use super::{Cooling, Followers, preset};
 use crate::component::ComponentConfig;
 use crate::error::{Error, Problems, Result};
-use crate::policy::{Cause, FreezePolicy, Measure, PolicyBuilder, PolicyRegistry, RunPlan};
+use crate::policy::{Cause, Cooldown, FreezePolicy, Measure, PolicyBuilder, PolicyRegistry, RunPlan};
 use crate::schema::{Key, Section};
 use crate::statistic::Statistic;
 

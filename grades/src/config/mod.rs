@@ -1,12 +1,10 @@
 //! The `[freezing]` table: how and when components freeze.
 
-mod cooldown;
 mod cooling;
 mod followers;
 pub(crate) mod freezing;
 mod preset;
 
-pub use cooldown::Cooldown;
 pub use cooling::Cooling;
 pub use followers::Followers;
 pub(crate) use freezing::{FreezingConfig, Schedule};

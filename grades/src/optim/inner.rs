@@ -163,17 +163,6 @@ pub struct OptimizerMemory {
     pub master_weights: u64,
 }
 
-/// The running average of a parameter's gradients: m ← decay·m + gain·g.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct MomentRates {
-    /// The share of m that remains at a step.
-    pub decay: f64,
-    /// The share of the gradient that is added at a step.
-    pub gain: f64,
-    /// The share of the gradient that was added at the first step.
-    pub first_gain: f64,
-}
-
 /// The error for a parameter that an optimizer does not have.
 pub(super) fn unknown_parameter(name: &str, known: &str) -> Error {
     Error::Unknown { what: "parameter", name: name.to_owned(), nearest: None, known: known.to_owned() }

@@ -4,9 +4,8 @@ use std::fmt::Debug;
 
 use dyn_clone::DynClone;
 
-use super::{Cause, Decision, FreezePolicy, FrozenObservation, Observation, PolicyState, RunPlan};
+use super::{Cause, Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyState, RunPlan};
 use crate::component::Component;
-use crate::config::Cooldown;
 use crate::error::{Problems, Result};
 use crate::statistic::StatisticSet;
 

@@ -1,22 +1,22 @@
 //! Freeze policies: the trait, observations and decisions, and the registry by which a configuration names a policy.
 
 mod composite;
+mod cooldown;
 mod decision;
 mod never;
 mod observation;
 mod plan;
-mod plugin;
 mod registry;
 mod state;
 mod threshold;
 
 pub use composite::CompositePolicy;
+pub use cooldown::Cooldown;
 pub use decision::{Cause, Decision, Measure};
 pub use never::Never;
 pub use observation::{FrozenObservation, Observation, Population};
 pub use plan::RunPlan;
-pub use plugin::{PolicyConfig, PolicyPlugin};
-pub use registry::{PolicyBuilder, PolicyRegistry};
+pub use registry::{PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyRegistry};
 pub use state::PolicyState;
 pub use threshold::Threshold;
 
@@ -24,7 +24,6 @@ use std::fmt::Debug;
 
 use dyn_clone::DynClone;
 
-use crate::config::Cooldown;
 use crate::error::{Problems, Result};
 use crate::statistic::StatisticSet;
 

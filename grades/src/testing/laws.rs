@@ -7,8 +7,8 @@ use super::Outcome;
 use super::run::{Answer, Check, Run, runs};
 use super::tracked::{self, Drive, Treated, Treatment};
 use crate::component::ComponentKind;
-use crate::config::Cooldown;
 use crate::error::Error;
+use crate::policy::Cooldown;
 use crate::policy::{Decision, FreezePolicy, PolicyState};
 
 /// Makes a policy without history.

@@ -1,8 +1,9 @@
 //! Generated runs through a tracker, with policies that are saved, restored or cloned on the way.
 
 use crate::component::{ComponentConfig, ComponentMap, ParameterInfo};
-use crate::config::{Cooldown, FreezingConfig};
+use crate::config::FreezingConfig;
 use crate::error::Result;
+use crate::policy::Cooldown;
 use crate::policy::{Decision, FreezePolicy, FrozenObservation, Observation, PolicyState};
 use crate::statistic::{GradientSnapshot, StatisticSet};
 use crate::tracker::{FreezeEvent, FreezeTracker};

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::FreezeTracker;
 use super::track::{Phase, Track};
-use crate::config::{Cooldown, Cooling};
+use crate::config::Cooling;
 use crate::error::{Error, Result};
+use crate::policy::Cooldown;
 use crate::policy::{Cause, Measure, PolicyState};
 
 /// The state of a [`FreezeTracker`] as plain data that TOML can write.

@@ -1,7 +1,7 @@
 //! The `[freezing]` table: every problem found, all at once, each with its full path.
 
 use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
-use grades::config::Cooldown;
+use grades::policy::Cooldown;
 use grades::policy::PolicyRegistry;
 use grades::schema::{Key, Section, nearest};
 use grades::statistic::{Statistic, StatisticSet};

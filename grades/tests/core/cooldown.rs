@@ -2,8 +2,8 @@
 
 use grades::FreezingConfig;
 use grades::component::{ComponentConfig, ComponentMap, ParameterInfo};
-use grades::config::Cooldown;
 use grades::config::Cooling;
+use grades::policy::Cooldown;
 use grades::policy::Measure;
 use grades::statistic::{GradientSnapshot, Statistic};
 use grades::tracker::{FreezeTracker, TrackerState, Transition};

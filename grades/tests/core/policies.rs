@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use grades::config::Cooldown;
+use grades::policy::Cooldown;
 use grades::policy::{
     Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder, PolicyConfig,
     PolicyPlugin, RunPlan,

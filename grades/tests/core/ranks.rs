@@ -1,7 +1,7 @@
 //! Scores, ranks and the learning rate: what a policy is told beside the statistics.
 
 use grades::FreezingConfig;
-use grades::config::Cooldown;
+use grades::policy::Cooldown;
 use grades::statistic::GradientSnapshot;
 
 use crate::cooldown::step;

@@ -1,7 +1,7 @@
 //! Thawing: what the tracker does with a policy that brings components back.
 
 use grades::FreezingConfig;
-use grades::config::Cooldown;
+use grades::policy::Cooldown;
 use grades::policy::Measure;
 use grades::tracker::{FreezeEvent, Transition};
 

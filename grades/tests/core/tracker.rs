@@ -133,7 +133,6 @@ fn a_component_freezes_at_the_first_quiet_check_that_counts() {
             grace: 0.3,
             check_every: 4,
             frozen_at: Some(8),
-            ..EVERY_STEP
         },
         Case {
             name: "one check in all, and it is the first",

@@ -1,11 +1,11 @@
 //! Which optimizers can do what policies ask, and what is said of those that cannot.
 
 use grades::component::{ComponentMap, ParameterInfo};
-use grades::config::Cooldown;
 use grades::config::Cooling;
 use grades::optim::Hyperparameter::Momentum;
 use grades::optim::{InnerOptimizer, SgdConfig};
 use grades::parameters::Parameters;
+use grades::policy::Cooldown;
 use grades::statistic::Statistic;
 use grades::{FreezingConfig, FreezingOptimizer};
 use grades_policies as _;

@@ -1,8 +1,8 @@
 //! Cooling by averaging: a component freezes at the mean of its weights, and what belongs to no component follows.
 
-use grades::config::Cooldown;
 use grades::config::{Cooling, Followers};
 use grades::optim::InnerOptimizer;
+use grades::policy::Cooldown;
 use grades::statistic::Statistic;
 use grades::{FreezingConfig, FreezingOptimizer};
 use grades_tests::{FreezeAt, Spec, TinyBert, bits};

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use grades::FreezingOptimizer;
-use grades::config::Cooldown;
 use grades::config::{Cooling, Followers};
 use grades::optim::Hyperparameter::LearningRate;
 use grades::optim::InnerOptimizer;
+use grades::policy::Cooldown;
 use grades::statistic::Statistic;
 use grades::tracker::Transition;
 use grades_tests::{FreezeAt, Never, ReportExt, Spec, TinyBert, bits, snapshot};

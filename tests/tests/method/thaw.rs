@@ -1,9 +1,9 @@
 //! Thawing: a component trains again, as if it were new.
 
 use grades::FreezingConfig;
-use grades::config::Cooldown;
 use grades::config::Cooling;
 use grades::optim::InnerOptimizer;
+use grades::policy::Cooldown;
 use grades::statistic::Statistic;
 use grades::tracker::Transition;
 use grades_policies as _;

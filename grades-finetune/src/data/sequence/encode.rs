@@ -4,7 +4,7 @@ use super::example::{Example, Examples, Form};
 use super::message::{Message, Variables};
 use super::sequences::{Choice, Question, Sequence, Sequences};
 use super::template::ChatTemplate;
-use super::turns;
+use super::turns::{self, Turns};
 use super::vocabulary::Vocabulary;
 use crate::data::error::{Error, Result};
 
@@ -19,17 +19,6 @@ pub enum TooLong {
     Refuse,
     /// It is left out and counted.
     Skip,
-}
-
-/// The assistant's turns of a conversation that are learnt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Turns {
-    /// Each of them.
-    #[default]
-    All,
-    /// The last one.
-    Last,
 }
 
 /// How examples become sequences.

@@ -18,11 +18,12 @@ mod vocabulary;
 
 pub use batch::{SequenceBatch, collate, rows};
 pub use description::describe;
-pub use encode::{EncodeOptions, Encoder, TooLong, Turns};
+pub use encode::{EncodeOptions, Encoder, TooLong};
 pub use example::{Example, Examples, Form};
 pub use layout::KeyNames;
 pub use message::{Message, Variables};
 pub use read::read_examples;
 pub use sequences::{Choice, Question, Sequence, Sequences};
 pub use template::{ChatTemplate, Date};
+pub use turns::Turns;
 pub use vocabulary::{Encoded, Vocabulary};

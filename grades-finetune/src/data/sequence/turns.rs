@@ -2,10 +2,20 @@
 
 use std::ops::Range;
 
-use super::encode::Turns;
 use super::message::{Message, Variables};
 use super::template::ChatTemplate;
 use crate::data::error::{Error, Result};
+
+/// The assistant's turns of a conversation that are learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Turns {
+    /// Each of them.
+    #[default]
+    All,
+    /// The last one.
+    Last,
+}
 
 /// A conversation as text.
 #[derive(Debug)]

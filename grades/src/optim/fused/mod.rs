@@ -160,7 +160,7 @@ impl<K: KernelFamily> Fused<K> {
             true => Vec::new(),
             false => bucket.members.iter().map(|id| requests[id.index()]).collect(),
         };
-        let measured = self.states.measured(bucket, &requests);
+        let measured = self.states.measured(&bucket.members, &requests);
         let moments = &bucket.fields[0];
         if bucket.kernel == Kernel::Cpu {
             let updated = self.recipe.family.run(&call, Route::Cpu { requests: &requests })?;

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use tch::Tensor;
 
-use super::buckets::Bucket;
 use crate::error::Result;
 use crate::optim::inner::unknown_parameter;
 use crate::optim::stateful::ParameterState;
@@ -127,9 +126,9 @@ impl States {
         Ok(requests)
     }
 
-    /// The members of a bucket that are measured: the caller's id and the index in the bucket.
-    pub(super) fn measured(&self, bucket: &Bucket, requests: &[u8]) -> Vec<(ParamId, usize)> {
-        let members = bucket.members.iter().enumerate().zip(requests).filter(|(_, bits)| **bits != 0);
+    /// The members that are measured: the caller's id and the index among them.
+    pub(super) fn measured(&self, members: &[ParamId], requests: &[u8]) -> Vec<(ParamId, usize)> {
+        let members = members.iter().enumerate().zip(requests).filter(|(_, bits)| **bits != 0);
         members.filter_map(|((index, id), _)| Some((self.callers[id.index()]?, index))).collect()
     }
 

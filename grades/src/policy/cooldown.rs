@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
-/// How long a component cools before it freezes; [`Cooling`](super::Cooling) says how.
+/// How long a component cools before it freezes; [`Cooling`](crate::config::Cooling) says how.
 ///
 /// A component whose gradient is all noise walks at random around its optimum; what still helps is to take the noise out
 /// of its weights. So it cools first, over C steps, and then it freezes. 0 freezes at once, as the paper does.

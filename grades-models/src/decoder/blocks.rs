@@ -1,0 +1,17 @@
+//! The blocks of a decoder and their linear layers.
+
+use grades_lora::LinearLayers;
+
+use super::block::Block;
+
+/// The blocks, apart from the variables, so that both can be borrowed.
+#[derive(Debug)]
+pub(super) struct Blocks(pub(super) Vec<Block>);
+
+impl LinearLayers for Blocks {
+    fn visit_linear(&mut self, visit: &mut dyn FnMut(&str, &mut grades_lora::Linear)) {
+        for (number, block) in self.0.iter_mut().enumerate() {
+            block.visit_linear(&mut |name, layer| visit(&format!("model.layers.{number}.{name}"), layer));
+        }
+    }
+}
