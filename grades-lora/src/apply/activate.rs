@@ -7,7 +7,7 @@ use tch::nn::VarStore;
 use super::adapters::{Adapters, Original};
 use super::layers::{LinearLayers, each};
 use super::store;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 impl Adapters {
     /// Uses these adapters and no others; only they train. What of an adapter was frozen stays frozen, also when it is

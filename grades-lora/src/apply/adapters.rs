@@ -8,7 +8,9 @@ use tch::nn::VarStore;
 use super::layers::{LinearLayers, each};
 use super::plan::{Plan, Stored};
 use super::store;
-use crate::{Adapter, Error, LoraConfig, Result};
+use crate::config::LoraConfig;
+use crate::error::{Error, Result};
+use crate::layer::Adapter;
 
 /// The adapters of a model, by name: adds, activates, merges, loads and saves them.
 ///

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::error::{Error, Result};
+use crate::layer::Linear;
 use crate::layer::Shape;
-use crate::{Error, Linear, Result};
 
 /// A model that shows its linear layers by name.
 ///

@@ -6,7 +6,8 @@ use super::adapters::Adapters;
 use super::layers::{LinearLayers, each};
 use super::{shared, store};
 use crate::error::shortened;
-use crate::{Error, Linear, Result};
+use crate::error::{Error, Result};
+use crate::layer::Linear;
 
 impl Adapters {
     /// Merges an adapter in all its layers; see [`Linear::merge`]. The variables of the `VarStore` stay as they are: what is

@@ -9,8 +9,10 @@ use tch::nn::VarStore;
 use super::adapters::{Adapters, LoadOptions};
 use super::layers::{LinearLayers, each};
 use super::plan::Plan;
+use crate::config::LoraConfig;
+use crate::error::{Error, Result};
 use crate::files::{self, Expected};
-use crate::{Adapter, Error, LoraConfig, Result};
+use crate::layer::Adapter;
 
 impl Adapters {
     /// Writes `adapter_config.json` and `adapter_model.safetensors` to a folder, as PEFT 0.21 does, making the folder

@@ -8,9 +8,10 @@ use tch::nn::VarStore;
 use super::layers::{LinearLayers, Seen, look};
 use super::store;
 use crate::config::Matcher;
+use crate::config::{Bias, LoraConfig};
 use crate::error::shortened;
+use crate::error::{Error, Result};
 use crate::layer::{Shape, check_rank};
-use crate::{Bias, Error, LoraConfig, Result};
 
 /// The parts of an adapter in one model.
 pub(super) struct Plan {

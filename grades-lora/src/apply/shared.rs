@@ -7,7 +7,8 @@ use tch::{Device, Tensor};
 
 use super::layers::{LinearLayers, each};
 use super::store;
-use crate::{Error, Linear, Result};
+use crate::error::{Error, Result};
+use crate::layer::Linear;
 
 /// Where a tensor's numbers lie.
 struct Place {

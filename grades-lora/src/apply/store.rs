@@ -6,7 +6,7 @@ use grades::torch::{Identity, identity};
 use tch::Tensor;
 use tch::nn::VarStore;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A variable of the store that an adapter does not own.
 pub(super) struct Variable {

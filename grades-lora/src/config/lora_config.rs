@@ -2,7 +2,7 @@
 
 use grades::Problems;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Which layers are adapted and how; the same as PEFT's `LoraConfig`, as far as it is supported.
 ///

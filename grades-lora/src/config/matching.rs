@@ -3,7 +3,7 @@
 use fancy_regex::Regex;
 
 use super::{LoraConfig, Targets};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A configuration with its expressions compiled.
 #[derive(Debug)]

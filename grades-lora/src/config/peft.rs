@@ -7,7 +7,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::{Bias, Init, LoraConfig, Targets};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 mod keys;
 

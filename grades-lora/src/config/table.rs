@@ -5,7 +5,7 @@ use grades::schema::{Key, Section};
 use toml::{Table, Value};
 
 use super::{Bias, Init, LoraConfig, Targets};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// From and to TOML.
 impl LoraConfig {

@@ -9,9 +9,10 @@ use tch::{Device, Kind, Tensor};
 
 use super::names::{self, PREFIX};
 use super::{CONFIG_FILE, WEIGHTS_FILE, own_file};
+use crate::config::LoraConfig;
 use crate::config::read_peft;
 use crate::error::shortened;
-use crate::{Error, LoraConfig, Result};
+use crate::error::{Error, Result};
 
 /// A tensor that must be there.
 pub(crate) struct Expected {

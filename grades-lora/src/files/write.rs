@@ -11,8 +11,9 @@ use tempfile::NamedTempFile;
 
 use super::names::PREFIX;
 use super::{CONFIG_FILE, WEIGHTS_FILE};
+use crate::config::LoraConfig;
 use crate::config::write_peft;
-use crate::{Error, LoraConfig, Result};
+use crate::error::{Error, Result};
 
 /// Writes both files; the tensors' names are without prefix.
 pub(crate) fn write(dir: &Path, config: &LoraConfig, tensors: &BTreeMap<String, Tensor>) -> Result<()> {

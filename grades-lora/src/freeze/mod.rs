@@ -1,7 +1,8 @@
 //! Adapters that GradES froze.
 
 use crate::apply::LinearLayers;
-use crate::{Linear, Result};
+use crate::error::Result;
+use crate::layer::Linear;
 
 /// Merges adapters that froze into their base while training goes on, so that they cost nothing in the forward and the
 /// backward pass.

@@ -8,7 +8,8 @@ use tch::{Kind, TchError, Tensor};
 use super::dora::{self, Gain};
 use super::shape::Shape;
 use super::{Linear, init};
-use crate::{Error, LoraConfig, Result};
+use crate::config::LoraConfig;
+use crate::error::{Error, Result};
 
 /// An adapter of one layer: A `[rank, inputs]`, B `[outputs, rank]` and, with DoRA, a magnitude `[outputs]`, of the
 /// base's kind, or f32 on a 16-bit base.

@@ -3,7 +3,7 @@
 use tch::{TchError, Tensor};
 
 use super::shape::Shape;
-use crate::Init;
+use crate::config::Init;
 
 /// A `[rank, inputs]` and B `[outputs, rank]`, drawn from torch's generator.
 pub(super) fn matrices(init: Init, rank: i64, shape: Shape) -> Result<(Tensor, Tensor), TchError> {

@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::adapter::Adapter;
 use super::{Linear, wide};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 impl Linear {
     /// Adds an adapter to what the layer computes with, after which it costs nothing in a forward or backward pass.

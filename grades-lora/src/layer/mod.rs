@@ -15,7 +15,7 @@ use std::fmt;
 
 use tch::{Kind, Tensor, nn};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A linear layer: y = x·Wᵀ + b, and beside it any number of adapters.
 ///

@@ -5,7 +5,7 @@ use std::fmt;
 use tch::{Device, Kind};
 
 use super::{Linear, wide};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The properties of a layer that an adapter must match: sizes, dtype and device.
 #[derive(Clone, Copy, PartialEq)]

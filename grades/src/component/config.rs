@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::{ComponentKind, ComponentPattern, Layout, any};
-use crate::Error;
+use crate::error::Error;
 use crate::schema::{Key, Section, unknown_name};
 
 /// The choice of the parameters that are components.

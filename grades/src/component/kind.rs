@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::error::Error;
 use crate::schema::unknown_name;
 
 /// The role of a component in its transformer block, or outside of the blocks.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::error::Error;
 use crate::schema::unknown_name;
 
 /// How the noise is taken out of a component's weights while it cools.

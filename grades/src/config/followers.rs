@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::error::Error;
 use crate::schema::unknown_name;
 
 /// The treatment of biases, norms and embeddings while components freeze.

@@ -1,6 +1,6 @@
 //! Names that nothing answers to, and what was probably meant.
 
-use crate::Error;
+use crate::error::Error;
 
 /// The known name that is closest to `name`, if one is close enough to be what was meant.
 ///

@@ -17,7 +17,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::error::Error;
 use crate::schema::unknown_name;
 
 /// A scalar of one component with gradient g of N elements.

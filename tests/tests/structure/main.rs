@@ -22,6 +22,27 @@ const GRADES: &[(&str, &[&str])] = &[
     ("torch", &["error"]),
     ("parameters", &["error", "torch"]),
     ("optim", &["error", "parameters", "statistic", "torch"]),
+    ("policy", &["component", "error", "schema", "statistic"]),
+    ("config", &["component", "error", "policy", "schema", "statistic"]),
+    ("tracker", &["component", "config", "error", "policy", "statistic"]),
+    ("observe", &["component", "error", "policy", "statistic", "tracker"]),
+    ("checkpoint", &["error", "statistic", "torch", "tracker"]),
+    (
+        "freezing",
+        &[
+            "checkpoint",
+            "component",
+            "config",
+            "error",
+            "observe",
+            "optim",
+            "parameters",
+            "policy",
+            "statistic",
+            "torch",
+            "tracker",
+        ],
+    ),
 ];
 
 /// Those of the program; a module that is not listed may import from any.
@@ -70,6 +91,21 @@ fn imports_point_one_way() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn imports_name_modules() {
+    let root = regex::Regex::new(r"(?m)^\s*(pub )?use crate::(\{\s*)?[A-Z]").unwrap();
+    for name in CRATES {
+        for file in Crate::read(name).files.values() {
+            let found = root.find(&file.text).map(|found| found.as_str());
+            assert!(
+                found.is_none(),
+                "{}: {found:?} imports from the crate's root, not a module",
+                file.path.display()
+            );
+        }
+    }
 }
 
 #[test]
