@@ -178,7 +178,7 @@ pub enum Error {
 
 impl From<TchError> for Error {
     fn from(error: TchError) -> Self {
-        Self::Torch(grades::torch::first_line(error))
+        Self::Torch(grades::first_line(error))
     }
 }
 

@@ -116,8 +116,14 @@ impl Error {
 
     /// Wraps a message of libtorch, of which the first line is kept: the rest is a C++ back trace.
     pub(crate) fn torch_message(doing: impl Into<String>, message: &str) -> Self {
-        Error::Torch { doing: doing.into(), message: crate::torch::first_line(message) }
+        Error::Torch { doing: doing.into(), message: first_line(message) }
     }
+}
+
+#[cfg(feature = "torch")]
+/// Returns the first line of a message of libtorch; the other lines are a C++ back trace.
+pub fn first_line(message: impl fmt::Display) -> String {
+    message.to_string().lines().next().unwrap_or("no message").to_owned()
 }
 
 /// One problem of a configuration.

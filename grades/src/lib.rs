@@ -4,7 +4,7 @@
 //! Two lines of a training loop change, the one that builds the optimizer and the one that steps:
 //!
 #![cfg_attr(feature = "torch", doc = "```")]
-#![cfg_attr(not(feature = "torch"), doc = "```ignore")]
+#![cfg_attr(not(feature = "torch"), doc = "```text")]
 //! use grades::policy::Threshold;
 //! use grades::statistic::Statistic;
 //! use grades::{FreezingConfig, FreezingOptimizer};
@@ -68,6 +68,8 @@ pub mod parameters;
 pub mod torch;
 
 pub use config::freezing::FreezingConfig;
+#[cfg(feature = "torch")]
+pub use error::first_line;
 pub use error::{Error, Problem, Problems, Result};
 #[cfg(feature = "torch")]
 pub use freezing::optimizer::FreezingOptimizer;

@@ -1,6 +1,4 @@
-//! Bytes of tensors on the host, and one-line messages of libtorch.
-
-use std::fmt::Display;
+//! Bytes of tensors on the host.
 
 use tch::{Device, TchError, Tensor};
 
@@ -30,9 +28,4 @@ pub fn copy_bytes(tensor: &Tensor, bytes: &mut Vec<u8>) -> Result<(), TchError> 
     let host = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
     bytes.resize(host.numel() * host.f_kind()?.elt_size_in_bytes(), 0);
     host.f_copy_data_u8(bytes, host.numel())
-}
-
-/// Returns the first line of a message of libtorch; the other lines are a C++ back trace.
-pub fn first_line(message: impl Display) -> String {
-    message.to_string().lines().next().unwrap_or("no message").to_owned()
 }

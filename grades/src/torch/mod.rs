@@ -9,7 +9,7 @@ mod info;
 mod random;
 pub(crate) mod update;
 
-pub use host::{byte_len, copy_bytes, first_line};
+pub use host::{byte_len, copy_bytes};
 pub use info::{FusedKernel, TorchInfo, host_syncs, torch_info};
 pub use random::{generator_state, set_generator_state};
 
