@@ -163,8 +163,7 @@ fn small(head: bool) -> (VarStore, FreezingOptimizer<grades::optim::Adam>) {
         let path = path.split('.').fold(root.clone(), |path, part| path.sub(part));
         let _ = path.var(last, &[2], nn::Init::Const(0.5));
     }
-    let config = config(FreezeAt::new([("layer.0", 2)]))
-        .components(ComponentConfig::default().with_pattern("unused", ComponentKind::Up).unwrap());
+    let config = config(FreezeAt::new([("layer.0", 2)])).components(ComponentConfig::default());
     let inner = AdamConfig::adamw().build(&vs, 1e-2).unwrap();
     let optimizer = FreezingOptimizer::new(inner, &vs, &config, 100).unwrap();
     (vs, optimizer)

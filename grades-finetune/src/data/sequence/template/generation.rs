@@ -15,9 +15,9 @@ pub(super) fn with_filter(source: &str) -> String {
     let mut rest = source;
     while let Some(at) = rest.find("{%") {
         let (before, tag) = rest.split_at(at);
+        // Of `{%}` the percent sign belongs to the beginning, as in the template language.
+        let Some((inside, after)) = tag["{%".len()..].split_once("%}") else { break };
         out.push_str(before);
-        let Some(end) = tag.find("%}") else { break };
-        let (inside, after) = (&tag[2..end], &tag[end + 2..]);
         let (left, word) = match inside.strip_prefix(['-', '+']) {
             Some(word) => inside.split_at(inside.len() - word.len()),
             None => ("", inside),
@@ -29,7 +29,7 @@ pub(super) fn with_filter(source: &str) -> String {
         match word.trim() {
             "generation" => out.push_str(&format!("{{%{left} filter {FILTER} {right}%}}")),
             "endgeneration" => out.push_str(&format!("{{%{left} endfilter {right}%}}")),
-            _ => out.push_str(&tag[..end + 2]),
+            _ => out.push_str(&format!("{{%{inside}%}}")),
         }
         rest = after;
     }
@@ -64,6 +64,10 @@ mod tests {
         let source = "a{%- generation -%} b {%endgeneration%}{% if x %}{{ '%}' }}{% endif %}";
         let expected = "a{%- filter mark_generation -%} b {% endfilter %}{% if x %}{{ '%}' }}{% endif %}";
         assert_eq!(super::with_filter(source), expected);
+        // A tag without an end is left to the template language to refuse.
+        for source in ["a{%}", "{%", "a{% b", "a{%}{%}b{% generation", "%}{%-"] {
+            assert_eq!(super::with_filter(source), source);
+        }
         let (text, ranges) = super::without_marks("a\u{fdd0}bc\u{fdd1}d\u{fdd0}\u{fdd1}").unwrap();
         assert_eq!((text.as_str(), ranges.len(), ranges[0].clone()), ("abcd", 1, 1..3));
         assert!(super::without_marks("\u{fdd0}a").is_none());
