@@ -78,7 +78,9 @@ fn the_signal_fraction_needs_a_momentum_that_can_be_read() {
 fn one_group_without_momentum_is_enough_to_refuse() {
     let vs = VarStore::new(tch::Device::Cpu);
     let path = vs.root().set_group(1);
-    let _ = path.sub("block").sub("0").sub("single").var("weight", &[2], tch::nn::Init::Const(0.5));
+    let block = path.sub("block").sub("0");
+    let _ = block.sub("single").var("weight", &[2], tch::nn::Init::Const(0.5));
+    let _ = ["a", "b"].map(|name| block.sub("pair").var(name, &[2], tch::nn::Init::Const(0.5)));
     let mut inner = SgdConfig::new().momentum(0.9).build(&vs, 1e-2).unwrap();
     inner.set(Some(1), Momentum, 0.0).unwrap();
     let config = Rig::config(Ordered::reading([Statistic::SignalFraction]));

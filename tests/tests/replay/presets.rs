@@ -157,16 +157,20 @@ fn the_examples_of_the_documentation_are_configurations() {
 fn a_threshold_for_the_vision_encoder_is_a_rule_by_name() {
     let document = include_str!("../../../docs/compatibility.md").rsplit("```toml\n").next().unwrap();
     let config = FreezingConfig::from_toml(document.split("```").next().unwrap()).unwrap();
-    let names = ["model.layers.0.self_attn.q_proj.weight", "visual.blocks.0.attn.qkv.weight"];
+    let names = [
+        "model.layers.0.self_attn.q_proj.weight",
+        "visual.blocks.0.attn.qkv.weight",
+        "visual.blocks.0.attn.proj.weight",
+    ];
     let parameters = names.map(|name| ParameterInfo::new(name, [2, 2]));
     let map = ComponentMap::new(&parameters, config.component_config()).unwrap();
     let mut tracker = FreezeTracker::new(map, &config, 100).unwrap();
     let check = |tracker: &mut FreezeTracker, step, value| {
         let sample = ComponentSample::new(4).with(Statistic::WeightDeltaL1, value);
-        let events = tracker.check(&GradientSnapshot::new(step, vec![Some(sample); 2])).events;
+        let events = tracker.check(&GradientSnapshot::new(step, vec![Some(sample); 3])).events;
         events.into_iter().map(|event| event.component).collect::<Vec<_>>()
     };
     assert_eq!(check(&mut tracker, 30, 1.0), [""; 0]);
     assert_eq!(check(&mut tracker, 31, 5e-5), ["model.layers.0.self_attn.q_proj"]);
-    assert_eq!(check(&mut tracker, 32, 5e-6), ["visual.blocks.0.attn.qkv"]);
+    assert_eq!(check(&mut tracker, 32, 5e-6), ["visual.blocks.0.attn.proj", "visual.blocks.0.attn.qkv"]);
 }
