@@ -16,7 +16,7 @@
 //!
 //! ```toml
 //! [dev-dependencies]
-//! grades = { version = "0.1", default-features = false, features = ["testing"] }
+//! grades = { package = "grades-core", version = "0.1", default-features = false, features = ["testing"] }
 //! ```
 
 mod laws;
@@ -32,7 +32,7 @@ use crate::statistic::{ComponentSample, StatisticSet};
 use laws::Law;
 
 /// The laws that a policy breaks, each with a run that shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct BrokenLaws {
     broken: Vec<(&'static str, String)>,
 }
@@ -52,6 +52,13 @@ impl fmt::Display for BrokenLaws {
             separator = "\n\n";
         }
         Ok(())
+    }
+}
+
+/// As [`Display`](fmt::Display): a test that fails by `unwrap` or by returning it shows the message in lines.
+impl fmt::Debug for BrokenLaws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
