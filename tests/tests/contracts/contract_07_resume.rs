@@ -264,6 +264,21 @@ fn what_differs_is_named_and_nothing_is_changed() {
 }
 
 #[test]
+fn a_parameter_that_does_not_train_any_more_is_named_with_what_to_do() {
+    let (_folder, file, _) = saved();
+    let model = TinyBert::new(Spec::default());
+    let name = "encoder.layer.0.attention.self.query.weight";
+    let _ = model.variable(name).set_requires_grad(false);
+    let config = FreezingConfig::from_toml(&config(CONFIGS[0], SETTINGS[1])).unwrap();
+    let inner = OPTIMIZERS[0].1(&model.vs);
+    let mut optimizer = FreezingOptimizer::new(inner, &model.vs, &config, STEPS).unwrap();
+    let error = optimizer.load(&file).unwrap_err().to_string();
+    let expected =
+        format!("the model has no trainable parameter \"{name}\"; load the state into a model in which all");
+    assert!(error.contains(&expected), "{error}");
+}
+
+#[test]
 fn other_files_and_newer_versions_are_refused_by_name() {
     let (folder, file, _) = saved();
     let same = config(CONFIGS[0], SETTINGS[1]);

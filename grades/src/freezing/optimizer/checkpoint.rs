@@ -216,7 +216,12 @@ fn check_parameters(header: &Header, parameters: &Parameters) -> Result<(), Stri
         parameters.iter().map(|(_, parameter)| (parameter.name(), parameter.shape())).collect();
     for ParameterHeader { name, shape: saved, .. } in &header.parameters {
         match here.get(name.as_str()) {
-            None => return Err(format!("the model has no parameter \"{name}\"")),
+            None => {
+                return Err(format!(
+                    "the model has no trainable parameter \"{name}\"; load the state into a model in which all that the \
+                     run trained has requires_grad on, as when the run began"
+                ));
+            }
             Some(shape) if shape != saved => {
                 return Err(format!("parameter \"{name}\" was {saved:?} and is {shape:?} here"));
             }
