@@ -39,7 +39,7 @@ pub struct ComponentConfig {
 /// use grades::component::{AdapterGrouping, ComponentConfig, ComponentMap, ParameterInfo};
 ///
 /// let parameters = ["A", "B"].map(|part| ParameterInfo::new(format!("h.0.mlp.lora_{part}.default.weight"), [4, 4]));
-/// let map = |grouping| ComponentMap::new(&parameters, &ComponentConfig::default().adapters(grouping));
+/// let map = |grouping| ComponentMap::new(&parameters, &ComponentConfig::default().with_adapters(grouping));
 /// assert_eq!(map(AdapterGrouping::Together)?.components()[0].name, "h.0.mlp");
 /// assert_eq!(map(AdapterGrouping::Apart)?.components()[0].name, "h.0.mlp.lora_A.default");
 /// # Ok::<(), grades::Error>(())
@@ -161,7 +161,7 @@ impl ComponentConfig {
         config
     }
 
-    /// Also reads `pattern` as `kind`, before all that was given so far.
+    /// Adds a pattern: a parameter whose name it matches is of this kind. The last pattern that matches counts.
     ///
     /// # Errors
     ///
@@ -171,16 +171,16 @@ impl ComponentConfig {
         Ok(self)
     }
 
-    /// Says whether the tensors of one layer's adapter are one component.
+    /// Sets whether the tensors of one layer's adapter are one component.
     #[must_use]
-    pub fn adapters(mut self, grouping: AdapterGrouping) -> Self {
+    pub fn with_adapters(mut self, grouping: AdapterGrouping) -> Self {
         self.adapters = grouping;
         self
     }
 
-    /// Tracks these kinds instead of the default ones.
+    /// Sets the kinds that are tracked.
     #[must_use]
-    pub fn tracking(mut self, kinds: impl IntoIterator<Item = ComponentKind>) -> Self {
+    pub fn with_track(mut self, kinds: impl IntoIterator<Item = ComponentKind>) -> Self {
         self.track = kinds.into_iter().collect();
         self
     }

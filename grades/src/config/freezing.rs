@@ -61,7 +61,7 @@ use crate::statistic::Statistic;
 /// use grades::policy::Never;
 /// use grades::FreezingConfig;
 ///
-/// let config = FreezingConfig::with_policy(Never).grace(0.3).check_every(10);
+/// let config = FreezingConfig::new(Never).with_grace(0.3).with_check_every(10);
 /// ```
 #[derive(Debug, Clone)]
 pub struct FreezingConfig {
@@ -111,8 +111,8 @@ impl FreezingConfig {
     /// The policy of a table that names none; it needs no threshold by hand. It is in `grades-policies`.
     pub const DEFAULT_POLICY: &'static str = "signal-fraction";
 
-    /// The defaults with this policy.
-    pub fn with_policy(policy: impl FreezePolicy + 'static) -> Self {
+    /// Creates the defaults with this policy.
+    pub fn new(policy: impl FreezePolicy + 'static) -> Self {
         Self::defaults(Box::new(policy))
     }
 
@@ -208,78 +208,116 @@ impl FreezingConfig {
         }))
     }
 
-    /// No freezing before this share of the planned steps, from 0 to 1: the paper's α.
+    /// Sets the share of the planned steps, from 0 to 1, before which nothing freezes: the paper's α.
     #[must_use]
-    pub fn grace(mut self, share: f64) -> Self {
+    pub fn with_grace(mut self, share: f64) -> Self {
         self.grace = share;
         self
     }
 
-    /// Checks every n optimizer steps.
+    /// Sets the optimizer steps from one check to the next.
     #[must_use]
-    pub fn check_every(mut self, steps: u64) -> Self {
+    pub fn with_check_every(mut self, steps: u64) -> Self {
         self.check_every = steps;
         self
     }
 
-    /// Training should stop once this share of the components is frozen.
+    /// Sets the share of the components whose freezing ends the training.
     #[must_use]
-    pub fn stop_at(mut self, share: f64) -> Self {
+    pub fn with_stop_at(mut self, share: f64) -> Self {
         self.stop_at = share;
         self
     }
 
-    /// Lets a component cool for so long before it freezes.
+    /// Sets how long a component cools before it freezes.
     #[must_use]
-    pub fn cooldown(mut self, cooldown: Cooldown) -> Self {
+    pub fn with_cooldown(mut self, cooldown: Cooldown) -> Self {
         self.cooldown = Some(cooldown);
         self
     }
 
     /// Sets how a component cools.
     #[must_use]
-    pub fn cooling(mut self, cooling: Cooling) -> Self {
+    pub fn with_cooling(mut self, cooling: Cooling) -> Self {
         self.cooling = cooling;
         self
     }
 
     /// Sets the treatment of parameters outside of components.
     #[must_use]
-    pub fn followers(mut self, followers: Followers) -> Self {
+    pub fn with_followers(mut self, followers: Followers) -> Self {
         self.followers = followers;
         self
     }
 
-    /// On CUDA, hands memory back to the device once freezes have given back this share, from 0 to 1, of what training
-    /// takes ([`Memory::total`](crate::freezing::Memory::total)). What is below stays with libtorch's allocator.
+    /// Sets the share of the training's memory ([`Memory::total`](crate::freezing::Memory::total)), from 0 to 1, that
+    /// freezes must give back before libtorch's allocator returns it to a CUDA device.
     #[must_use]
-    pub fn empty_cache(mut self, share: f64) -> Self {
+    pub fn with_empty_cache(mut self, share: f64) -> Self {
         self.empty_cache = share;
         self
     }
 
-    /// Finds components in this way.
+    /// Sets which parameters are components.
     #[must_use]
-    pub fn components(mut self, components: ComponentConfig) -> Self {
+    pub fn with_components(mut self, components: ComponentConfig) -> Self {
         self.components = components;
         self
     }
 
-    /// Which parameters are components: the `components` table.
-    pub fn component_config(&self) -> &ComponentConfig {
-        &self.components
+    /// Returns the statistic that thresholds mean unless a policy of a configuration file says otherwise.
+    pub fn metric(&self) -> Statistic {
+        self.metric
+    }
+
+    /// Returns the share of the planned steps before which nothing freezes.
+    pub fn grace(&self) -> f64 {
+        self.grace
+    }
+
+    /// Returns the optimizer steps from one check to the next.
+    pub fn check_every(&self) -> u64 {
+        self.check_every
+    }
+
+    /// Returns the share of the components whose freezing ends the training.
+    pub fn stop_at(&self) -> f64 {
+        self.stop_at
+    }
+
+    /// Returns how long a component cools before it freezes: as configured, or by the policy's default.
+    pub fn cooldown(&self) -> Cooldown {
+        self.cooldown.unwrap_or_else(|| self.policy.default_cooldown())
+    }
+
+    /// Returns how a component cools.
+    pub fn cooling(&self) -> Cooling {
+        self.cooling
     }
 
     /// Returns the treatment of parameters outside of components.
-    #[cfg(feature = "torch")]
-    pub(crate) fn followers_setting(&self) -> Followers {
+    pub fn followers(&self) -> Followers {
         self.followers
     }
 
-    /// The share of the memory after which the device gets it back.
-    #[cfg(feature = "torch")]
-    pub(crate) fn empty_cache_share(&self) -> f64 {
+    /// Returns the share of the training's memory that freezes must give back before a CUDA device gets it.
+    pub fn empty_cache(&self) -> f64 {
         self.empty_cache
+    }
+
+    /// Returns which parameters are components.
+    pub fn components(&self) -> &ComponentConfig {
+        &self.components
+    }
+
+    /// Returns the policy; each component gets a clone of it.
+    pub fn policy(&self) -> &dyn FreezePolicy {
+        &*self.policy
+    }
+
+    /// Returns whether components cool before they freeze.
+    pub fn cools(&self) -> bool {
+        !self.cooldown().is_off()
     }
 
     /// The run's schedule of checks, once the number of steps is known.
@@ -310,7 +348,7 @@ impl FreezingConfig {
             grace_steps,
             check_every: self.check_every,
             stop_at: self.stop_at,
-            cooldown: self.cooldown_in_force(),
+            cooldown: self.cooldown(),
             cooling: self.cooling,
         })
     }
@@ -319,7 +357,7 @@ impl FreezingConfig {
     /// and so is a policy that was made in code.
     pub fn settings(&self) -> Table {
         let integer = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
-        let cooldown = match self.cooldown_in_force() {
+        let cooldown = match self.cooldown() {
             Cooldown::Steps(steps) => integer(steps),
             Cooldown::Share { share } => {
                 Value::Table(Table::from_iter([("share".to_owned(), Value::Float(share))]))
@@ -339,15 +377,6 @@ impl FreezingConfig {
             settings.insert("policy".to_owned(), Value::Table(policy.clone()));
         }
         settings
-    }
-
-    /// Returns whether components cool before they freeze, as configured or by the policy's default.
-    pub fn cools(&self) -> bool {
-        !self.cooldown_in_force().is_off()
-    }
-
-    fn cooldown_in_force(&self) -> Cooldown {
-        self.cooldown.unwrap_or_else(|| self.policy.default_cooldown())
     }
 
     /// Returns the policy's prototype, planned for a run of this many steps.

@@ -33,7 +33,7 @@ use track::{Phase, Track};
 ///
 /// let query = ParameterInfo::new("model.layers.0.self_attn.q_proj.weight", [2, 1]);
 /// let map = ComponentMap::new(&[query], &ComponentConfig::default())?;
-/// let config = FreezingConfig::with_policy(Threshold::new(Statistic::GradL1, 1.0));
+/// let config = FreezingConfig::new(Threshold::new(Statistic::GradL1, 1.0));
 /// let mut tracker = FreezeTracker::new(map, &config, 100)?;
 /// for step in 1..=2 {
 ///     let sample = ComponentSample::from_gradient(&[0.1, 0.2]);
