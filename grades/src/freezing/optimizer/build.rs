@@ -127,7 +127,7 @@ fn check_abilities(inner: &impl InnerOptimizer, tracker: &FreezeTracker) -> Resu
         let what = format!("{what} with the optimizer \"{}\"", inner.name());
         Err(Error::Unsupported { what, reason: reason.to_owned() })
     };
-    let needed = [Statistic::SignalFraction, Statistic::UpdateMeanAbs];
+    let needed = [Statistic::SignalFraction, Statistic::UpdateMeanAbs, Statistic::Progress];
     if let Some(statistic) = needed.into_iter().find(|needed| tracker.statistics().contains(*needed))
         && !inner.capabilities().moments
     {

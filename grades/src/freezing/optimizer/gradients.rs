@@ -125,7 +125,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// As [`clip_grad_norm`](Self::clip_grad_norm).
     pub fn clip_grad_value(&mut self, max: f64) -> Result<()> {
         self.prepare_clip(max)?;
-        self.monitor.clip_value(max, self.steps + 1, &self.tracker, &self.params)
+        self.monitor.clip_value(max, self.steps + 1, &self.tracker, &self.params, &mut self.inner)
     }
 
     /// Returns the factor by which the next update brings the gradients' common L2 norm down to `max`.
