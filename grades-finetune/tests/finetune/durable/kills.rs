@@ -3,8 +3,8 @@
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::broken::{Result, checkpoints};
-use crate::long_or;
+use crate::durable::broken::{Result, checkpoints};
+use crate::durable::long_or;
 use crate::support::{Folder, PROGRAM};
 
 /// A reproducible stream of numbers; which moments they lead to depends on the machine.

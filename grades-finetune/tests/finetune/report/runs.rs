@@ -1,5 +1,9 @@
 //! `report.html`, `finetune report`, `statistics.jsonl` and event files, by whole runs.
 
+use grades::observe::Thresholds;
+use grades::policy::Measure;
+use grades::statistic::Statistic;
+
 use crate::support::{FREEZE_ALL, Folder};
 
 #[test]
@@ -18,27 +22,21 @@ fn a_run_gets_a_page_unless_told_otherwise() {
 #[test]
 fn statistics_jsonl_has_what_the_policy_compared() {
     let folder = Folder::new();
-    folder.trained(&["--set", "freezing.check_every=2"]);
-    let lines = folder.lines("runs/base/statistics.jsonl");
-    assert_eq!(lines[0]["components"].as_array().unwrap().len(), 12);
-    let steps: Vec<u64> = lines[1..].iter().map(|line| line["step"].as_u64().unwrap()).collect();
+    let run = folder.run(&["freezing.check_every=2"]);
+    let (header, checks) = run.files.statistics();
+    assert_eq!(header.components.len(), 12);
+    let steps: Vec<u64> = checks.iter().map(|check| check.step).collect();
     assert_eq!(steps, [2, 4, 6], "a line for each check");
-    for line in &lines[1..] {
-        assert_eq!(
-            (line["policy"].as_str(), line["statistic"].as_str()),
-            (Some("fixed-threshold"), Some("grad-l1"))
-        );
-        assert_eq!(line["threshold"].as_f64(), Some(1e-9));
-        let values = line["values"].as_array().unwrap();
-        assert!(
-            values.len() == 12 && values.iter().all(|value| value.as_f64().is_some_and(|value| value > 0.0))
-        );
+    for check in &checks {
+        let compared = (check.policy.as_ref(), check.statistic, &check.threshold);
+        let grad_l1 = Measure::Statistic(Statistic::GradL1);
+        assert_eq!(compared, ("fixed-threshold", grad_l1, &Thresholds::One(Some(1e-9))));
+        assert!(check.values.len() == 12 && check.values.iter().all(|value| value.is_some_and(|v| v > 0.0)));
     }
     // What froze is asked no more.
-    folder.trained(&["--name", "frozen", "--set", FREEZE_ALL]);
-    assert_eq!(folder.lines("runs/frozen/statistics.jsonl").len(), 3);
+    assert_eq!(folder.run(&[FREEZE_ALL]).files.statistics().1.len(), 2);
     folder.trained(&["--name", "unwatched", "--no-freezing"]);
-    assert_eq!(folder.lines("runs/unwatched/statistics.jsonl").len(), 1, "the components alone");
+    assert_eq!(folder.files("unwatched").statistics().1.len(), 0, "the components alone");
 }
 
 #[test]

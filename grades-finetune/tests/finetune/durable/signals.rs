@@ -1,45 +1,10 @@
 //! SIGINT and SIGTERM: the current step ends and a checkpoint is written.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStderr, Command, Stdio};
-
-use crate::broken::{Result, checkpoints, resumed};
-use crate::support::{Folder, PROGRAM};
+use crate::durable::broken::{Result, checkpoints, resumed};
+use crate::support::Folder;
 
 /// A run that lasts for a second or so.
 const LONG: [&str; 4] = ["--epochs", "80", "--set", "training.eval_every=0"];
-
-struct Running {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-}
-
-impl Running {
-    fn start(folder: &Folder, arguments: &[&str]) -> Self {
-        let mut command = folder.command(PROGRAM, &[&["train", "--config", "base.toml"], arguments].concat());
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut running = Self { child, stderr };
-        let mut line = String::new();
-        while !line.starts_with("step 1/") {
-            line.clear();
-            assert!(running.stderr.read_line(&mut line).unwrap() > 0, "the run ended before its first step");
-        }
-        running
-    }
-
-    fn send(&self, signal: &str) {
-        assert!(
-            Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success()
-        );
-    }
-
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut shown = String::new();
-        self.stderr.read_to_string(&mut shown).unwrap();
-        (self.child.wait().unwrap().code(), shown)
-    }
-}
 
 #[test]
 fn a_run_that_a_signal_ended_goes_on_as_if_there_had_been_none() {
@@ -48,7 +13,7 @@ fn a_run_that_a_signal_ended_goes_on_as_if_there_had_been_none() {
     let whole = Result::of(&folder, "whole");
     for signal in ["-INT", "-TERM"] {
         let name = signal.trim_start_matches('-').to_lowercase();
-        let running = Running::start(&folder, &[&LONG[..], &["--name", &name]].concat());
+        let running = folder.start(&[&LONG[..], &["--name", &name]].concat());
         running.send(signal);
         let (code, shown) = running.end();
         assert_eq!(code, Some(130), "{shown}");
@@ -76,7 +41,7 @@ fn an_evaluation_that_was_due_at_the_signal_is_made_up_for() {
     ];
     folder.trained(&[&arguments[..], &["--name", "whole"]].concat());
     let whole = Result::of(&folder, "whole");
-    let running = Running::start(&folder, &[&arguments[..], &["--name", "run"]].concat());
+    let running = folder.start(&[&arguments[..], &["--name", "run"]].concat());
     running.send("-TERM");
     assert_eq!(running.end().0, Some(130));
     let steps = folder.json("runs/run/summary.json")["steps"].as_u64().unwrap();
@@ -90,7 +55,7 @@ fn a_second_signal_damages_nothing() {
     let folder = Folder::new();
     let arguments = [&LONG[..], &["--save-every", "1"]].concat();
     folder.trained(&[&arguments[..], &["--name", "whole"]].concat());
-    let running = Running::start(&folder, &[&arguments[..], &["--name", "run"]].concat());
+    let running = folder.start(&[&arguments[..], &["--name", "run"]].concat());
     for _ in 0..2 {
         running.send("-TERM");
     }
@@ -103,7 +68,7 @@ fn a_second_signal_damages_nothing() {
 #[test]
 fn a_run_that_another_process_is_at_is_left_alone() {
     let folder = Folder::new();
-    let running = Running::start(&folder, &["--epochs", "1000000", "--name", "run"]);
+    let running = folder.start(&["--epochs", "1000000", "--name", "run"]);
     let ran = folder.finetune(&["train", "--resume", "runs/run"]);
     assert_eq!(ran.code, Some(1));
     assert_eq!(ran.error(), "another process is at the run runs/run; it must end first");

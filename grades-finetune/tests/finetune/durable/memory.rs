@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::long_or;
+use crate::durable::long_or;
 use crate::support::{Folder, PROGRAM};
 
 /// The resident size of a process in KiB; `None` once it has ended.

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use grades_finetune::report::{RunData, Subject, write_run_report};
 
-use crate::support::{Made, assert_sound, figures, page_of, pictures};
+use crate::report::made::{Made, assert_sound, figures, page_of, pictures};
 
 const ALL: [&str; 4] = ["statistic-0", "heat-map", "loss", "progress"];
 
@@ -16,7 +16,7 @@ fn a_run_has_all_pictures() {
     assert!(page.contains(
         "it ran all 60 steps; 14 of 28 components froze, with accuracy 80\u{a0}% on the evaluation data."
     ));
-    for kind in crate::support::KINDS {
+    for kind in crate::report::made::KINDS {
         assert!(page.contains(&format!("</span>{kind}</label>")), "a filter for {kind}");
     }
     // 14 freeze: a mark for each in both pictures of the loss, a ring and a dot in both of the statistic.

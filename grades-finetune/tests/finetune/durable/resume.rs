@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::broken::{Result, broken_off, checkpoints, resumed};
+use crate::durable::broken::{Result, broken_off, checkpoints, resumed};
 use crate::support::{Folder, Tiny, examples};
 use crate::tiny_decoder::TinyDecoder;
 
@@ -49,7 +49,7 @@ fn decoder(changes: serde_json::Value) -> Folder {
     std::fs::remove_dir_all(folder.path("model")).unwrap();
     let tiny = TinyDecoder::new(changes);
     tiny.complete();
-    crate::broken::copy_folder(tiny.path(), &folder.path("model"));
+    crate::support::copy_folder(tiny.path(), &folder.path("model"));
     let lines: Vec<String> =
         ["sky blue", "grass green", "snow white", "coal black", "sun yellow", "sky white"]
             .iter()

@@ -3,7 +3,7 @@
 use grades_finetune::data::{Column, Format, Header, Labels, Source, read};
 use serde::Deserialize;
 
-use crate::support::{examples, labels, records, source};
+use crate::data::examples::{examples, labels, records, source};
 
 /// Reads a file and gives (line, text, label) of its examples.
 fn rows(name: &str, content: &str, source: &Source) -> Vec<(u64, String, String)> {

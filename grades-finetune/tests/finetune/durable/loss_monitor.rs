@@ -1,6 +1,6 @@
 //! Losses and gradients that are not finite.
 
-use crate::broken::{Result, broken_off, resumed};
+use crate::durable::broken::{Result, broken_off, resumed};
 use crate::support::{Folder, Tiny};
 
 /// A base in which one word has an infinite vector, so that sentences with it have no loss.

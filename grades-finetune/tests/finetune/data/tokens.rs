@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use grades_finetune::data::{Dataset, Labels, Limits, Tokenizer};
 use tch::{Device, Kind, Tensor};
 
-use crate::support::{file, labels, records, tokenizer_file};
+use crate::data::examples::{file, labels, records, tokenizer_file};
 
 const LIMITS: Limits = Limits { max_tokens: 6, max_positions: 8, vocab_size: 9 };
 
@@ -34,7 +34,8 @@ fn minilm() -> PathBuf {
 #[test]
 fn tokens_match_transformers() {
     let golden: Golden =
-        serde_json::from_str(include_str!("../../../grades-models/tests/golden/bert_logits.json")).unwrap();
+        serde_json::from_str(include_str!("../../../../grades-models/tests/golden/bert_logits.json"))
+            .unwrap();
     let limits = Limits { max_tokens: 128, max_positions: 512, vocab_size: 30522 };
     let tokenizer = Tokenizer::load(&minilm().join("tokenizer.json"), limits).unwrap();
     for (sentence, (ids, mask)) in golden.sentences.iter().zip(golden.ids.iter().zip(&golden.mask)) {

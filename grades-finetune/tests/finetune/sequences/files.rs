@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::encoding::{OPTIONS, encode};
+use crate::sequences::encoding::{OPTIONS, encode};
 
 #[test]
 fn what_is_wrong_with_a_line_is_told_with_its_number() {

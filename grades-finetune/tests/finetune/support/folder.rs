@@ -1,15 +1,13 @@
-//! A folder with all that a run needs, and running the program in it.
+//! A folder with all that a run needs.
 
-#[path = "../../../grades-models/tests/support/tiny.rs"]
-mod tiny;
-
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub(crate) use tiny::{Tiny, VOCABULARY};
+use super::{PROGRAM, Ran, Run, RunFiles, Running, Tiny};
+use crate::tiny_decoder::TinyDecoder;
 
 /// Two epochs of three steps each; the threshold is so low that nothing freezes.
 pub(crate) const CONFIG: &str = r#"
@@ -43,30 +41,76 @@ pub(crate) const LINKED: &str = "all-of, any-of, auto-threshold, fixed-threshold
 /// A threshold above every gradient: all freezes at the second step, the first that may.
 pub(crate) const FREEZE_ALL: &str = "freezing.policy.tau=1e9";
 
-/// A folder with `model/`, `train.tsv`, `dev.tsv` and `base.toml`; the program runs in it.
+/// The configuration of decoders: a step an epoch, of all of [`PAIRS`], with a learning rate that stays.
+const DECODER_CONFIG: &str = r#"
+[output]
+folder = "runs"
+
+[model]
+path = "model"
+device = "cpu"
+
+[data]
+train = "train.jsonl"
+
+[training]
+batch_size = 6
+epochs = 1
+
+[optimizer]
+lr = 0.02
+weight_decay = 0.0
+
+[schedule]
+name = "constant"
+warmup = 0.0
+"#;
+
+/// Questions and answers, the answers of different lengths.
+pub(crate) const PAIRS: [(&str, &str); 6] = [
+    ("what is the colour of the sky ?", "blue"),
+    ("what is the colour of grass ?", "green and green"),
+    ("the colour of snow ?", "white"),
+    ("coal ?", "black and black and black"),
+    ("what is the colour of the sun ?", "yellow"),
+    ("what is a colour ?", "what is the sky and the sun"),
+];
+
+/// A temporary folder with `model/`, the data of a run and its configuration `base.toml`.
 pub(crate) struct Folder {
     dir: TempDir,
 }
 
-/// The exit code and output of a run of the program.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
 impl Folder {
+    /// A folder without files.
+    pub(crate) fn empty() -> Self {
+        Self { dir: TempDir::new().unwrap() }
+    }
+
+    /// A base model of BERT's family, `train.tsv` and `dev.tsv`.
     pub(crate) fn new() -> Self {
         Self::with(&Tiny::base())
     }
 
+    /// As [`new`](Self::new), with another model.
     pub(crate) fn with(model: &Tiny) -> Self {
-        let folder = Self { dir: TempDir::new().unwrap() };
+        let folder = Self::empty();
         model.write_to(&folder.path("model"));
         folder.write("train.tsv", examples(24));
         folder.write("dev.tsv", examples(8));
         folder.write("base.toml", CONFIG);
+        folder
+    }
+
+    /// A decoder, and [`PAIRS`] in `train.jsonl`.
+    pub(crate) fn decoder(model: &TinyDecoder) -> Self {
+        let folder = Self::empty();
+        copy_folder(model.complete().path(), &folder.path("model"));
+        let line = |(prompt, response): &(&str, &str)| {
+            format!("{}\n", json!({"prompt": format!("{prompt} "), "response": response}))
+        };
+        folder.write("train.jsonl", PAIRS.iter().map(line).collect::<String>());
+        folder.write("base.toml", DECODER_CONFIG);
         folder
     }
 
@@ -94,6 +138,11 @@ impl Folder {
         self.text(name).parse().unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
+    /// The files of the run in `runs/` that has this name.
+    pub(crate) fn files(&self, run: &str) -> RunFiles {
+        RunFiles { path: self.path("runs").join(run) }
+    }
+
     /// The lines of a JSONL file, each of which must be whole.
     pub(crate) fn lines(&self, name: &str) -> Vec<Value> {
         let text = self.text(name);
@@ -112,6 +161,32 @@ impl Folder {
         names
     }
 
+    /// Trains in this process by `base.toml` with assignments such as `training.epochs=3`. The run must succeed.
+    pub(crate) fn run(&self, assignments: &[&str]) -> Run {
+        let run = self.run_until(None, assignments);
+        assert_eq!(run.warnings, [""; 0], "{assignments:?}");
+        run
+    }
+
+    /// As [`run`](Self::run), and requests the end after a step.
+    pub(crate) fn run_until(&self, last_step: impl Into<Option<u64>>, assignments: &[&str]) -> Run {
+        match Run::train(self, assignments, last_step.into()) {
+            Ok(run) => run,
+            Err(error) => panic!("{assignments:?}: {error:#}"),
+        }
+    }
+
+    /// Trains in this process with assignments that must be refused before anything is written, and returns the message,
+    /// with paths as the configuration has them.
+    pub(crate) fn run_refused(&self, assignments: &[&str]) -> String {
+        let before = self.names(".");
+        let Err(error) = Run::train(self, assignments, None) else {
+            panic!("{assignments:?} are not refused")
+        };
+        assert_eq!(self.names("."), before, "{assignments:?} left something behind");
+        format!("{error:#}").replace(&format!("{}/", self.dir.path().display()), "")
+    }
+
     /// A program in this folder, on the CPU and one thread whatever the machine has.
     pub(crate) fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
@@ -123,6 +198,17 @@ impl Folder {
             .env_remove("GRADES_LOG")
             .stdin(Stdio::null());
         command
+    }
+
+    /// Starts `finetune train --config base.toml` with further arguments, and waits for its first step.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        Running::start(self.command(PROGRAM, &[&["train", "--config", "base.toml"], arguments].concat()))
+    }
+
+    /// Runs `finetune` where no file may grow beyond a number of KiB: a disk that is full.
+    pub(crate) fn limited(&self, kibibytes: u64, arguments: &[&str]) -> Ran {
+        let script = format!("trap '' XFSZ; ulimit -f {kibibytes}; exec \"$0\" \"$@\"");
+        Ran::of(&mut self.command("bash", &[&["-c", &script, PROGRAM], arguments].concat()))
     }
 
     /// Runs `finetune`.
@@ -153,20 +239,16 @@ impl Folder {
     }
 }
 
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_finetune");
-
-impl Ran {
-    pub(crate) fn of(command: &mut Command) -> Self {
-        let output = command.output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-    }
-
-    /// The message of the error, which comes last on standard error.
-    pub(crate) fn error(&self) -> String {
-        let (_, message) =
-            self.stderr.split_once("error: ").unwrap_or_else(|| panic!("no error is told: {self:?}"));
-        message.trim_end().to_owned()
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 

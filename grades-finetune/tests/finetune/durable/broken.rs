@@ -1,11 +1,10 @@
 //! Runs that are broken off, and the comparison of their results with those of an unbroken run.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Folder, Ran};
+use crate::support::{Folder, Ran, copy_folder};
 
 /// The result of a run without its times: its logs, its model, the numbers of its summary.
 #[derive(Debug, PartialEq)]
@@ -130,19 +129,6 @@ pub(crate) fn broken_off(folder: &Folder, run: &str, step: u64, copy: &str) {
         }
     }
     std::fs::remove_file(to.join("summary.json")).unwrap();
-}
-
-pub(crate) fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// Runs `finetune train --resume runs/NAME`, which must succeed.

@@ -1,6 +1,6 @@
 //! Changes that refuse a resume, and changes that do not.
 
-use crate::broken::{Result, broken_off, resumed};
+use crate::durable::broken::{Result, broken_off, resumed};
 use crate::support::{Folder, Ran, examples};
 
 fn saved() -> Folder {

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use grades_finetune::records::Quantity;
 use grades_finetune::report::{ComparisonData, Subject};
 
-use crate::support::{Made, assert_sound, figures};
+use crate::report::made::{Made, assert_sound, figures};
 
 fn run(seed: u64, steps: f64, seconds: f64, accuracy: f64) -> Value {
     json!({

@@ -5,7 +5,7 @@ use grades_finetune::data::sequence::{
 };
 use serde_json::{Value, json};
 
-use crate::encoding::{OPTIONS, encode, encoder};
+use crate::sequences::encoding::{OPTIONS, encode, encoder};
 use crate::tiny_decoder::{TinyDecoder, ids};
 
 fn line(value: Value) -> Result<Sequences, String> {

@@ -1,6 +1,6 @@
 //! Damaged checkpoints are found, named and left out.
 
-use crate::broken::{Result, broken_off, checkpoint, checkpoints, resumed};
+use crate::durable::broken::{Result, broken_off, checkpoint, checkpoints, resumed};
 use crate::support::Folder;
 
 fn saved() -> Folder {

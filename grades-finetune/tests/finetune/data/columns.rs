@@ -2,7 +2,7 @@
 
 use grades_finetune::data::{Dataset, Header, Labels, Limits, Records, Source, Tokenizer, describe};
 
-use crate::support::{examples, tokenizer_file};
+use crate::data::examples::{examples, tokenizer_file};
 
 fn auto(name: &str, content: &str) -> Result<Records, String> {
     examples(name, content.as_bytes(), &Source::default())

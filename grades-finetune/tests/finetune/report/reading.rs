@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use grades_finetune::report::{RunData, Subject};
 
-use crate::support::Made;
+use crate::report::made::Made;
 
 fn refused(path: &Path) -> String {
     format!("{:#}", Subject::read(&[path.to_path_buf()]).unwrap_err())
