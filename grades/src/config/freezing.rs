@@ -79,7 +79,7 @@ impl FreezingConfig {
 
     /// The keys of the table.
     pub const KEYS: &'static [Key] =
-        &join_keys::<{ Settings::KEYS.len() + TABLES.len() }>(Settings::KEYS, TABLES);
+        &join_keys::<{ Settings::KEYS.len() + OTHERS.len() }>(Settings::KEYS, OTHERS);
 
     /// The policy of a table that names none; it needs no threshold by hand. It is in `grades-policies`.
     pub const DEFAULT_POLICY: &'static str = "signal-fraction";
@@ -135,6 +135,7 @@ impl FreezingConfig {
         let registry = PolicyRegistry::linked()?;
         let table = &*preset::fill(table);
         let mut section = Section::new(path, table, Self::KEYS, problems);
+        preset::check(&mut section);
         let settings = Settings::read(&mut section).unwrap_or_default();
         let components = section.table("components", ComponentConfig::KEYS, ComponentConfig::from_section);
         let builder = PolicyBuilder::new(registry, settings.metric);
@@ -285,8 +286,9 @@ impl FreezingConfig {
     }
 }
 
-/// The tables in the table.
-const TABLES: &[Key] = &[
+/// The keys that are read in a way of their own.
+const OTHERS: &[Key] = &[
     Key::new("policy", "The policy's table: name, and its keys (signal-fraction)"),
     Key::new("components", "Which parameters are components"),
+    preset::KEY,
 ];

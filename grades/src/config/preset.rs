@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use toml::{Table, Value};
 
 use super::Followers;
-use crate::schema::{Words, words};
+use crate::schema::field::{KeyField, optional_word};
+use crate::schema::{Key, Section, Words, words};
 use crate::statistic::Statistic;
 
 words! {
@@ -22,11 +23,14 @@ words! {
 }
 
 /// The key that names one.
-const KEY: &str = "preset";
+pub(super) const KEY: Key =
+    Key::described("preset", "The published version whose settings are the defaults", || {
+        KeyField::<Option<Preset>>::facts(&optional_word())
+    });
 
 /// Adds to a `[freezing]` table the defaults of the preset that it names; a table that names none stays unchanged.
 pub(super) fn fill(table: &Table) -> Cow<'_, Table> {
-    match table.get(KEY) {
+    match table.get(KEY.name) {
         // An unknown one is reported when the key is read; with all keys given no other problem follows from it.
         Some(name) => {
             let preset = name.as_str().and_then(Preset::from_word).unwrap_or(Preset::Official);
@@ -34,6 +38,11 @@ pub(super) fn fill(table: &Table) -> Cow<'_, Table> {
         }
         None => Cow::Borrowed(table),
     }
+}
+
+/// Notes a preset that is not known.
+pub(super) fn check(section: &mut Section<'_>) {
+    KeyField::<Option<Preset>>::read(optional_word(), section, KEY.name, false);
 }
 
 impl Preset {
@@ -117,7 +126,7 @@ mod tests {
         assert_eq!(cases.len(), Preset::ALL.len());
         for (name, expected) in cases {
             let mut found = filled(&format!("preset = \"{name}\""));
-            assert_eq!(found.remove(KEY), Some(Value::from(name)));
+            assert_eq!(found.remove(KEY.name), Some(Value::from(name)));
             assert_eq!(found, expected.parse().unwrap(), "{name}");
         }
     }

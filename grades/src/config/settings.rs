@@ -1,8 +1,8 @@
 //! The keys of the `[freezing]` table, but for the policy and the components.
 
-use super::{Cooling, Followers, preset::Preset};
+use super::{Cooling, Followers};
 use crate::policy::Cooldown;
-use crate::schema::field::{Field, SHARE, SHARE_ABOVE_ZERO, count, custom, number, optional_word, word};
+use crate::schema::field::{Field, SHARE, SHARE_ABOVE_ZERO, count, custom, number, word};
 use crate::schema::table;
 use crate::statistic::Statistic;
 
@@ -26,8 +26,6 @@ table! {
         followers: Followers = word(Followers::WithBlock),
         /// On CUDA, the share of the memory that freezes must give back before the device gets it.
         empty_cache: f64 = number(0.1, SHARE),
-        /// The published version whose settings are the defaults.
-        preset: Option<Preset> = optional_word(),
     }
 }
 
