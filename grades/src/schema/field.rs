@@ -25,6 +25,7 @@ pub trait KeyField<T>: Sized {
 }
 
 type Read<T> = Box<dyn Fn(&mut Section<'_>, &str, T) -> Option<T>>;
+type ReadRequired<T> = Box<dyn Fn(&mut Section<'_>, &str) -> Option<T>>;
 type Check<T> = Box<dyn Fn(&T) -> Option<String>>;
 
 /// The values of a key that may be left out.
@@ -126,7 +127,7 @@ impl<T: Serialize> KeyField<T> for Field<T> {
 /// The values of a key that must be given.
 pub struct Required<T> {
     accepts: String,
-    read: Box<dyn Fn(&mut Section<'_>, &str) -> Option<T>>,
+    read: ReadRequired<T>,
 }
 
 impl<T> fmt::Debug for Required<T> {
