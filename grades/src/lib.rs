@@ -58,6 +58,8 @@ pub mod tracker;
 
 #[cfg(feature = "torch")]
 mod checkpoint;
+#[cfg(feature = "distributed")]
+pub mod distributed;
 #[cfg(feature = "torch")]
 pub mod freezing;
 #[cfg(feature = "torch")]
