@@ -200,7 +200,9 @@ mod distributed {
         let root_of = |header: &str| {
             let found = roots.iter().find(|root| root.join(header).is_file()).cloned();
             found.ok_or_else(|| {
-                format!("the header {header} was neither in the packages nvidia-* beside torch nor in CUDA_HOME")
+                format!(
+                    "the header {header} was neither in the packages nvidia-* beside torch nor in CUDA_HOME"
+                )
             })
         };
         Ok(vec![root_of("nccl.h")?, PathBuf::from("csrc/cuda"), root_of("cuda_runtime.h")?])

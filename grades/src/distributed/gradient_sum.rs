@@ -35,10 +35,6 @@ impl GradientSum {
 }
 
 impl Reduction for GradientSum {
-    fn world(&self) -> usize {
-        self.group.world()
-    }
-
     fn set_list(&mut self, list: &[Listed<'_>]) -> Result<()> {
         // The hooks of the old list first: a parameter has room for one.
         self.hooks = None;
@@ -54,9 +50,9 @@ impl Reduction for GradientSum {
         self.layout = crc32fast::hash(text.as_bytes());
         let counts = Counts { all: layout.buckets, early: layout.early };
         let widen = self.config.widen;
-        let hooks = self.group.call("listing gradients", |processes| {
-            BucketHooks::new(processes, &members, counts, widen)
-        })?;
+        let hooks = self
+            .group
+            .call("listing gradients", |processes| BucketHooks::new(processes, &members, counts, widen))?;
         self.hooks = Some(hooks);
         Ok(())
     }

@@ -51,6 +51,7 @@ mod group;
 mod ranks;
 mod roster;
 
+pub use crate::optim::reduction::Traffic;
 pub use backend::Backend;
 pub use buckets::Buckets;
 pub use group::{Group, ReduceOp};

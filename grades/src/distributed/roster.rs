@@ -204,8 +204,9 @@ fn open(ranks: &Ranks, timeout: Duration) -> Result<Store, String> {
             (Place::Server { host, port: *port, serves }, *attempt)
         }
     };
-    Store::open(at, &format!("grades/{attempt}"), ranks.world, timeout)
-        .map_err(|message| format!("{} cannot be reached: {}", place(ranks), crate::error::first_line(message)))
+    Store::open(at, &format!("grades/{attempt}"), ranks.world, timeout).map_err(|message| {
+        format!("{} cannot be reached: {}", place(ranks), crate::error::first_line(message))
+    })
 }
 
 fn place(ranks: &Ranks) -> String {

@@ -75,12 +75,8 @@ unsafe extern "C" {
     fn grades_group_barrier(group: *mut RawGroup) -> Message;
     fn grades_group_broadcast(group: *mut RawGroup, tensors: *const Handle, n: usize, root: i64) -> Message;
     fn grades_group_all_reduce(group: *mut RawGroup, tensors: *const Handle, n: usize, op: i32) -> Message;
-    fn grades_sum_begin(
-        group: *mut RawGroup,
-        values: *const f64,
-        n: usize,
-        out: *mut *mut RawSum,
-    ) -> Message;
+    fn grades_sum_begin(group: *mut RawGroup, values: *const f64, n: usize, out: *mut *mut RawSum)
+    -> Message;
     fn grades_sum_wait(sum: *mut RawSum, values: *mut f64, n: usize) -> Message;
     fn grades_sum_free(sum: *mut RawSum);
     fn grades_has_nccl(out: *mut bool) -> Message;
@@ -213,15 +209,7 @@ impl ProcessGroup {
         let mut raw = std::ptr::null_mut();
         // SAFETY: see the parent module; the C++ side shares the store's ownership, and the group is freed by `drop`.
         outcome(unsafe {
-            grades_group_new(
-                store.raw,
-                cuda.is_some(),
-                rank as i64,
-                world as i64,
-                device,
-                timeout,
-                &mut raw,
-            )
+            grades_group_new(store.raw, cuda.is_some(), rank as i64, world as i64, device, timeout, &mut raw)
         })?;
         Ok(Self { raw })
     }
@@ -234,9 +222,7 @@ impl ProcessGroup {
     pub(crate) fn broadcast(&self, tensors: &[&Tensor], root: usize) -> Outcome<()> {
         let handles = handles(tensors);
         // SAFETY: see the parent module.
-        outcome(unsafe {
-            grades_group_broadcast(self.raw, handles.as_ptr(), handles.len(), root as i64)
-        })
+        outcome(unsafe { grades_group_broadcast(self.raw, handles.as_ptr(), handles.len(), root as i64) })
     }
 
     /// Reduces tensors in place: 0 is the sum, 1 the smallest, 2 the largest value.
@@ -318,8 +304,7 @@ impl BucketHooks {
         counts: Counts,
         wide: bool,
     ) -> Outcome<Self> {
-        let parameters: Vec<Handle> =
-            members.iter().map(|member| member.tensor.as_ptr().cast_const()).collect();
+        let parameters: Vec<Handle> = members.iter().map(|member| member.tensor.as_ptr()).collect();
         let texts = members.iter().map(|member| c_text(member.name)).collect::<Outcome<Vec<_>>>()?;
         let names: Vec<*const c_char> = texts.iter().map(|name| name.as_ptr()).collect();
         let buckets: Vec<usize> = members.iter().map(|member| member.bucket).collect();
@@ -357,9 +342,7 @@ impl BucketHooks {
     pub(crate) fn finish(&self, extra: &mut [f64]) -> Outcome<RawTraffic> {
         let mut traffic = RawTraffic::default();
         // SAFETY: see the parent module.
-        outcome(unsafe {
-            grades_buckets_finish(self.raw, extra.as_mut_ptr(), extra.len(), &mut traffic)
-        })?;
+        outcome(unsafe { grades_buckets_finish(self.raw, extra.as_mut_ptr(), extra.len(), &mut traffic) })?;
         Ok(traffic)
     }
 }
