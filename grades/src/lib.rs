@@ -80,4 +80,8 @@ pub use freezing::optimizer::FreezingOptimizer;
 #[doc(hidden)]
 pub mod __private {
     pub use inventory;
+    pub use serde;
+    pub use toml;
+
+    pub use crate::schema::key::doc_text;
 }
