@@ -40,7 +40,7 @@ fn a_parameter_without_a_gradient_on_any_rank_is_left_alone() {
         let mut optimizer = wrapper(&vs).distributed(group, Buckets::default()).unwrap();
         let mut loss = both.sum(Kind::Float) * (group.rank() as f64 + 1.0);
         if group.rank() == 0 {
-            loss = loss + first.sum(Kind::Float) * 0.25;
+            loss += first.sum(Kind::Float) * 0.25;
         }
         optimizer.backward_step(&loss).unwrap();
         let value = |tensor: &Tensor| tensor.double_value(&[0, 0]);
@@ -169,7 +169,7 @@ fn gradients_of_any_layout_are_summed() {
 fn a_rank_is_the_small_batch_of_two() {
     let ends = in_ranks(2, name!(), |group| {
         let vs = VarStore::new(Device::Cpu);
-        let w = vs.root().var("layers.0.up", &[5], Init::Const(1.0));
+        let w = (vs.root() / "layers" / 0).var("up", &[5], Init::Const(1.0));
         let components = ComponentConfig::default().with_pattern(r"layers.*", ComponentKind::Up).unwrap();
         let toml = "[freezing.policy]\nname = 'two-batch'\nwindow = 2";
         let config = FreezingConfig::from_toml(toml).unwrap().with_components(components);
@@ -190,7 +190,7 @@ fn a_rank_is_the_small_batch_of_two() {
             optimizer.backward_accumulate(&loss, shares[group.rank()] * part).unwrap();
         }
         let report = optimizer.step().unwrap();
-        let sample = report.snapshot().unwrap().samples()[0].clone().unwrap();
+        let sample = report.snapshot().unwrap().samples()[0].unwrap();
 
         let squares = |of: &dyn Fn(usize) -> f64| (0..5).map(|index| of(index).powi(2)).sum::<f64>();
         let small = (squares(&|index| f64::from(gradients[0][index]))
