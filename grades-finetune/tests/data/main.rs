@@ -6,5 +6,6 @@
 mod batches;
 mod columns;
 mod files;
+mod pairs;
 mod support;
 mod tokens;

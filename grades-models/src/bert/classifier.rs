@@ -80,7 +80,7 @@ impl BertClassifier {
         Ok((Self { store, network, config, labels, dtype, sidecars }, report))
     }
 
-    /// Computes the logits `[B, labels]`, in the model's dtype.
+    /// Computes the logits `[B, labels]` of sentences, in the model's dtype.
     ///
     /// `ids` are token ids `[B, T]`, i64, each below [`vocab_size`](Self::vocab_size) (on a GPU a larger one
     /// ends the process); `mask` `[B, T]`, of any dtype, is zero where a token is padding. Both are on the
@@ -91,6 +91,28 @@ impl BertClassifier {
     /// [`Error::Input`] for shapes that do not fit or sequences longer than
     /// [`max_positions`](Self::max_positions), [`Error::Torch`] when libtorch refuses.
     pub fn forward(&self, ids: &Tensor, mask: &Tensor, train: bool) -> Result<Tensor> {
+        self.logits(ids, None, mask, train)
+    }
+
+    /// Computes the logits of pairs of sentences, as [`forward`](Self::forward).
+    ///
+    /// `types` are the segments of the tokens `[B, T]`, i64, each below `type_vocab_size` of [`config`](Self::config): 0 for a first sentence,
+    /// 1 for a second one, as the tokenizer gives them (`token_type_ids`).
+    ///
+    /// # Errors
+    ///
+    /// As for [`forward`](Self::forward).
+    pub fn forward_pairs(&self, ids: &Tensor, types: &Tensor, mask: &Tensor, train: bool) -> Result<Tensor> {
+        if types.size() != ids.size() {
+            let (found, expected) = (types.size(), ids.size());
+            return Err(Error::Input(format!(
+                "the segments have shape {found:?}, the ids have {expected:?}"
+            )));
+        }
+        self.logits(ids, Some(types), mask, train)
+    }
+
+    fn logits(&self, ids: &Tensor, types: Option<&Tensor>, mask: &Tensor, train: bool) -> Result<Tensor> {
         let shape = ids.size();
         let [batch, length] = shape[..] else {
             return Err(Error::Input(format!("ids have shape {shape:?}; expected [batch, tokens]")));
@@ -109,7 +131,7 @@ impl BertClassifier {
         let mask = mask.f_eq(0)?.f_view([batch, 1, 1, length])?;
         let mut additive = Tensor::f_zeros([batch, 1, 1, length], (self.dtype, self.store.device()))?;
         let additive = additive.f_masked_fill_(&mask, lowest_finite(self.dtype))?;
-        let pooled = self.network.encoder.forward(ids, &additive, train)?;
+        let pooled = self.network.encoder.forward(ids, types, &additive, train)?;
         let pooled = dropout(pooled, self.config.classifier_dropout, train)?;
         Ok(self.network.classifier.forward(&pooled, train)?)
     }
