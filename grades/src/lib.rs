@@ -20,7 +20,7 @@
 //! let x = Tensor::randn([32, 4], (Kind::Float, Device::Cpu));
 //! let y = x.sum_dim_intlist(1, true, Kind::Float);
 //!
-//! let config = FreezingConfig::with_policy(Threshold::new(Statistic::GradMeanAbs, 0.05));
+//! let config = FreezingConfig::new(Threshold::new(Statistic::GradMeanAbs, 0.05));
 //! let mut opt = FreezingOptimizer::new(nn::Adam::default().build(&vs, 1e-2)?, &vs, &config, 1000)?;
 //! for _ in 0..1000 {
 //!     let loss = net.forward(&x).mse_loss(&y, tch::Reduction::Mean);
@@ -78,4 +78,8 @@ pub use freezing::optimizer::FreezingOptimizer;
 #[doc(hidden)]
 pub mod __private {
     pub use inventory;
+    pub use serde;
+    pub use toml;
+
+    pub use crate::schema::key::doc_text;
 }

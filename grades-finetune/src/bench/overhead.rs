@@ -36,8 +36,8 @@ pub fn measure_overhead(config: &RunConfig, steps: usize, interrupt: &Interrupt)
         // With this many planned steps no deadline comes near.
         Ok(FreezingOptimizer::new(inner, task.store(), freezing, 1 << 40)?)
     };
-    let mut without = build(&FreezingConfig::with_policy(Never))?;
-    let mut with = build(&freezing.grace(1.0))?;
+    let mut without = build(&FreezingConfig::new(Never))?;
+    let mut with = build(&freezing.with_grace(1.0))?;
 
     let mut steps_ahead = Steps::new(&config, task.as_ref());
     let warm_up = steps_ahead.take(WARM_UP);

@@ -40,7 +40,7 @@ impl Setup {
         let loader = loader.with_limit(planned);
         let evaluator = Evaluator::new(&config, task.as_ref(), loader.steps_per_epoch(), planned)?;
         let schedule = LrSchedule::new(&config.schedule, config.optimizer.lr, planned);
-        let freezing = config.freezing.clone().unwrap_or_else(|| FreezingConfig::with_policy(Never));
+        let freezing = config.freezing.clone().unwrap_or_else(|| FreezingConfig::new(Never));
         let inner = build_optimizer(&config.optimizer, task.store())?;
         let optimizer = FreezingOptimizer::new(inner, task.store(), &freezing, planned)?;
         // The loggers read the reports that `step` returns; an observer makes these include the comparisons.

@@ -50,7 +50,8 @@ fn the_adapters_of_a_layer_are_one_component_or_several() {
     let parameters = grades::parameters::Parameters::from_var_store(&net.vs).unwrap();
     let infos: Vec<ParameterInfo> =
         parameters.iter().map(|(_, p)| ParameterInfo::new(p.name(), p.shape())).collect();
-    let map = |grouping| ComponentMap::new(&infos, &ComponentConfig::default().adapters(grouping)).unwrap();
+    let map =
+        |grouping| ComponentMap::new(&infos, &ComponentConfig::default().with_adapters(grouping)).unwrap();
     let together = map(AdapterGrouping::Together);
     let found: Vec<_> = together
         .components()

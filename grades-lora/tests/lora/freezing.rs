@@ -61,8 +61,8 @@ fn train(config: &LoraConfig, policy: At, grouping: AdapterGrouping) -> (Net, Ad
     adapters.add(&mut net.layers, &net.vs, "default", config).unwrap();
     net.stir("default");
     let inner = AdamConfig::adamw().wd(0.1).build(&net.vs, 0.01).unwrap();
-    let components = ComponentConfig::default().adapters(grouping);
-    let config = FreezingConfig::with_policy(policy).components(components);
+    let components = ComponentConfig::default().with_adapters(grouping);
+    let config = FreezingConfig::new(policy).with_components(components);
     let optimizer = FreezingOptimizer::new(inner, &net.vs, &config, 100).unwrap();
     (net, adapters, optimizer)
 }

@@ -169,7 +169,7 @@ fn events(example: &str, cooldown: Option<Cooldown>, first: impl Fn(f64) -> f64)
     let table = Table::from_iter([("policy".to_owned(), Value::Table(policy))]);
     let mut config = FreezingConfig::from_table("freezing", &table).unwrap();
     if let Some(cooldown) = cooldown {
-        config = config.cooldown(cooldown);
+        config = config.with_cooldown(cooldown);
     }
     let mut tracker = FreezeTracker::new(map, &config, 100).unwrap();
     let statistics = tracker.statistics();

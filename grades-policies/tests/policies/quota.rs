@@ -23,7 +23,7 @@ fn run(config: &FreezingConfig, value: impl Fn(u64, usize) -> f64) -> String {
 }
 
 fn quota(max_share: f64) -> FreezingConfig {
-    FreezingConfig::with_policy(Quota::new(max_share, 1))
+    FreezingConfig::new(Quota::new(max_share, 1))
 }
 
 #[test]
@@ -48,13 +48,13 @@ fn the_components_that_have_fallen_furthest_from_their_own_peak_go_first() {
 
 #[test]
 fn several_freeze_at_one_check_when_the_allowance_has_grown_by_several() {
-    assert_eq!(run(&quota(1.0).check_every(4), |_, _| 1.0), "8F0 8F1 8F2");
-    assert_eq!(run(&quota(1.0).grace(0.5), |_, _| 1.0), "6F0 6F1 6F2 10F3");
+    assert_eq!(run(&quota(1.0).with_check_every(4), |_, _| 1.0), "8F0 8F1 8F2");
+    assert_eq!(run(&quota(1.0).with_grace(0.5), |_, _| 1.0), "6F0 6F1 6F2 10F3");
 }
 
 #[test]
 fn what_cools_counts_as_frozen() {
-    let config = quota(1.0).cooldown(Cooldown::Steps(3));
+    let config = quota(1.0).with_cooldown(Cooldown::Steps(3));
     // From step 7 on it is the deadline that lets the last one cool.
     assert_eq!(run(&config, |_, _| 1.0), "2C0 3C1 4C2 5F0 6F1 7F2 7C3 10F3");
 }
@@ -69,7 +69,7 @@ fn what_has_no_score_yet_takes_no_place_and_does_not_freeze() {
     };
     assert_eq!(events(&mut tracker(&FOUR, &quota(1.0), 10), sample), "2F2 3F3");
     // With a window of 5 checks the first scores come at step 5, when 3 of 4 are allowed.
-    let config = FreezingConfig::with_policy(Quota::new(1.0, 5));
+    let config = FreezingConfig::new(Quota::new(1.0, 5));
     assert_eq!(run(&config, |_, _| 1.0), "5F0 5F1 5F2 10F3");
 }
 

@@ -93,13 +93,13 @@ fn the_period_grows_by_one_after_a_stable_probe_and_halves_after_an_unstable_one
 #[test]
 fn in_a_run_a_stable_component_is_left_alone_longer_each_time() {
     let names = ["layers.0.self_attn.q_proj", "layers.1.self_attn.q_proj"];
-    let config = FreezingConfig::with_policy(Thaw::new(3, 2, 0.0, below_1()));
+    let config = FreezingConfig::new(Thaw::new(3, 2, 0.0, below_1()));
     let loud = |_, index| Some(ComponentSample::from_gradient(&[[0.5, 5.0][index]]));
     // Two checks to freeze again, for the first does not count; periods of 3, 4, 5 and 6 checks.
     let expected = "2F0 5T0 7F0 11T0 13F0 18T0 20F0 26T0";
     assert_eq!(events(&mut tracker(&names, &config, 26), loud), expected);
     // Loud after each thaw for so long that the probe ends: periods of 6, 3 and 1.
-    let config = FreezingConfig::with_policy(Thaw::new(6, 2, 0.0, below_1()));
+    let config = FreezingConfig::new(Thaw::new(6, 2, 0.0, below_1()));
     let sample = |step, index| {
         let loud = index == 1 || matches!(step, 9..=11 | 16..=17 | 20..=22);
         Some(ComponentSample::from_gradient(&[if loud { 5.0 } else { 0.5 }]))
@@ -110,7 +110,7 @@ fn in_a_run_a_stable_component_is_left_alone_longer_each_time() {
 #[test]
 fn all_frozen_ends_the_run_whatever_the_timer_says() {
     let names = ["layers.0.self_attn.q_proj", "layers.1.self_attn.q_proj"];
-    let config = FreezingConfig::with_policy(Thaw::new(1, 2, 0.0, below_1()));
+    let config = FreezingConfig::new(Thaw::new(1, 2, 0.0, below_1()));
     let mut tracker = tracker(&names, &config, 20);
     let quiet = |_, _| Some(ComponentSample::from_gradient(&[0.5]));
     assert_eq!(events(&mut tracker, quiet), "2F0 2F1");

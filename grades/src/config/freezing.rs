@@ -2,11 +2,12 @@
 
 use toml::{Table, Value};
 
+use super::settings::Settings;
 use super::{Cooling, Followers, preset};
 use crate::component::ComponentConfig;
 use crate::error::{Error, Problems, Result};
-use crate::policy::{Cause, Cooldown, FreezePolicy, Measure, PolicyBuilder, PolicyRegistry, RunPlan};
-use crate::schema::{Key, Section};
+use crate::policy::{Cooldown, FreezePolicy, PolicyBuilder, PolicyRegistry, RunPlan};
+use crate::schema::{ConfigTable, Key, Section, join_keys};
 use crate::statistic::Statistic;
 
 /// When and what to freeze: the `[freezing]` table of a configuration file, or the same in code.
@@ -61,19 +62,11 @@ use crate::statistic::Statistic;
 /// use grades::policy::Never;
 /// use grades::FreezingConfig;
 ///
-/// let config = FreezingConfig::with_policy(Never).grace(0.3).check_every(10);
+/// let config = FreezingConfig::new(Never).with_grace(0.3).with_check_every(10);
 /// ```
 #[derive(Debug, Clone)]
 pub struct FreezingConfig {
-    metric: Statistic,
-    grace: f64,
-    check_every: u64,
-    stop_at: f64,
-    /// The policy's own when absent.
-    cooldown: Option<Cooldown>,
-    cooling: Cooling,
-    followers: Followers,
-    empty_cache: f64,
+    settings: Settings,
     components: ComponentConfig,
     policy: Box<dyn FreezePolicy>,
     /// The table that the policy was built from, unless it was made in code.
@@ -81,53 +74,22 @@ pub struct FreezingConfig {
 }
 
 impl FreezingConfig {
+    /// The purpose of the table.
+    pub const ABOUT: &'static str = Settings::ABOUT;
+
     /// The keys of the table.
-    pub const KEYS: &'static [Key] = &[
-        Key::new("metric", "statistic that thresholds mean unless a policy says otherwise (grad-l1)"),
-        Key::new("grace", "share of the planned steps before which nothing freezes (0.0)"),
-        Key::new("check_every", "optimizer steps from one check to the next (1)"),
-        Key::new("stop_at", "share of the components whose freezing ends the training (1.0)"),
-        Key::new(
-            "cooldown",
-            "steps, or { share = S } of the steps so far, that a component cools before it freezes (the policy's)",
-        ),
-        Key::new(
-            "cooling",
-            "while it cools: decay (its learning rate falls) or average (it freezes at the mean of its weights) (decay)",
-        ),
-        Key::new(
-            "followers",
-            "biases, norms and embeddings: with-block (frozen once their block is) or keep (with-block)",
-        ),
-        Key::new(
-            "empty_cache",
-            "on CUDA, share of the memory that freezes must give back before the device gets it (0.1)",
-        ),
-        Key::new("policy", "the policy's table: name, and its keys (signal-fraction)"),
-        Key::new("components", "which parameters are components"),
-        Key::new(preset::KEY, preset::HELP),
-    ];
+    pub const KEYS: &'static [Key] =
+        &join_keys::<{ Settings::KEYS.len() + OTHERS.len() }>(Settings::KEYS, OTHERS);
 
     /// The policy of a table that names none; it needs no threshold by hand. It is in `grades-policies`.
     pub const DEFAULT_POLICY: &'static str = "signal-fraction";
 
-    /// The defaults with this policy.
-    pub fn with_policy(policy: impl FreezePolicy + 'static) -> Self {
-        Self::defaults(Box::new(policy))
-    }
-
-    fn defaults(policy: Box<dyn FreezePolicy>) -> Self {
+    /// Creates the defaults with this policy.
+    pub fn new(policy: impl FreezePolicy + 'static) -> Self {
         Self {
-            metric: Statistic::GradL1,
-            grace: 0.0,
-            check_every: 1,
-            stop_at: 1.0,
-            cooldown: None,
-            cooling: Cooling::default(),
-            followers: Followers::default(),
-            empty_cache: EMPTY_CACHE,
+            settings: Settings::default(),
             components: ComponentConfig::default(),
-            policy,
+            policy: Box::new(policy),
             policy_table: None,
         }
     }
@@ -164,7 +126,7 @@ impl FreezingConfig {
 
     /// Reads a table found at the dotted `path`, and adds its problems to those of the rest of a file.
     ///
-    /// Returns `None` when the policy could not be built. Other problems leave the default in place of what is wrong.
+    /// Returns `None` when the policy could not be built. With other problems the settings are the defaults.
     ///
     /// # Errors
     ///
@@ -174,232 +136,159 @@ impl FreezingConfig {
         let table = &*preset::fill(table);
         let mut section = Section::new(path, table, Self::KEYS, problems);
         preset::check(&mut section);
-        let metric = section.parsed_or("metric", Statistic::GradL1).unwrap_or(Statistic::GradL1);
-        let grace = section.number_or("grace", 0.0, SHARE, is_share);
-        let check_every = section.integer_or("check_every", 1, CHECK_EVERY, |steps| steps >= 1);
-        let stop_at = section.number_or("stop_at", 1.0, STOP_AT, is_stop_at);
-        let cooldown =
-            section.value_or("cooldown", None, Cooldown::EXPECTED, |value| Cooldown::read(value).map(Some));
-        let cooling = section.parsed_or("cooling", Cooling::default());
-        let followers = section.parsed_or("followers", Followers::default());
-        let empty_cache = section.number_or("empty_cache", EMPTY_CACHE, SHARE, is_share);
+        let settings = Settings::read(&mut section).unwrap_or_default();
         let components = section.table("components", ComponentConfig::KEYS, ComponentConfig::from_section);
-        let builder = PolicyBuilder::new(registry, metric);
+        let builder = PolicyBuilder::new(registry, settings.metric);
         let policy_table = match section.has("policy") {
             true => section.raw_table("policy").cloned(),
             false => Some(Table::from_iter([("name".to_owned(), Value::from(Self::DEFAULT_POLICY))])),
         };
         let policy_path = section.path_of("policy");
         let build = |table| builder.build(&policy_path, table, section.problems());
-        let Some(policy) = policy_table.as_ref().and_then(build) else { return Ok(None) };
-        let defaults = Self::defaults(policy);
-        Ok(Some(Self {
-            metric,
-            grace: grace.unwrap_or(defaults.grace),
-            check_every: check_every.unwrap_or(defaults.check_every),
-            stop_at: stop_at.unwrap_or(defaults.stop_at),
-            cooldown: cooldown.flatten(),
-            cooling: cooling.unwrap_or_default(),
-            followers: followers.unwrap_or_default(),
-            empty_cache: empty_cache.unwrap_or(EMPTY_CACHE),
-            components: components.unwrap_or_default(),
-            policy_table,
-            ..defaults
-        }))
+        let policy = policy_table.as_ref().and_then(build);
+        let components = components.unwrap_or_default();
+        Ok(policy.map(|policy| Self { settings, components, policy, policy_table }))
     }
 
-    /// No freezing before this share of the planned steps, from 0 to 1: the paper's α.
+    /// Sets the share of the planned steps, from 0 to 1, before which nothing freezes: the paper's α.
     #[must_use]
-    pub fn grace(mut self, share: f64) -> Self {
-        self.grace = share;
+    pub fn with_grace(mut self, share: f64) -> Self {
+        self.settings.grace = share;
         self
     }
 
-    /// Checks every n optimizer steps.
+    /// Sets the optimizer steps from one check to the next.
     #[must_use]
-    pub fn check_every(mut self, steps: u64) -> Self {
-        self.check_every = steps;
+    pub fn with_check_every(mut self, steps: u64) -> Self {
+        self.settings.check_every = steps;
         self
     }
 
-    /// Training should stop once this share of the components is frozen.
+    /// Sets the share of the components whose freezing ends the training.
     #[must_use]
-    pub fn stop_at(mut self, share: f64) -> Self {
-        self.stop_at = share;
+    pub fn with_stop_at(mut self, share: f64) -> Self {
+        self.settings.stop_at = share;
         self
     }
 
-    /// Lets a component cool for so long before it freezes.
+    /// Sets how long a component cools before it freezes.
     #[must_use]
-    pub fn cooldown(mut self, cooldown: Cooldown) -> Self {
-        self.cooldown = Some(cooldown);
+    pub fn with_cooldown(mut self, cooldown: Cooldown) -> Self {
+        self.settings.cooldown = Some(cooldown);
         self
     }
 
     /// Sets how a component cools.
     #[must_use]
-    pub fn cooling(mut self, cooling: Cooling) -> Self {
-        self.cooling = cooling;
+    pub fn with_cooling(mut self, cooling: Cooling) -> Self {
+        self.settings.cooling = cooling;
         self
     }
 
     /// Sets the treatment of parameters outside of components.
     #[must_use]
-    pub fn followers(mut self, followers: Followers) -> Self {
-        self.followers = followers;
+    pub fn with_followers(mut self, followers: Followers) -> Self {
+        self.settings.followers = followers;
         self
     }
 
-    /// On CUDA, hands memory back to the device once freezes have given back this share, from 0 to 1, of what training
-    /// takes ([`Memory::total`](crate::freezing::Memory::total)). What is below stays with libtorch's allocator.
+    /// Sets the share of the training's memory ([`Memory::total`](crate::freezing::Memory::total)), from 0 to 1, that
+    /// freezes must give back before libtorch's allocator returns it to a CUDA device.
     #[must_use]
-    pub fn empty_cache(mut self, share: f64) -> Self {
-        self.empty_cache = share;
+    pub fn with_empty_cache(mut self, share: f64) -> Self {
+        self.settings.empty_cache = share;
         self
     }
 
-    /// Finds components in this way.
+    /// Sets which parameters are components.
     #[must_use]
-    pub fn components(mut self, components: ComponentConfig) -> Self {
+    pub fn with_components(mut self, components: ComponentConfig) -> Self {
         self.components = components;
         self
     }
 
-    /// Which parameters are components: the `components` table.
-    pub fn component_config(&self) -> &ComponentConfig {
-        &self.components
+    /// Returns the statistic that thresholds mean unless a policy of a configuration file says otherwise.
+    pub fn metric(&self) -> Statistic {
+        self.settings.metric
+    }
+
+    /// Returns the share of the planned steps before which nothing freezes.
+    pub fn grace(&self) -> f64 {
+        self.settings.grace
+    }
+
+    /// Returns the optimizer steps from one check to the next.
+    pub fn check_every(&self) -> u64 {
+        self.settings.check_every
+    }
+
+    /// Returns the share of the components whose freezing ends the training.
+    pub fn stop_at(&self) -> f64 {
+        self.settings.stop_at
+    }
+
+    /// Returns how long a component cools before it freezes: as configured, or by the policy's default.
+    pub fn cooldown(&self) -> Cooldown {
+        self.settings.cooldown.unwrap_or_else(|| self.policy.default_cooldown())
+    }
+
+    /// Returns how a component cools.
+    pub fn cooling(&self) -> Cooling {
+        self.settings.cooling
     }
 
     /// Returns the treatment of parameters outside of components.
-    #[cfg(feature = "torch")]
-    pub(crate) fn followers_setting(&self) -> Followers {
-        self.followers
+    pub fn followers(&self) -> Followers {
+        self.settings.followers
     }
 
-    /// The share of the memory after which the device gets it back.
-    #[cfg(feature = "torch")]
-    pub(crate) fn empty_cache_share(&self) -> f64 {
-        self.empty_cache
+    /// Returns the share of the training's memory that freezes must give back before a CUDA device gets it.
+    pub fn empty_cache(&self) -> f64 {
+        self.settings.empty_cache
     }
 
-    /// The run's schedule of checks, once the number of steps is known.
-    pub(crate) fn schedule(&self, total_steps: u64) -> Result<Schedule> {
-        let mut problems = Problems::default();
-        // A configuration made in code has not been through `read`.
-        for (key, share) in [("grace", self.grace), ("empty_cache", self.empty_cache)] {
-            if !is_share(share) {
-                problems.push(key, format!("expected {SHARE}, found {share}"));
-            }
-        }
-        if self.check_every == 0 {
-            problems.push("check_every", format!("expected {CHECK_EVERY}, found 0"));
-        }
-        if !is_stop_at(self.stop_at) {
-            problems.push("stop_at", format!("expected {STOP_AT}, found {}", self.stop_at));
-        }
-        if let Some(wrong) = self.cooldown.filter(|cooldown| !cooldown.is_valid()) {
-            problems.push("cooldown", format!("expected {}, found {wrong:?}", Cooldown::EXPECTED));
-        }
-        if total_steps == 0 {
-            problems.push("total_steps", "expected at least 1 optimizer step, found 0");
-        }
-        // 0.55 × 100 is a little above 55 in binary; the paper's ⌈α·T⌉ means 55.
-        let grace_steps = (self.grace * total_steps as f64 - 1e-9).ceil().max(0.0) as u64;
-        problems.into_result(Schedule {
-            total_steps,
-            grace_steps,
-            check_every: self.check_every,
-            stop_at: self.stop_at,
-            cooldown: self.cooldown_in_force(),
-            cooling: self.cooling,
-        })
+    /// Returns which parameters are components.
+    pub fn components(&self) -> &ComponentConfig {
+        &self.components
     }
 
-    /// Returns the settings in force as a table, with every key of the run's schedule. The components' table is left out,
-    /// and so is a policy that was made in code.
-    pub fn settings(&self) -> Table {
-        let integer = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
-        let cooldown = match self.cooldown_in_force() {
-            Cooldown::Steps(steps) => integer(steps),
-            Cooldown::Share { share } => {
-                Value::Table(Table::from_iter([("share".to_owned(), Value::Float(share))]))
-            }
-        };
-        let mut settings = Table::from_iter([
-            ("metric".to_owned(), Value::String(self.metric.name().to_owned())),
-            ("grace".to_owned(), Value::Float(self.grace)),
-            ("check_every".to_owned(), integer(self.check_every)),
-            ("stop_at".to_owned(), Value::Float(self.stop_at)),
-            ("cooldown".to_owned(), cooldown),
-            ("cooling".to_owned(), Value::String(self.cooling.name().to_owned())),
-            ("followers".to_owned(), Value::String(self.followers.name().to_owned())),
-            ("empty_cache".to_owned(), Value::Float(self.empty_cache)),
-        ]);
-        if let Some(policy) = &self.policy_table {
-            settings.insert("policy".to_owned(), Value::Table(policy.clone()));
-        }
-        settings
+    /// Returns the policy; each component gets a clone of it.
+    pub fn policy(&self) -> &dyn FreezePolicy {
+        &*self.policy
     }
 
-    /// Returns whether components cool before they freeze, as configured or by the policy's default.
+    /// Returns whether components cool before they freeze.
     pub fn cools(&self) -> bool {
-        !self.cooldown_in_force().is_off()
+        !self.cooldown().is_off()
     }
 
-    fn cooldown_in_force(&self) -> Cooldown {
-        self.cooldown.unwrap_or_else(|| self.policy.default_cooldown())
+    /// Notes what is out of range in a configuration that was made in code; one from a table has been checked.
+    pub(crate) fn check(&self, problems: &mut Problems) {
+        self.settings.check(problems);
+    }
+
+    /// Returns the settings in force as a table. The components' table is left out, and so is a policy that was made in code.
+    pub fn settings(&self) -> Table {
+        let in_force = Settings { cooldown: Some(self.cooldown()), ..self.settings.clone() };
+        let mut table = in_force.to_table();
+        if let Some(policy) = &self.policy_table {
+            table.insert("policy".to_owned(), Value::Table(policy.clone()));
+        }
+        table
     }
 
     /// Returns the policy's prototype, planned for a run of this many steps.
     pub(crate) fn prototype(&self, total_steps: u64) -> Result<Box<dyn FreezePolicy>> {
         let mut prototype = self.policy.clone();
         let mut problems = Problems::default();
-        prototype.plan(&RunPlan::new(total_steps, self.check_every), &mut problems);
+        prototype.plan(&RunPlan::new(total_steps, self.check_every()), &mut problems);
         problems.into_result(prototype)
     }
 }
 
-/// When checks happen and what ends a run.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Schedule {
-    pub(crate) total_steps: u64,
-    pub(crate) grace_steps: u64,
-    pub(crate) check_every: u64,
-    pub(crate) stop_at: f64,
-    pub(crate) cooldown: Cooldown,
-    pub(crate) cooling: Cooling,
-}
-
-impl Schedule {
-    /// The steps that a component cools from now on when it has trained since a step, cut short at the run's end.
-    pub(crate) fn cooling_steps(&self, step: u64, since: u64) -> u64 {
-        self.cooldown.steps(step.saturating_sub(since)).min(self.left(step))
-    }
-
-    /// Why a component must cool now, whatever its policy says: from the next check on, the run would end before
-    /// it has cooled.
-    pub(crate) fn deadline(&self, step: u64, since: u64) -> Option<Cause> {
-        let next = step.saturating_add(self.check_every);
-        let needed = self.cooldown.steps(next.saturating_sub(since)).saturating_add(self.check_every - 1);
-        let left = self.left(step);
-        (!self.cooldown.is_off() && left <= needed)
-            .then(|| Cause::new("deadline", Measure::StepsLeft, left as f64, needed as f64))
-    }
-
-    fn left(&self, step: u64) -> u64 {
-        self.total_steps.saturating_sub(step)
-    }
-}
-
-const SHARE: &str = "a share from 0 to 1";
-const EMPTY_CACHE: f64 = 0.1;
-const CHECK_EVERY: &str = "at least 1";
-const STOP_AT: &str = "a share above 0, up to 1";
-
-fn is_share(share: f64) -> bool {
-    (0.0..=1.0).contains(&share)
-}
-
-fn is_stop_at(share: f64) -> bool {
-    share > 0.0 && share <= 1.0
-}
+/// The keys that are read in a way of their own.
+const OTHERS: &[Key] = &[
+    Key::new("policy", "The policy's table: name, and its keys (signal-fraction)"),
+    Key::new("components", "Which parameters are components"),
+    preset::KEY,
+];

@@ -11,7 +11,7 @@ use crate::statistic::StatisticSet;
 /// use grades::FreezingConfig;
 /// use grades::policy::Never;
 ///
-/// let config = FreezingConfig::with_policy(Never);
+/// let config = FreezingConfig::new(Never);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Never;

@@ -44,9 +44,9 @@ pub(super) fn events(
     let statistics = policy.statistics();
     let total = run.checks.len() as u64;
     let grace = (run.grace_checks as f64 / total as f64).min(1.0);
-    let mut config = FreezingConfig::with_policy(policy).grace(grace).check_every(drive.check_every);
+    let mut config = FreezingConfig::new(policy).with_grace(grace).with_check_every(drive.check_every);
     if let Some(cooldown) = drive.cooldown {
-        config = config.cooldown(cooldown);
+        config = config.with_cooldown(cooldown);
     }
     let mut tracker = FreezeTracker::new(map, &config, total)?;
     let mut events = Vec::new();

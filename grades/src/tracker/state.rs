@@ -21,7 +21,7 @@ use crate::policy::{Cause, Measure, PolicyState};
 ///
 /// let query = ParameterInfo::new("model.layers.0.self_attn.q_proj.weight", [2, 1]);
 /// let map = ComponentMap::new(&[query], &ComponentConfig::default())?;
-/// let config = FreezingConfig::with_policy(Threshold::new(Statistic::GradL1, 1.0));
+/// let config = FreezingConfig::new(Threshold::new(Statistic::GradL1, 1.0));
 /// let mut tracker = FreezeTracker::new(map, &config, 100)?;
 /// let text = toml::to_string(&tracker.state()?)?;
 /// tracker.restore(&toml::from_str::<TrackerState>(&text)?)?;

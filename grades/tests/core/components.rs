@@ -233,7 +233,7 @@ fn from_toml(components: &str) -> ComponentConfig {
     let document = format!(
         "[freezing]\npolicy = {{ name = \"below\", tau = 1.0 }}\n[freezing.components]\n{components}"
     );
-    FreezingConfig::from_toml(&document).unwrap().component_config().clone()
+    FreezingConfig::from_toml(&document).unwrap().components().clone()
 }
 
 fn names_of(map: &ComponentMap) -> Vec<&str> {
@@ -510,7 +510,7 @@ fn adapters_are_known_without_a_layout() {
     let map = map_of(&names, &from_toml("layout = \"none\""));
     let found: Vec<_> = map.components().iter().map(|c| (c.name.as_str(), c.kind, c.layer)).collect();
     assert_eq!((map.layout(), found), ("none", vec![("h.3.query", ComponentKind::Adapter, Some(3))]));
-    let config = from_toml("layout = \"none\"").adapters(grades::component::AdapterGrouping::Apart);
+    let config = from_toml("layout = \"none\"").with_adapters(grades::component::AdapterGrouping::Apart);
     let apart = names_of(&map_of(&names, &config)).len();
     assert_eq!(apart, 2);
 }
@@ -518,7 +518,7 @@ fn adapters_are_known_without_a_layout() {
 #[test]
 fn adapters_are_apart_where_asked_and_own_patterns_still_come_first() {
     let names = ["h.0.mlp.lora_A.a.weight", "h.0.mlp.lora_B.a.weight", "h.1.mlp.lora_B.a.weight"];
-    let config = ComponentConfig::default().adapters(AdapterGrouping::Apart);
+    let config = ComponentConfig::default().with_adapters(AdapterGrouping::Apart);
     let list = |config: &ComponentConfig| -> Vec<String> {
         map_of(&names, config).components().iter().map(|c| c.name.clone()).collect()
     };

@@ -333,7 +333,7 @@ fn a_cooldown_is_a_number_of_steps_or_a_share() {
 #[test]
 fn a_cooldown_made_in_code_is_checked_when_the_run_begins() {
     for share in [f64::NAN, f64::INFINITY, -0.5] {
-        let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(Cooldown::Share { share });
+        let config = FreezingConfig::new(Below::new(1.0)).with_cooldown(Cooldown::Share { share });
         let text = tracker(&config, 10).unwrap_err().to_string();
         assert!(text.starts_with("cooldown: expected a number of steps, or { share = S }"), "{text}");
     }
@@ -360,11 +360,14 @@ fn a_list_of_children_must_be_one_of_tables_and_hold_one_at_least() {
 
 #[test]
 fn a_configuration_made_in_code_is_checked_when_the_run_begins() {
-    let config = FreezingConfig::with_policy(Below::new(1.0));
+    let config = FreezingConfig::new(Below::new(1.0));
     tracker(&config, 1).unwrap();
     let wrong = |grace, check_every, stop_at, total_steps| {
-        let config = FreezingConfig::with_policy(Below::new(1.0));
-        match tracker(&config.grace(grace).check_every(check_every).stop_at(stop_at), total_steps) {
+        let config = FreezingConfig::new(Below::new(1.0));
+        match tracker(
+            &config.with_grace(grace).with_check_every(check_every).with_stop_at(stop_at),
+            total_steps,
+        ) {
             Err(Error::Config(problems)) => problems.to_string(),
             other => panic!("{other:?}"),
         }

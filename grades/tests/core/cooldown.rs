@@ -15,11 +15,11 @@ const NAN: f64 = f64::NAN;
 
 /// A cooldown of so many steps with a falling learning rate.
 fn decaying(steps: u64) -> FreezingConfig {
-    FreezingConfig::with_policy(Below::new(1.0)).cooldown(Cooldown::Steps(steps)).cooling(Cooling::Decay)
+    FreezingConfig::new(Below::new(1.0)).with_cooldown(Cooldown::Steps(steps)).with_cooling(Cooling::Decay)
 }
 
 fn averaging(cooldown: Cooldown) -> FreezingConfig {
-    FreezingConfig::with_policy(Below::new(1.0)).cooldown(cooldown).cooling(Cooling::Average)
+    FreezingConfig::new(Below::new(1.0)).with_cooldown(cooldown).with_cooling(Cooling::Average)
 }
 
 fn share(share: f64) -> Cooldown {
@@ -73,7 +73,8 @@ fn a_component_cools_for_so_many_steps_or_so_large_a_share_of_the_steps_so_far_a
         (share(1.0), 4, 9, "12C0 24F0"),
     ];
     for (cooldown, check_every, first, expected) in cases {
-        let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(cooldown).check_every(check_every);
+        let config =
+            FreezingConfig::new(Below::new(1.0)).with_cooldown(cooldown).with_check_every(check_every);
         assert_eq!(quiet_from(config, first), expected, "{cooldown:?}, every {check_every}, from {first}");
     }
 }
@@ -116,7 +117,7 @@ fn the_factor_takes_few_values_and_stays_above_0_until_the_freeze() {
 
 #[test]
 fn a_cooling_component_is_neither_active_nor_frozen() {
-    let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(Cooldown::Steps(2));
+    let config = FreezingConfig::new(Below::new(1.0)).with_cooldown(Cooldown::Steps(2));
     let mut tracker = tracker(2, &config, 100);
     let mut seen = Vec::new();
     for at in 1..=5 {
@@ -139,7 +140,7 @@ fn a_cooling_component_is_neither_active_nor_frozen() {
 fn a_cooling_component_is_not_asked_and_not_reported() {
     let policy = Scripted { cooldown: Cooldown::Steps(4), ..Scripted::default() };
     let questions = policy.questions.clone();
-    let mut tracker = tracker(2, &FreezingConfig::with_policy(policy), 100);
+    let mut tracker = tracker(2, &FreezingConfig::new(policy), 100);
     tracker.check(&snapshot(1, &[0.5, 5.0]));
     tracker.check(&snapshot(2, &[0.5, 5.0]));
     questions.take();
@@ -155,7 +156,7 @@ fn a_cooling_component_is_not_asked_and_not_reported() {
 #[test]
 fn what_cools_counts_as_decided() {
     let recorder = crate::policies::Recorder::default();
-    let config = FreezingConfig::with_policy(recorder.clone()).cooldown(Cooldown::Steps(3));
+    let config = FreezingConfig::new(recorder.clone()).with_cooldown(Cooldown::Steps(3));
     let mut tracker = tracker(3, &config, 100);
     for at in 1..=7 {
         step(&mut tracker, &snapshot(at, &[0.5, 5.0, if at < 4 { 5.0 } else { 0.5 }]));
@@ -168,7 +169,7 @@ fn what_cools_counts_as_decided() {
 
 #[test]
 fn both_events_say_what_decided() {
-    let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(Cooldown::Steps(2));
+    let config = FreezingConfig::new(Below::new(1.0)).with_cooldown(Cooldown::Steps(2));
     let mut tracker = tracker(1, &config, 100);
     tracker.check(&snapshot(1, &[0.5]));
     let cool = tracker.check(&snapshot(2, &[0.25])).events.remove(0);
@@ -244,7 +245,7 @@ fn what_cools_by_averaging_does_so_as_long_as_what_is_decided_meanwhile() {
     for (cooldown, total, first, averaged, decayed) in cases {
         let values = |step: u64| first.iter().map(|first| if step < *first { 5.0 } else { 0.5 }).collect();
         for (cooling, expected) in [(Cooling::Average, averaged), (Cooling::Decay, decayed)] {
-            let config = averaging(cooldown).cooling(cooling);
+            let config = averaging(cooldown).with_cooling(cooling);
             let found = run(&mut tracker(first.len(), &config, total), values);
             assert_eq!(found, expected, "{cooldown:?}, {first:?}, {cooling}");
         }
@@ -265,9 +266,9 @@ fn the_cooldown_is_the_policys_unless_the_configuration_says_otherwise() {
         (Cooldown::Steps(0), Some(share(0.5)), "10C0 15F0"),
     ];
     for (own, configured, expected) in cases {
-        let config = FreezingConfig::with_policy(policy(own));
+        let config = FreezingConfig::new(policy(own));
         let config = match configured {
-            Some(cooldown) => config.cooldown(cooldown),
+            Some(cooldown) => config.with_cooldown(cooldown),
             None => config,
         };
         let cools = expected.contains('C');
@@ -331,7 +332,8 @@ fn a_component_that_never_converges_cools_at_the_deadline() {
         (100, share(0.0), 1, ""),
     ];
     for (total_steps, cooldown, check_every, expected) in cases {
-        let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(cooldown).check_every(check_every);
+        let config =
+            FreezingConfig::new(Below::new(1.0)).with_cooldown(cooldown).with_check_every(check_every);
         let mut tracker = tracker(1, &config, total_steps);
         let message = format!("{cooldown:?} of {total_steps}, every {check_every}");
         assert_eq!(run(&mut tracker, |_| vec![5.0]), expected, "{message}");
@@ -351,7 +353,7 @@ fn with_a_cooldown_every_component_is_frozen_at_the_end_of_the_run() {
                     let late = if step * 4 > total_steps * 3 { 0.5 } else { 5.0 };
                     vec![5.0, 0.5, late, if step * 2 > total_steps { 5.0 } else { NAN }]
                 };
-                let config = averaging(cooldown).cooling(cooling).check_every(check_every);
+                let config = averaging(cooldown).with_cooling(cooling).with_check_every(check_every);
                 let mut tracker = tracker(4, &config, total_steps);
                 let events = run(&mut tracker, values);
                 let message = format!("{cooldown:?} of {total_steps}, every {check_every}: {events}");
@@ -368,7 +370,7 @@ fn with_a_cooldown_every_component_is_frozen_at_the_end_of_the_run() {
 #[test]
 fn a_decision_that_comes_too_late_for_its_cooldown_is_cut_short() {
     // Not a number until step 90, quiet from then on: the deadline of step 80 has passed.
-    let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(Cooldown::Steps(20));
+    let config = FreezingConfig::new(Below::new(1.0)).with_cooldown(Cooldown::Steps(20));
     let mut tracker = tracker(1, &config, 100);
     let events = run(&mut tracker, |step| vec![if step < 90 { NAN } else { 0.5 }]);
     assert_eq!(events, "90C0 100F0");
@@ -376,7 +378,7 @@ fn a_decision_that_comes_too_late_for_its_cooldown_is_cut_short() {
 
 #[test]
 fn the_deadline_waits_for_the_grace_period_and_then_cuts_the_cooldown_short() {
-    let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(share(1.0)).grace(0.9);
+    let config = FreezingConfig::new(Below::new(1.0)).with_cooldown(share(1.0)).with_grace(0.9);
     let mut tracker = tracker(1, &config, 100);
     assert_eq!(run(&mut tracker, |_| vec![5.0]), "91C0 100F0");
 }
@@ -384,7 +386,7 @@ fn the_deadline_waits_for_the_grace_period_and_then_cuts_the_cooldown_short() {
 #[test]
 fn the_deadline_is_the_cause_only_where_the_policy_keeps() {
     let cause = |value| {
-        let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(Cooldown::Steps(20));
+        let config = FreezingConfig::new(Below::new(1.0)).with_cooldown(Cooldown::Steps(20));
         let mut tracker = tracker(1, &config, 100);
         for step in 1..80 {
             assert_eq!(tracker.check(&snapshot(step, &[5.0])).events, []);
@@ -403,7 +405,7 @@ fn the_cooldown_of_a_file_of_version_1_is_read() {
         (Cooldown::Share { share: 0.5 }, "[cooldown]\nshare = 0.5", "cooldown = \"Share { share: 0.5 }\""),
     ];
     for (cooldown, now, version_1) in cases {
-        let config = FreezingConfig::with_policy(Below::new(1.0)).cooldown(cooldown);
+        let config = FreezingConfig::new(Below::new(1.0)).with_cooldown(cooldown);
         let mut tracker = tracker(1, &config, 100);
         let state = tracker.state().unwrap();
         let text = toml::to_string(&state).unwrap();

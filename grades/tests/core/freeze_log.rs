@@ -20,7 +20,7 @@ fn events() -> Vec<FreezeEvent> {
         ParameterInfo::new("mix\"ed", [4]),
     ];
     let map = ComponentMap::new(&parameters, &config).unwrap();
-    let mut tracker = FreezeTracker::new(map, &FreezingConfig::with_policy(Below::new(2.5)), 9).unwrap();
+    let mut tracker = FreezeTracker::new(map, &FreezingConfig::new(Below::new(2.5)), 9).unwrap();
     let sample = |value| Some(ComponentSample::from_gradient(&[value]));
     assert_eq!(tracker.check(&GradientSnapshot::new(1, vec![sample(0.0), sample(0.0)])).events, []);
     tracker.check(&GradientSnapshot::new(2, vec![sample(0.125), sample(1e-20)])).events

@@ -12,7 +12,7 @@ fn from_toml(components: &str) -> ComponentConfig {
     let document = format!(
         "[freezing]\npolicy = {{ name = \"below\", tau = 1.0 }}\n[freezing.components]\n{components}"
     );
-    FreezingConfig::from_toml(&document).unwrap().component_config().clone()
+    FreezingConfig::from_toml(&document).unwrap().components().clone()
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn exclusion_is_not_blamed_for_kinds_that_are_not_tracked_anyway() {
 
 #[test]
 fn exclusion_is_not_blamed_for_names_that_nothing_matches() {
-    let config = ComponentConfig::default().tracking([ComponentKind::Other]);
+    let config = ComponentConfig::default().with_track([ComponentKind::Other]);
     let text = error(&["a.weight"], &config);
     assert!(text.contains("none of the layouts"), "{text}");
 }
@@ -105,7 +105,7 @@ fn own_patterns_of_kinds_that_are_not_tracked_are_counted() {
 
 #[test]
 fn tracking_nothing_in_code_is_an_error() {
-    let text = error(&["model.layers.0.mlp.up_proj.weight"], &ComponentConfig::default().tracking([]));
+    let text = error(&["model.layers.0.mlp.up_proj.weight"], &ComponentConfig::default().with_track([]));
     assert!(text.starts_with("no component to freeze: "), "{text}");
 }
 
@@ -116,7 +116,7 @@ fn the_pattern_of_the_error_can_be_pasted() {
     let table = error.split_once("):\n").unwrap().1.split_once("\nparameters seen").unwrap().0;
     let document = format!("[freezing]\npolicy = {{ name = \"below\", tau = 1.0 }}\n{table}");
     let config = FreezingConfig::from_toml(&document).unwrap();
-    let map = ComponentMap::new(&parameters, config.component_config()).unwrap();
+    let map = ComponentMap::new(&parameters, config.components()).unwrap();
     assert_eq!(map.components().len(), 2);
 }
 

@@ -23,7 +23,7 @@ fn ranks(questions: &[String]) -> Vec<String> {
 fn all_scores_are_asked_before_the_first_decision_and_with_the_learning_rate() {
     let policy = Scripted::default();
     let questions = policy.questions.clone();
-    let mut tracker = tracker(2, &FreezingConfig::with_policy(policy), 100);
+    let mut tracker = tracker(2, &FreezingConfig::new(policy), 100);
     tracker.check(&snapshot(1, &[6.0, 5.0]).with_learning_rate(Some(0.5)));
     let expected = [
         "score 1 of 0, lr Some(0.5), rank None",
@@ -48,7 +48,7 @@ fn ranks_count_the_lower_scores_and_ties_go_by_position() {
     for (values, expected) in cases {
         let policy = Scripted::default();
         let questions = policy.questions.clone();
-        let mut tracker = tracker(values.len(), &FreezingConfig::with_policy(policy), 100);
+        let mut tracker = tracker(values.len(), &FreezingConfig::new(policy), 100);
         tracker.check(&snapshot(1, values));
         assert_eq!(ranks(&questions.take()), expected, "{values:?}");
     }
@@ -58,7 +58,7 @@ fn ranks_count_the_lower_scores_and_ties_go_by_position() {
 fn what_cools_is_frozen_or_has_no_gradient_takes_no_rank() {
     let policy = Scripted { cooldown: Cooldown::Steps(2), ..Scripted::thawing_after(50) };
     let questions = policy.questions.clone();
-    let mut tracker = tracker(4, &FreezingConfig::with_policy(policy), 100);
+    let mut tracker = tracker(4, &FreezingConfig::new(policy), 100);
     let mut seen = Vec::new();
     for at in 1..=5 {
         let values = vec![sample(0.5), sample(3.0), (at != 3).then(|| sample(2.0).unwrap()), sample(4.0)];

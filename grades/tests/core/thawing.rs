@@ -11,7 +11,7 @@ use crate::tracker::{sample, snapshot, tracker};
 
 #[test]
 fn a_frozen_component_comes_back_and_its_first_sample_does_not_count_again() {
-    let config = FreezingConfig::with_policy(Scripted::thawing_after(3));
+    let config = FreezingConfig::new(Scripted::thawing_after(3));
     let mut tracker = tracker(2, &config, 100);
     let mut seen = Vec::new();
     for at in 1..=8 {
@@ -35,7 +35,7 @@ fn a_frozen_component_comes_back_and_its_first_sample_does_not_count_again() {
 
 #[test]
 fn a_thaw_says_what_decided() {
-    let mut tracker = tracker(2, &FreezingConfig::with_policy(Scripted::thawing_after(1)), 100);
+    let mut tracker = tracker(2, &FreezingConfig::new(Scripted::thawing_after(1)), 100);
     (1..=2).for_each(|at| drop(tracker.check(&snapshot(at, &[5.0, 0.5]))));
     let event = tracker.check(&snapshot(3, &[5.0, 0.5])).events.remove(0);
     let FreezeEvent { event: kind, step, component, statistic, value, threshold, policy, index, .. } = &event;
@@ -52,7 +52,7 @@ fn a_thaw_says_what_decided() {
 fn a_frozen_component_is_asked_at_each_check_with_its_freeze_and_the_learning_rate() {
     let policy = Scripted::thawing_after(50);
     let questions = policy.questions.clone();
-    let mut tracker = tracker(2, &FreezingConfig::with_policy(policy), 100);
+    let mut tracker = tracker(2, &FreezingConfig::new(policy), 100);
     (1..=2).for_each(|at| drop(tracker.check(&snapshot(at, &[0.5, 5.0]))));
     questions.take();
     tracker.check(&snapshot(3, &[9.0, f64::NAN]).with_learning_rate(Some(0.25)));
@@ -66,7 +66,7 @@ fn a_frozen_component_is_asked_at_each_check_with_its_freeze_and_the_learning_ra
 fn a_policy_that_does_not_thaw_is_not_asked_about_frozen_components() {
     let policy = Scripted::default();
     let questions = policy.questions.clone();
-    let mut tracker = tracker(2, &FreezingConfig::with_policy(policy), 100);
+    let mut tracker = tracker(2, &FreezingConfig::new(policy), 100);
     assert!(!tracker.thaws());
     (1..=5).for_each(|at| drop(tracker.check(&snapshot(at, &[0.5, 5.0]))));
     assert!(questions.take().iter().all(|question| !question.starts_with("frozen")));
@@ -76,7 +76,7 @@ fn a_policy_that_does_not_thaw_is_not_asked_about_frozen_components() {
 fn once_all_are_frozen_the_run_ends_even_if_the_policy_thaws() {
     let policy = Scripted::thawing_after(1);
     let questions = policy.questions.clone();
-    let mut tracker = tracker(2, &FreezingConfig::with_policy(policy), 100);
+    let mut tracker = tracker(2, &FreezingConfig::new(policy), 100);
     assert!(tracker.thaws());
     (1..=2).for_each(|at| drop(tracker.check(&snapshot(at, &[0.5, 0.5]))));
     assert!(tracker.all_frozen() && tracker.should_stop() && !tracker.is_due(3));
@@ -88,7 +88,7 @@ fn once_all_are_frozen_the_run_ends_even_if_the_policy_thaws() {
 #[test]
 fn the_run_ends_at_the_step_at_which_the_last_component_has_cooled_down() {
     let policy = Scripted { cooldown: Cooldown::Steps(2), ..Scripted::thawing_after(4) };
-    let mut tracker = tracker(2, &FreezingConfig::with_policy(policy), 100);
+    let mut tracker = tracker(2, &FreezingConfig::new(policy), 100);
     // One is decided at step 2, the other at step 6: the first one would thaw at the very step at which all are
     // frozen.
     let quiet_from = |first: u64, at: u64| if at < first { 5.0 } else { 0.5 };
@@ -103,7 +103,7 @@ fn the_run_ends_at_the_step_at_which_the_last_component_has_cooled_down() {
 #[test]
 fn a_component_that_has_just_cooled_down_is_not_asked_at_that_step() {
     let policy = Scripted { cooldown: Cooldown::Steps(2), ..Scripted::thawing_after(0) };
-    let mut tracker = tracker(2, &FreezingConfig::with_policy(policy), 100);
+    let mut tracker = tracker(2, &FreezingConfig::new(policy), 100);
     let mut events = Vec::new();
     for at in 1..=5 {
         events.extend(step(&mut tracker, &snapshot(at, &[0.5, 5.0])));
@@ -114,7 +114,7 @@ fn a_component_that_has_just_cooled_down_is_not_asked_at_that_step() {
 #[test]
 fn a_share_as_cooldown_is_counted_from_the_last_thaw() {
     let policy = Scripted { cooldown: Cooldown::Share { share: 1.0 }, ..Scripted::thawing_after(2) };
-    let mut tracker = tracker(2, &FreezingConfig::with_policy(policy), 1000);
+    let mut tracker = tracker(2, &FreezingConfig::new(policy), 1000);
     let mut events = Vec::new();
     for at in 1..=15 {
         events.extend(step(&mut tracker, &snapshot(at, &[if at < 4 { 5.0 } else { 0.5 }, 5.0])));
@@ -125,14 +125,14 @@ fn a_share_as_cooldown_is_counted_from_the_last_thaw() {
 
 #[test]
 fn components_thaw_each_on_its_own() {
-    let mut tracker = tracker(3, &FreezingConfig::with_policy(Scripted::thawing_after(4)), 12);
+    let mut tracker = tracker(3, &FreezingConfig::new(Scripted::thawing_after(4)), 12);
     let events = run(&mut tracker, |at| vec![0.5, if at < 5 { 5.0 } else { 0.5 }, 5.0]);
     assert_eq!(events, "2F0 5F1 6T0 8F0 9T1 11F1 12T0");
 }
 
 #[test]
 fn training_should_stop_counts_what_is_frozen_now() {
-    let config = FreezingConfig::with_policy(Scripted::thawing_after(2)).stop_at(0.5);
+    let config = FreezingConfig::new(Scripted::thawing_after(2)).with_stop_at(0.5);
     let mut tracker = tracker(2, &config, 100);
     let stops: Vec<_> = (1..=6)
         .map(|at| {
@@ -149,7 +149,7 @@ fn nothing_thaws_once_it_could_no_longer_cool_down() {
         [(Cooldown::Steps(10), 1), (Cooldown::Steps(10), 7), (Cooldown::Share { share: 1.0 }, 1)]
     {
         let policy = Scripted { cooldown, ..Scripted::thawing_after(3) };
-        let config = FreezingConfig::with_policy(policy).check_every(check_every);
+        let config = FreezingConfig::new(policy).with_check_every(check_every);
         let mut tracker = tracker(2, &config, 100);
         let events = run(&mut tracker, |_| vec![0.5, 5.0]);
         assert_eq!((tracker.frozen(), tracker.cooling()), (2, 0), "{cooldown:?} {check_every}: {events}");
@@ -158,7 +158,7 @@ fn nothing_thaws_once_it_could_no_longer_cool_down() {
 
 #[test]
 fn a_component_without_samples_after_its_thaw_stays_active() {
-    let mut tracker = tracker(2, &FreezingConfig::with_policy(Scripted::thawing_after(2)), 100);
+    let mut tracker = tracker(2, &FreezingConfig::new(Scripted::thawing_after(2)), 100);
     (1..=4).for_each(|at| drop(tracker.check(&snapshot(at, &[0.5, 5.0]))));
     assert!(tracker.is_active(0));
     for at in 5..=7 {

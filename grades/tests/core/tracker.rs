@@ -58,7 +58,7 @@ fn the_grace_period_is_the_share_of_the_steps_rounded_up() {
         (1.0, 1, 1),
     ];
     for (share, total_steps, expected) in cases {
-        let config = FreezingConfig::with_policy(Below::new(1.0)).grace(share);
+        let config = FreezingConfig::new(Below::new(1.0)).with_grace(share);
         let mut tracker = tracker(1, &config, total_steps);
         assert_eq!(tracker.grace_steps(), expected, "{share} of {total_steps}");
         // A component that is quiet throughout freezes at the first step after it, but not at its first sample.
@@ -149,7 +149,7 @@ fn a_component_freezes_at_the_first_quiet_check_that_counts() {
         },
     ];
     for Case { name, values, grace, check_every, frozen_at } in cases {
-        let config = FreezingConfig::with_policy(Below::new(1.0)).grace(grace).check_every(check_every);
+        let config = FreezingConfig::new(Below::new(1.0)).with_grace(grace).with_check_every(check_every);
         let mut tracker = tracker(1, &config, 10);
         for (index, value) in values.iter().enumerate() {
             let step = index as u64 + 1;
@@ -168,7 +168,7 @@ fn checks_are_due_at_multiples_of_the_interval() {
     for (check_every, expected) in
         [(1, vec![1, 2, 3, 4, 5, 6]), (2, vec![2, 4, 6]), (4, vec![4]), (7, vec![])]
     {
-        let tracker = tracker(1, &FreezingConfig::with_policy(Below::new(1.0)).check_every(check_every), 6);
+        let tracker = tracker(1, &FreezingConfig::new(Below::new(1.0)).with_check_every(check_every), 6);
         let due: Vec<u64> = (1..=6).filter(|step| tracker.is_due(*step)).collect();
         assert_eq!(due, expected);
     }
@@ -190,7 +190,7 @@ fn training_should_stop_once_the_share_is_frozen() {
         (100, 0.07, 7),
     ];
     for (components, stop_at, needed) in cases {
-        let config = FreezingConfig::with_policy(Below::new(1.0)).stop_at(stop_at);
+        let config = FreezingConfig::new(Below::new(1.0)).with_stop_at(stop_at);
         let mut tracker = tracker(components, &config, 1000);
         tracker.check(&snapshot(1, &vec![5.0; components]));
         for frozen in 0..components {
@@ -207,7 +207,7 @@ fn training_should_stop_once_the_share_is_frozen() {
 
 #[test]
 fn components_go_on_freezing_after_training_should_have_stopped() {
-    let mut tracker = tracker(2, &FreezingConfig::with_policy(Below::new(1.0)).stop_at(0.5), 10);
+    let mut tracker = tracker(2, &FreezingConfig::new(Below::new(1.0)).with_stop_at(0.5), 10);
     tracker.check(&snapshot(1, &[5.0, 5.0]));
     tracker.check(&snapshot(2, &[0.5, 5.0]));
     assert!(tracker.should_stop() && !tracker.all_frozen() && tracker.is_due(3));
@@ -216,7 +216,7 @@ fn components_go_on_freezing_after_training_should_have_stopped() {
 
 #[test]
 fn a_freeze_says_what_decided() {
-    let mut tracker = tracker(2, &FreezingConfig::with_policy(Below::new(1.0)), 10);
+    let mut tracker = tracker(2, &FreezingConfig::new(Below::new(1.0)), 10);
     tracker.check(&snapshot(1, &[0.25, 5.0]));
     let check = tracker.check(&snapshot(2, &[5.0, 0.25]));
     let expected = FreezeEvent {
@@ -238,7 +238,7 @@ fn a_freeze_says_what_decided() {
 
 #[test]
 fn components_that_freeze_together_are_reported_in_order() {
-    let mut tracker = tracker(12, &FreezingConfig::with_policy(Below::new(1.0)), 10);
+    let mut tracker = tracker(12, &FreezingConfig::new(Below::new(1.0)), 10);
     tracker.check(&snapshot(1, &[0.5; 12]));
     let events = tracker.check(&snapshot(2, &[0.5; 12])).events;
     assert_eq!(events.iter().map(|event| event.index).collect::<Vec<_>>(), (0..12).collect::<Vec<_>>());
@@ -248,7 +248,7 @@ fn components_that_freeze_together_are_reported_in_order() {
 #[test]
 fn samples_that_are_not_finite_are_skipped_and_reported() {
     let recorder = Recorder::default();
-    let mut tracker = tracker(4, &FreezingConfig::with_policy(recorder.clone()), 20);
+    let mut tracker = tracker(4, &FreezingConfig::new(recorder.clone()), 20);
     for step in 1..=6 {
         let check = tracker.check(&snapshot(step, &[NAN, INF, -INF, 5.0]));
         assert_eq!(check, Check { events: vec![], non_finite: vec![0, 1, 2], ..Check::default() });
@@ -268,7 +268,7 @@ fn samples_that_are_not_finite_are_skipped_and_reported() {
 fn one_statistic_that_is_not_finite_is_enough_to_skip() {
     // The L1 norm is a number; the sum of squares overflows.
     let sample = ComponentSample::from_sums(6, 0.5, INF);
-    let mut tracker = tracker(1, &FreezingConfig::with_policy(Below::new(1.0)), 10);
+    let mut tracker = tracker(1, &FreezingConfig::new(Below::new(1.0)), 10);
     for step in 1..=3 {
         let check = tracker.check(&GradientSnapshot::new(step, vec![Some(sample)]));
         assert_eq!(check, Check { events: vec![], non_finite: vec![0], ..Check::default() });
@@ -278,7 +278,7 @@ fn one_statistic_that_is_not_finite_is_enough_to_skip() {
 #[test]
 fn components_without_a_gradient_are_skipped_and_not_reported() {
     let recorder = Recorder::default();
-    let mut tracker = tracker(2, &FreezingConfig::with_policy(recorder.clone()), 10);
+    let mut tracker = tracker(2, &FreezingConfig::new(recorder.clone()), 10);
     for step in 1..=4 {
         let check = tracker.check(&GradientSnapshot::new(step, vec![None, sample(5.0)]));
         assert_eq!(check, Check::default());
@@ -292,7 +292,7 @@ fn components_without_a_gradient_are_skipped_and_not_reported() {
 #[test]
 fn the_policy_of_a_frozen_component_is_not_asked_again() {
     let recorder = Recorder::default();
-    let mut tracker = tracker(2, &FreezingConfig::with_policy(recorder.clone()), 10);
+    let mut tracker = tracker(2, &FreezingConfig::new(recorder.clone()), 10);
     tracker.check(&snapshot(1, &[5.0, 5.0]));
     tracker.check(&snapshot(2, &[0.5, 5.0]));
     recorder.take();
@@ -308,7 +308,7 @@ fn the_policy_of_a_frozen_component_is_not_asked_again() {
 #[test]
 fn once_all_are_frozen_a_check_does_nothing() {
     let recorder = Recorder::default();
-    let mut tracker = tracker(2, &FreezingConfig::with_policy(recorder.clone()), 10);
+    let mut tracker = tracker(2, &FreezingConfig::new(recorder.clone()), 10);
     tracker.check(&snapshot(1, &[0.5, 0.5]));
     tracker.check(&snapshot(2, &[0.5, 0.5]));
     assert!(tracker.should_stop() && tracker.all_frozen());
@@ -327,7 +327,7 @@ fn once_all_are_frozen_a_check_does_nothing() {
 #[test]
 fn policies_are_asked_during_the_grace_period_but_not_obeyed() {
     let recorder = Recorder::default();
-    let mut tracker = tracker(1, &FreezingConfig::with_policy(recorder.clone()).grace(0.4), 10);
+    let mut tracker = tracker(1, &FreezingConfig::new(recorder.clone()).with_grace(0.4), 10);
     assert_eq!(freeze_steps(&mut tracker, &[0.5]), [Some(5)]);
     let asked: Vec<_> = recorder.take().iter().map(|asked| (asked.step, asked.grace_over)).collect();
     assert_eq!(asked, [(1, false), (2, false), (3, false), (4, false), (5, true)]);
@@ -336,7 +336,7 @@ fn policies_are_asked_during_the_grace_period_but_not_obeyed() {
 #[test]
 fn each_component_has_a_clone_of_the_prototype() {
     let recorder = Recorder::default();
-    let mut tracker = tracker(3, &FreezingConfig::with_policy(recorder.clone()), 10);
+    let mut tracker = tracker(3, &FreezingConfig::new(recorder.clone()), 10);
     tracker.check(&GradientSnapshot::new(1, vec![sample(5.0), None, sample(6.0)]));
     tracker.check(&GradientSnapshot::new(2, vec![sample(7.0), sample(8.0), sample(NAN)]));
     tracker.check(&GradientSnapshot::new(3, vec![sample(5.0), sample(5.0), sample(5.0)]));
@@ -360,7 +360,7 @@ fn each_component_has_a_clone_of_the_prototype() {
 #[test]
 fn policies_see_the_population_as_it_was_before_the_check() {
     let recorder = Recorder::default();
-    let mut tracker = tracker(3, &FreezingConfig::with_policy(recorder.clone()), 10);
+    let mut tracker = tracker(3, &FreezingConfig::new(recorder.clone()), 10);
     tracker.check(&snapshot(1, &[5.0, 5.0, 5.0]));
     tracker.check(&snapshot(2, &[0.5, 0.5, 5.0]));
     assert!(recorder.take().iter().all(|asked| asked.population == (3, 0)));
@@ -370,7 +370,7 @@ fn policies_see_the_population_as_it_was_before_the_check() {
 
 #[test]
 fn a_clone_of_a_tracker_goes_its_own_way() {
-    let mut one = tracker(1, &FreezingConfig::with_policy(Below::new(1.0)), 10);
+    let mut one = tracker(1, &FreezingConfig::new(Below::new(1.0)), 10);
     one.check(&snapshot(1, &[5.0]));
     let mut other = one.clone();
     one.check(&snapshot(2, &[0.5]));
@@ -380,7 +380,7 @@ fn a_clone_of_a_tracker_goes_its_own_way() {
 
 #[test]
 fn the_tracker_knows_its_components_and_its_run() {
-    let mut tracker = tracker(2, &FreezingConfig::with_policy(Below::new(1.0)).grace(0.5), 10);
+    let mut tracker = tracker(2, &FreezingConfig::new(Below::new(1.0)).with_grace(0.5), 10);
     assert_eq!(
         (tracker.total(), tracker.frozen(), tracker.total_steps(), tracker.grace_steps()),
         (2, 0, 10, 5)
@@ -413,7 +413,7 @@ fn samples_are_the_statistics_of_a_gradient() {
 
 #[test]
 fn what_is_compared_is_told_to_those_who_ask() {
-    let config = FreezingConfig::with_policy(Below::new(1.0));
+    let config = FreezingConfig::new(Below::new(1.0));
     let mut quiet = tracker(3, &config, 10);
     let mut told = quiet.clone();
     told.record_comparisons(true);

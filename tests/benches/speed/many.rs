@@ -53,7 +53,7 @@ fn tracker(count: usize) -> impl FnMut() -> f64 {
     let components =
         ComponentConfig::default().with_pattern(r"layers\.(?<layer>\d+)\.weight", ComponentKind::Up).unwrap();
     let map = ComponentMap::new(&parameters, &components).unwrap();
-    let config = FreezingConfig::with_policy(Watch(StatisticSet::of([Statistic::GradL1])));
+    let config = FreezingConfig::new(Watch(StatisticSet::of([Statistic::GradL1])));
     let mut tracker = FreezeTracker::new(map, &config, u64::MAX).unwrap();
     let sample = ComponentSample::from_gradient(&[0.5; 64]);
     let mut step = 0;

@@ -91,7 +91,7 @@ impl Run {
     fn new(policy: These, closing: bool) -> Self {
         let model = model();
         let followers = if closing { Followers::WithBlock } else { Followers::Keep };
-        let config = FreezingConfig::with_policy(policy).followers(followers);
+        let config = FreezingConfig::new(policy).with_followers(followers);
         let inner = AdamConfig::adamw().build(model.var_store(), 1e-5).unwrap();
         let optimizer = FreezingOptimizer::new(inner, model.var_store(), &config, u64::MAX).unwrap();
         let mut run = Self { model, optimizer, batch: Batch::new() };

@@ -58,7 +58,7 @@ pub(crate) fn wrapped(
     let components =
         ComponentConfig::default().with_pattern(r"layers\.(?<layer>\d+)\.weight", ComponentKind::Up).unwrap();
     let policy = Watch(StatisticSet::of(statistics.iter().copied()));
-    let config = FreezingConfig::with_policy(policy).components(components);
+    let config = FreezingConfig::new(policy).with_components(components);
     FreezingOptimizer::new(inner, vs, &config, u64::MAX).unwrap()
 }
 

@@ -14,7 +14,7 @@ use crate::optimizers;
 fn wrapped<O: InnerOptimizer>(make: fn(&VarStore) -> O) -> (TinyBert, FreezingOptimizer<O>) {
     let model = TinyBert::new(Spec::default());
     let optimizer =
-        FreezingOptimizer::new(make(&model.vs), &model.vs, &FreezingConfig::with_policy(Never), 20).unwrap();
+        FreezingOptimizer::new(make(&model.vs), &model.vs, &FreezingConfig::new(Never), 20).unwrap();
     (model, optimizer)
 }
 
@@ -187,7 +187,7 @@ fn a_loss_that_is_no_scalar_is_an_error_and_the_step_does_not_count() {
 #[test]
 fn an_optimizer_of_another_model_is_refused() {
     let (model, other) = (TinyBert::new(Spec::default()), TinyBert::new(Spec::default()));
-    let config = FreezingConfig::with_policy(Never);
+    let config = FreezingConfig::new(Never);
     let tchs = FreezingOptimizer::new(optimizers::tch_sgd(&other.vs), &model.vs, &config, 9).unwrap_err();
     let ours = FreezingOptimizer::new(optimizers::fused_sgd(&other.vs), &model.vs, &config, 9).unwrap_err();
     for error in [tchs, ours] {

@@ -99,7 +99,7 @@ fn the_bytes_of_a_frozen_component_never_move<O: InnerOptimizer>(make: fn(&VarSt
     for caller in CALLERS {
         let model = TinyBert::new(Spec::default());
         let policy = FreezeAt::new([("layer.0.attention.self.query", 4), ("layer.1.output.dense", 4)]);
-        let config = FreezingConfig::with_policy(policy).followers(Followers::Keep);
+        let config = FreezingConfig::new(policy).with_followers(Followers::Keep);
         let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 40).unwrap();
         optimizer.set_weight_decay(0.5).unwrap();
         let mut batch = 0;
@@ -130,9 +130,9 @@ fn the_bytes_of_a_frozen_component_never_move<O: InnerOptimizer>(make: fn(&VarSt
 fn the_update_of_the_deciding_step_is_applied<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     let model = TinyBert::new(Spec::default());
     let twin = TinyBert::new(Spec::default());
-    let freezing = FreezingConfig::with_policy(FreezeAt::new([("layer.0", 3)])).followers(Followers::Keep);
+    let freezing = FreezingConfig::new(FreezeAt::new([("layer.0", 3)])).with_followers(Followers::Keep);
     let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &freezing, 10).unwrap();
-    let never = FreezingConfig::with_policy(Never);
+    let never = FreezingConfig::new(Never);
     let mut unfrozen = FreezingOptimizer::new(make(&twin.vs), &twin.vs, &never, 10).unwrap();
     for step in 1..=3 {
         let before = snapshot(&model.vs);
@@ -153,7 +153,7 @@ fn a_changed_weight_decay_or_momentum_does_not_move_what_is_frozen<O: InnerOptim
     make: fn(&VarStore) -> O,
 ) {
     let model = TinyBert::new(Spec::default());
-    let config = FreezingConfig::with_policy(FreezeAt::new([("layer.0", 2)])).followers(Followers::Keep);
+    let config = FreezingConfig::new(FreezeAt::new([("layer.0", 2)])).with_followers(Followers::Keep);
     let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 20).unwrap();
     for batch in 1..=2 {
         optimizer.backward_step(&model.loss(batch)).unwrap();
@@ -178,7 +178,7 @@ fn a_changed_weight_decay_or_momentum_does_not_move_what_is_frozen<O: InnerOptim
 #[test]
 fn frozen_parameters_are_no_trainable_variables_of_the_wrapper() {
     let model = TinyBert::new(Spec::default());
-    let config = FreezingConfig::with_policy(FreezeAt::new([("layer.0", 2)])).followers(Followers::Keep);
+    let config = FreezingConfig::new(FreezeAt::new([("layer.0", 2)])).with_followers(Followers::Keep);
     let mut optimizer =
         FreezingOptimizer::new(optimizers::fused_adamw(&model.vs), &model.vs, &config, 20).unwrap();
     let all = optimizer.trainable_variables().len();
@@ -194,7 +194,7 @@ fn frozen_parameters_are_no_trainable_variables_of_the_wrapper() {
 #[test]
 fn a_real_unfreeze_of_the_store_does_not_wake_what_is_frozen() {
     let mut model = TinyBert::new(Spec::default());
-    let config = FreezingConfig::with_policy(FreezeAt::new([("layer.0", 2)])).followers(Followers::Keep);
+    let config = FreezingConfig::new(FreezeAt::new([("layer.0", 2)])).with_followers(Followers::Keep);
     let mut optimizer =
         FreezingOptimizer::new(optimizers::tch_adamw(&model.vs), &model.vs, &config, 20).unwrap();
     for batch in 1..=2 {

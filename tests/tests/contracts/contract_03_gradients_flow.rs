@@ -22,7 +22,7 @@ fn gradients_of_active_parameters_are_those_of_a_model_without_freezes<O: InnerO
     for policy in cases {
         let model = TinyBert::new(Spec::default());
         let twin = TinyBert::new(Spec::default());
-        let config = FreezingConfig::with_policy(policy.clone()).followers(Followers::Keep);
+        let config = FreezingConfig::new(policy.clone()).with_followers(Followers::Keep);
         let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 20).unwrap();
         for batch in 1..=6 {
             twin.copy_from(&model);

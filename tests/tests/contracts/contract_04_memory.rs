@@ -14,8 +14,8 @@ for_every_optimizer! {
 
 fn memory_drops_by_the_share_of_what_froze<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     let model = TinyBert::new(Spec::default());
-    let config = FreezingConfig::with_policy(FreezeAt::new([("layer.0", 3), ("self.value", 5)]))
-        .followers(Followers::Keep);
+    let config = FreezingConfig::new(FreezeAt::new([("layer.0", 3), ("self.value", 5)]))
+        .with_followers(Followers::Keep);
     let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 20).unwrap();
     assert_eq!(optimizer.memory().gradients, 0);
     optimizer.backward_step(&model.loss(1)).unwrap();
@@ -51,7 +51,7 @@ fn memory_drops_by_the_share_of_what_froze<O: InnerOptimizer>(make: fn(&VarStore
 #[test]
 fn the_state_of_a_frozen_parameter_is_gone_and_no_other() {
     let model = TinyBert::new(Spec::default());
-    let config = FreezingConfig::with_policy(FreezeAt::new([("layer.0", 2)])).followers(Followers::Keep);
+    let config = FreezingConfig::new(FreezeAt::new([("layer.0", 2)])).with_followers(Followers::Keep);
     let mut optimizer =
         FreezingOptimizer::new(optimizers::fused_adamw(&model.vs), &model.vs, &config, 20).unwrap();
     optimizer.backward_step(&model.loss(1)).unwrap();
@@ -89,9 +89,9 @@ fn the_process_gets_smaller() {
     let small = (vs.root() / "small").var("weight", &[4], nn::Init::Const(0.5));
     let components =
         ComponentConfig::default().with_pattern(r"(?:big|small)\.weight", ComponentKind::Up).unwrap();
-    let config = FreezingConfig::with_policy(FreezeAt::new([("big", 2)]))
-        .followers(Followers::Keep)
-        .components(components);
+    let config = FreezingConfig::new(FreezeAt::new([("big", 2)]))
+        .with_followers(Followers::Keep)
+        .with_components(components);
     let mut optimizer = FreezingOptimizer::new(optimizers::fused_adamw(&vs), &vs, &config, 20).unwrap();
     let loss = || (&weight * &weight).sum(Kind::Float) + small.sum(Kind::Float);
     optimizer.backward_step(&loss()).unwrap();

@@ -42,7 +42,7 @@ fn optimizer<O: InnerOptimizer>(
     make: fn(&VarStore) -> O,
     from: u64,
 ) -> FreezingOptimizer<O> {
-    let config = FreezingConfig::with_policy(FreezeAt::new([("layer", from)]));
+    let config = FreezingConfig::new(FreezeAt::new([("layer", from)]));
     FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 20).unwrap()
 }
 

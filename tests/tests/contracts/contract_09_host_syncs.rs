@@ -13,7 +13,7 @@ use crate::optimizers;
 fn waits(layers: usize, clip: bool) -> u64 {
     let model =
         TinyBert::new(Spec { layers, used: layers, device: Device::cuda_if_available(), ..Spec::default() });
-    let config = FreezingConfig::with_policy(Never);
+    let config = FreezingConfig::new(Never);
     let mut optimizer =
         FreezingOptimizer::new(optimizers::fused_adamw(&model.vs), &model.vs, &config, 20).unwrap();
     assert_eq!(optimizer.components().len(), 6 * layers);

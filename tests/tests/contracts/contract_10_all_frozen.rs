@@ -17,7 +17,7 @@ for_every_optimizer! {
 }
 
 fn frozen_at_2<O: InnerOptimizer>(model: &TinyBert, make: fn(&VarStore) -> O) -> FreezingOptimizer<O> {
-    let config = FreezingConfig::with_policy(FreezeAt::new([("layer", 2)]));
+    let config = FreezingConfig::new(FreezeAt::new([("layer", 2)]));
     let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 20).unwrap();
     assert!(!optimizer.backward_step(&model.loss(1)).unwrap().should_stop);
     assert!(!optimizer.should_stop());
@@ -69,7 +69,7 @@ fn a_model_of_nothing_but_components_ends_without_an_error<O: InnerOptimizer>(ma
     let vs = nn::VarStore::new(Device::Cpu);
     let weights = ["a", "b"].map(|name| vs.root().var(name, &[3], nn::Init::Const(0.5)));
     let components = ComponentConfig::default().with_pattern("a|b", ComponentKind::Up).unwrap();
-    let config = FreezingConfig::with_policy(FreezeAt::new([("a", 2), ("b", 3)])).components(components);
+    let config = FreezingConfig::new(FreezeAt::new([("a", 2), ("b", 3)])).with_components(components);
     let mut optimizer = FreezingOptimizer::new(make(&vs), &vs, &config, 20).unwrap();
     for step in 1..=8 {
         // From step 4 on the loss depends on nothing that trains.
@@ -83,7 +83,7 @@ fn a_model_of_nothing_but_components_ends_without_an_error<O: InnerOptimizer>(ma
 
 fn stop_at_ends_a_run_early_and_a_caller_may_go_on<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     let model = TinyBert::new(Spec::default());
-    let config = FreezingConfig::with_policy(FreezeAt::new([("layer.0", 2), ("layer.1", 4)])).stop_at(0.5);
+    let config = FreezingConfig::new(FreezeAt::new([("layer.0", 2), ("layer.1", 4)])).with_stop_at(0.5);
     let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 20).unwrap();
     let stops: Vec<bool> =
         (1..=4).map(|batch| optimizer.backward_step(&model.loss(batch)).unwrap().should_stop).collect();
@@ -96,7 +96,7 @@ fn observers_hear_of_the_end_once() {
     let model = TinyBert::new(Spec::default());
     let seen = Arc::new(Mutex::new(Vec::new()));
     let writer = Arc::clone(&seen);
-    let config = FreezingConfig::with_policy(FreezeAt::new([("layer", 2)]));
+    let config = FreezingConfig::new(FreezeAt::new([("layer", 2)]));
     let mut optimizer =
         FreezingOptimizer::new(crate::optimizers::fused_sgd(&model.vs), &model.vs, &config, 20)
             .unwrap()

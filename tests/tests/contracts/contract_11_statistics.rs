@@ -24,7 +24,7 @@ fn wrapped<O: InnerOptimizer>(
     policy: FreezeAt,
 ) -> (TinyBert, FreezingOptimizer<O>) {
     let model = TinyBert::new(Spec::default());
-    let config = FreezingConfig::with_policy(policy).followers(Followers::Keep);
+    let config = FreezingConfig::new(policy).with_followers(Followers::Keep);
     let optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 20).unwrap();
     (model, optimizer)
 }
@@ -153,7 +153,7 @@ fn clipping_covers_active_parameters_only<O: InnerOptimizer>(make: fn(&VarStore)
 fn steps_that_are_not_checked_have_no_sample() {
     let model = TinyBert::new(Spec::default());
     let policy = FreezeAt::new([]);
-    let config = FreezingConfig::with_policy(policy.clone()).followers(Followers::Keep).check_every(3);
+    let config = FreezingConfig::new(policy.clone()).with_followers(Followers::Keep).with_check_every(3);
     let mut optimizer =
         FreezingOptimizer::new(optimizers::fused_adamw(&model.vs), &model.vs, &config, 20).unwrap();
     for step in 1..=9 {
@@ -192,7 +192,7 @@ fn sums_of_half_precision_gradients_are_wider() {
         let mut weight = vs.root().var("w", &[64, 64], nn::Init::Const(0.0));
         weight.set_data(&weight.to_kind(kind));
         let components = ComponentConfig::default().with_pattern("w", ComponentKind::Up).unwrap();
-        let config = FreezingConfig::with_policy(Never).components(components);
+        let config = FreezingConfig::new(Never).with_components(components);
         let mut optimizer = FreezingOptimizer::new(optimizers::tch_sgd(&vs), &vs, &config, 20).unwrap();
         // 409600 is more than f16 can hold, and bf16 cannot count beyond 256 by ones.
         let report = optimizer.backward_step(&(&weight * gradient).sum(Kind::Float)).unwrap();

@@ -126,7 +126,7 @@ fn a_deferred_thaw_acts_one_step_later_because_the_backward_pass_is_over_when_it
 fn observers_hear_of_the_last_freeze() {
     let heard: Arc<Mutex<Vec<FreezeEvent>>> = Arc::default();
     let model = TinyBert::new(Spec::default());
-    let config = FreezingConfig::with_policy(FreezeAt::new([("layer.", 3)]));
+    let config = FreezingConfig::new(FreezeAt::new([("layer.", 3)]));
     let inner = AdamConfig::adamw().build(&model.vs, 1e-2).unwrap();
     let optimizer = FreezingOptimizer::new(inner, &model.vs, &config, STEPS).unwrap();
     let mut optimizer = optimizer.with_deferred_statistics(true).with_observer(Heard(Arc::clone(&heard)));

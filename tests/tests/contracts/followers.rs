@@ -20,7 +20,7 @@ fn is_below(name: &str) -> bool {
 }
 
 fn config(freezes: FreezeAt) -> FreezingConfig {
-    FreezingConfig::with_policy(freezes).followers(Followers::WithBlock)
+    FreezingConfig::new(freezes).with_followers(Followers::WithBlock)
 }
 
 fn a_block_that_is_frozen_whole_takes_the_rest_of_it_along<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
@@ -88,7 +88,7 @@ fn gradients_above_a_closed_block_are_those_of_a_model_without_freezes<O: InnerO
 #[test]
 fn with_keep_all_else_trains_to_the_end() {
     let model = TinyBert::new(Spec::default());
-    let config = FreezingConfig::with_policy(FreezeAt::new([("layer.0", 2)])).followers(Followers::Keep);
+    let config = FreezingConfig::new(FreezeAt::new([("layer.0", 2)])).with_followers(Followers::Keep);
     let inner = AdamConfig::adamw().build(&model.vs, 1e-2).unwrap();
     let mut optimizer = FreezingOptimizer::new(inner, &model.vs, &config, 100).unwrap();
     for step in 1..=4 {
@@ -133,7 +133,7 @@ fn cause(policy: &'static str) -> Cause {
 #[test]
 fn a_component_that_is_thawed_opens_its_block_again() {
     let model = TinyBert::new(Spec::default());
-    let config = FreezingConfig::with_policy(ThereAndBack).followers(Followers::WithBlock);
+    let config = FreezingConfig::new(ThereAndBack).with_followers(Followers::WithBlock);
     let inner = AdamConfig::adamw().build(&model.vs, 1e-2).unwrap();
     let mut optimizer = FreezingOptimizer::new(inner, &model.vs, &config, 100).unwrap();
     let trains = |name: &str| model.variable(name).requires_grad();
@@ -163,7 +163,7 @@ fn small(head: bool) -> (VarStore, FreezingOptimizer<grades::optim::Adam>) {
         let path = path.split('.').fold(root.clone(), |path, part| path.sub(part));
         let _ = path.var(last, &[2], nn::Init::Const(0.5));
     }
-    let config = config(FreezeAt::new([("layer.0", 2)])).components(ComponentConfig::default());
+    let config = config(FreezeAt::new([("layer.0", 2)])).with_components(ComponentConfig::default());
     let inner = AdamConfig::adamw().build(&vs, 1e-2).unwrap();
     let optimizer = FreezingOptimizer::new(inner, &vs, &config, 100).unwrap();
     (vs, optimizer)

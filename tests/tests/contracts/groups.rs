@@ -37,7 +37,7 @@ fn a_freeze_within_groups_leaves_the_others_as_they_would_have_been<O: InnerOpti
         ("layer.0.output", 5),
     ]);
     let mut optimizer =
-        FreezingOptimizer::new(make(&model.vs), &model.vs, &FreezingConfig::with_policy(policy), 20).unwrap();
+        FreezingOptimizer::new(make(&model.vs), &model.vs, &FreezingConfig::new(policy), 20).unwrap();
     let mut bare = make(&twin.vs);
     for (group, lr) in [(0, 1e-3), (1, 5e-3), (2, 2e-2)] {
         optimizer.set_lr_group(group, lr).unwrap();
@@ -73,7 +73,7 @@ fn a_group_without_a_learning_rate_stands_still<O: InnerOptimizer>(make: fn(&Var
     let model = TinyBert::new(Spec { group, ..Spec::default() });
     let policy = FreezeAt::new([("layer.0.attention", 2)]);
     let mut optimizer =
-        FreezingOptimizer::new(make(&model.vs), &model.vs, &FreezingConfig::with_policy(policy), 20).unwrap();
+        FreezingOptimizer::new(make(&model.vs), &model.vs, &FreezingConfig::new(policy), 20).unwrap();
     optimizer.backward_step(&model.loss(1)).unwrap();
     optimizer.backward_step(&model.loss(2)).unwrap();
     optimizer.set_lr_group(1, 0.0).unwrap();
@@ -89,7 +89,7 @@ fn a_group_without_a_learning_rate_stands_still<O: InnerOptimizer>(make: fn(&Var
 #[test]
 fn a_group_that_does_not_exist_is_an_error_that_lists_those_that_do() {
     let model = TinyBert::new(Spec { group, ..Spec::default() });
-    let config = FreezingConfig::with_policy(FreezeAt::new([]));
+    let config = FreezingConfig::new(FreezeAt::new([]));
     let inner = crate::optimizers::fused_adamw(&model.vs);
     let mut optimizer = FreezingOptimizer::new(inner, &model.vs, &config, 20).unwrap();
     let error = optimizer.set_lr_group(7, 0.1).unwrap_err().to_string();

@@ -28,7 +28,7 @@ impl std::io::Write for Shared {
 fn the_log_of_a_run_has_one_line_per_freeze() {
     let model = TinyBert::new(Spec::default());
     let written = Shared::default();
-    let config = FreezingConfig::with_policy(FreezeAt::new([("self.query", 2), ("layer.0", 4)]));
+    let config = FreezingConfig::new(FreezeAt::new([("self.query", 2), ("layer.0", 4)]));
     let mut optimizer = FreezingOptimizer::new(optimizers::fused_adamw(&model.vs), &model.vs, &config, 20)
         .unwrap()
         .with_observer(FreezeLog::new("freezes.jsonl", written.clone()));
@@ -64,7 +64,7 @@ fn an_observer_that_fails_is_left_out_and_the_training_goes_on() {
         let model = TinyBert::new(Spec::default());
         let calls = Arc::new(Mutex::new((0, 0)));
         let (first, second) = (Arc::clone(&calls), Arc::clone(&calls));
-        let config = FreezingConfig::with_policy(FreezeAt::new([("layer.0", 2)]));
+        let config = FreezingConfig::new(FreezeAt::new([("layer.0", 2)]));
         let mut optimizer =
             FreezingOptimizer::new(optimizers::fused_adamw(&model.vs), &model.vs, &config, 20)
                 .unwrap()
@@ -100,7 +100,7 @@ fn an_observer_sees_what_policies_compare_early_and_late() {
         let model = TinyBert::new(Spec::default());
         let seen = Arc::new(Mutex::new(Vec::new()));
         let keep = Arc::clone(&seen);
-        let config = FreezingConfig::with_policy(FreezeAt::new([("self.query", 2)]));
+        let config = FreezingConfig::new(FreezeAt::new([("self.query", 2)]));
         let mut optimizer =
             FreezingOptimizer::new(optimizers::fused_adamw(&model.vs), &model.vs, &config, 20)
                 .unwrap()

@@ -12,7 +12,7 @@ for_every_optimizer! {
 /// The weights after six steps, the fourth of which is preceded by one with infinite gradients.
 fn weights<O: InnerOptimizer>(make: fn(&VarStore) -> O, skips: bool) -> TinyBert {
     let model = TinyBert::new(Spec::default());
-    let config = FreezingConfig::with_policy(FreezeAt::new([("layer", 100)]));
+    let config = FreezingConfig::new(FreezeAt::new([("layer", 100)]));
     let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 20).unwrap();
     for batch in 0..6 {
         if skips && batch == 3 {

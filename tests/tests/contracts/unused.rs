@@ -16,7 +16,7 @@ fn a_component_without_a_gradient_is_not_asked_about_and_does_not_move<O: InnerO
     let model = TinyBert::new(Spec { layers: 3, used: 2, ..Spec::default() });
     let start = snapshot(&model.vs);
     let policy = FreezeAt::new([("layer", 3)]);
-    let config = FreezingConfig::with_policy(policy.clone());
+    let config = FreezingConfig::new(policy.clone());
     let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 20).unwrap();
     assert_eq!(optimizer.components().len(), 18);
     for step in 1..=5 {
@@ -40,7 +40,7 @@ fn a_run_goes_on_without_an_error_when_all_but_an_unused_component_is_frozen() {
     let used = vs.root().var("used", &[3], tch::nn::Init::Const(0.5));
     let _unused = vs.root().var("unused", &[3], tch::nn::Init::Const(0.5));
     let components = ComponentConfig::default().with_pattern("used|unused", ComponentKind::Up).unwrap();
-    let config = FreezingConfig::with_policy(FreezeAt::new([("used", 2)])).components(components);
+    let config = FreezingConfig::new(FreezeAt::new([("used", 2)])).with_components(components);
     let mut optimizer =
         FreezingOptimizer::new(crate::optimizers::fused_adamw(&vs), &vs, &config, 20).unwrap();
     for step in 1..=5 {

@@ -143,7 +143,7 @@ fn events() -> Vec<grades::tracker::FreezeEvent> {
     let names = [0, 1].map(|layer| format!("model.layers.{layer}.self_attn.q_proj.weight"));
     let parameters = names.map(|name| ParameterInfo::new(name, [2, 2]));
     let map = ComponentMap::new(&parameters, &ComponentConfig::default()).unwrap();
-    let mut tracker = FreezeTracker::new(map, &FreezingConfig::with_policy(Below), 9).unwrap();
+    let mut tracker = FreezeTracker::new(map, &FreezingConfig::new(Below), 9).unwrap();
     let sample = |value| Some(ComponentSample::from_gradient(&[value]));
     tracker.check(&GradientSnapshot::new(1, vec![sample(0.25), sample(0.125)]));
     tracker.check(&GradientSnapshot::new(2, vec![sample(0.25), sample(0.125)])).events

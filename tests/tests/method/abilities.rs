@@ -16,7 +16,7 @@ use crate::support::{Ordered, Rig};
 
 fn refusal(make: impl Fn(&VarStore) -> Box<dyn InnerOptimizer>, config: &FreezingConfig) -> Option<String> {
     let rig = Rig::new();
-    let config = config.clone().components(Rig::components());
+    let config = config.clone().with_components(Rig::components());
     FreezingOptimizer::new(make(&rig.vs), &rig.vs, &config, 100).err().map(|error| error.to_string())
 }
 
@@ -30,16 +30,16 @@ fn sgd(momentum: f64) -> impl Fn(&VarStore) -> Box<dyn InnerOptimizer> {
 
 #[test]
 fn a_falling_learning_rate_under_tchs_optimizer_is_refused_and_all_ways_out_are_named() {
-    let config = Rig::config(Ordered::reading([Statistic::GradL1])).cooldown(Cooldown::Steps(10));
-    let averaging = config.clone().cooling(Cooling::Average);
+    let config = Rig::config(Ordered::reading([Statistic::GradL1])).with_cooldown(Cooldown::Steps(10));
+    let averaging = config.clone().with_cooling(Cooling::Average);
     assert_eq!(refusal(tchs, &averaging), None, "means of weights need no learning rates");
     assert_eq!(
         refusal(tchs, &config).unwrap(),
         "a cooldown with the optimizer \"tch\": it has no learning rate for each component; set freezing.cooling = \"average\" \
          or cooldown = 0, or use grades::optim::AdamW, Adam or Sgd"
     );
-    assert_eq!(refusal(tchs, &config.clone().cooldown(Cooldown::Steps(0))), None);
-    assert_eq!(refusal(tchs, &config.clone().cooldown(Cooldown::Share { share: 0.0 })), None);
+    assert_eq!(refusal(tchs, &config.clone().with_cooldown(Cooldown::Steps(0))), None);
+    assert_eq!(refusal(tchs, &config.clone().with_cooldown(Cooldown::Share { share: 0.0 })), None);
     assert_eq!(refusal(sgd(0.0), &config), None, "cooling needs no momentum");
 }
 
@@ -121,7 +121,7 @@ fn components_of_another_list_of_parameters_are_refused() {
     let mut longer = vec![ParameterInfo::new("layers.9.weight", [2, 2])];
     longer.extend(infos);
     let config = Rig::config(Ordered::reading([Statistic::GradL1]));
-    let map = ComponentMap::new(&longer, config.component_config()).unwrap();
+    let map = ComponentMap::new(&longer, config.components()).unwrap();
     let optimizer = SgdConfig::new().build(&rig.vs, 1e-2).unwrap();
     let error = FreezingOptimizer::with_components(optimizer, parameters, map, &config, 10).unwrap_err();
     let text = error.to_string();

@@ -58,10 +58,10 @@ fn a_component_and_its_followers_freeze_at_the_means_of_their_weights<O: InnerOp
     for followers in Followers::ALL {
         let (from, cooldown) = (3, 4);
         let (model, twin) = (TinyBert::new(Spec::default()), TinyBert::new(Spec::default()));
-        let config = FreezingConfig::with_policy(FreezeAt::new([("layer.0", from)]))
-            .cooldown(Cooldown::Steps(cooldown))
-            .cooling(Cooling::Average)
-            .followers(followers);
+        let config = FreezingConfig::new(FreezeAt::new([("layer.0", from)]))
+            .with_cooldown(Cooldown::Steps(cooldown))
+            .with_cooling(Cooling::Average)
+            .with_followers(followers);
         let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 100).unwrap();
         let mut bare = make(&twin.vs);
         let names: Vec<String> = twin.variables().map(|(name, _)| name.to_owned()).collect();
@@ -96,9 +96,9 @@ fn a_component_and_its_followers_freeze_at_the_means_of_their_weights<O: InnerOp
 
 fn frozen_means_do_not_move<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     let model = TinyBert::new(Spec::default());
-    let config = FreezingConfig::with_policy(FreezeAt::new([("layer.0", 2)]))
-        .cooldown(Cooldown::Steps(3))
-        .cooling(Cooling::Average);
+    let config = FreezingConfig::new(FreezeAt::new([("layer.0", 2)]))
+        .with_cooldown(Cooldown::Steps(3))
+        .with_cooling(Cooling::Average);
     let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 100).unwrap();
     (1..=5).for_each(|step| drop(optimizer.backward_step(&model.loss(step)).unwrap()));
     let then = doubles(model.variable("encoder.layer.0.attention.self.key.weight"));
@@ -131,7 +131,7 @@ fn paths<O: InnerOptimizer>(kind: Kind, make: fn(&VarStore) -> O, steps: u64) ->
 
 fn config(single: u64, pair: u64, cooldown: u64) -> FreezingConfig {
     let policy = Ordered::reading([Statistic::GradL1]).freezing("single", single).freezing("pair", pair);
-    Rig::config(policy).cooldown(Cooldown::Steps(cooldown)).cooling(Cooling::Average)
+    Rig::config(policy).with_cooldown(Cooldown::Steps(cooldown)).with_cooling(Cooling::Average)
 }
 
 proptest! {
@@ -204,7 +204,7 @@ fn finish_sets_the_weights_to_their_means_so_far() {
 fn once_enough_is_frozen_all_means_are_applied() {
     let paths = paths(Kind::Float, optimizers::fused_sgd, 6);
     let rig = Rig::new();
-    let mut optimizer = rig.wrap(optimizers::fused_sgd(&rig.vs), &config(2, 4, 4).stop_at(0.5));
+    let mut optimizer = rig.wrap(optimizers::fused_sgd(&rig.vs), &config(2, 4, 4).with_stop_at(0.5));
     let stops: Vec<bool> = (1..=6)
         .map(|step| optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap().should_stop)
         .collect();
@@ -235,7 +235,7 @@ fn a_thawed_component_is_averaged_anew() {
     let rig = Rig::new();
     let policy = Ordered::reading([Statistic::GradL1]).freezing("single", 2).thawing("single", 5);
     let policy = policy.freezing("single", 8).freezing("pair", 8);
-    let config = Rig::config(policy).cooldown(Cooldown::Steps(2)).cooling(Cooling::Average);
+    let config = Rig::config(policy).with_cooldown(Cooldown::Steps(2)).with_cooling(Cooling::Average);
     let mut optimizer = rig.wrap(optimizers::fused_sgd(&rig.vs), &config);
     let mut seen = Vec::new();
     for step in 1..=10 {

@@ -103,7 +103,8 @@ fn clips_are_followed_with_decay_through_the_gradient_too() {
 
 fn follow_clips(optimizer: AdamConfig, decay: f64) {
     let rig = Rig::new();
-    let config = Rig::config(Ordered::reading([Statistic::SignalFraction, Statistic::GradL1])).check_every(3);
+    let config =
+        Rig::config(Ordered::reading([Statistic::SignalFraction, Statistic::GradL1])).with_check_every(3);
     let mut optimizer = rig.wrap(optimizer.build(&rig.vs, 1e-2).unwrap(), &config);
     let mut seen = COMPONENTS.map(|_| Vec::new());
     for step in 1..=18 {

@@ -61,10 +61,10 @@ fn a_cooling_component_moves_as_under_its_own_falling_learning_rate<O: InnerOpti
     {
         let model = TinyBert::new(Spec::default());
         let twin = TinyBert::new(Spec { group, ..Spec::default() });
-        let config = grades::FreezingConfig::with_policy(FreezeAt::new([("layer.0.attention.self.key", 3)]))
-            .cooldown(Cooldown::Steps(cooldown))
-            .cooling(Cooling::Decay)
-            .followers(followers);
+        let config = grades::FreezingConfig::new(FreezeAt::new([("layer.0.attention.self.key", 3)]))
+            .with_cooldown(Cooldown::Steps(cooldown))
+            .with_cooling(Cooling::Decay)
+            .with_followers(followers);
         let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 100).unwrap();
         let mut bare = make(&twin.vs);
         for step in 1..=(3 + cooldown + 3) {
@@ -109,9 +109,9 @@ fn the_learning_rate_of_the_run_and_of_groups_is_multiplied<O: InnerOptimizer>(m
         ..Spec::default()
     });
     // Without followers: one component only, all others stay.
-    let config = grades::FreezingConfig::with_policy(FreezeAt::new([("layer.1.output", 2)]))
-        .cooldown(Cooldown::Share { share: 1.5 })
-        .cooling(Cooling::Decay);
+    let config = grades::FreezingConfig::new(FreezeAt::new([("layer.1.output", 2)]))
+        .with_cooldown(Cooldown::Share { share: 1.5 })
+        .with_cooling(Cooling::Decay);
     let mut optimizer = FreezingOptimizer::new(make(&rig.vs), &rig.vs, &config, 100).unwrap();
     let mut bare = make(&twin.vs);
     for step in 1..=5 {
@@ -138,10 +138,10 @@ fn the_learning_rate_of_the_run_and_of_groups_is_multiplied<O: InnerOptimizer>(m
 fn nothing_moves_once_its_factor_is_0<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     for followers in Followers::ALL {
         let model = TinyBert::new(Spec::default());
-        let config = grades::FreezingConfig::with_policy(FreezeAt::new([("layer.0", 2)]))
-            .cooldown(Cooldown::Steps(2))
-            .cooling(Cooling::Decay)
-            .followers(followers);
+        let config = grades::FreezingConfig::new(FreezeAt::new([("layer.0", 2)]))
+            .with_cooldown(Cooldown::Steps(2))
+            .with_cooling(Cooling::Decay)
+            .with_followers(followers);
         let mut optimizer = FreezingOptimizer::new(make(&model.vs), &model.vs, &config, 100).unwrap();
         optimizer.set_weight_decay(0.5).unwrap();
         for batch in 1..=4 {
@@ -166,13 +166,13 @@ fn nothing_moves_once_its_factor_is_0<O: InnerOptimizer>(make: fn(&VarStore) -> 
 #[test]
 fn a_cooldown_that_nothing_makes_use_of_changes_no_bit() {
     let twin = TinyBert::new(Spec::default());
-    let plain = grades::FreezingConfig::with_policy(Never);
+    let plain = grades::FreezingConfig::new(Never);
     let mut other =
         FreezingOptimizer::new(crate::optimizers::fused_adamw(&twin.vs), &twin.vs, &plain, 100).unwrap();
     (1..=5).for_each(|batch| drop(other.backward_step(&twin.loss(batch)).unwrap()));
     for cooling in Cooling::ALL {
         let model = TinyBert::new(Spec::default());
-        let config = plain.clone().cooldown(Cooldown::Steps(3)).cooling(cooling);
+        let config = plain.clone().with_cooldown(Cooldown::Steps(3)).with_cooling(cooling);
         let inner = crate::optimizers::fused_adamw(&model.vs);
         let mut optimizer = FreezingOptimizer::new(inner, &model.vs, &config, 100).unwrap();
         (1..=5).for_each(|batch| drop(optimizer.backward_step(&model.loss(batch)).unwrap()));
@@ -184,7 +184,7 @@ fn a_cooldown_that_nothing_makes_use_of_changes_no_bit() {
 fn a_cooling_component_is_not_measured_and_still_trains() {
     let rig = Rig::new();
     let policy = Ordered::reading([Statistic::GradL1, Statistic::SignalFraction]).freezing("single", 2);
-    let config = Rig::config(policy).cooldown(Cooldown::Steps(3));
+    let config = Rig::config(policy).with_cooldown(Cooldown::Steps(3));
     let mut optimizer = rig.wrap(crate::optimizers::fused_adamw(&rig.vs), &config);
     for step in 1..=7 {
         let before = rig.values(&[crate::support::SINGLE]);
@@ -200,7 +200,7 @@ fn a_component_without_a_block_has_followers_in_all() {
     // `outside.bias` is in no block: it follows the mean of both components.
     let (rig, twin) = (Rig::new(), Rig::new());
     let policy = Ordered::reading([Statistic::GradL1]).freezing("single", 1).freezing("single", 2);
-    let config = Rig::config(policy).cooldown(Cooldown::Steps(1)).cooling(Cooling::Decay);
+    let config = Rig::config(policy).with_cooldown(Cooldown::Steps(1)).with_cooling(Cooling::Decay);
     let mut optimizer = rig.wrap(crate::optimizers::fused_sgd(&rig.vs), &config);
     let mut bare = crate::optimizers::fused_sgd(&twin.vs);
     for step in 1..=6 {
@@ -218,7 +218,7 @@ fn a_component_without_a_block_has_followers_in_all() {
 fn at_the_deadline_all_that_is_left_cools() {
     let model = TinyBert::new(Spec::default());
     let config =
-        grades::FreezingConfig::with_policy(FreezeAt::new([("layer.0", 4)])).cooldown(Cooldown::Steps(3));
+        grades::FreezingConfig::new(FreezeAt::new([("layer.0", 4)])).with_cooldown(Cooldown::Steps(3));
     let mut optimizer =
         FreezingOptimizer::new(crate::optimizers::fused_adamw(&model.vs), &model.vs, &config, 20).unwrap();
     let mut events = Vec::new();
@@ -245,7 +245,7 @@ fn at_the_deadline_all_that_is_left_cools() {
 #[test]
 fn checks_that_are_far_apart_do_not_miss_the_deadline() {
     let model = TinyBert::new(Spec::default());
-    let config = grades::FreezingConfig::with_policy(Never).cooldown(Cooldown::Steps(4)).check_every(7);
+    let config = grades::FreezingConfig::new(Never).with_cooldown(Cooldown::Steps(4)).with_check_every(7);
     let mut optimizer =
         FreezingOptimizer::new(crate::optimizers::fused_adamw(&model.vs), &model.vs, &config, 30).unwrap();
     let mut stopped = 0;

@@ -182,7 +182,7 @@ fn the_optimizers_state_is_read_at_checks_only_and_only_when_a_policy_asks() {
         let rig = Rig::new();
         let asked = Arc::default();
         let inner = Asked(AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(), Arc::clone(&asked));
-        let config = Rig::config(Ordered::reading([statistic])).check_every(2);
+        let config = Rig::config(Ordered::reading([statistic])).with_check_every(2);
         let mut optimizer = rig.wrap(inner, &config);
         for step in 1..=4 {
             optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap();

@@ -28,7 +28,7 @@ fn a_first_comparison_is_none() {
     for metric in Statistic::ALL {
         let rig = Rig::new();
         let policy = format!("[freezing.policy]\nname = 'fixed-threshold'\nmetric = '{metric}'\ntau = 1e9\n");
-        let config = FreezingConfig::from_toml(&policy).unwrap().components(Rig::components());
+        let config = FreezingConfig::from_toml(&policy).unwrap().with_components(Rig::components());
         let mut optimizer = rig.wrap(AdamConfig::adamw().build(&rig.vs, 1e-2).unwrap(), &config);
         let mut step = |seed| {
             optimizer.zero_grad().unwrap();
@@ -79,7 +79,7 @@ fn an_error_while_measuring_is_an_error_and_freezes_nothing() {
     let mut optimizer = FreezingOptimizer::new(
         AdamConfig::adamw().build(&vs, 1e-2).unwrap(),
         &vs,
-        &config.components(components),
+        &config.with_components(components),
         40,
     )
     .unwrap();
@@ -157,7 +157,7 @@ fn a_change_larger_than_f16_can_hold_is_a_number() {
     weight.set_data(&weight.to_kind(Kind::Half));
     let components = ComponentConfig::default().with_pattern("w", ComponentKind::Up).unwrap();
     let policy = Ordered::reading([Statistic::GradDeltaL1, Statistic::GradL1]);
-    let config = FreezingConfig::with_policy(policy).components(components);
+    let config = FreezingConfig::new(policy).with_components(components);
     let mut optimizer = FreezingOptimizer::new(crate::optimizers::tch_sgd(&vs), &vs, &config, 20).unwrap();
     optimizer.set_lr(0.0).unwrap();
     let mut report = None;

@@ -57,7 +57,7 @@ fn statistics_of_the_gradient_are_those_of_all_parameters_of_a_component<O: Inne
 fn the_change_of_a_gradient_is_from_one_step_to_the_next<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     for check_every in [1, 3] {
         let rig = Rig::new();
-        let config = Rig::config(Ordered::reading([Statistic::GradDeltaL1])).check_every(check_every);
+        let config = Rig::config(Ordered::reading([Statistic::GradDeltaL1])).with_check_every(check_every);
         let mut optimizer = rig.wrap(make(&rig.vs), &config);
         for step in 1..=9 {
             let gradients = rig.gradients(step);
@@ -86,7 +86,7 @@ fn the_change_of_a_gradient_is_from_one_step_to_the_next<O: InnerOptimizer>(make
 fn the_change_of_a_weight_is_from_one_check_to_the_next<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     for check_every in [1, 3] {
         let rig = Rig::new();
-        let config = Rig::config(Ordered::reading([Statistic::WeightDeltaL1])).check_every(check_every);
+        let config = Rig::config(Ordered::reading([Statistic::WeightDeltaL1])).with_check_every(check_every);
         let mut optimizer = rig.wrap(make(&rig.vs), &config);
         let mut before: Option<[Vec<f64>; 2]> = None;
         for step in 1..=9 {
@@ -159,7 +159,7 @@ fn the_mean_update_is_the_change_of_the_weights_over_the_learning_rate() {
     for (name, make) in builders() {
         for implementation in IMPLEMENTATIONS {
             let rig = Rig::new();
-            let config = Rig::config(Ordered::reading([Statistic::UpdateMeanAbs])).check_every(2);
+            let config = Rig::config(Ordered::reading([Statistic::UpdateMeanAbs])).with_check_every(2);
             let mut optimizer = rig.wrap(make(&rig.vs, implementation), &config);
             for step in 1..=8 {
                 // A clip changes the update, and so the statistic.
@@ -221,7 +221,7 @@ fn the_signal_fraction_is_that_of_all_gradients_so_far() {
         };
         for implementation in IMPLEMENTATIONS {
             let rig = Rig::new();
-            let config = Rig::config(Ordered::reading([Statistic::SignalFraction])).check_every(2);
+            let config = Rig::config(Ordered::reading([Statistic::SignalFraction])).with_check_every(2);
             let mut optimizer = rig.wrap(make(&rig.vs, implementation), &config);
             let mut seen = COMPONENTS.map(|_| Vec::new());
             for step in 1..=12 {

@@ -145,7 +145,7 @@ impl Rig {
     }
 
     pub(crate) fn config(policy: impl FreezePolicy + 'static) -> FreezingConfig {
-        FreezingConfig::with_policy(policy).components(Self::components())
+        FreezingConfig::new(policy).with_components(Self::components())
     }
 
     pub(crate) fn wrap<O: InnerOptimizer>(&self, inner: O, config: &FreezingConfig) -> FreezingOptimizer<O> {

@@ -80,7 +80,7 @@ fn memory_comes_back_and_goes_with_every_freeze_and_thaw<O: InnerOptimizer>(make
 fn a_thaw_ends_the_cooling_of_what_follows<O: InnerOptimizer>(make: fn(&VarStore) -> O) {
     let rig = Rig::new();
     let policy = Ordered::reading([Statistic::GradL1]).freezing("pair", 2).thawing("pair", 6);
-    let config = Rig::config(policy).cooldown(Cooldown::Steps(2)).cooling(Cooling::Decay);
+    let config = Rig::config(policy).with_cooldown(Cooldown::Steps(2)).with_cooling(Cooling::Decay);
     let mut optimizer = rig.wrap(make(&rig.vs), &config);
     for step in 1..=6 {
         optimizer.backward_step(&rig.loss(&rig.gradients(step))).unwrap();
@@ -135,7 +135,7 @@ fn thawing(freezing: &str, period: u64, rewarm: f64) -> FreezingConfig {
         "[freezing]\n{freezing}\n[freezing.policy]\nname = 'thaw'\nperiod = {period}\nprobe = 2\nrewarm = {rewarm}\n\
          policy = {{ name = 'fixed-threshold', tau = 1e9 }}\n"
     );
-    FreezingConfig::from_toml(&document).unwrap().components(Rig::components())
+    FreezingConfig::from_toml(&document).unwrap().with_components(Rig::components())
 }
 
 /// Checks over a run of the `thaw` policy that the tracker's events are carried out, and that frozen bytes rest.

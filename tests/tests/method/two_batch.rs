@@ -84,7 +84,7 @@ fn a_policy_may_read_either_of_the_two() {
         let rig = Rig::new();
         let document =
             format!("[freezing.policy]\nname = 'fixed-threshold'\nmetric = '{metric}'\ntau = 1e9\n");
-        let config = FreezingConfig::from_toml(&document).unwrap().components(Rig::components());
+        let config = FreezingConfig::from_toml(&document).unwrap().with_components(Rig::components());
         let mut optimizer = rig.wrap(optimizers::fused_adamw(&rig.vs), &config);
         for step in 1..=2 {
             optimizer.zero_grad().unwrap();

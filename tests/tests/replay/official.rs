@@ -24,7 +24,7 @@ fn tracker(run: &Run, grace: f64) -> FreezeTracker {
     let matrices = run.matrices.iter();
     let parameters: Vec<_> =
         matrices.map(|matrix| ParameterInfo::new(&matrix.name, matrix.shape.clone())).chain(others).collect();
-    let map = ComponentMap::new(&parameters, config.component_config()).unwrap();
+    let map = ComponentMap::new(&parameters, config.components()).unwrap();
     assert_eq!(map.components().len(), 14);
     FreezeTracker::new(map, &config, run.steps).unwrap()
 }

@@ -163,7 +163,7 @@ fn a_threshold_for_the_vision_encoder_is_a_rule_by_name() {
         "visual.blocks.0.attn.proj.weight",
     ];
     let parameters = names.map(|name| ParameterInfo::new(name, [2, 2]));
-    let map = ComponentMap::new(&parameters, config.component_config()).unwrap();
+    let map = ComponentMap::new(&parameters, config.components()).unwrap();
     let mut tracker = FreezeTracker::new(map, &config, 100).unwrap();
     let check = |tracker: &mut FreezeTracker, step, value| {
         let sample = ComponentSample::new(4).with(Statistic::WeightDeltaL1, value);

@@ -69,7 +69,7 @@ fn the_statistics_of_one_gradient_are_the_same_bits() {
         let vs = nn::VarStore::new(tch::Device::Cpu);
         let weight = vs.root().var("w", &[1_000_003], nn::Init::Const(0.0));
         let components = ComponentConfig::default().with_pattern("w", ComponentKind::Up).unwrap();
-        let config = FreezingConfig::with_policy(Never).components(components);
+        let config = FreezingConfig::new(Never).with_components(components);
         let inner = AdamConfig::adamw().build(&vs, 1e-3).unwrap();
         let mut optimizer = FreezingOptimizer::new(inner, &vs, &config, 9).unwrap();
         let report = optimizer.backward_step(&(&weight * &gradient).sum(Kind::Float)).unwrap();

@@ -30,7 +30,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// need, and [`Error::Unknown`](crate::Error::Unknown) when it has not got the store's variables.
     pub fn new(inner: O, vs: &VarStore, config: &FreezingConfig, total_steps: u64) -> Result<Self> {
         let parameters = Parameters::from_var_store(vs)?;
-        let map = ComponentMap::new(&infos(&parameters), config.component_config())?;
+        let map = ComponentMap::new(&infos(&parameters), config.components())?;
         Self::with_components(inner, parameters, map, config, total_steps)
     }
 
@@ -66,8 +66,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         Ok(Self {
             monitor: Monitor::new(&tracker, count, defers),
             cooldown: Cooldown::new(&tracker, count),
-            params: ParamSet::new(parameters, config.followers_setting(), tracker.map()),
-            reclaim: Reclaim::new(config.empty_cache_share()),
+            params: ParamSet::new(parameters, config.followers(), tracker.map()),
+            reclaim: Reclaim::new(config.empty_cache()),
             observers: Observers::default(),
             steps: 0,
             inner,

@@ -69,7 +69,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// # let vs = nn::VarStore::new(Device::Cpu);
     /// # let w = vs.root().ones("w", &[2]);
     /// # let components = ComponentConfig::default().with_pattern("w", ComponentKind::Up)?;
-    /// # let config = FreezingConfig::with_policy(Never).components(components);
+    /// # let config = FreezingConfig::new(Never).with_components(components);
     /// # let make = || FreezingOptimizer::new(AdamConfig::adamw().build(&vs, 0.1)?, &vs, &config, 10);
     /// # let folder = tempfile::tempdir()?;
     /// # let file = folder.path().join("optimizer.safetensors");

@@ -72,7 +72,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// # let vs = nn::VarStore::new(Device::Cpu);
     /// # let net = nn::linear(vs.root() / "layer", 4, 1, Default::default());
     /// # let components = ComponentConfig::default().with_pattern(r"layer\.weight", ComponentKind::Up)?;
-    /// # let config = FreezingConfig::with_policy(Never).components(components);
+    /// # let config = FreezingConfig::new(Never).with_components(components);
     /// # let mut opt = FreezingOptimizer::new(nn::Sgd::default().build(&vs, 0.1)?, &vs, &config, 10)?;
     /// # let batches = [16, 8].map(|n| Tensor::randn([n, 4], (Kind::Float, Device::Cpu)));
     /// opt.zero_grad()?;

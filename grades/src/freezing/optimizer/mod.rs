@@ -42,7 +42,7 @@ use crate::tracker::{FreezeEvent, FreezeTracker, StepReport, Transition};
 /// let y = x.sum_dim_intlist(1, true, Kind::Float);
 ///
 /// let components = ComponentConfig::default().with_pattern(r"layer\.weight", ComponentKind::Up)?;
-/// let config = FreezingConfig::with_policy(Threshold::new(Statistic::GradL1, 0.05)).components(components);
+/// let config = FreezingConfig::new(Threshold::new(Statistic::GradL1, 0.05)).with_components(components);
 /// let mut opt = FreezingOptimizer::new(nn::Sgd::default().build(&vs, 0.1)?, &vs, &config, 500)?;
 /// for _ in 0..500 {
 ///     let loss = layer.forward(&x).mse_loss(&y, tch::Reduction::Mean);
@@ -144,7 +144,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// # let vs = nn::VarStore::new(Device::Cpu);
     /// # let w = vs.root().ones("w", &[2]);
     /// # let components = ComponentConfig::default().with_pattern("w", ComponentKind::Up)?;
-    /// # let config = FreezingConfig::with_policy(Never).components(components);
+    /// # let config = FreezingConfig::new(Never).with_components(components);
     /// # let mut optimizer = FreezingOptimizer::new(AdamConfig::adamw().build(&vs, 0.1)?, &vs, &config, 10)?;
     /// # let loss = (&w * f64::INFINITY).sum(Kind::Float);
     /// optimizer.zero_grad()?;
