@@ -55,7 +55,9 @@ mod family;
 pub mod files;
 pub mod flops;
 mod model;
+mod prefix;
 
 pub use error::{Error, Result};
 pub use family::{Family, ModelConfig};
 pub use model::Model;
+pub use prefix::Prefix;

@@ -1,5 +1,6 @@
 //! The classifier: loads a model directory, computes logits, saves.
 
+use std::ops::Range;
 use std::path::Path;
 
 use grades_lora::{Adapters, Linear, LinearLayers};
@@ -14,6 +15,7 @@ use super::options::{LoadOptions, LoadReport};
 use crate::error::{Error, Result};
 use crate::files::{Sidecars, Weights, dtype_name, lowest_finite, name_quantization};
 use crate::flops::{Matmuls, Per, linear_matmuls};
+use crate::prefix::Prefix;
 
 /// BERT with a linear classifier on the pooled `[CLS]` state.
 #[derive(Debug)]
@@ -91,14 +93,97 @@ impl BertClassifier {
     /// [`Error::Input`] for shapes that do not fit or sequences longer than
     /// [`max_positions`](Self::max_positions), [`Error::Torch`] when libtorch refuses.
     pub fn forward(&self, ids: &Tensor, mask: &Tensor, train: bool) -> Result<Tensor> {
-        let shape = ids.size();
-        let [batch, length] = shape[..] else {
+        self.check_mask(ids, mask)?;
+        let mask = self.additive(mask)?;
+        let embedded = self.network.encoder.embed(ids, train)?;
+        self.classify(embedded, 0, &mask, train)
+    }
+
+    /// Computes the logits `[B, labels]` from the output of the lowest blocks, as [`forward`](Self::forward) does from
+    /// token ids. Dropout is active in the other blocks and the head iff `train`.
+    ///
+    /// # Errors
+    ///
+    /// As [`forward`](Self::forward); also [`Error::Input`] when the prefix does not go with the mask or the model.
+    pub fn forward_from(&self, prefix: &Prefix, mask: &Tensor, train: bool) -> Result<Tensor> {
+        self.check_prefix(prefix, mask)?;
+        let mask = self.additive(mask)?;
+        self.classify(prefix.states.shallow_clone(), prefix.blocks, &mask, train)
+    }
+
+    /// Computes the output of the lowest `blocks` blocks, without dropout and without gradients.
+    ///
+    /// ```no_run
+    /// # use grades_models::bert::{BertClassifier, LoadOptions};
+    /// # let dir = std::path::Path::new("models/mine");
+    /// # let (ids, mask) = (tch::Tensor::new(), tch::Tensor::new());
+    /// let (model, _) = BertClassifier::load(dir, LoadOptions::default())?;
+    /// let prefix = model.prefix(&ids, &mask, 2)?;
+    /// let further = model.extend_prefix(&prefix, &mask, 3)?;
+    /// assert_eq!(model.forward_from(&further, &mask, false)?, model.forward(&ids, &mask, false)?);
+    /// # Ok::<(), grades_models::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`forward`](Self::forward); also [`Error::Input`] when the model has fewer blocks.
+    pub fn prefix(&self, ids: &Tensor, mask: &Tensor, blocks: usize) -> Result<Prefix> {
+        let rest = Prefix::rest(0, blocks, self.network.encoder.len())?;
+        self.check_mask(ids, mask)?;
+        let _no_grad = tch::no_grad_guard();
+        let embedded = self.network.encoder.embed(ids, false)?;
+        let states = self.network.encoder.run(embedded, rest, &self.additive(mask)?, false)?;
+        Ok(Prefix { blocks, states })
+    }
+
+    /// Computes the output of the lowest `blocks` blocks from that of fewer, without dropout and without gradients.
+    ///
+    /// # Errors
+    ///
+    /// As [`forward_from`](Self::forward_from); also [`Error::Input`] when the prefix already has more blocks, or the model
+    /// has fewer.
+    pub fn extend_prefix(&self, prefix: &Prefix, mask: &Tensor, blocks: usize) -> Result<Prefix> {
+        let rest = Prefix::rest(prefix.blocks, blocks, self.network.encoder.len())?;
+        self.check_prefix(prefix, mask)?;
+        let _no_grad = tch::no_grad_guard();
+        let states = prefix.states.shallow_clone();
+        let states = self.network.encoder.run(states, rest, &self.additive(mask)?, false)?;
+        Ok(Prefix { blocks, states })
+    }
+
+    /// Runs the blocks from `first` on, the pooler and the head.
+    fn classify(&self, states: Tensor, first: usize, mask: &Tensor, train: bool) -> Result<Tensor> {
+        let encoder = &self.network.encoder;
+        let hidden = encoder.run(states, first..encoder.len(), mask, train)?;
+        let pooled = dropout(encoder.pool(&hidden, train)?, self.config.classifier_dropout, train)?;
+        Ok(self.network.classifier.forward(&pooled, train)?)
+    }
+
+    /// Checks that ids and mask go together.
+    fn check_mask(&self, ids: &Tensor, mask: &Tensor) -> Result<()> {
+        let (shape, found) = (ids.size(), mask.size());
+        if shape.len() != 2 {
             return Err(Error::Input(format!("ids have shape {shape:?}; expected [batch, tokens]")));
-        };
-        if mask.size() != shape {
-            let found = mask.size();
+        }
+        if found != shape {
             return Err(Error::Input(format!("the mask has shape {found:?}, the ids have {shape:?}")));
         }
+        Ok(())
+    }
+
+    /// Checks that a prefix goes with the mask and the model.
+    fn check_prefix(&self, prefix: &Prefix, mask: &Tensor) -> Result<()> {
+        let encoder = &self.network.encoder;
+        Prefix::rest(prefix.blocks, encoder.len(), encoder.len())?;
+        prefix.check(&mask.size(), self.config.hidden_size, self.dtype)
+    }
+
+    /// Returns the mask `[B, 1, 1, T]` that is added to the scores.
+    fn additive(&self, mask: &Tensor) -> Result<Tensor> {
+        let shape = mask.size();
+        let [batch, length] = shape[..] else {
+            return Err(Error::Input(format!("the mask has shape {shape:?}; expected [batch, tokens]")));
+        };
         let longest = self.config.max_position_embeddings;
         if length == 0 || length > longest {
             return Err(Error::Input(format!(
@@ -108,10 +193,7 @@ impl BertClassifier {
         // The lowest_finite finite number instead of -inf: a row of padding alone gives no NaN.
         let mask = mask.f_eq(0)?.f_view([batch, 1, 1, length])?;
         let mut additive = Tensor::f_zeros([batch, 1, 1, length], (self.dtype, self.store.device()))?;
-        let additive = additive.f_masked_fill_(&mask, lowest_finite(self.dtype))?;
-        let pooled = self.network.encoder.forward(ids, &additive, train)?;
-        let pooled = dropout(pooled, self.config.classifier_dropout, train)?;
-        Ok(self.network.classifier.forward(&pooled, train)?)
+        Ok(additive.f_masked_fill_(&mask, lowest_finite(self.dtype))?)
     }
 
     /// Returns the matmuls of a training step, for the parameters that are frozen and the adapters that are merged now.
@@ -120,6 +202,16 @@ impl BertClassifier {
         let pooled = self.network.encoder.matmuls(&mut matmuls);
         linear_matmuls(&mut matmuls, &self.network.classifier, Per::Sequence, pooled);
         matmuls
+    }
+
+    /// Returns the matmuls of these blocks alone, counted from the bottom: what a pass that begins above them saves forward.
+    pub fn block_matmuls(&self, blocks: Range<usize>) -> Matmuls {
+        self.network.encoder.block_matmuls(blocks)
+    }
+
+    /// Returns the number of lowest blocks whose output no longer changes: nothing trains in them or in the embeddings.
+    pub fn frozen_blocks(&self) -> usize {
+        self.network.encoder.frozen_blocks()
     }
 
     /// The variables, under Hugging Face's names (`bert.encoder.layer.0.attention.self.query.weight`, …).
