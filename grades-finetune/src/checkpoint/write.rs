@@ -25,7 +25,7 @@ pub(super) fn write(folder: &Path, keep: usize, snapshot: Snapshot) -> Result<Wr
     // The run's own folder is not created again: if it is gone, somebody moved or removed it.
     match std::fs::create_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(error).with_context(|| format!("cannot make the folder {}", folder.display()));
+            Err(error).with_context(|| format!("cannot make the folder {}", folder.display()))
         }
         made => {
             let written = fill(folder, keep, snapshot);

@@ -198,7 +198,7 @@ fn none_is_whole(folder: &RunFolder, warnings: &[String]) -> Error {
 pub fn run_configuration(run: &Path) -> Result<Document> {
     let path = run.join(CONFIG);
     let read = match path.exists() {
-        true => Document::read(&path).map_err(Error::from),
+        true => Document::read(&path),
         false => Err(anyhow!("{} is not the folder of a run: it has no {CONFIG}", run.display())),
     };
     let Err(error) = read else { return read };

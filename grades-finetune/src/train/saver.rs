@@ -24,10 +24,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 const POLL: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(30);
 
+/// Writes a model into a folder.
+type WriteModel<'a> = dyn Fn(&Path) -> Result<()> + 'a;
+
 /// A model that is to be saved.
 pub(super) struct Saver<'a> {
     /// Writes the model into a folder.
-    write: Box<dyn Fn(&Path) -> Result<()> + 'a>,
+    write: Box<WriteModel<'a>>,
     /// The name of the model's folder in the run's folder.
     name: &'static str,
     /// The run's folder.

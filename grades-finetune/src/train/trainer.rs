@@ -15,7 +15,7 @@ use super::saver::{Rescue, Saver, in_checkpoint, kind_of};
 use super::setup::Setup;
 use super::step::{StepOptions, StepOutcome, train_step};
 use super::step_loader::{StepBatch, StepLoader};
-use super::summary::RunResult;
+use super::summary::{Finished, RunResult};
 use crate::config::RunConfig;
 use crate::log::{Event, Loggers, ProgressState};
 use crate::records::{ComponentCounts, Scores, StepMemory, StepRecord, StepWork, StopReason, Summary};
@@ -25,15 +25,6 @@ use crate::tasks::{Optimizer, Task, TrainedAdapter};
 
 /// The time that the evaluations of an interrupted run may take.
 const MOMENT: Duration = Duration::from_secs(2);
-
-/// A run that has come to its end.
-pub(super) struct Finished {
-    pub(crate) summary: Summary,
-    /// Failures that did not end the run.
-    pub(crate) warnings: Vec<String>,
-    /// Where the model is, if not in the run's folder.
-    pub(crate) rescue: Option<Rescue>,
-}
 
 /// A run under way.
 pub(super) struct Trainer<'a> {
