@@ -6,13 +6,21 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use grades_models::Family;
-
 use crate::config::RunConfig;
 use crate::storage::{Digest, fingerprint};
 
-/// The files that shape a decoder's texts, where a model directory has them.
-const OF_DECODERS: [&str; 3] = ["tokenizer_config.json", "chat_template.jinja", "generation_config.json"];
+/// The files that shape texts and tokens, where a model directory has them.
+const OF_TEXTS: [&str; 9] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "generation_config.json",
+];
 
 /// The key of the digests of all weights.
 const ALL_WEIGHTS: &str = "model.path, all bytes of the weights";
@@ -52,9 +60,8 @@ pub(crate) fn changed_inputs<'a>(
 /// Digests the small files of a model directory that matter, and takes fingerprints of its weights.
 pub(crate) fn model_inputs(model: &Path) -> Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
-    let more = if let Family::Decoder(_) = Family::of(model)? { &OF_DECODERS[..] } else { &[] };
-    let more = more.iter().filter(|name| model.join(name).exists());
-    for name in ["config.json", "tokenizer.json"].iter().chain(more) {
+    let texts = OF_TEXTS.into_iter().filter(|name| model.join(name).exists());
+    for name in std::iter::once("config.json").chain(texts) {
         found.insert(format!("model.path, {name}"), text(&model.join(name))?);
     }
     let weights = weights(model, fingerprint).with_context(|| format!("cannot read {}", model.display()))?;

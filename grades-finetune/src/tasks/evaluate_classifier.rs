@@ -5,8 +5,21 @@ use grades_models::bert::BertClassifier;
 use grades_models::flops::BatchShape;
 use tch::{Kind, Reduction, Tensor};
 
-use crate::data::{Dataset, Sampler};
+use crate::data::{Batch, Dataset, Sampler};
 use crate::records::Evaluation;
+
+/// Computes the logits of a batch of sentences or pairs, in f32.
+///
+/// # Errors
+///
+/// When the model or libtorch refuses.
+pub(super) fn logits(model: &BertClassifier, batch: &Batch, train: bool) -> Result<Tensor> {
+    let logits = match &batch.types {
+        Some(types) => model.forward_pairs(&batch.ids, types, &batch.mask, train)?,
+        None => model.forward(&batch.ids, &batch.mask, train)?,
+    };
+    Ok(logits.f_to_kind(Kind::Float)?)
+}
 
 /// Evaluates a classifier on all examples, without dropout and without gradients; `None` when `stop` says so before a
 /// batch.
@@ -33,7 +46,7 @@ pub(super) fn evaluate(
         let batch = dataset.collate(&indices, model.device())?;
         let length = batch.ids.size().get(1).and_then(|length| usize::try_from(*length).ok()).unwrap_or(0);
         flops += matmuls.forward(BatchShape::new(indices.len(), length, 0));
-        let logits = model.forward(&batch.ids, &batch.mask, false)?.f_to_kind(Kind::Float)?;
+        let logits = logits(model, &batch, false)?;
         let sum = logits.f_cross_entropy_loss(&batch.labels, None::<&Tensor>, Reduction::Sum, -100, 0.0)?;
         loss = loss.f_add(&sum)?;
         right = right.f_add(&logits.f_argmax(-1, false)?.f_eq_tensor(&batch.labels)?.f_sum(Kind::Int64)?)?;
