@@ -60,6 +60,15 @@ impl GradStats {
         Self { entries: vec![Entry::default(); parameters], ..Self::default() }
     }
 
+    /// Statistics with these Σg², by parameter; Σ|g| is 0.
+    pub(crate) fn from_squares(parameters: usize, squares: impl Iterator<Item = (ParamId, f64)>) -> Self {
+        let mut stats = Self::new(parameters);
+        for (id, squares) in squares {
+            stats.set_gradient(id, Some(GradientSums { absolute: 0.0, squares }));
+        }
+        stats
+    }
+
     /// Returns whether the parameter is known to have a gradient.
     pub fn has_gradient(&self, id: ParamId) -> bool {
         self.entry(id).has_gradient

@@ -156,7 +156,7 @@ impl Monitor {
         if due && self.reads(Statistic::WeightDeltaL1) {
             weight_deltas = self.weights.deltas(&params.handles(&measured))?;
         }
-        let micro = if due && self.compares_batches() { self.micro.take_first() } else { None };
+        let micro = if due && self.compares_batches() { self.micro.take_small() } else { None };
         let learning_rate = inner.get(0, Hyperparameter::LearningRate);
         let scale = scale.applied();
         Ok(Some(Measurement {
@@ -285,12 +285,33 @@ impl Monitor {
         tracker: &FreezeTracker,
         params: &ParamSet,
     ) -> Result<()> {
-        if self.compares_batches() && self.micro.is_first() && share < 1.0 {
+        if self.compares_batches() && self.micro.is_small_batch(share) {
             let measured = ids_of_all(tracker.components(), &watched(tracker));
             self.micro.measure_first(share, &measured, params)?;
         }
-        self.micro.count();
+        self.micro.count(share);
         Ok(())
+    }
+
+    /// Sets whether the small batch of policies that compare two is that of a rank, instead of the first micro-batch.
+    #[cfg(feature = "distributed")]
+    pub(super) fn set_over_ranks(&mut self, over_ranks: bool) {
+        self.micro.set_over_ranks(over_ranks);
+    }
+
+    /// Returns whether this rank's gradients of this step are measured before they are summed over all ranks.
+    pub(super) fn measures_rank(&self, step: u64, tracker: &FreezeTracker) -> bool {
+        self.micro.is_over_ranks() && self.compares_batches() && tracker.is_due(step)
+    }
+
+    /// Measures this rank's gradients; returns the numbers to sum over all ranks.
+    pub(super) fn rank_sums(&self, tracker: &FreezeTracker, params: &ParamSet) -> Result<Vec<f64>> {
+        self.micro.rank_sums(&ids_of_all(tracker.components(), &watched(tracker)), params)
+    }
+
+    /// Sets the sums over all ranks of what [`rank_sums`](Self::rank_sums) returned.
+    pub(super) fn set_rank_sums(&mut self, sums: &[f64], tracker: &FreezeTracker, params: &ParamSet) {
+        self.micro.set_rank_sums(sums, &ids_of_all(tracker.components(), &watched(tracker)), params);
     }
 
     /// Checks, before anything is updated, that a policy that compares two batches has two.
@@ -349,7 +370,7 @@ impl Monitor {
             filters: state.filters,
             gradients: self.gradients.restored(state.gradients)?,
             weights: self.weights.restored(state.weights)?,
-            micro: MicroBatches::new(state.micro_batches_seen),
+            micro: self.micro.restored(state.micro_batches_seen),
             pre_clip: None,
             defers: self.defers,
             deferred: Deferred::Nothing,

@@ -69,6 +69,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             params: ParamSet::new(parameters, config.followers(), tracker.map()),
             reclaim: Reclaim::new(config.empty_cache()),
             observers: Observers::default(),
+            ranks: None,
             steps: 0,
             inner,
             tracker,
