@@ -7,6 +7,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::checkpointer::Checkpointer;
+use super::loss_monitor::NonFiniteError;
+use super::ranks::{Order, RunRanks};
 use super::resume::{Restored, Resume, ResumePoint};
 use super::room::Room;
 use super::saver::Rescue;
@@ -16,7 +18,7 @@ use super::trainer::Trainer;
 use crate::config::{RunConfig, resolve_for_model};
 use crate::log::tensorboard::TensorBoard;
 use crate::log::{FileLogger, LogFiles, Logger, Loggers, Progress};
-use crate::records::Summary;
+use crate::records::{StopReason, Summary};
 use crate::run::{Interrupt, RunFolder, run_inputs};
 use crate::storage::write_atomic;
 use crate::tasks;
@@ -42,7 +44,7 @@ pub struct Outcome {
 /// [`NonFiniteError`](super::NonFiniteError) when loss or gradients stay NaN or infinite. Files that were written by then
 /// remain.
 pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Outcome> {
-    run(config, Start::New(name), interrupt, Loggers::default())
+    train_in_group(config, name, interrupt, None)
 }
 
 /// Trains as [`train`] does and sends all events to one more logger.
@@ -58,7 +60,17 @@ pub fn train_logged(
 ) -> Result<Outcome> {
     let mut loggers = Loggers::default();
     loggers.add(logger);
-    run(config, Start::New(name), interrupt, loggers)
+    run(config, Start::New(name), interrupt, loggers, None)
+}
+
+/// Trains as [`train`] does; with `ranks` this process leads the others.
+pub(crate) fn train_in_group(
+    config: &RunConfig,
+    name: &str,
+    interrupt: &Interrupt,
+    ranks: Option<&RunRanks>,
+) -> Result<Outcome> {
+    run(config, Start::New(name), interrupt, Loggers::default(), ranks)
 }
 
 /// Resumes a run from its newest complete checkpoint, or from its beginning where there is none. The result is that of a
@@ -69,12 +81,22 @@ pub fn train_logged(
 /// As [`train`]; also when the folder is not a run, another process is using it, the configuration or a file that the run
 /// reads has changed in a way that changes the result, or a checkpoint is of a newer version.
 pub fn resume(config: &RunConfig, how: &Resume<'_>, interrupt: &Interrupt) -> Result<Option<Outcome>> {
+    resume_in_group(config, how, interrupt, None)
+}
+
+/// Resumes as [`resume`] does; with `ranks` this process leads the others.
+pub(crate) fn resume_in_group(
+    config: &RunConfig,
+    how: &Resume<'_>,
+    interrupt: &Interrupt,
+    ranks: Option<&RunRanks>,
+) -> Result<Option<Outcome>> {
     let mut resolved = config.clone();
     resolve_for_model(&mut resolved)?;
     let loading = interrupt.end_at_once();
     let point = ResumePoint::open(&resolved, how)?;
     drop(loading);
-    let run = |point| run(config, Start::Resumed(Box::new(point)), interrupt, Loggers::default());
+    let run = |point| run(config, Start::Resumed(Box::new(point)), interrupt, Loggers::default(), ranks);
     point.map(run).transpose()
 }
 
@@ -91,14 +113,26 @@ fn run(
     start: Start<'_>,
     interrupt: &Interrupt,
     mut loggers: Loggers<'_>,
+    ranks: Option<&RunRanks>,
 ) -> Result<Outcome> {
     let started = Instant::now();
+    if let Some(ranks) = ranks {
+        ranks.order(Order::Begin, interrupt)?;
+    }
     let loading = interrupt.end_at_once();
     let (mut setup, config) = Setup::build(tasks::load(config)?)?;
     let text = toml::to_string_pretty(&config).context("writing the configuration")?;
     let inputs = run_inputs(&config)?;
     let mut warnings = start.warnings();
+    if let Some(ranks) = ranks {
+        setup = ranks.attach(setup, &config)?;
+        ranks.compare_inputs(inputs.values().cloned())?;
+    }
     let restored = start.restore(&mut setup, &config, &inputs)?;
+    if let Some(ranks) = ranks {
+        ranks.share_checkpoint(restored.checkpoint.as_deref())?;
+        ranks.compare(&setup)?;
+    }
     drop(loading);
 
     // Nothing is written before everything that can be wrong with the input has been found.
@@ -120,7 +154,12 @@ fn run(
     let checkpointer = Checkpointer::new(&folder, config.checkpoint, text, inputs, logs, checkpoint);
     let mut trainer = Trainer::new(&config, setup, state, checkpointer, loggers);
     let reason = trainer.fit(interrupt)?;
-    let Finished { summary, warnings, rescue } = trainer.finish(reason, folder.path(), interrupt)?;
+    let finished = trainer.finish(reason, folder.path(), interrupt);
+    if let Some(ranks) = ranks {
+        // Where that fails another rank is gone, and this one has all that it needs.
+        let _ = ranks.order(Order::End(exit_code(&finished)), interrupt);
+    }
+    let Finished { summary, warnings, rescue } = finished?;
     let text = serde_json::to_string_pretty(&summary)? + "\n";
     if let Some(Rescue { folder, error }) = rescue {
         // The error says that it is there; the model matters more.
@@ -129,6 +168,17 @@ fn run(
     }
     folder.write(Summary::FILE, &text)?;
     Ok(Outcome { summary, folder: folder.path().to_path_buf(), warnings })
+}
+
+/// Returns the exit code of the other ranks.
+fn exit_code(finished: &Result<Finished>) -> u8 {
+    match finished {
+        Ok(Finished { rescue: Some(_), .. }) => 1,
+        Ok(Finished { summary, .. }) if summary.ended == StopReason::Interrupted => summary.ended.exit_code(),
+        Ok(_) => 0,
+        Err(error) if error.is::<NonFiniteError>() => StopReason::NonFinite.exit_code(),
+        Err(_) => 1,
+    }
 }
 
 impl Start<'_> {

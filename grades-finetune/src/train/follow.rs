@@ -1,0 +1,51 @@
+//! The ranks after the first: they train their batches of each step, as rank 0 says.
+
+use anyhow::{Context, Result};
+
+use super::ranks::{Order, RunRanks};
+use super::resume::restore_follower;
+use super::setup::Setup;
+use super::step::{StepOptions, train_step};
+use crate::config::RunConfig;
+use crate::run::{Interrupt, run_inputs};
+use crate::tasks::{self, merge_frozen};
+
+/// Takes part in the run that rank 0 leads; returns the exit code.
+pub(crate) fn follow(config: &RunConfig, interrupt: &Interrupt, ranks: &RunRanks) -> Result<u8> {
+    if let Order::End(code) = ranks.receive(interrupt)? {
+        return Ok(code);
+    }
+    let loading = interrupt.end_at_once();
+    let (setup, config) = Setup::build(tasks::load(config)?)?;
+    let inputs = run_inputs(&config)?;
+    let mut setup = ranks.attach(setup, &config)?;
+    ranks.compare_inputs(inputs.into_values())?;
+    if let Some(checkpoint) = ranks.share_checkpoint(None)? {
+        restore_follower(&checkpoint, &mut setup, &config, ranks)?;
+    }
+    ranks.compare(&setup)?;
+    drop(loading);
+    let options = StepOptions::new(&config);
+    loop {
+        match ranks.receive(interrupt)? {
+            Order::Begin => {}
+            Order::Step => {
+                let batch = setup.loader.next().context("rank 0 asks for a step after the last one")?;
+                let batches = batch.load(setup.task.as_ref())?;
+                let rate = setup.schedule.at(setup.optimizer.steps() + 1);
+                let (task, optimizer) = (setup.task.as_ref(), &mut setup.optimizer);
+                let done = train_step(task, optimizer, &batches, rate, options, &|| false, Some(ranks))?;
+                if let Some(outcome) = done {
+                    merge_frozen(setup.adapter.as_mut(), setup.task.as_mut(), &outcome.report)?;
+                }
+            }
+            Order::Checkpoint => {
+                if let Some(report) = setup.optimizer.flush()? {
+                    merge_frozen(setup.adapter.as_mut(), setup.task.as_mut(), &report)?;
+                }
+                ranks.gather_generators(setup.task.store().device())?;
+            }
+            Order::End(code) => return Ok(code),
+        }
+    }
+}
