@@ -152,6 +152,20 @@ fn ctrl_c_ends_all_ranks_after_the_step_in_hand() {
     assert_eq!(folder.names("runs/base/checkpoints").len(), 1);
 }
 
+/// Whoever ends processes may ask any of them.
+#[test]
+fn a_signal_to_another_rank_ends_the_run_too() {
+    let folder = Folder::new();
+    let child = start(&folder, &["--nproc", "2", "--epochs", "1000000", "--save-every", "1"]);
+    wait_until("the run begins", || !folder.names("runs/base/checkpoints").is_empty());
+    let ranks = children(child.id());
+    let other = ranks.iter().find(|pid| rank_of(**pid).as_deref() == Some("1")).unwrap();
+    assert!(Command::new("kill").args(["-TERM", &other.to_string()]).status().unwrap().success());
+    let ran = Ran::end_of(child);
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    assert_eq!(folder.json("runs/base/summary.json")["ended"], "interrupted");
+}
+
 #[test]
 fn no_rank_outlives_the_process_that_started_it() {
     let folder = Folder::new();
@@ -205,4 +219,29 @@ fn doctor_lists_the_backends() {
     let line = |name: &str| ran.stdout.lines().find(|line| line.starts_with("ranks") && line.contains(name));
     assert!(line("gloo").is_some_and(|line| line.ends_with("yes")), "{ran:?}");
     assert!(line("nccl").is_some_and(|line| line.contains("no: ") || line.ends_with("yes")), "{ran:?}");
+}
+
+/// Early stopping, and steps that all ranks skip.
+#[test]
+fn ranks_end_for_the_reasons_of_one_process() {
+    let folder = Folder::with(&Tiny::base().without_dropout());
+    let common = ["--early-stopping", "--epochs", "30", "--lr", "0.02", "--set", "early_stopping.patience=2"];
+    folder.trained(&[&common[..], &["--name", "two", "--nproc", "2"]].concat());
+    let accumulated = ["--name", "one", "--set", "training.gradient_accumulation_steps=2"];
+    folder.trained(&[&common[..], &accumulated].concat());
+    let ended = |run: &str| folder.json(&format!("runs/{run}/summary.json"))["ended"].clone();
+    assert_eq!((ended("two"), ended("one")), ("early-stopped".into(), "early-stopped".into()));
+    let steps = |run: &str| folder.lines(&format!("runs/{run}/steps.jsonl")).len();
+    assert_eq!(steps("two"), steps("one"));
+
+    // The vector of a word that is in every other sentence: each step has one, on one rank or the other.
+    let mut tiny = Tiny::base();
+    let (_, values) = tiny.tensors.get_mut("embeddings.word_embeddings.weight").unwrap();
+    values.iter_mut().skip(5 * 8).for_each(|value| *value = f32::INFINITY);
+    let folder = Folder::with(&tiny);
+    let ran =
+        folder.train(&["--nproc", "2", "--lora", "--set", "guard.max_bad_steps=3", "--save-every", "1"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert_eq!(folder.lines("runs/base/steps.jsonl").len(), 3);
+    assert_eq!(ran.stderr.matches("error: ").count(), 1, "{ran:?}");
 }
