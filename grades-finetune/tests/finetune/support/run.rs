@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use grades_finetune::config::{Document, RunConfig};
 use grades_finetune::log::{Event, Logger, MemoryLogger};
 use grades_finetune::records::Summary;
@@ -36,6 +36,12 @@ fn alone() -> MutexGuard<'static, ()> {
     // As the program has in these tests.
     tch::set_num_threads(1);
     guard
+}
+
+/// The message that the program prints for an error.
+pub(crate) fn message(error: &Error) -> String {
+    let causes = error.chain().map(ToString::to_string);
+    causes.reduce(|text, cause| if text.contains(&cause) { text } else { text + ": " + &cause }).unwrap()
 }
 
 impl Run {
