@@ -10,7 +10,6 @@ use grades_finetune::run::Interrupt;
 use grades_finetune::train::{Outcome, Resume, resume, train_logged};
 // Links the policies, so that configurations can name them.
 use grades_policies as _;
-use toml::Value;
 
 use super::{Folder, RunFiles};
 
@@ -25,8 +24,8 @@ pub(crate) struct Run {
     pub(crate) warnings: Vec<String>,
 }
 
-/// The keys that have paths, which are relative to the folder in its configuration.
-const PATHS: [&str; 5] = ["model.path", "data.train", "data.eval", "data.test", "output.folder"];
+/// The keys of files, which are relative to the folder in its configuration.
+const INPUTS: [&str; 4] = ["model.path", "data.train", "data.eval", "data.test"];
 
 /// Lets one run train at a time: all draw from the same generator.
 fn alone() -> MutexGuard<'static, ()> {
@@ -72,13 +71,17 @@ fn configuration(folder: &Folder, assignments: &[&str]) -> Result<RunConfig> {
         document.set(assignment)?;
     }
     document.rename_old_keys();
-    for key in PATHS {
-        let Some((table, name)) = key.split_once('.') else { continue };
-        let value = document.table().get(table).and_then(|table| table.get(name));
-        if let Some(path) = value.and_then(Value::as_str).map(|path| folder.path(path)) {
-            document.put(key, path.display().to_string())?;
+    let text = |document: &Document, key: &str| {
+        let (table, name) = key.split_once('.')?;
+        document.table().get(table)?.get(name)?.as_str().map(str::to_owned)
+    };
+    for key in INPUTS {
+        if let Some(path) = text(&document, key) {
+            document.put(key, folder.path(&path).display().to_string())?;
         }
     }
+    let runs = text(&document, "output.folder").unwrap_or_else(|| "runs".to_owned());
+    document.put("output.folder", folder.path(&runs).display().to_string())?;
     Ok(RunConfig::read(document.table())?)
 }
 
