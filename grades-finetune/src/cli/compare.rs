@@ -10,6 +10,7 @@ use clap::Args;
 use crate::compare::{Options, compare, markdown, variants};
 use crate::config::{Document, RunConfig};
 use crate::records::StopReason;
+use crate::report::write_comparison_report;
 use crate::run::Interrupt;
 
 /// The options: what is compared, and where the results go.
@@ -80,6 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         command: command(),
     };
     let outcome = compare(&options, &Interrupt::listen()?)?;
+    write_comparison_report(&options.folder)?;
     let _ = write!(std::io::stdout(), "{}", markdown(&outcome.comparison));
     let _ = writeln!(std::io::stderr(), "results in {}", options.folder.display());
     Ok(if outcome.interrupted {

@@ -11,6 +11,7 @@ mod inner;
 mod range;
 mod rates;
 mod request;
+mod setters;
 mod sgd;
 mod stateful;
 mod stats;
