@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use super::output::print;
 use crate::compare::{Options, compare, markdown, variants};
 use crate::config::{Document, RunConfig};
 use crate::records::StopReason;
@@ -82,8 +83,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let outcome = compare(&options, &Interrupt::listen()?)?;
     write_comparison_report(&options.folder)?;
-    let _ = write!(std::io::stdout(), "{}", markdown(&outcome.comparison));
     let _ = writeln!(std::io::stderr(), "results in {}", options.folder.display());
+    print(&markdown(&outcome.comparison))?;
     Ok(if outcome.interrupted {
         let _ = writeln!(std::io::stderr(), "interrupted: the same command goes on from here");
         ExitCode::from(StopReason::Interrupted.exit_code())

@@ -125,7 +125,7 @@ fn labels_that_nobody_knows_are_named() {
     assert_eq!(
         error,
         "model/config.json: the classifier in the weights has 2 labels (no, yes), the labels asked for are 2 \
-         (0, 1); use the model's own labels, or ask for a new head"
+         (0, 1); use the model's own labels, or ask for a new head (model.new_head = true)"
     );
 }
 

@@ -10,6 +10,7 @@ mod implementation;
 mod inner;
 mod range;
 mod rates;
+pub(crate) mod reduction;
 mod request;
 mod setters;
 mod sgd;

@@ -69,6 +69,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             params: ParamSet::new(parameters, config.followers(), tracker.map()),
             reclaim: Reclaim::new(config.empty_cache()),
             observers: Observers::default(),
+            ranks: None,
             steps: 0,
             inner,
             tracker,
@@ -135,7 +136,7 @@ fn check_abilities(inner: &impl InnerOptimizer, tracker: &FreezeTracker) -> Resu
         let what = format!("{what} with the optimizer \"{}\"", inner.name());
         Err(Error::Unsupported { what, reason: reason.to_owned() })
     };
-    let needed = [Statistic::SignalFraction, Statistic::UpdateMeanAbs];
+    let needed = [Statistic::SignalFraction, Statistic::UpdateMeanAbs, Statistic::Progress];
     if let Some(statistic) = needed.into_iter().find(|needed| tracker.statistics().contains(*needed))
         && !inner.capabilities().moments
     {

@@ -206,7 +206,10 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         self.cooldown = cooldown;
         self.steps = header.steps;
         self.params.restore(params)?;
-        self.inner.zero_grad()
+        if let Some(ranks) = &mut self.ranks {
+            ranks.set_changed();
+        }
+        self.zero_grad()
     }
 }
 

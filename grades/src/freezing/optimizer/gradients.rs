@@ -54,6 +54,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// [`Error::Torch`] when libtorch refuses.
     pub fn zero_grad(&mut self) -> Result<()> {
         self.monitor.discard();
+        if let Some(ranks) = &mut self.ranks {
+            ranks.clear()?;
+        }
         self.inner.zero_grad()
     }
 
@@ -124,7 +127,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// As [`clip_grad_norm`](Self::clip_grad_norm).
     pub fn clip_grad_value(&mut self, max: f64) -> Result<()> {
         self.prepare_clip(max)?;
-        self.monitor.clip_value(max, self.steps + 1, &self.tracker, &self.params)
+        self.monitor.clip_value(max, self.steps + 1, &self.tracker, &self.params, &mut self.inner)
     }
 
     /// Returns the factor by which the next update brings the gradients' common L2 norm down to `max`.
@@ -139,6 +142,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Freezes what the last step decided, so that only active parameters are clipped.
     fn prepare_clip(&mut self, max: f64) -> Result<()> {
         check_limit(max)?;
+        self.sum_over_ranks()?;
         self.check_deferred()?;
         self.params.enforce_frozen()
     }
@@ -148,6 +152,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         if self.is_past_training(loss) {
             return Ok(());
         }
+        self.begin_last_backward()?;
         loss.f_backward().map_err(|error| Error::torch("computing the gradients of the loss", &error))
     }
 

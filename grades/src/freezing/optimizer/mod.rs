@@ -4,6 +4,7 @@ mod build;
 mod checkpoint;
 mod gradients;
 mod hyperparameters;
+mod ranks;
 
 pub use checkpoint::SavedState;
 
@@ -15,6 +16,7 @@ use super::cooldown::Cooldown;
 use super::memory::Memory;
 use super::monitor::{Deferred, Measurement, Monitor, Outcome, Scale};
 use super::observers::Observers;
+use super::over_ranks::OverRanks;
 use super::params::{ParamSet, ids_of};
 use super::reclaim::Reclaim;
 use crate::component::Component;
@@ -75,6 +77,8 @@ pub struct FreezingOptimizer<O> {
     cooldown: Cooldown,
     reclaim: Reclaim,
     observers: Observers,
+    /// The group of processes that the gradients are summed over.
+    ranks: Option<OverRanks>,
     /// The number of optimizer steps, skipped ones included.
     steps: u64,
 }
@@ -112,6 +116,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     }
 
     fn step_scaled(&mut self, scale: &Scale) -> Result<StepReport> {
+        self.sum_over_ranks()?;
         self.check_deferred()?;
         if self.tracker.all_frozen() {
             return self.step_all_frozen();
@@ -159,6 +164,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     ///
     /// [`Error::Torch`] when libtorch refuses.
     pub fn skip_step(&mut self) -> Result<StepReport> {
+        self.sum_over_ranks()?;
         self.check_deferred()?;
         self.zero_grad()?;
         if !self.tracker.all_frozen() {
@@ -197,6 +203,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     pub fn finish(mut self) -> Result<Finished<O>> {
         let report = self.flush()?;
         self.apply_averages()?;
+        if let Some(mut ranks) = self.ranks.take() {
+            ranks.end()?;
+        }
         let observer_errors = self.take_observer_errors();
         Ok(Finished { optimizer: self.inner, report, observer_errors })
     }
@@ -280,6 +289,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         let (thawed, frozen) = self.params.update_followers(&self.tracker);
         thawing.extend(thawed);
         freezing.extend(frozen);
+        if let Some(ranks) = &mut self.ranks {
+            ranks.set_changed();
+        }
         self.thaw(&thawing)?;
         self.freeze(&freezing)
     }
@@ -325,6 +337,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
 
     /// Concludes a step: at the end of training the averages are applied. Then the report is sent.
     fn conclude(&mut self, report: StepReport) -> Result<StepReport> {
+        self.end_step_in_group()?;
         if self.tracker.should_stop() {
             self.apply_averages()?;
         }
