@@ -21,7 +21,7 @@ def main(directory):
         with open(directory / f"{part}.jsonl", "w", encoding="utf-8") as out:
             for row in rows:
                 prompt = f"Sentence: {row['sentence']}\nWhat the writer thinks:"
-                line = {"prompt": prompt, "choices": CHOICES, "answer": " " + row["label"]}
+                line = {"prompt": prompt, "choices": CHOICES, "answer": CHOICES.index(" " + row["label"])}
                 out.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
