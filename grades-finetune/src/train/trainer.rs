@@ -87,6 +87,7 @@ impl<'a> Trainer<'a> {
         if reason.is_premature() {
             return Ok(reason);
         }
+        self.flush_statistics()?;
         self.ended = Some(reason);
         match self.validate_last(interrupt)? {
             Some(StopReason::Interrupted) => Ok(StopReason::Interrupted),
@@ -198,6 +199,17 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// Reads the statistics of the last step where they are still on the device, and acts on them.
+    ///
+    /// With [`set_final_weights`](Self::set_final_weights) this is `FreezingOptimizer::finish` in parts: between the two
+    /// come evaluations, checkpoints and the best weights, which need the optimizer.
+    fn flush_statistics(&mut self) -> Result<()> {
+        match self.optimizer.flush()? {
+            Some(report) => self.handle_report(&report),
+            None => Ok(()),
+        }
+    }
+
     /// Logs the steps whose losses were read.
     fn handle_losses(&mut self, losses: ReadLosses) {
         for record in &losses.records {
@@ -242,9 +254,7 @@ impl<'a> Trainer<'a> {
 
     /// Starts to write a checkpoint.
     fn save_checkpoint(&mut self) -> Result<()> {
-        if let Some(report) = self.optimizer.flush()? {
-            self.handle_report(&report)?;
-        }
+        self.flush_statistics()?;
         self.read_losses()?;
         let (device, best) = (self.task.store().device(), self.evaluator.best_weights());
         let warnings = self.checkpointer.save(self.state(), &mut self.optimizer, device, best)?;
