@@ -11,7 +11,7 @@ CARGO := env -u LIBTORCH -u LIBTORCH_USE_PYTORCH cargo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-interop finetune finetune-decoder install base test torture sanitize lint package doc doc-only book bench clean
+.PHONY: help setup setup-interop finetune finetune-decoder install base test torture sanitize lint deny package doc doc-only book bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -53,7 +53,7 @@ test: setup-interop ## set up, then run all tests
 # The long forms: over 200 kills, over a million damaged files, memory over 10,000 steps; an hour or so on 2 cores.
 torture: setup ## the long forms of the tests that kill, damage and wait; our C++ under sanitizers
 	@$(MAKE) --no-print-directory sanitize
-	GRADES_TORTURE=1 $(CARGO) test -p grades-finetune --test durable -- --nocapture kills:: memory::
+	GRADES_TORTURE=1 $(CARGO) test -p grades-finetune --test finetune -- --nocapture durable::kills durable::memory
 	GRADES_TORTURE=1 RAYON_NUM_THREADS=1 $(CARGO) test -p grades-finetune --test fuzz -- --nocapture
 
 # Our C++, and no other, is compiled with checks; it has a target directory of its own, so that nothing else is built
@@ -62,23 +62,28 @@ torture: setup ## the long forms of the tests that kill, damage and wait; our C+
 sanitize: export GRADES_SANITIZE := address,undefined
 sanitize: export CARGO_TARGET_DIR := target/sanitized
 sanitize: export PROPTEST_CASES := 64
+sanitize: SANITIZED = $(CARGO) --config "target.'cfg(all())'.runner = ['env', 'LD_PRELOAD=$$($${CXX:-c++} -print-file-name=libasan.so)']"
 sanitize: setup ## the tests that run our C++, under AddressSanitizer, LeakSanitizer and UBSan
-	$(CARGO) --config "target.'cfg(all())'.runner = ['env', 'LD_PRELOAD=$$($${CXX:-c++} -print-file-name=libasan.so)']" \
-		test -p grades-core -p grades-tests -p grades-finetune --test optim --test method --test durable -- --skip memory::
+	$(SANITIZED) test -p grades-core -p grades-tests --test optim --test method
+	$(SANITIZED) test -p grades-finetune --test finetune -- durable:: --skip durable::memory
 
 # `-D warnings` goes to clippy after `--`, where only our crates see it. In RUSTFLAGS it would push out the
 # rpath of .cargo/config.toml and rebuild every dependency.
-lint: setup ## formatting, clippy and rustdoc, warnings being errors
+lint: setup ## formatting, clippy, rustdoc and dependencies, warnings being errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	@$(MAKE) --no-print-directory doc
 	@$(MAKE) --no-print-directory doc-only
 	@$(MAKE) --no-print-directory package
+	@$(MAKE) --no-print-directory deny
 
 # As docs.rs builds it: no libtorch, so that its build script must not look for one.
 doc-only: setup ## the documentation of the crates to be published, without libtorch
 	env -u LIBTORCH_USE_PYTORCH LIBTORCH=/nonexistent RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features doc-only \
 		-p grades-core -p grades-lora -p grades-models -p grades-finetune
+
+deny: setup ## the dependencies: licences, crates that are there twice, sources (deny.toml); part of `make lint`
+	@bash scripts/deny.sh
 
 package: setup ## what each crate's package holds, and that it builds on its own
 	@env -u LIBTORCH -u LIBTORCH_USE_PYTORCH bash scripts/package.sh

@@ -1,5 +1,6 @@
 //! The interface that training asks of a model, whatever its family.
 
+use std::ops::Range;
 use std::path::Path;
 
 use grades_lora::LinearLayers;
@@ -27,6 +28,20 @@ pub trait Model {
     /// With `activation_checkpointing` a decoder's backward pass computes its blocks once more. BERT has no activation
     /// checkpointing, so its count is the same either way.
     fn matmuls(&self, activation_checkpointing: bool) -> Matmuls;
+
+    /// Returns the matmuls of these blocks alone, counted from the bottom: what a pass that begins above them saves forward.
+    fn block_matmuls(&self, blocks: Range<usize>) -> Matmuls;
+
+    /// Returns the number of blocks.
+    fn blocks(&self) -> usize;
+
+    /// Returns the number of lowest blocks whose output no longer changes: nothing trains in them or in the embeddings.
+    ///
+    /// It is 0 while the embeddings train. Adapters count as a part of their layer.
+    fn frozen_blocks(&self) -> usize;
+
+    /// Returns the width of the hidden states.
+    fn hidden_size(&self) -> i64;
 
     /// Returns the device of the variables.
     fn device(&self) -> Device;
@@ -63,6 +78,22 @@ impl Model for BertClassifier {
         self.matmuls()
     }
 
+    fn block_matmuls(&self, blocks: Range<usize>) -> Matmuls {
+        self.block_matmuls(blocks)
+    }
+
+    fn blocks(&self) -> usize {
+        self.config().num_hidden_layers
+    }
+
+    fn frozen_blocks(&self) -> usize {
+        self.frozen_blocks()
+    }
+
+    fn hidden_size(&self) -> i64 {
+        self.config().hidden_size
+    }
+
     fn device(&self) -> Device {
         self.device()
     }
@@ -95,6 +126,22 @@ impl Model for Decoder {
 
     fn matmuls(&self, activation_checkpointing: bool) -> Matmuls {
         self.matmuls(activation_checkpointing)
+    }
+
+    fn block_matmuls(&self, blocks: Range<usize>) -> Matmuls {
+        self.block_matmuls(blocks)
+    }
+
+    fn blocks(&self) -> usize {
+        self.config().num_hidden_layers
+    }
+
+    fn frozen_blocks(&self) -> usize {
+        self.frozen_blocks()
+    }
+
+    fn hidden_size(&self) -> i64 {
+        self.config().hidden_size
     }
 
     fn device(&self) -> Device {

@@ -9,7 +9,6 @@ mod document;
 mod dtype;
 mod early_stopping;
 mod evaluation;
-mod field;
 mod guard;
 mod interval;
 mod lora;
@@ -21,10 +20,8 @@ pub mod reference;
 mod renamed;
 mod run_config;
 mod schedule;
-mod table;
 mod tables;
 mod training;
-mod words;
 
 pub use checkpoint::CheckpointConfig;
 pub use compare::CompareConfig;

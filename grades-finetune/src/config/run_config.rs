@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use grades::schema::{Key, Section};
+use grades::schema::{ConfigTable, Key, Section};
+use grades::statistic::Statistic;
 use grades::{Error, FreezingConfig, Problems};
 use serde::Serialize;
 use toml::{Table, Value};
@@ -20,7 +21,6 @@ use super::optimizer::OptimizerConfig;
 use super::output::OutputConfig;
 use super::renamed::with_new_names;
 use super::schedule::ScheduleConfig;
-use super::table::ConfigTable;
 use super::training::TrainingConfig;
 
 /// The configuration of a run.
@@ -97,28 +97,29 @@ impl RunConfig {
         let lora_table = given.get("lora").copied();
         let stopping_table = given.get(EarlyStoppingConfig::NAME).copied();
 
-        let output = OutputConfig::read(table(OutputConfig::NAME), false, &mut problems);
+        let output = read::<OutputConfig>(table(OutputConfig::NAME), false, &mut problems);
         if let Some(output) = &output {
             output.check(&mut problems);
         }
-        let model = ModelConfig::read(table(ModelConfig::NAME), false, &mut problems);
-        let data = DataConfig::read(table(DataConfig::NAME), false, &mut problems);
-        let evaluation = EvaluationConfig::read(table(EvaluationConfig::NAME), false, &mut problems);
+        let model = read::<ModelConfig>(table(ModelConfig::NAME), false, &mut problems);
+        let data = read::<DataConfig>(table(DataConfig::NAME), false, &mut problems);
+        let evaluation = read::<EvaluationConfig>(table(EvaluationConfig::NAME), false, &mut problems);
         let stops = stopping_table.is_some();
-        let training = TrainingConfig::read(table(TrainingConfig::NAME), stops, &mut problems);
+        let training = read::<TrainingConfig>(table(TrainingConfig::NAME), stops, &mut problems);
         let early_stopping =
-            stopping_table.map(|table| EarlyStoppingConfig::read(table, false, &mut problems));
+            stopping_table.map(|table| read::<EarlyStoppingConfig>(table, false, &mut problems));
         if stops {
             check_early_stopping(data.as_ref(), training.as_ref(), &mut problems);
         }
-        let compare = CompareConfig::read(table(CompareConfig::NAME), false, &mut problems);
+        let compare = read::<CompareConfig>(table(CompareConfig::NAME), false, &mut problems);
         let adapts = lora_table.is_some();
-        let optimizer = OptimizerConfig::read(table(OptimizerConfig::NAME), adapts, &mut problems);
+        let optimizer = read::<OptimizerConfig>(table(OptimizerConfig::NAME), adapts, &mut problems);
         let lora = lora_table.map(|table| LoraRun::read(table, &mut problems));
         let (freezing, cools) = read_freezing(freezing_table, &mut problems)?;
-        let schedule = ScheduleConfig::read(table(ScheduleConfig::NAME), cools, &mut problems);
-        let checkpoint = CheckpointConfig::read(table(CheckpointConfig::NAME), false, &mut problems);
-        let guard = GuardConfig::read(table(GuardConfig::NAME), false, &mut problems);
+        check_two_batches(freezing.as_ref(), training.as_ref(), &mut problems);
+        let schedule = read::<ScheduleConfig>(table(ScheduleConfig::NAME), cools, &mut problems);
+        let checkpoint = read::<CheckpointConfig>(table(CheckpointConfig::NAME), false, &mut problems);
+        let guard = read::<GuardConfig>(table(GuardConfig::NAME), false, &mut problems);
 
         let config = || -> Option<Self> {
             Some(Self {
@@ -160,6 +161,11 @@ impl RunConfig {
     }
 }
 
+/// Reads a table; `condition` says whether the condition of a default that depends on another table is met.
+fn read<T: ConfigTable>(table: &Table, condition: bool, problems: &mut Problems) -> Option<T> {
+    T::read_if(&mut Section::new(T::NAME, table, T::KEYS, problems), condition)
+}
+
 /// Finds the tables of a document and notes what is none, or is not known.
 fn tables<'a>(document: &'a Table, problems: &mut Problems) -> BTreeMap<&'a str, &'a Table> {
     let mut root = Section::new("", document, TABLES, problems);
@@ -188,6 +194,24 @@ fn read_freezing(
     let freezing = FreezingConfig::read("freezing", table, problems)?;
     let cools = problems.as_slice().len() == before && freezing.as_ref().is_some_and(FreezingConfig::cools);
     Ok((freezing, cools))
+}
+
+/// Refuses a policy that compares two batches in steps of one.
+fn check_two_batches(
+    freezing: Option<&FreezingConfig>,
+    training: Option<&TrainingConfig>,
+    problems: &mut Problems,
+) {
+    let statistics = freezing.map(|freezing| freezing.policy().statistics()).unwrap_or_default();
+    let needed = [Statistic::TwoBatchSignal, Statistic::TwoBatchNoise];
+    let Some(statistic) = needed.into_iter().find(|needed| statistics.contains(*needed)) else { return };
+    if training.is_some_and(|training| training.gradient_accumulation_steps == 1) {
+        let message = format!(
+            "is 1, so each step has one batch; the policy compares the first batch of a step with all of them \
+             (statistic {statistic}): set at least 2"
+        );
+        problems.push("training.gradient_accumulation_steps", message);
+    }
 }
 
 /// Refuses early stopping without evaluations.

@@ -1,5 +1,6 @@
 //! The classifier: loads a model directory, computes logits, saves.
 
+use std::ops::Range;
 use std::path::Path;
 
 use grades_lora::{Adapters, Linear, LinearLayers};
@@ -14,6 +15,7 @@ use super::options::{LoadOptions, LoadReport};
 use crate::error::{Error, Result};
 use crate::files::{Sidecars, Weights, dtype_name, lowest_finite, name_quantization};
 use crate::flops::{Matmuls, Per, linear_matmuls};
+use crate::prefix::Prefix;
 
 /// BERT with a linear classifier on the pooled `[CLS]` state.
 #[derive(Debug)]
@@ -80,7 +82,7 @@ impl BertClassifier {
         Ok((Self { store, network, config, labels, dtype, sidecars }, report))
     }
 
-    /// Computes the logits `[B, labels]`, in the model's dtype.
+    /// Computes the logits `[B, labels]` of sentences, in the model's dtype.
     ///
     /// `ids` are token ids `[B, T]`, i64, each below [`vocab_size`](Self::vocab_size) (on a GPU a larger one
     /// ends the process); `mask` `[B, T]`, of any dtype, is zero where a token is padding. Both are on the
@@ -91,14 +93,132 @@ impl BertClassifier {
     /// [`Error::Input`] for shapes that do not fit or sequences longer than
     /// [`max_positions`](Self::max_positions), [`Error::Torch`] when libtorch refuses.
     pub fn forward(&self, ids: &Tensor, mask: &Tensor, train: bool) -> Result<Tensor> {
-        let shape = ids.size();
-        let [batch, length] = shape[..] else {
+        self.logits(ids, None, mask, train)
+    }
+
+    /// Computes the logits of pairs of sentences, as [`forward`](Self::forward).
+    ///
+    /// `types` are the segments of the tokens `[B, T]`, i64, each below `type_vocab_size` of [`config`](Self::config): 0
+    /// for a first sentence, 1 for a second one, as the tokenizer gives them (`token_type_ids`).
+    ///
+    /// # Errors
+    ///
+    /// As for [`forward`](Self::forward).
+    pub fn forward_pairs(&self, ids: &Tensor, types: &Tensor, mask: &Tensor, train: bool) -> Result<Tensor> {
+        self.logits(ids, Some(types), mask, train)
+    }
+
+    fn logits(&self, ids: &Tensor, types: Option<&Tensor>, mask: &Tensor, train: bool) -> Result<Tensor> {
+        self.check_inputs(ids, types, mask)?;
+        let mask = self.additive(mask)?;
+        let embedded = self.network.encoder.embed(ids, types, train)?;
+        self.classify(embedded, 0, &mask, train)
+    }
+
+    /// Computes the logits `[B, labels]` from the output of the lowest blocks, as [`forward`](Self::forward) does from
+    /// token ids. Dropout is active in the other blocks and the head iff `train`.
+    ///
+    /// # Errors
+    ///
+    /// As [`forward`](Self::forward); also [`Error::Input`] when the prefix does not go with the mask or the model.
+    pub fn forward_from(&self, prefix: &Prefix, mask: &Tensor, train: bool) -> Result<Tensor> {
+        self.check_prefix(prefix, mask)?;
+        let mask = self.additive(mask)?;
+        self.classify(prefix.states.shallow_clone(), prefix.blocks, &mask, train)
+    }
+
+    /// Computes the output of the lowest `blocks` blocks, without dropout and without gradients.
+    ///
+    /// ```no_run
+    /// use grades_models::bert::{BertClassifier, LoadOptions};
+    ///
+    /// let dir = std::path::Path::new("models/mine");
+    /// let ids = tch::Tensor::from_slice(&[101i64, 7592, 102]).view([1, 3]);
+    /// let mask = ids.ones_like();
+    /// let (model, _) = BertClassifier::load(dir, LoadOptions::default())?;
+    /// let prefix = model.prefix(&ids, &mask, 2)?;
+    /// let further = model.extend_prefix(&prefix, &mask, 3)?;
+    /// assert_eq!(model.forward_from(&further, &mask, false)?, model.forward(&ids, &mask, false)?);
+    /// # Ok::<(), grades_models::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`forward`](Self::forward); also [`Error::Input`] when the model has fewer blocks.
+    pub fn prefix(&self, ids: &Tensor, mask: &Tensor, blocks: usize) -> Result<Prefix> {
+        self.lowest(ids, None, mask, blocks)
+    }
+
+    /// Computes the output of the lowest `blocks` blocks for pairs of sentences, as [`prefix`](Self::prefix), with segments as
+    /// for [`forward_pairs`](Self::forward_pairs).
+    ///
+    /// # Errors
+    ///
+    /// As [`prefix`](Self::prefix).
+    pub fn prefix_pairs(&self, ids: &Tensor, types: &Tensor, mask: &Tensor, blocks: usize) -> Result<Prefix> {
+        self.lowest(ids, Some(types), mask, blocks)
+    }
+
+    fn lowest(&self, ids: &Tensor, types: Option<&Tensor>, mask: &Tensor, blocks: usize) -> Result<Prefix> {
+        let rest = Prefix::rest(0, blocks, self.network.encoder.len())?;
+        self.check_inputs(ids, types, mask)?;
+        let _no_grad = tch::no_grad_guard();
+        let embedded = self.network.encoder.embed(ids, types, false)?;
+        let states = self.network.encoder.run(embedded, rest, &self.additive(mask)?, false)?;
+        Ok(Prefix { blocks, states })
+    }
+
+    /// Computes the output of the lowest `blocks` blocks from that of fewer, without dropout and without gradients.
+    ///
+    /// # Errors
+    ///
+    /// As [`forward_from`](Self::forward_from); also [`Error::Input`] when the prefix already has more blocks, or the model
+    /// has fewer.
+    pub fn extend_prefix(&self, prefix: &Prefix, mask: &Tensor, blocks: usize) -> Result<Prefix> {
+        let rest = Prefix::rest(prefix.blocks, blocks, self.network.encoder.len())?;
+        self.check_prefix(prefix, mask)?;
+        let _no_grad = tch::no_grad_guard();
+        let states = prefix.states.shallow_clone();
+        let states = self.network.encoder.run(states, rest, &self.additive(mask)?, false)?;
+        Ok(Prefix { blocks, states })
+    }
+
+    /// Runs the blocks from `first` on, the pooler and the head.
+    fn classify(&self, states: Tensor, first: usize, mask: &Tensor, train: bool) -> Result<Tensor> {
+        let encoder = &self.network.encoder;
+        let hidden = encoder.run(states, first..encoder.len(), mask, train)?;
+        let pooled = dropout(encoder.pool(&hidden, train)?, self.config.classifier_dropout, train)?;
+        Ok(self.network.classifier.forward(&pooled, train)?)
+    }
+
+    /// Checks that ids, segments and mask go together.
+    fn check_inputs(&self, ids: &Tensor, types: Option<&Tensor>, mask: &Tensor) -> Result<()> {
+        let (shape, found) = (ids.size(), mask.size());
+        if shape.len() != 2 {
             return Err(Error::Input(format!("ids have shape {shape:?}; expected [batch, tokens]")));
-        };
-        if mask.size() != shape {
-            let found = mask.size();
+        }
+        if found != shape {
             return Err(Error::Input(format!("the mask has shape {found:?}, the ids have {shape:?}")));
         }
+        if let Some(found) = types.map(Tensor::size).filter(|found| *found != shape) {
+            return Err(Error::Input(format!("the segments have shape {found:?}, the ids have {shape:?}")));
+        }
+        Ok(())
+    }
+
+    /// Checks that a prefix goes with the mask and the model.
+    fn check_prefix(&self, prefix: &Prefix, mask: &Tensor) -> Result<()> {
+        let encoder = &self.network.encoder;
+        Prefix::rest(prefix.blocks, encoder.len(), encoder.len())?;
+        prefix.check(&mask.size(), self.config.hidden_size, self.dtype)
+    }
+
+    /// Returns the mask `[B, 1, 1, T]` that is added to the scores.
+    fn additive(&self, mask: &Tensor) -> Result<Tensor> {
+        let shape = mask.size();
+        let [batch, length] = shape[..] else {
+            return Err(Error::Input(format!("the mask has shape {shape:?}; expected [batch, tokens]")));
+        };
         let longest = self.config.max_position_embeddings;
         if length == 0 || length > longest {
             return Err(Error::Input(format!(
@@ -108,10 +228,7 @@ impl BertClassifier {
         // The lowest_finite finite number instead of -inf: a row of padding alone gives no NaN.
         let mask = mask.f_eq(0)?.f_view([batch, 1, 1, length])?;
         let mut additive = Tensor::f_zeros([batch, 1, 1, length], (self.dtype, self.store.device()))?;
-        let additive = additive.f_masked_fill_(&mask, lowest_finite(self.dtype))?;
-        let pooled = self.network.encoder.forward(ids, &additive, train)?;
-        let pooled = dropout(pooled, self.config.classifier_dropout, train)?;
-        Ok(self.network.classifier.forward(&pooled, train)?)
+        Ok(additive.f_masked_fill_(&mask, lowest_finite(self.dtype))?)
     }
 
     /// Returns the matmuls of a training step, for the parameters that are frozen and the adapters that are merged now.
@@ -120,6 +237,16 @@ impl BertClassifier {
         let pooled = self.network.encoder.matmuls(&mut matmuls);
         linear_matmuls(&mut matmuls, &self.network.classifier, Per::Sequence, pooled);
         matmuls
+    }
+
+    /// Returns the matmuls of these blocks alone, counted from the bottom: what a pass that begins above them saves forward.
+    pub fn block_matmuls(&self, blocks: Range<usize>) -> Matmuls {
+        self.network.encoder.block_matmuls(blocks)
+    }
+
+    /// Returns the number of lowest blocks whose output no longer changes: nothing trains in them or in the embeddings.
+    pub fn frozen_blocks(&self) -> usize {
+        self.network.encoder.frozen_blocks()
     }
 
     /// The variables, under Hugging Face's names (`bert.encoder.layer.0.attention.self.query.weight`, …).
@@ -137,9 +264,10 @@ impl BertClassifier {
     /// The linear layers, under Hugging Face's names, and the variables, to put adapters in:
     ///
     /// ```no_run
-    /// # use grades_models::bert::{BertClassifier, LoadOptions};
-    /// # use grades_lora::{Adapters, LoraConfig};
-    /// # let dir = std::path::Path::new("models/mine");
+    /// use grades_lora::{Adapters, LoraConfig};
+    /// use grades_models::bert::{BertClassifier, LoadOptions};
+    ///
+    /// let dir = std::path::Path::new("models/mine");
     /// let (mut model, _) = BertClassifier::load(dir, LoadOptions::default())?;
     /// let (layers, variables) = model.layers_mut();
     /// let mut adapters = Adapters::new();

@@ -1,5 +1,7 @@
 //! BERT's embeddings, blocks and pooler.
 
+use std::ops::Range;
+
 use grades_lora::Linear;
 use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
@@ -30,16 +32,58 @@ impl Encoder {
         })
     }
 
-    /// Token ids [B, T] and the additive mask [B, 1, 1, T] to the pooled state [B, hidden].
-    pub(super) fn forward(&self, ids: &Tensor, mask: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        let mut hidden = self.embeddings.forward(ids, train)?;
-        for block in &self.blocks {
+    /// Token ids [B, T] and their segments [B, T], or none for segment 0, to vectors [B, T, hidden].
+    pub(super) fn embed(
+        &self,
+        ids: &Tensor,
+        types: Option<&Tensor>,
+        train: bool,
+    ) -> Result<Tensor, TchError> {
+        self.embeddings.forward(ids, types, train)
+    }
+
+    /// Hidden states [B, T, hidden] through these blocks; the additive mask is [B, 1, 1, T].
+    pub(super) fn run(
+        &self,
+        mut hidden: Tensor,
+        blocks: Range<usize>,
+        mask: &Tensor,
+        train: bool,
+    ) -> Result<Tensor, TchError> {
+        for block in self.blocks.get(blocks).unwrap_or_default() {
             hidden = block.forward(&hidden, mask, train)?;
         }
+        Ok(hidden)
+    }
+
+    /// Hidden states [B, T, hidden] to the pooled state [B, hidden].
+    pub(super) fn pool(&self, hidden: &Tensor, train: bool) -> Result<Tensor, TchError> {
         self.pooler.forward(&hidden.f_select(1, 0)?, train)?.f_tanh()
     }
 
-    /// Adds the matmuls of [`forward`](Self::forward); returns whether the pooled state needs a gradient.
+    /// Returns the number of blocks.
+    pub(super) fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Returns the number of lowest blocks in which nothing trains; 0 while the embeddings do.
+    pub(super) fn frozen_blocks(&self) -> usize {
+        if self.embeddings.is_trained() {
+            return 0;
+        }
+        self.blocks.iter().take_while(|block| !block.matmuls(&mut Matmuls::default(), false)).count()
+    }
+
+    /// Returns the matmuls of these blocks alone.
+    pub(super) fn block_matmuls(&self, blocks: Range<usize>) -> Matmuls {
+        let mut matmuls = Matmuls::default();
+        for block in self.blocks.get(blocks).unwrap_or_default() {
+            block.matmuls(&mut matmuls, false);
+        }
+        matmuls
+    }
+
+    /// Adds the matmuls from token ids to the pooled state; returns whether that needs a gradient.
     pub(super) fn matmuls(&self, matmuls: &mut Matmuls) -> bool {
         let mut hidden = self.embeddings.is_trained();
         for block in &self.blocks {
@@ -88,9 +132,12 @@ impl Embeddings {
         })
     }
 
-    fn forward(&self, ids: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        // Every token is in segment 0 and positions count from 0, so both tables are sliced, not looked up.
-        let segment = self.token_type.weight.f_select(0, 0)?;
+    fn forward(&self, ids: &Tensor, types: Option<&Tensor>, train: bool) -> Result<Tensor, TchError> {
+        // Positions count from 0, and without pairs every token is in segment 0: tables are sliced, not looked up.
+        let segment = match types {
+            Some(types) => self.token_type.forward(types)?,
+            None => self.token_type.weight.f_select(0, 0)?,
+        };
         let positions = self.position.weight.f_narrow(0, 0, ids.size2()?.1)?;
         let sum = self.word.forward(ids)?.f_add(&segment)?.f_add(&positions)?;
         dropout(self.norm.forward(&sum)?, self.dropout, train)

@@ -49,8 +49,8 @@ impl Decoder {
         if how.checkpointing {
             return self.backward_in_segments(tokens, targets, &context, how.scale, dropout);
         }
-        let mut x = self.embed(&tokens.ids)?;
-        for (layer, block) in self.blocks.0.iter().enumerate() {
+        let (first, mut x) = self.start(tokens)?;
+        for (layer, block) in self.blocks.0.iter().enumerate().skip(first) {
             seed_block(dropout, layer);
             x = block.forward(&x, &context, None)?;
         }
@@ -66,17 +66,17 @@ impl Decoder {
         scale: f64,
         dropout: Option<u64>,
     ) -> Result<Pass> {
-        let embedded = self.embed(&tokens.ids)?;
-        // Whether anything before each block, or before the head, is trained.
-        let mut trained = vec![embedded.requires_grad()];
-        for own in self.trained_blocks() {
+        let (first, start) = self.start(tokens)?;
+        // Whether anything before each block, or before the head, is trained; from the first block of the pass on.
+        let mut trained = vec![start.requires_grad()];
+        for own in self.trained_blocks().into_iter().skip(first) {
             trained.push(own || trained.last().copied().unwrap_or(false));
         }
         let mut inputs = Vec::with_capacity(self.blocks.0.len());
-        let mut x = embedded.f_detach()?;
+        let mut x = start.f_detach()?;
         {
             let _no_grad = tch::no_grad_guard();
-            for (layer, block) in self.blocks.0.iter().enumerate() {
+            for (layer, block) in self.blocks.0.iter().enumerate().skip(first) {
                 seed_block(dropout, layer);
                 let next = block.forward(&x, context, None)?;
                 inputs.push(std::mem::replace(&mut x, next));
@@ -88,7 +88,7 @@ impl Decoder {
         rest.f_backward()?;
         let mut gradient = leaf.grad();
         drop((rest, leaf, x));
-        for ((layer, block), &before) in self.blocks.0.iter().enumerate().zip(&trained).rev() {
+        for ((layer, block), &before) in self.blocks.0.iter().enumerate().skip(first).zip(&trained).rev() {
             let (Some(input), true) = (inputs.pop(), gradient.defined()) else { break };
             let leaf = input.f_set_requires_grad(before)?;
             seed_block(dropout, layer);
@@ -99,8 +99,8 @@ impl Decoder {
             product(&output, &gradient)?.f_backward()?;
             gradient = leaf.grad();
         }
-        let first = trained.first().copied().unwrap_or(false) && gradient.defined();
-        let rest = if first { product(&embedded, &gradient)? } else { nothing()? };
+        let trains_below = trained.first().copied().unwrap_or(false) && gradient.defined();
+        let rest = if trains_below { product(&start, &gradient)? } else { nothing()? };
         Ok(Pass { loss, rest })
     }
 

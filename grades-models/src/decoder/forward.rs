@@ -1,5 +1,7 @@
 //! From token ids to hidden states and logits.
 
+use std::ops::Range;
+
 use tch::{Kind, Tensor};
 
 use super::Decoder;
@@ -8,6 +10,7 @@ use super::cache::Cache;
 use super::mask::{Extent, Masks};
 use super::rope::Rotation;
 use crate::error::{Error, Result};
+use crate::prefix::Prefix;
 
 /// The tokens of a forward pass, on the model's device.
 #[derive(Debug)]
@@ -18,6 +21,9 @@ pub struct Tokens {
     /// For examples that were packed into common rows: which example each token belongs to, `[B, T]`, i64, and its
     /// position in it, likewise.
     pub packed: Option<Packed>,
+    /// The output of the lowest blocks for these tokens, where it is known: the pass begins above them and does not read
+    /// the ids.
+    pub prefix: Option<Prefix>,
 }
 
 /// The bounds of examples that share rows.
@@ -31,7 +37,29 @@ pub struct Packed {
 
 impl From<Tensor> for Tokens {
     fn from(ids: Tensor) -> Self {
-        Self { ids, packed: None }
+        Self { ids, packed: None, prefix: None }
+    }
+}
+
+impl Tokens {
+    /// Returns some of the rows, by their positions in the batch, i64.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Torch`] when libtorch refuses, as for a position beyond the batch.
+    pub fn select(&self, rows: &Tensor) -> Result<Self> {
+        let select = |tensor: &Tensor| tensor.f_index_select(0, rows);
+        let packed = |packed: &Packed| -> Result<Packed> {
+            Ok(Packed { segments: select(&packed.segments)?, positions: select(&packed.positions)? })
+        };
+        let prefix = |prefix: &Prefix| -> Result<Prefix> {
+            Ok(Prefix { blocks: prefix.blocks, states: select(&prefix.states)? })
+        };
+        Ok(Self {
+            ids: select(&self.ids)?,
+            packed: self.packed.as_ref().map(packed).transpose()?,
+            prefix: self.prefix.as_ref().map(prefix).transpose()?,
+        })
     }
 }
 
@@ -53,11 +81,51 @@ impl Decoder {
     /// As [`forward`](Self::forward).
     pub fn hidden(&self, tokens: &Tokens) -> Result<Tensor> {
         let context = self.context(tokens, 0, false)?;
-        let mut x = self.embed(&tokens.ids)?;
-        for block in &self.blocks.0 {
-            x = block.forward(&x, &context, None)?;
+        let (first, x) = self.start(tokens)?;
+        Ok(self.norm.forward(&self.run(x, first..self.blocks.0.len(), &context)?)?)
+    }
+
+    /// Computes the output of the lowest `blocks` blocks, without dropout and without gradients; begins at the tokens'
+    /// prefix, where they have one.
+    ///
+    /// ```no_run
+    /// use grades_models::decoder::{Decoder, LoadOptions, Tokens};
+    ///
+    /// let dir = std::path::Path::new("models/mine");
+    /// let ids = tch::Tensor::from_slice(&[1i64, 5, 6, 2]).view([1, 4]);
+    /// let (model, _) = Decoder::load(dir, LoadOptions::default())?;
+    /// let mut tokens = Tokens::from(ids);
+    /// let whole = model.forward(&tokens)?;
+    /// tokens.prefix = Some(model.prefix(&tokens, 2)?);
+    /// assert_eq!(model.forward(&tokens)?, whole);
+    /// # Ok::<(), grades_models::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`forward`](Self::forward); also [`Error::Input`] when the model has fewer blocks, or the prefix has more.
+    pub fn prefix(&self, tokens: &Tokens, blocks: usize) -> Result<Prefix> {
+        let context = self.context(tokens, 0, false)?;
+        let _no_grad = tch::no_grad_guard();
+        let (first, x) = self.start(tokens)?;
+        let rest = Prefix::rest(first, blocks, self.blocks.0.len())?;
+        Ok(Prefix { blocks, states: self.run(x, rest, &context)? })
+    }
+
+    /// Returns the block at which a pass begins, and its input.
+    pub(super) fn start(&self, tokens: &Tokens) -> Result<(usize, Tensor)> {
+        let Some(prefix) = &tokens.prefix else { return Ok((0, self.embed(&tokens.ids)?)) };
+        Prefix::rest(prefix.blocks, self.blocks.0.len(), self.blocks.0.len())?;
+        prefix.check(&tokens.ids.size(), self.config.hidden_size, self.dtypes.parameters)?;
+        Ok((prefix.blocks, prefix.states.shallow_clone()))
+    }
+
+    /// Hidden states through these blocks, without dropout of the decoder's own.
+    fn run(&self, mut x: Tensor, blocks: Range<usize>, context: &Context) -> Result<Tensor> {
+        for block in self.blocks.0.get(blocks).unwrap_or_default() {
+            x = block.forward(&x, context, None)?;
         }
-        Ok(self.norm.forward(&x)?)
+        Ok(x)
     }
 
     /// Computes the logits of the tokens' last position, `[B, vocabulary]`; the tokens follow those in the cache and
@@ -67,7 +135,7 @@ impl Decoder {
     ///
     /// As [`forward`](Self::forward).
     pub fn forward_cached(&self, ids: &Tensor, cache: &mut Cache) -> Result<Tensor> {
-        let tokens = Tokens { ids: ids.shallow_clone(), packed: None };
+        let tokens = Tokens::from(ids.shallow_clone());
         let context = self.context(&tokens, cache.len(), false)?;
         let mut x = self.embed(ids)?;
         for (block, layer) in self.blocks.0.iter().zip(&mut cache.layers) {
@@ -88,10 +156,12 @@ impl Decoder {
         Ok(hidden.f_to_kind(kind)?.f_linear(&self.head.f_to_kind(kind)?, None::<&Tensor>)?)
     }
 
-    /// Token ids → vectors; the padding token's row has no gradient.
+    /// Token ids → vectors; the padding token's row has no gradient, and none has with a detached input.
     pub(super) fn embed(&self, ids: &Tensor) -> Result<Tensor> {
         let padding = self.config.pad_token_id.unwrap_or(-1);
-        Ok(Tensor::f_embedding(&self.embedding, ids, padding, false, false)?)
+        let table = &self.embedding;
+        let table = if self.input_detached { table.f_detach()? } else { table.shallow_clone() };
+        Ok(Tensor::f_embedding(&table, ids, padding, false, false)?)
     }
 
     /// Checks the shapes, and makes what all blocks share; `before` tokens are in a cache.

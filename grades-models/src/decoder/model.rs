@@ -1,5 +1,7 @@
 //! The decoder as a whole.
 
+use std::ops::Range;
+
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -16,6 +18,8 @@ use crate::flops::{Matmuls, Per};
 pub struct Decoder {
     pub(super) store: VarStore,
     pub(super) embedding: Tensor,
+    /// Whether the embedding gets no gradient as the input; as a tied output matrix it still does.
+    pub(super) input_detached: bool,
     pub(super) blocks: Blocks,
     pub(super) norm: RmsNorm,
     /// The output matrix; the embedding's where they are tied.
@@ -54,7 +58,19 @@ impl Decoder {
         };
         let frequencies = config.rope.frequencies(device)?;
         let blocks = Blocks(blocks);
-        Ok(Self { store, embedding, blocks, norm, head, frequencies, config, dtypes, sidecars })
+        let input_detached = false;
+        Ok(Self {
+            store,
+            embedding,
+            input_detached,
+            blocks,
+            norm,
+            head,
+            frequencies,
+            config,
+            dtypes,
+            sidecars,
+        })
     }
 
     /// The variables, under Hugging Face's names (`model.layers.0.self_attn.q_proj.weight`, …); the parts of fused
@@ -70,11 +86,20 @@ impl Decoder {
         &mut self.store
     }
 
+    /// Detaches the input side of the embedding, or attaches it again: tokens are still looked up in it, but no gradient
+    /// comes back through them.
+    ///
+    /// Where the embedding is the output matrix as well, that side goes on training. A backward pass then ends at the lowest
+    /// block that trains, as it does below frozen embeddings.
+    pub fn set_input_detached(&mut self, detached: bool) {
+        self.input_detached = detached;
+    }
+
     /// Returns the matmuls of a training step, for the parameters that are frozen and the adapters that are merged now.
     /// With `activation_checkpointing` the backward pass computes blocks once more, down to the lowest that trains.
     pub fn matmuls(&self, activation_checkpointing: bool) -> Matmuls {
         let mut matmuls = Matmuls::default();
-        let mut x = self.embedding.requires_grad();
+        let mut x = self.embedding.requires_grad() && !self.input_detached;
         for block in &self.blocks.0 {
             let mut own = Matmuls::default();
             x = block.matmuls(&mut own, x);
@@ -88,6 +113,23 @@ impl Decoder {
             [self.config.hidden_size, self.config.vocab_size].map(|side| u64::try_from(side).unwrap_or(0));
         matmuls.add(Per::Target, size[0] * size[1], x, self.head.requires_grad());
         matmuls
+    }
+
+    /// Returns the matmuls of these blocks alone, counted from the bottom: what a pass that begins above them saves forward.
+    pub fn block_matmuls(&self, blocks: Range<usize>) -> Matmuls {
+        let mut matmuls = Matmuls::default();
+        for block in self.blocks.0.get(blocks).unwrap_or_default() {
+            block.matmuls(&mut matmuls, false);
+        }
+        matmuls
+    }
+
+    /// Returns the number of lowest blocks whose output no longer changes: nothing trains in them or in the embedding.
+    pub fn frozen_blocks(&self) -> usize {
+        if self.embedding.requires_grad() {
+            return 0;
+        }
+        self.blocks.0.iter().take_while(|block| !block.matmuls(&mut Matmuls::default(), false)).count()
     }
 
     /// The model's configuration.

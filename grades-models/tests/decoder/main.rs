@@ -8,6 +8,7 @@ mod config;
 mod files;
 mod generate;
 mod memory;
+mod prefix;
 mod strangers;
 #[path = "../support/tiny_decoder.rs"]
 mod tiny_decoder;

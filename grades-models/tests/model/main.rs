@@ -6,6 +6,7 @@
 mod forward;
 mod golden;
 mod load;
+mod prefix;
 mod save;
 mod strangers;
 mod support;

@@ -4,7 +4,8 @@ mod cooling;
 mod followers;
 pub(crate) mod freezing;
 mod preset;
+mod settings;
 
 pub use cooling::Cooling;
 pub use followers::Followers;
-pub(crate) use freezing::{FreezingConfig, Schedule};
+pub(crate) use freezing::FreezingConfig;

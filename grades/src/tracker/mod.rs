@@ -5,6 +5,7 @@
 mod event;
 mod ranks;
 mod report;
+mod schedule;
 mod state;
 mod track;
 
@@ -13,10 +14,11 @@ pub use report::{Checked, StepReport};
 pub use state::TrackerState;
 
 use crate::component::{Component, ComponentMap};
-use crate::config::{Cooling, FreezingConfig, Schedule};
+use crate::config::{Cooling, FreezingConfig};
 use crate::error::Result;
 use crate::policy::{Cause, Decision, FrozenObservation, Observation, Population};
 use crate::statistic::{GradientSnapshot, StatisticSet};
+use schedule::Schedule;
 use track::{Phase, Track};
 
 /// Asks each active component's policy at each check, and records which components cool and which are frozen.
@@ -61,7 +63,8 @@ pub struct Check {
     pub events: Vec<FreezeEvent>,
     /// The positions of the components whose statistics were not finite; they were skipped.
     pub non_finite: Vec<usize>,
-    /// The comparison that the policy of each active component made, in the order of the components; empty unless
+    /// The comparison that the policy of each active component made, in the order of the components: the cause of its
+    /// decision to freeze, else what [`FreezePolicy::compares`](crate::policy::FreezePolicy::compares) returns. Empty unless
     /// [`FreezeTracker::record_comparisons`] is set.
     pub compared: Vec<Option<Cause>>,
 }
@@ -73,7 +76,7 @@ impl FreezeTracker {
     ///
     /// [`crate::Error::Config`] when the configuration does not fit the run.
     pub fn new(map: ComponentMap, config: &FreezingConfig, total_steps: u64) -> Result<Self> {
-        let schedule = config.schedule(total_steps)?;
+        let schedule = Schedule::new(config, total_steps)?;
         let prototype = config.prototype(total_steps)?;
         let statistics = prototype.statistics();
         let thaws = prototype.thaws();
@@ -142,7 +145,10 @@ impl FreezeTracker {
                     let observation = observe(component, sample).ranked(ranks[index]);
                     let decision = track.policy.decide(&observation);
                     if let Some(compared) = check.compared.get_mut(index) {
-                        *compared = track.policy.compares(&observation);
+                        *compared = match &decision {
+                            Decision::Freeze(cause) => Some(cause.clone()),
+                            _ => track.policy.compares(&observation),
+                        };
                     }
                     let cause = match decision {
                         Decision::Freeze(cause) if grace_over && track.samples > 1 => cause,

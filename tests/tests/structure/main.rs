@@ -22,9 +22,10 @@ const GRADES: &[(&str, &[&str])] = &[
     ("torch", &["error"]),
     ("parameters", &["error", "torch"]),
     ("optim", &["error", "parameters", "statistic", "torch"]),
+    ("distributed", &["error", "optim", "torch"]),
     ("policy", &["component", "error", "schema", "statistic"]),
     ("config", &["component", "error", "policy", "schema", "statistic"]),
-    ("tracker", &["component", "config", "error", "policy", "statistic"]),
+    ("tracker", &["component", "config", "error", "policy", "schema", "statistic"]),
     ("observe", &["component", "error", "policy", "statistic", "tracker"]),
     ("checkpoint", &["error", "statistic", "torch", "tracker"]),
     (
@@ -33,6 +34,7 @@ const GRADES: &[(&str, &[&str])] = &[
             "checkpoint",
             "component",
             "config",
+            "distributed",
             "error",
             "observe",
             "optim",
@@ -62,11 +64,11 @@ const FINETUNE: &[(&str, &[&str])] = &[
         &["causes", "checkpoint", "config", "data", "log", "records", "run", "state", "storage", "tasks"],
     ),
     ("bench", &["config", "records", "run", "tasks", "train"]),
-    ("compare", &["causes", "config", "log", "records", "report", "run", "storage"]),
+    ("compare", &["causes", "config", "log", "records", "run", "storage"]),
 ];
 
 /// Files of more than 400 lines.
-const LONG: &[&str] = &["grades config::freezing", "grades freezing::monitor", "grades freezing::optimizer"];
+const LONG: &[&str] = &["grades freezing::monitor", "grades freezing::optimizer"];
 
 /// The parts of a module path below its first.
 fn top(module: &str) -> &str {

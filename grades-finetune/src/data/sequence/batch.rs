@@ -70,7 +70,7 @@ pub fn collate(rows: &[Vec<&Sequence>], device: Device) -> Result<SequenceBatch>
         None
     };
     Ok(SequenceBatch {
-        tokens: Tokens { ids: matrix(&ids)?, packed },
+        tokens: Tokens { ids: matrix(&ids)?, packed, prefix: None },
         targets: Targets {
             positions: Tensor::f_from_slice(&at)?.f_to_device(device)?,
             ids: Tensor::f_from_slice(&targets)?.f_to_device(device)?,

@@ -78,7 +78,7 @@ fn packed_examples_do_not_see_each_other() {
         let positions: Vec<i64> = (0..17).chain(0..9).collect();
         let row = |values: &[i64]| Tensor::from_slice(values).unsqueeze(0);
         let packed = Some(Packed { segments: row(&segments), positions: row(&positions) });
-        let tokens = Tokens { ids: Tensor::cat(&[second, third], 0).unsqueeze(0), packed };
+        let tokens = Tokens { ids: Tensor::cat(&[second, third], 0).unsqueeze(0), packed, prefix: None };
         let together = tch::no_grad(|| model.forward(&tokens)).unwrap().get(0);
         for (row, start, length) in [(1, 0, 17), (2, 17, 9)] {
             let (found, expected) = (together.narrow(0, start, length), alone.get(row).narrow(0, 0, length));
