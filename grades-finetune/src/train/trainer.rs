@@ -155,8 +155,7 @@ impl<'a> Trainer<'a> {
 
         let seconds = self.counters.clock.train_seconds();
         let components = ComponentCounts { cooling: report.cooling, frozen: report.frozen };
-        let memory =
-            StepMemory { memory_bytes: resident_memory(), training_bytes: self.optimizer.memory().total() };
+        let training_bytes = self.optimizer.memory().total();
         let record = StepRecord {
             step,
             epoch: batch.epoch,
@@ -165,7 +164,7 @@ impl<'a> Trainer<'a> {
             grad_norm,
             work: StepWork { examples, tokens, flops, seconds },
             components,
-            memory,
+            memory: StepMemory { memory_bytes: resident_memory(), training_bytes },
             skipped,
         };
         let losses = self.monitor.add(record, loss)?;
@@ -199,15 +198,10 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Reads the statistics of the last step where they are still on the device, and acts on them.
-    ///
-    /// With [`set_final_weights`](Self::set_final_weights) this is `FreezingOptimizer::finish` in parts: between the two
-    /// come evaluations, checkpoints and the best weights, which need the optimizer.
+    /// Reads the statistics of the last step where they are still on the device. With the averages this is
+    /// `FreezingOptimizer::finish` in parts: the evaluations, checkpoints and best weights in between need the optimizer.
     fn flush_statistics(&mut self) -> Result<()> {
-        match self.optimizer.flush()? {
-            Some(report) => self.handle_report(&report),
-            None => Ok(()),
-        }
+        self.optimizer.flush()?.map_or(Ok(()), |report| self.handle_report(&report))
     }
 
     /// Logs the steps whose losses were read.
@@ -281,11 +275,10 @@ impl<'a> Trainer<'a> {
     /// cannot be saved.
     pub(super) fn finish(
         mut self,
-        reason: StopReason,
+        mut reason: StopReason,
         run: &Path,
         interrupt: &Interrupt,
     ) -> Result<Finished> {
-        let mut reason = reason;
         if reason == StopReason::Interrupted {
             self.loggers.log(&Event::Interrupted);
         }
@@ -378,7 +371,7 @@ impl<'a> Trainer<'a> {
 
     /// Sums up the run.
     fn summary(&self, reason: StopReason, scores: [Scores; 2]) -> Summary {
-        let result = RunResult {
+        RunResult {
             reason,
             counters: &self.counters,
             losses: self.monitor.state(),
@@ -388,8 +381,8 @@ impl<'a> Trainer<'a> {
             scores,
             best: self.evaluator.best_step(),
             validation_is_cost: self.evaluator.is_part_of_the_cost(),
-        };
-        result.summarize()
+        }
+        .summarize()
     }
 
     /// Collects the warnings that a run ends with.
