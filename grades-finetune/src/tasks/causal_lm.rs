@@ -12,13 +12,12 @@ use tch::{Device, Tensor};
 use super::batch::{Batch, BatchTensors, MicroBatch};
 use super::evaluate_decoder::evaluate_decoder;
 use super::optimizer::Optimizer;
-use super::task::{Split, Task, TaskInfo};
+use super::task::{Evaluated, Split, Task, TaskInfo};
 use crate::config::{EvaluationConfig, RunConfig};
 use crate::data::sequence::{
     self, ChatTemplate, EncodeOptions, Encoder, Sequence, Sequences, Vocabulary, collate, read_examples, rows,
 };
 use crate::data::{Sampler, SamplerOptions};
-use crate::records::Evaluation;
 
 /// A decoder with its data.
 pub(super) struct CausalLm {
@@ -222,18 +221,14 @@ impl Task for CausalLm {
         Ok(pass.loss.f_mul_scalar(scale)?)
     }
 
-    fn evaluate(&self, split: Split, batch_size: usize) -> Result<Option<Evaluation>> {
+    fn evaluate(&self, split: Split, batch_size: usize, stop: &dyn Fn() -> bool) -> Result<Evaluated> {
         let split = match split {
             Split::Eval => &self.eval,
             Split::Test => &self.test,
         };
+        let Some(sequences) = split else { return Ok(Evaluated::NoData) };
         let vocabulary = &self.encoder.vocabulary;
-        split
-            .as_ref()
-            .map(|sequences| {
-                evaluate_decoder(&self.model, sequences, vocabulary, batch_size, &self.evaluation)
-            })
-            .transpose()
+        Ok(evaluate_decoder(&self.model, sequences, vocabulary, batch_size, &self.evaluation, stop)?.into())
     }
 
     fn save(&self, dir: &Path) -> Result<()> {

@@ -13,10 +13,9 @@ use tch::{Device, Reduction, Tensor};
 use super::batch::{Batch, BatchTensors, MicroBatch};
 use super::evaluate_classifier::{evaluate, logits};
 use super::optimizer::Optimizer;
-use super::task::{Split, Task, TaskInfo};
+use super::task::{Evaluated, Split, Task, TaskInfo};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Labels, Limits, Records, Sampler, SamplerOptions, Tokenizer, describe, read};
-use crate::records::Evaluation;
 
 /// A classifier with its data.
 pub(super) struct Classification {
@@ -146,15 +145,13 @@ impl Task for Classification {
         Ok(mean.f_detach()?.f_mul_scalar(share)?)
     }
 
-    fn evaluate(&self, split: Split, batch_size: usize) -> Result<Option<Evaluation>> {
+    fn evaluate(&self, split: Split, batch_size: usize, stop: &dyn Fn() -> bool) -> Result<Evaluated> {
         let split = match split {
             Split::Eval => &self.eval,
             Split::Test => &self.test,
         };
-        split
-            .as_ref()
-            .map(|(dataset, sampler)| evaluate(&self.model, dataset, sampler, batch_size))
-            .transpose()
+        let Some((dataset, sampler)) = split else { return Ok(Evaluated::NoData) };
+        Ok(evaluate(&self.model, dataset, sampler, batch_size, stop)?.into())
     }
 
     fn save(&self, dir: &Path) -> Result<()> {

@@ -21,7 +21,8 @@ pub(super) fn logits(model: &BertClassifier, batch: &Batch, train: bool) -> Resu
     Ok(logits.f_to_kind(Kind::Float)?)
 }
 
-/// Evaluates a classifier on all examples, without dropout and without gradients.
+/// Evaluates a classifier on all examples, without dropout and without gradients; `None` when `stop` says so before a
+/// batch.
 ///
 /// # Errors
 ///
@@ -31,13 +32,17 @@ pub(super) fn evaluate(
     dataset: &Dataset,
     sampler: &Sampler,
     batch_size: usize,
-) -> Result<Evaluation> {
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Evaluation>> {
     let start = std::time::Instant::now();
     let _no_grad = tch::no_grad_guard();
     let mut loss = Tensor::f_zeros([], (Kind::Double, model.device()))?;
     let mut right = Tensor::f_zeros([], (Kind::Int64, model.device()))?;
     let (matmuls, mut flops) = (model.matmuls(), 0);
     for indices in sampler.evaluation_order(batch_size) {
+        if stop() {
+            return Ok(None);
+        }
         let batch = dataset.collate(&indices, model.device())?;
         let length = batch.ids.size().get(1).and_then(|length| usize::try_from(*length).ok()).unwrap_or(0);
         flops += matmuls.forward(BatchShape::new(indices.len(), length, 0));
@@ -49,7 +54,7 @@ pub(super) fn evaluate(
     let examples = dataset.len();
     let count = examples.max(1) as f64;
     let right = i64::try_from(right)? as f64;
-    Ok(Evaluation {
+    Ok(Some(Evaluation {
         loss: f64::try_from(loss)? / count,
         perplexity: None,
         accuracy: Some(right / count),
@@ -58,5 +63,5 @@ pub(super) fn evaluate(
         examples,
         flops,
         seconds: start.elapsed().as_secs_f64(),
-    })
+    }))
 }

@@ -1,5 +1,7 @@
 //! Evaluates a decoder: loss, perplexity, exact matches and multiple choice.
 
+use std::ops::ControlFlow;
+
 use anyhow::Result;
 use grades_models::decoder::{Decoder, Generation};
 use grades_models::flops::{BatchShape, Matmuls};
@@ -13,7 +15,7 @@ use crate::records::Evaluation;
 ///
 /// The loss is the mean over all target tokens, in nats, and the perplexity is its exponential. Of questions,
 /// `accuracy` is the share in which the right choice is the most likely one, and `accuracy_per_byte` the same with each
-/// choice's log-likelihood divided by its length in bytes.
+/// choice's log-likelihood divided by its length in bytes. Returns `None` when `stop` says so before a forward pass.
 ///
 /// # Errors
 ///
@@ -24,11 +26,12 @@ pub(super) fn evaluate_decoder(
     vocabulary: &Vocabulary,
     batch_size: usize,
     options: &EvaluationConfig,
-) -> Result<Evaluation> {
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Evaluation>> {
     let start = std::time::Instant::now();
     let all: Vec<&Sequence> = sequences.list.iter().collect();
-    let mut flops = FlopCount { matmuls: model.matmuls(false), total: 0 };
-    let losses = sums(model, &all, batch_size, &mut flops)?;
+    let mut passes = Passes { matmuls: model.matmuls(false), flops: 0, stop };
+    let Some(losses) = sums(model, &all, batch_size, &mut passes)? else { return Ok(None) };
     let count: usize = all.iter().map(|sequence| sequence.target_count()).sum();
     let loss = losses.iter().sum::<f64>() / count.max(1) as f64;
     let mut evaluation = Evaluation {
@@ -42,39 +45,50 @@ pub(super) fn evaluate_decoder(
         seconds: 0.0,
     };
     if !sequences.questions.is_empty() {
-        let (plain, per_byte) = multiple_choice(model, sequences, batch_size, &mut flops)?;
+        let Some((plain, per_byte)) = multiple_choice(model, sequences, batch_size, &mut passes)? else {
+            return Ok(None);
+        };
         evaluation.accuracy = Some(plain);
         evaluation.accuracy_per_byte = Some(per_byte);
     }
     if options.exact_match && sequences.answers {
         let options =
             Generation { max_new_tokens: options.max_new_tokens, stop: model.stop_ids(), batch_size };
-        evaluation.exact_match = Some(exact_match(model, &all, vocabulary, &options, &mut flops)?);
+        let Some(share) = exact_match(model, &all, vocabulary, &options, &mut passes)? else {
+            return Ok(None);
+        };
+        evaluation.exact_match = Some(share);
     }
-    evaluation.flops = flops.total;
+    evaluation.flops = passes.flops;
     evaluation.seconds = start.elapsed().as_secs_f64();
-    Ok(evaluation)
+    Ok(Some(evaluation))
 }
 
-/// Counts the FLOPs of forward passes.
-struct FlopCount {
+/// Counts the FLOPs of forward passes, and ends them.
+struct Passes<'a> {
     matmuls: Matmuls,
-    total: u128,
+    flops: u128,
+    stop: &'a dyn Fn() -> bool,
 }
 
-impl FlopCount {
-    fn add(&mut self, shape: BatchShape) {
-        self.total += self.matmuls.forward(shape);
+impl Passes<'_> {
+    /// Adds a forward pass that is about to begin, unless it must not.
+    fn add(&mut self, shape: BatchShape) -> ControlFlow<()> {
+        if (self.stop)() {
+            return ControlFlow::Break(());
+        }
+        self.flops += self.matmuls.forward(shape);
+        ControlFlow::Continue(())
     }
 }
 
-/// Sums the losses of each sequence.
+/// Sums the losses of each sequence; `None` when the passes are ended.
 fn sums(
     model: &Decoder,
     sequences: &[&Sequence],
     batch_size: usize,
-    flops: &mut FlopCount,
-) -> Result<Vec<f64>> {
+    passes: &mut Passes<'_>,
+) -> Result<Option<Vec<f64>>> {
     let mut order: Vec<usize> = (0..sequences.len()).collect();
     // Longest first: if the memory does not suffice, the first batch fails.
     order.sort_by_key(|&index| {
@@ -88,7 +102,9 @@ fn sums(
         let collated = collate(&rows, model.device())?;
         let length = batch.iter().map(|sequence| sequence.ids.len()).max().unwrap_or(0);
         let targets = batch.iter().map(|sequence| sequence.target_count()).sum();
-        flops.add(BatchShape::new(batch.len(), length, targets));
+        if passes.add(BatchShape::new(batch.len(), length, targets)).is_break() {
+            return Ok(None);
+        }
         let losses = model.losses(&collated.tokens, &collated.targets)?;
         let losses = Vec::<f64>::try_from(losses.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?)?;
         let mut rest = losses.as_slice();
@@ -100,22 +116,23 @@ fn sums(
             }
         }
     }
-    Ok(sums)
+    Ok(Some(sums))
 }
 
-/// Returns the shares of questions whose right choice is the most likely, by likelihood and by likelihood per byte.
+/// Returns the shares of questions whose right choice is the most likely, by likelihood and by likelihood per byte; `None`
+/// when the passes are ended.
 fn multiple_choice(
     model: &Decoder,
     sequences: &Sequences,
     batch_size: usize,
-    flops: &mut FlopCount,
-) -> Result<(f64, f64)> {
+    passes: &mut Passes<'_>,
+) -> Result<Option<(f64, f64)>> {
     let choices: Vec<&Sequence> = sequences
         .questions
         .iter()
         .flat_map(|question| question.choices.iter().map(|choice| &choice.sequence))
         .collect();
-    let losses = sums(model, &choices, batch_size, flops)?;
+    let Some(losses) = sums(model, &choices, batch_size, passes)? else { return Ok(None) };
     let mut losses = losses.as_slice();
     let (mut plain, mut per_byte) = (0usize, 0usize);
     for question in &sequences.questions {
@@ -130,29 +147,37 @@ fn multiple_choice(
         per_byte += usize::from(lowest(scaled.collect()) == Some(question.answer));
     }
     let count = sequences.questions.len().max(1) as f64;
-    Ok((plain as f64 / count, per_byte as f64 / count))
+    Ok(Some((plain as f64 / count, per_byte as f64 / count)))
 }
 
-/// Returns the share of generated answers that are exactly the response.
+/// Returns the share of generated answers that are exactly the response; `None` when the passes are ended.
 fn exact_match(
     model: &Decoder,
     sequences: &[&Sequence],
     vocabulary: &Vocabulary,
     options: &Generation,
-    flops: &mut FlopCount,
-) -> Result<f64> {
+    passes: &mut Passes<'_>,
+) -> Result<Option<f64>> {
     let prompts: Vec<Vec<i64>> = sequences
         .iter()
         .map(|sequence| split(sequence).0.iter().map(|&id| i64::from(id)).collect())
         .collect();
     let mut right = 0usize;
-    let answers = model.generate_observed(&prompts, options, &mut |shape| flops.add(shape))?;
+    let mut ended = false;
+    let answers = model.generate_observed(&prompts, options, &mut |shape| {
+        let next = passes.add(shape);
+        ended |= next.is_break();
+        next
+    })?;
+    if ended {
+        return Ok(None);
+    }
     for (sequence, answer) in sequences.iter().zip(answers) {
         let answer: Vec<u32> = answer.into_iter().filter_map(|id| u32::try_from(id).ok()).collect();
         let (answer, expected) = (vocabulary.decode(&answer)?, vocabulary.decode(split(sequence).1)?);
         right += usize::from(answer.trim() == expected.trim());
     }
-    Ok(right as f64 / sequences.len().max(1) as f64)
+    Ok(Some(right as f64 / sequences.len().max(1) as f64))
 }
 
 /// Splits a sequence into prompt and answer.

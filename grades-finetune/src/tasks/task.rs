@@ -22,6 +22,24 @@ pub(crate) enum Split {
     Test,
 }
 
+/// The outcome of an evaluation.
+#[derive(Debug)]
+pub(crate) enum Evaluated {
+    /// All examples were evaluated.
+    Done(Evaluation),
+    /// The run has no such data.
+    NoData,
+    /// It was stopped before its end.
+    Stopped,
+}
+
+impl From<Option<Evaluation>> for Evaluated {
+    /// Wraps an evaluation; `None` was stopped.
+    fn from(evaluation: Option<Evaluation>) -> Self {
+        evaluation.map_or(Self::Stopped, Self::Done)
+    }
+}
+
 /// A model with its training data, its loss and its evaluations.
 pub(crate) trait Task {
     /// Returns the facts that do not change during a run.
@@ -45,8 +63,8 @@ pub(crate) trait Task {
     /// Adds the gradients of one batch; returns its part of the step's mean loss.
     fn backward(&self, batch: &Batch, micro: MicroBatch, optimizer: &mut Optimizer) -> Result<Tensor>;
 
-    /// Evaluates the model on a split; `None` when the run has no such data.
-    fn evaluate(&self, split: Split, batch_size: usize) -> Result<Option<Evaluation>>;
+    /// Evaluates the model on a split; `stop` is asked before each batch.
+    fn evaluate(&self, split: Split, batch_size: usize, stop: &dyn Fn() -> bool) -> Result<Evaluated>;
 
     /// Writes the model directory.
     fn save(&self, dir: &Path) -> Result<()>;

@@ -9,7 +9,7 @@ use super::early_stopping::EarlyStopping;
 use crate::config::RunConfig;
 use crate::records::{BestStep, EvalRecord, Evaluation, Metric};
 use crate::state::{Counters, EarlyStoppingState};
-use crate::tasks::{Split, Task};
+use crate::tasks::{Evaluated, Split, Task};
 
 /// The evaluations of a run.
 pub(super) struct Evaluator {
@@ -22,11 +22,27 @@ pub(super) struct Evaluator {
 }
 
 /// An evaluation between two steps.
-pub(super) struct Validation {
-    /// Its record.
-    pub(crate) record: EvalRecord,
-    /// Whether the run must end.
-    pub(crate) stop: bool,
+pub(super) enum Validation {
+    /// It came to its end.
+    Done {
+        /// Its record.
+        record: Box<EvalRecord>,
+        /// Whether the run must end.
+        stop: bool,
+    },
+    /// The run has no evaluation data.
+    NoData,
+    /// It was stopped before its end, and has changed nothing.
+    Stopped,
+}
+
+/// The evaluations after the last step.
+#[derive(Default)]
+pub(super) struct FinalEvaluation {
+    /// Those on `data.eval` and `data.test`; `None` without such data, or when they were stopped before.
+    pub(crate) records: [Option<EvalRecord>; 2],
+    /// Whether one was stopped before its end.
+    pub(crate) stopped: bool,
 }
 
 impl Evaluator {
@@ -67,15 +83,20 @@ impl Evaluator {
         self.stopping.as_ref().is_some_and(|stopping| !stopping.has_seen(step))
     }
 
-    /// Evaluates the model after a step; `None` without evaluation data.
+    /// Evaluates the model after a step; `halt` is asked before each batch.
     pub(super) fn validate(
         &mut self,
         task: &dyn Task,
         step: u64,
         counters: &mut Counters,
-    ) -> Result<Option<Validation>> {
+        halt: &dyn Fn() -> bool,
+    ) -> Result<Validation> {
         let start = Instant::now();
-        let Some(evaluation) = task.evaluate(Split::Eval, self.batch_size)? else { return Ok(None) };
+        let evaluation = match task.evaluate(Split::Eval, self.batch_size, halt)? {
+            Evaluated::Done(evaluation) => evaluation,
+            Evaluated::NoData => return Ok(Validation::NoData),
+            Evaluated::Stopped => return Ok(Validation::Stopped),
+        };
         let verdict = self.stopping.as_mut().map(|stopping| stopping.add(step, &evaluation)).transpose()?;
         // Copying the best weights is part of the cost.
         let seconds = start.elapsed().as_secs_f64();
@@ -83,21 +104,33 @@ impl Evaluator {
         counters.clock.eval_seconds += seconds;
         counters.totals.add_validation(evaluation.flops);
         let best = verdict.map(|verdict| verdict.is_best);
-        let record = record(evaluation, step, counters, best, false);
-        Ok(Some(Validation { record, stop: verdict.is_some_and(|verdict| verdict.stop) }))
+        let record = Box::new(record(evaluation, step, counters, best, false));
+        Ok(Validation::Done { record, stop: verdict.is_some_and(|verdict| verdict.stop) })
     }
 
-    /// Evaluates the final model on a split; `None` without such data.
+    /// Evaluates the final model on `data.eval` and `data.test`; `halt` is asked before each batch.
     pub(super) fn evaluate_final(
         &self,
         task: &dyn Task,
-        split: Split,
         step: u64,
         counters: &mut Counters,
-    ) -> Result<Option<EvalRecord>> {
-        let Some(evaluation) = task.evaluate(split, self.batch_size)? else { return Ok(None) };
-        counters.clock.eval_seconds += evaluation.seconds;
-        Ok(Some(record(evaluation, step, counters, None, true)))
+        halt: &dyn Fn() -> bool,
+    ) -> Result<FinalEvaluation> {
+        let mut done = FinalEvaluation::default();
+        for (split, result) in [Split::Eval, Split::Test].into_iter().zip(&mut done.records) {
+            match task.evaluate(split, self.batch_size, halt)? {
+                Evaluated::Done(evaluation) => {
+                    counters.clock.eval_seconds += evaluation.seconds;
+                    *result = Some(record(evaluation, step, counters, None, true));
+                }
+                Evaluated::NoData => {}
+                Evaluated::Stopped => {
+                    done.stopped = true;
+                    break;
+                }
+            }
+        }
+        Ok(done)
     }
 
     /// Returns whether evaluations are part of the cost of training in this way.

@@ -1,9 +1,11 @@
 //! One optimizer step, shared by the trainer and the benchmark of the overhead.
 
 use anyhow::Result;
+use grades::torch::{generator_state, set_generator_state};
 use grades::tracker::StepReport;
 use tch::{Device, Kind, Tensor};
 
+use crate::checkpoint::generators;
 use crate::config::RunConfig;
 use crate::records::SkipReason;
 use crate::tasks::{Batch, MicroBatch, Optimizer, Task};
@@ -38,6 +40,8 @@ pub(crate) struct StepOutcome {
 
 /// Accumulates the gradients of the batches and updates the parameters.
 ///
+/// `stop` is asked before each batch; where it says so, the result is `None`, and all is as before the step.
+///
 /// # Errors
 ///
 /// When the model or libtorch refuses.
@@ -47,24 +51,47 @@ pub(crate) fn train_step(
     batches: &[Batch],
     learning_rate: f64,
     options: StepOptions,
-) -> Result<StepOutcome> {
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<StepOutcome>> {
     optimizer.set_lr(learning_rate)?;
     optimizer.zero_grad()?;
-    let loss = forward_backward(task, optimizer, batches)?;
+    // A step of several batches may end between two of them, after random numbers were drawn.
+    let random = if batches.len() > 1 { generator_states(task)? } else { Vec::new() };
+    let Some(loss) = forward_backward(task, optimizer, batches, stop)? else {
+        optimizer.zero_grad()?;
+        for (device, state) in random {
+            set_generator_state(device, &state)?;
+        }
+        return Ok(None);
+    };
     let (grad_norm, skipped) = clip_and_check(optimizer, &loss, options)?;
     let report = if skipped.is_none() { optimizer.step()? } else { optimizer.skip_step()? };
-    Ok(StepOutcome { report, loss, grad_norm, skipped })
+    Ok(Some(StepOutcome { report, loss, grad_norm, skipped }))
 }
 
-/// Adds the gradients of all batches; returns the mean loss of the step.
-fn forward_backward(task: &dyn Task, optimizer: &mut Optimizer, batches: &[Batch]) -> Result<Tensor> {
+/// Returns the states of the random number generators that a task draws from.
+fn generator_states(task: &dyn Task) -> Result<Vec<(Device, Vec<u8>)>> {
+    let generators = generators(task.store().device());
+    generators.map(|(_, device)| Ok((device, generator_state(device)?))).collect()
+}
+
+/// Adds the gradients of all batches; returns the mean loss of the step, or `None` when `stop` says so before a batch.
+fn forward_backward(
+    task: &dyn Task,
+    optimizer: &mut Optimizer,
+    batches: &[Batch],
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Tensor>> {
     let step = optimizer.steps() + 1;
     let step_targets = batches.iter().map(|batch| batch.targets).sum();
     let mut losses = Vec::with_capacity(batches.len());
     for (index, batch) in batches.iter().enumerate() {
+        if stop() {
+            return Ok(None);
+        }
         losses.push(task.backward(batch, MicroBatch { step, index, step_targets }, optimizer)?);
     }
-    Ok(Tensor::f_stack(&losses, 0)?.f_sum(Kind::Float)?)
+    Ok(Some(Tensor::f_stack(&losses, 0)?.f_sum(Kind::Float)?))
 }
 
 /// Clips the gradients; returns their norm, where it was computed, and why the step must be skipped.

@@ -1,5 +1,6 @@
 //! Sums up a run.
 
+use super::saver::Rescue;
 use crate::records::{
     BestStep, DataCounts, FlopCounts, FreezeCounts, MemoryCounts, Scores, StepCounts, StopReason, Summary,
     Times,
@@ -7,6 +8,15 @@ use crate::records::{
 use crate::run::peak_memory;
 use crate::state::{Counters, LossMonitorState};
 use crate::tasks::{Optimizer, Task};
+
+/// A run that has come to its end.
+pub(super) struct Finished {
+    pub(crate) summary: Summary,
+    /// Failures that did not end the run.
+    pub(crate) warnings: Vec<String>,
+    /// Where the model is, if not in the run's folder.
+    pub(crate) rescue: Option<Rescue>,
+}
 
 /// The facts that a summary is made of.
 pub(super) struct RunResult<'a> {
