@@ -16,14 +16,14 @@ pub(crate) fn follow(config: &RunConfig, interrupt: &Interrupt, ranks: &RunRanks
         return Ok(code);
     }
     let loading = interrupt.end_at_once();
-    let (setup, config) = Setup::build(tasks::load(config)?)?;
+    let (mut setup, config) = Setup::build(tasks::load(config)?)?;
     let inputs = run_inputs(&config)?;
-    let mut setup = ranks.attach(setup, &config)?;
+    setup.optimizer = ranks.attach(setup.optimizer, setup.task.as_ref(), &config)?;
     ranks.compare_inputs(inputs.into_values())?;
     if let Some(checkpoint) = ranks.share_checkpoint(None)? {
         restore_follower(&checkpoint, &mut setup, &config, ranks)?;
     }
-    ranks.compare(&setup)?;
+    ranks.compare(&setup.optimizer)?;
     drop(loading);
     let options = StepOptions::new(&config);
     loop {

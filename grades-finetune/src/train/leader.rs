@@ -30,8 +30,9 @@ impl Leader {
         self.0.as_ref().map_or(Ok(()), |ranks| ranks.order(order, interrupt))
     }
 
-    /// Returns the states of the other ranks' random number generators, by their names in checkpoints.
-    pub(super) fn generators(&self, device: Device) -> Result<Vec<(String, Vec<u8>)>> {
+    /// Says that a checkpoint is written; returns the states of the other ranks' random number generators, by their names in it.
+    pub(super) fn begin_checkpoint(&self, device: Device) -> Result<Vec<(String, Vec<u8>)>> {
+        self.order(Order::Checkpoint, &Interrupt::never())?;
         self.0.as_ref().map_or(Ok(Vec::new()), |ranks| ranks.gather_generators(device))
     }
 }

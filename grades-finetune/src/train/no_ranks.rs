@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use tch::Device;
 
-use super::setup::Setup;
 use crate::config::RunConfig;
 use crate::run::Interrupt;
+use crate::tasks::{Optimizer, Task};
 
 /// The processes of a run: none here.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ impl RunRanks {
         match *self {}
     }
 
-    pub(super) fn attach(&self, _: Setup, _: &RunConfig) -> Result<Setup> {
+    pub(super) fn attach(&self, _: Optimizer, _: &dyn Task, _: &RunConfig) -> Result<Optimizer> {
         match *self {}
     }
 
@@ -47,7 +47,7 @@ impl RunRanks {
         match *self {}
     }
 
-    pub(super) fn compare(&self, _: &Setup) -> Result<()> {
+    pub(super) fn compare(&self, _: &Optimizer) -> Result<()> {
         match *self {}
     }
 

@@ -11,10 +11,10 @@ use grades::distributed::{Backend, Buckets, Group, Launcher, Ranks};
 use grades::torch::generator_state;
 use tch::Device;
 
-use super::setup::Setup;
 use crate::checkpoint::generators;
 use crate::config::{DeviceChoice, RunConfig};
 use crate::run::Interrupt;
+use crate::tasks::{Optimizer, Task};
 
 /// The processes of a run, connected.
 #[derive(Debug, Clone)]
@@ -92,19 +92,24 @@ impl RunRanks {
     }
 
     /// Gives all ranks the weights of rank 0, and sums gradients over them from here on. The configuration is compared first.
-    pub(super) fn attach(&self, setup: Setup, config: &RunConfig) -> Result<Setup> {
+    pub(super) fn attach(
+        &self,
+        optimizer: Optimizer,
+        task: &dyn Task,
+        config: &RunConfig,
+    ) -> Result<Optimizer> {
         let mut compared = config.clone();
         // These may differ: each rank has its own device, and rank 0 alone shows anything.
         compared.model.device = DeviceChoice::Auto;
         compared.output.quiet = true;
         let text = toml::to_string(&compared).context("comparing configurations")?;
         self.group.compare("configuration", text.as_bytes())?;
-        self.group.broadcast(setup.task.store())?;
-        let optimizer = setup.optimizer.distributed(&self.group, Buckets::default())?;
+        self.group.broadcast(task.store())?;
+        let optimizer = optimizer.distributed(&self.group, Buckets::default())?;
         if !self.leads() {
             self.seed(config, 0);
         }
-        Ok(Setup { optimizer, ranks: Some(self.clone()), ..setup })
+        Ok(optimizer)
     }
 
     /// Checks that the files which the run reads have the same contents on all ranks.
@@ -130,8 +135,8 @@ impl RunRanks {
     }
 
     /// Checks that all ranks have restored the same weights and the same state of freezing.
-    pub(super) fn compare(&self, setup: &Setup) -> Result<()> {
-        Ok(setup.optimizer.compare_ranks()?)
+    pub(super) fn compare(&self, optimizer: &Optimizer) -> Result<()> {
+        Ok(optimizer.compare_ranks()?)
     }
 
     /// Ends the other ranks of a run that has nothing to do.

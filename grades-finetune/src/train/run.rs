@@ -125,13 +125,14 @@ fn run(
     let inputs = run_inputs(&config)?;
     let mut warnings = start.warnings();
     if let Some(ranks) = ranks {
-        setup = ranks.attach(setup, &config)?;
+        setup.optimizer = ranks.attach(setup.optimizer, setup.task.as_ref(), &config)?;
+        setup.ranks = Some(ranks.clone());
         ranks.compare_inputs(inputs.values().cloned())?;
     }
     let restored = start.restore(&mut setup, &config, &inputs)?;
     if let Some(ranks) = ranks {
         ranks.share_checkpoint(restored.checkpoint.as_deref())?;
-        ranks.compare(&setup)?;
+        ranks.compare(&setup.optimizer)?;
     }
     drop(loading);
 

@@ -131,8 +131,8 @@ fn a_killed_rank_ends_the_run_and_the_resumed_run_is_exact() {
     }
     folder.trained(&run);
     let (whole, resumed) = (Result::of(&folder, "whole"), Result::of(&folder, "run"));
-    assert!(!whole.freezes().is_empty());
-    assert!(whole == resumed);
+    assert!(!folder.lines("runs/whole/freezes.jsonl").is_empty());
+    resumed.assert_same(&whole, "resumed");
     // A run that has ended is a success for all ranks.
     let again = folder.trained(&run);
     assert!(again.stderr.contains("has ended: there is nothing to resume"), "{again:?}");
@@ -210,7 +210,7 @@ fn torchrun_starts_the_same_run() {
     let arguments = [&start[..], &run, &["--name", "torchrun"]].concat();
     let ran = Ran::of(folder.command(torchrun.to_str().unwrap(), &arguments).env("GLOO_SOCKET_IFNAME", "lo"));
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(Result::of(&folder, "nproc") == Result::of(&folder, "torchrun"));
+    Result::of(&folder, "torchrun").assert_same(&Result::of(&folder, "nproc"), "torchrun");
 }
 
 #[test]
