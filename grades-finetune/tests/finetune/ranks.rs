@@ -189,6 +189,13 @@ fn what_cannot_be_is_refused_once_and_nothing_is_written() {
     let mut command = folder.command(PROGRAM, &["train", "--config", "base.toml"]);
     let ran = Ran::of(command.env("RANK", "0"));
     assert!(ran.stderr.contains("WORLD_SIZE: expected a number of processes"), "{ran:?}");
+    let mut command = folder.command(PROGRAM, &["train", "--config", "base.toml", "--ranks-from", "slurm"]);
+    let ran = Ran::of(command.env("RANK", "0").env_remove("SLURM_NTASKS"));
+    assert!(ran.stderr.contains("SLURM_NTASKS: expected a number of processes"), "{ran:?}");
+    let mut command = folder.command(PROGRAM, &["train", "--config", "base.toml", "--rank-timeout", "1"]);
+    let alone = command.env("RANK", "0").env("LOCAL_RANK", "0").env("WORLD_SIZE", "2");
+    let ran = Ran::of(alone.env("GRADES_STORE", folder.path("store")));
+    assert!(ran.stderr.contains("joining the group: after 1 s rank 1 of 2 has not come"), "{ran:?}");
     // All ranks read the same data, each for itself.
     let ran = folder.train(&["--nproc", "2", "--set", "data.train='none.tsv'"]);
     assert_eq!(ran.code, Some(1));
