@@ -37,6 +37,7 @@ use crate::error::{Error, Result};
 /// init_lora_weights = true           # B zero; "gaussian": A normal with deviation 1 / r; false: both drawn
 /// bias = "none"                      # "all", "lora_only": biases that train as well
 /// modules_to_save = []               # modules that train in full and are saved with the adapter
+/// ensure_weight_tying = false        # true: an embedding among them stays the output matrix that is tied to it
 /// ```
 ///
 /// Of several patterns that match, the first counts: in code and in `adapter_config.json` in their order, in TOML by the
@@ -72,6 +73,9 @@ pub struct LoraConfig {
     pub bias: Bias,
     /// Modules that train in full: names or their ends.
     pub modules_to_save: Vec<String>,
+    /// Whether an embedding that trains in full stays tied to the output matrix, where the base ties them. Without it each of
+    /// the two is a weight of its own, as in PEFT.
+    pub ensure_weight_tying: bool,
     /// PEFT's name of the task, for `adapter_config.json`: `SEQ_CLS`, `SEQ_2_SEQ_LM`, `CAUSAL_LM`, `TOKEN_CLS`,
     /// `QUESTION_ANS` or `FEATURE_EXTRACTION`. As in PEFT, layers called `classifier` or `score` are not adapted for
     /// `SEQ_CLS` and `TOKEN_CLS`, and `qa_outputs` is not for `QUESTION_ANS`.
@@ -154,6 +158,7 @@ impl Default for LoraConfig {
             init: Init::default(),
             bias: Bias::default(),
             modules_to_save: Vec::new(),
+            ensure_weight_tying: false,
             task_type: None,
             base_model: None,
         }
@@ -264,6 +269,13 @@ impl LoraConfig {
     #[must_use]
     pub fn modules_to_save<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.modules_to_save = strings(names);
+        self
+    }
+
+    /// Sets whether an embedding that trains in full stays tied to the output matrix.
+    #[must_use]
+    pub fn ensure_weight_tying(mut self, ensure: bool) -> Self {
+        self.ensure_weight_tying = ensure;
         self
     }
 
