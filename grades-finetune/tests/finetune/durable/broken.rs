@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::{Folder, Ran, copy_folder};
 
 /// The result of a run without its times: its logs, its model, the numbers of its summary.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Result {
     steps: Vec<Value>,
     freezes: Vec<Value>,
