@@ -71,8 +71,8 @@ fn interrupted(folder: &Folder, after: After, delay: u64, sets: &[&str]) -> (u64
     (steps, evaluations)
 }
 
-/// Evaluations of this many sentences take a second or more.
-const MANY: usize = 4_000;
+/// Evaluations of this many sentences, one at a time, take a second or so.
+const MANY: usize = 2_500;
 
 #[test]
 fn an_evaluation_of_a_classifier_between_steps() {

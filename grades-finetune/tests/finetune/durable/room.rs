@@ -44,7 +44,7 @@ fn a_run_waits_until_its_model_finds_room() {
 cd small && export HOME=$PWD TMPDIR=$PWD
 head -c 24k /dev/zero > room; cat /dev/zero > fill 2> /dev/null; rm room
 "$0" train --config base.toml --name run --no-report --quiet 2> ../told &
-until grep -q "waits up to an hour" ../told; do sleep 0.05; done
+until grep -q "waits up to an hour" ../told || ! kill -0 $!; do sleep 0.05; done
 ls -A runs/run/model > ../seen; rm fill
 wait $!; echo "code $?" >&2
 cp -r runs/run ../runs/"#;
