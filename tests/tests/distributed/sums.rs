@@ -184,9 +184,9 @@ fn a_rank_is_the_small_batch_of_two() {
         let own = Tensor::from_slice(&gradients[group.rank()]);
         optimizer.zero_grad().unwrap();
         optimizer.begin_last_backward().unwrap();
-        let loss = (&w * &own).sum(Kind::Float);
         // In two micro-batches, which are the rank's one small batch.
         for part in [0.5, 0.5] {
+            let loss = (&w * &own).sum(Kind::Float);
             optimizer.backward_accumulate(&loss, shares[group.rank()] * part).unwrap();
         }
         let report = optimizer.step().unwrap();

@@ -55,7 +55,8 @@ impl Fault {
 pub(crate) struct Scenario {
     folder: Folder,
     arguments: Vec<String>,
-    whole: Result,
+    /// `None` before the undisturbed run.
+    whole: Option<Result>,
     /// The file operations of an undisturbed process, in the run's folder.
     operations: usize,
     /// Whether each process resumes a run that was broken off, rather than starting one.
@@ -68,11 +69,10 @@ impl Scenario {
         library()?;
         let arguments = [&["train", "--config", "base.toml", "--resume", "--quiet"], arguments].concat();
         let arguments = arguments.into_iter().map(str::to_owned).collect();
-        let mut scenario =
-            Self { folder, arguments, whole: Result::default(), operations: 0, resumes: false };
+        let mut scenario = Self { folder, arguments, whole: None, operations: 0, resumes: false };
         let ran = scenario.process(Fault::NONE, "whole");
         assert_eq!(ran.code, Some(0), "{ran:?}");
-        scenario.whole = Result::of(&scenario.folder, "whole");
+        scenario.whole = Some(Result::of(&scenario.folder, "whole"));
         if resumes {
             scenario.resumes = true;
             scenario.begin();
@@ -155,7 +155,7 @@ impl Scenario {
             let again = self.process(Fault::NONE, "run");
             assert_eq!(again.code, Some(0), "{what}: {again:?}");
         }
-        Result::of(&self.folder, "run").assert_same(&self.whole, &what);
+        Result::of(&self.folder, "run").assert_same(self.whole.as_ref().unwrap(), &what);
         assert_eq!(temporary(&self.folder.path("runs/run")), [""; 0], "{what}: left behind");
         resumed
     }

@@ -19,7 +19,7 @@ use crate::tracker::{Checked, FreezeTracker};
 use copies::Copies;
 pub(super) use deferred::{Deferred, Outcome};
 pub(super) use measurement::{Measurement, Scale};
-use measurement::{PreClip, clip_factor};
+use measurement::{PreClip, PreClipProgress, clip_factor};
 use micro_batches::MicroBatches;
 
 /// The measurements of a run, and the state that they need between steps.
@@ -140,7 +140,9 @@ impl Monitor {
         sums.send()?;
         let Plan { step, due, components, measured, mut pre_clip, mut deltas, .. } = plan;
         if let Some(pre_clip) = &mut pre_clip {
-            pre_clip.sums.send()?;
+            for sums in pre_clip.all_sums() {
+                sums.send()?;
+            }
             deltas = std::mem::take(&mut pre_clip.deltas);
         }
         let mut rates = Vec::new();
@@ -240,8 +242,16 @@ impl Monitor {
         step: u64,
         tracker: &FreezeTracker,
         params: &ParamSet,
+        inner: &mut impl InnerOptimizer,
     ) -> Result<()> {
-        self.before_clip(false, step, tracker, params)?.clamped = true;
+        let reads_progress = self.reads(Statistic::Progress) && tracker.is_due(step);
+        let pre_clip = self.before_clip(false, step, tracker, params)?;
+        pre_clip.clamped = true;
+        if reads_progress && pre_clip.progress.is_none() {
+            let mut sums = GradStats::new(params.all().len());
+            inner.measure_progress(&ids_of_all(tracker.components(), &watched(tracker)), &mut sums)?;
+            pre_clip.progress = Some(PreClipProgress { sums, factor: pre_clip.factor });
+        }
         gradients::clamp(&params.active_tensors(), max)
     }
 
@@ -387,7 +397,7 @@ impl Monitor {
                     sums.add_gradients(params.all(), &measured, !self.statistics.is_empty())?;
                 }
                 let deltas = self.gradient_deltas(&measured, params)?;
-                PreClip { sums, deltas, has_norm: norm, factor: 1.0, clamped: false }
+                PreClip { sums, deltas, has_norm: norm, factor: 1.0, clamped: false, progress: None }
             }
         };
         Ok(self.pre_clip.insert(pre_clip))
@@ -411,6 +421,9 @@ impl Monitor {
             moment_input: follows_moments && (clamped || has_coupled_decay(measured, parameters, inner)),
             moments: due && self.reads(Statistic::SignalFraction),
             updates: due && self.reads(Statistic::UpdateMeanAbs),
+            progress: due
+                && self.reads(Statistic::Progress)
+                && pre_clip.is_none_or(|pre_clip| pre_clip.progress.is_none()),
             rates: follows_moments,
         }
     }
