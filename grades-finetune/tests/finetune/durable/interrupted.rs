@@ -128,7 +128,7 @@ fn generated_answers() {
     let line =
         |(prompt, response): &(&str, &str)| json!({"prompt": prompt, "response": response}).to_string();
     let lines: Vec<String> = PAIRS.iter().map(line).collect();
-    folder.write("eval.jsonl", vec![lines.join("\n"); 100].join("\n"));
+    folder.write("eval.jsonl", vec![lines.join("\n"); 250].join("\n"));
     let sets = [
         "data.eval=eval.jsonl",
         "training.eval_batch_size=16",
@@ -136,5 +136,5 @@ fn generated_answers() {
         "evaluation.exact_match=true",
         "evaluation.max_new_tokens=40",
     ];
-    assert_eq!(interrupted(&folder, After::Stopped, 300, &sets), (2, 0));
+    assert_eq!(interrupted(&folder, After::Stopped, 150, &sets), (2, 0));
 }

@@ -136,6 +136,7 @@ fn few_open_files_cost_the_checkpoint_and_nothing_else() {
     if !limit("4") {
         eprintln!("skipped: there is no prlimit");
         child.kill().unwrap();
+        child.wait().unwrap();
         return;
     }
     until("Too many open files");
