@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::{Cooling, Followers, preset};
+use super::{Cooling, Followers, Tied, preset};
 use crate::component::ComponentConfig;
 use crate::error::{Error, Problems, Result};
 use crate::policy::{Cause, Cooldown, FreezePolicy, Measure, PolicyBuilder, PolicyRegistry, RunPlan};
@@ -22,6 +22,7 @@ use crate::statistic::Statistic;
 /// cooldown = 0         # steps, or { share = 1.0 }, from a decision to the freeze; default: the policy's
 /// cooling = "decay"    # meanwhile its learning rate falls, or "average": it freezes at the mean of its weights
 /// followers = "with-block" # biases, norms and embeddings are frozen with their block, or "keep": never
+/// tied = "keep"        # embeddings that are the output matrix too, once block 0 is frozen: "keep", "head" or "both"
 /// empty_cache = 0.1    # on CUDA, share of the memory that freezes give back before the device gets it
 ///
 /// [freezing.policy]
@@ -73,6 +74,7 @@ pub struct FreezingConfig {
     cooldown: Option<Cooldown>,
     cooling: Cooling,
     followers: Followers,
+    tied: Tied,
     empty_cache: f64,
     components: ComponentConfig,
     policy: Box<dyn FreezePolicy>,
@@ -100,6 +102,11 @@ impl FreezingConfig {
             "biases, norms and embeddings: with-block (frozen once their block is) or keep (with-block)",
         ),
         Key::new(
+            "tied",
+            "embeddings that are the output matrix as well, once the first block is frozen: keep (train), head (train as the \
+             output matrix only) or both (frozen as both) (keep)",
+        ),
+        Key::new(
             "empty_cache",
             "on CUDA, share of the memory that freezes must give back before the device gets it (0.1)",
         ),
@@ -125,6 +132,7 @@ impl FreezingConfig {
             cooldown: None,
             cooling: Cooling::default(),
             followers: Followers::default(),
+            tied: Tied::default(),
             empty_cache: EMPTY_CACHE,
             components: ComponentConfig::default(),
             policy,
@@ -182,6 +190,7 @@ impl FreezingConfig {
             section.value_or("cooldown", None, Cooldown::EXPECTED, |value| Cooldown::read(value).map(Some));
         let cooling = section.parsed_or("cooling", Cooling::default());
         let followers = section.parsed_or("followers", Followers::default());
+        let tied = section.parsed_or("tied", Tied::default());
         let empty_cache = section.number_or("empty_cache", EMPTY_CACHE, SHARE, is_share);
         let components = section.table("components", ComponentConfig::KEYS, ComponentConfig::from_section);
         let builder = PolicyBuilder::new(registry, metric);
@@ -201,6 +210,7 @@ impl FreezingConfig {
             cooldown: cooldown.flatten(),
             cooling: cooling.unwrap_or_default(),
             followers: followers.unwrap_or_default(),
+            tied: tied.unwrap_or_default(),
             empty_cache: empty_cache.unwrap_or(EMPTY_CACHE),
             components: components.unwrap_or_default(),
             policy_table,
@@ -247,6 +257,13 @@ impl FreezingConfig {
     #[must_use]
     pub fn with_followers(mut self, followers: Followers) -> Self {
         self.followers = followers;
+        self
+    }
+
+    /// Sets the treatment of an embedding that is the output matrix as well.
+    #[must_use]
+    pub fn with_tied(mut self, tied: Tied) -> Self {
+        self.tied = tied;
         self
     }
 
@@ -298,6 +315,11 @@ impl FreezingConfig {
     /// Returns the treatment of parameters outside of components.
     pub fn followers(&self) -> Followers {
         self.followers
+    }
+
+    /// Returns the treatment of an embedding that is the output matrix as well.
+    pub fn tied(&self) -> Tied {
+        self.tied
     }
 
     /// Returns the share of the training's memory that freezes must give back before a CUDA device gets it.
@@ -371,6 +393,7 @@ impl FreezingConfig {
             ("cooldown".to_owned(), cooldown),
             ("cooling".to_owned(), Value::String(self.cooling.name().to_owned())),
             ("followers".to_owned(), Value::String(self.followers.name().to_owned())),
+            ("tied".to_owned(), Value::String(self.tied.name().to_owned())),
             ("empty_cache".to_owned(), Value::Float(self.empty_cache)),
         ]);
         if let Some(policy) = &self.policy_table {

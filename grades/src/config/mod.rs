@@ -4,7 +4,9 @@ mod cooling;
 mod followers;
 pub(crate) mod freezing;
 mod preset;
+mod tied;
 
 pub use cooling::Cooling;
 pub use followers::Followers;
 pub(crate) use freezing::{FreezingConfig, Schedule};
+pub use tied::Tied;
