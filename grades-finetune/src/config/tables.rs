@@ -5,6 +5,7 @@ use grades::Result;
 use grades::policy::PolicyRegistry;
 use toml::Table;
 
+use super::cache::CacheConfig;
 use super::checkpoint::CheckpointConfig;
 use super::compare::CompareConfig;
 use super::data::DataConfig;
@@ -47,6 +48,7 @@ pub(crate) fn all_tables() -> Result<Vec<TableInfo>> {
     let default = FreezingConfig::from_table("freezing", &Table::new())?.settings();
     let about = "What freezes when; without the table nothing does";
     tables.push(TableInfo::of_keys("freezing", about, FreezingConfig::KEYS, &default));
+    tables.push(CacheConfig::describe().optional());
     tables.push(LoraRun::describe());
     Ok(tables)
 }

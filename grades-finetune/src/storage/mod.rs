@@ -7,8 +7,10 @@
 mod digest;
 mod folder;
 mod lock;
+mod scratch;
 
 pub use digest::{Digest, checksum, fingerprint};
 pub use folder::{AtomicFolder, remove_whole, sweep};
 pub use grades_models::files::atomic::{AtomicFile, Staged, commit_all, write_atomic};
 pub use lock::Lock;
+pub use scratch::ScratchFile;

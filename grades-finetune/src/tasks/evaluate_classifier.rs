@@ -5,6 +5,8 @@ use grades_models::bert::BertClassifier;
 use grades_models::flops::BatchShape;
 use tch::{Kind, Reduction, Tensor};
 
+use super::begin::{BatchRows, begin_classifier};
+use crate::cache::{ActivationCache, RowSet};
 use crate::data::{Dataset, Sampler};
 use crate::records::Evaluation;
 
@@ -18,6 +20,7 @@ pub(super) fn evaluate(
     dataset: &Dataset,
     sampler: &Sampler,
     batch_size: usize,
+    cache: &mut ActivationCache,
 ) -> Result<Evaluation> {
     let start = std::time::Instant::now();
     let _no_grad = tch::no_grad_guard();
@@ -27,8 +30,14 @@ pub(super) fn evaluate(
     for indices in sampler.evaluation_order(batch_size) {
         let batch = dataset.collate(&indices, model.device())?;
         let length = batch.ids.size().get(1).and_then(|length| usize::try_from(*length).ok()).unwrap_or(0);
-        flops += matmuls.forward(BatchShape::new(indices.len(), length, 0));
-        let logits = model.forward(&batch.ids, &batch.mask, false)?.f_to_kind(Kind::Float)?;
+        let rows = BatchRows { set: RowSet::Evaluation, rows: &indices, length };
+        let (prefix, saved) = begin_classifier(model, (&batch.ids, &batch.mask), rows, cache)?;
+        flops += matmuls.forward(BatchShape::new(indices.len(), length, 0)).saturating_sub(saved);
+        let logits = match &prefix {
+            Some(prefix) => model.forward_from(prefix, &batch.mask, false)?,
+            None => model.forward(&batch.ids, &batch.mask, false)?,
+        };
+        let logits = logits.f_to_kind(Kind::Float)?;
         let sum = logits.f_cross_entropy_loss(&batch.labels, None::<&Tensor>, Reduction::Sum, -100, 0.0)?;
         loss = loss.f_add(&sum)?;
         right = right.f_add(&logits.f_argmax(-1, false)?.f_eq_tensor(&batch.labels)?.f_sum(Kind::Int64)?)?;

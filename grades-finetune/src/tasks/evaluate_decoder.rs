@@ -5,8 +5,10 @@ use grades_models::decoder::{Decoder, Generation};
 use grades_models::flops::{BatchShape, Matmuls};
 use tch::{Device, Kind};
 
+use super::begin::{BatchRows, begin_decoder};
+use crate::cache::{ActivationCache, RowSet};
 use crate::config::EvaluationConfig;
-use crate::data::sequence::{Sequence, Sequences, Vocabulary, collate};
+use crate::data::sequence::{Sequence, SequenceBatch, Sequences, Vocabulary, collate};
 use crate::records::Evaluation;
 
 /// Evaluates a decoder on all examples, without dropout and without gradients.
@@ -22,13 +24,13 @@ pub(super) fn evaluate_decoder(
     model: &Decoder,
     sequences: &Sequences,
     vocabulary: &Vocabulary,
-    batch_size: usize,
-    options: &EvaluationConfig,
+    (batch_size, options): (usize, &EvaluationConfig),
+    cache: &mut ActivationCache,
 ) -> Result<Evaluation> {
     let start = std::time::Instant::now();
     let all: Vec<&Sequence> = sequences.list.iter().collect();
-    let mut flops = FlopCount { matmuls: model.matmuls(false), total: 0 };
-    let losses = sums(model, &all, batch_size, &mut flops)?;
+    let mut passes = Passes { model, batch_size, cache, matmuls: model.matmuls(false), flops: 0 };
+    let losses = passes.sums(&all, RowSet::Evaluation)?;
     let count: usize = all.iter().map(|sequence| sequence.target_count()).sum();
     let loss = losses.iter().sum::<f64>() / count.max(1) as f64;
     let mut evaluation = Evaluation {
@@ -42,80 +44,111 @@ pub(super) fn evaluate_decoder(
         seconds: 0.0,
     };
     if !sequences.questions.is_empty() {
-        let (plain, per_byte) = multiple_choice(model, sequences, batch_size, &mut flops)?;
+        let (plain, per_byte) = multiple_choice(sequences, &mut passes)?;
         evaluation.accuracy = Some(plain);
         evaluation.accuracy_per_byte = Some(per_byte);
     }
     if options.exact_match && sequences.answers {
         let options =
             Generation { max_new_tokens: options.max_new_tokens, stop: model.stop_ids(), batch_size };
-        evaluation.exact_match = Some(exact_match(model, &all, vocabulary, &options, &mut flops)?);
+        evaluation.exact_match = Some(exact_match(&all, vocabulary, &options, &mut passes)?);
     }
-    evaluation.flops = flops.total;
+    evaluation.flops = passes.flops;
     evaluation.seconds = start.elapsed().as_secs_f64();
     Ok(evaluation)
 }
 
-/// Counts the FLOPs of forward passes.
-struct FlopCount {
-    matmuls: Matmuls,
-    total: u128,
-}
-
-impl FlopCount {
-    fn add(&mut self, shape: BatchShape) {
-        self.total += self.matmuls.forward(shape);
-    }
-}
-
-/// Sums the losses of each sequence.
-fn sums(
-    model: &Decoder,
-    sequences: &[&Sequence],
-    batch_size: usize,
-    flops: &mut FlopCount,
-) -> Result<Vec<f64>> {
-    let mut order: Vec<usize> = (0..sequences.len()).collect();
-    // Longest first: if the memory does not suffice, the first batch fails.
-    order.sort_by_key(|&index| {
-        std::cmp::Reverse(sequences.get(index).map_or(0, |sequence| sequence.ids.len()))
-    });
-    let mut sums = vec![0.0; sequences.len()];
-    for indices in order.chunks(batch_size.max(1)) {
-        let batch: Vec<&Sequence> =
-            indices.iter().filter_map(|&index| sequences.get(index).copied()).collect();
-        let rows: Vec<Vec<&Sequence>> = batch.iter().map(|&sequence| vec![sequence]).collect();
-        let collated = collate(&rows, model.device())?;
-        let length = batch.iter().map(|sequence| sequence.ids.len()).max().unwrap_or(0);
-        let targets = batch.iter().map(|sequence| sequence.target_count()).sum();
-        flops.add(BatchShape::new(batch.len(), length, targets));
-        let losses = model.losses(&collated.tokens, &collated.targets)?;
-        let losses = Vec::<f64>::try_from(losses.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?)?;
-        let mut rest = losses.as_slice();
-        for (&index, sequence) in indices.iter().zip(batch) {
-            let (own, others) = rest.split_at(sequence.target_count().min(rest.len()));
-            rest = others;
-            if let Some(sum) = sums.get_mut(index) {
-                *sum = own.iter().sum();
-            }
-        }
-    }
-    Ok(sums)
-}
-
-/// Returns the shares of questions whose right choice is the most likely, by likelihood and by likelihood per byte.
-fn multiple_choice(
+/// Stores the outputs of frozen blocks for all examples and choices, as [`evaluate_decoder`] does.
+///
+/// # Errors
+///
+/// When the model or libtorch refuses.
+pub(super) fn fill_evaluation(
     model: &Decoder,
     sequences: &Sequences,
     batch_size: usize,
-    flops: &mut FlopCount,
-) -> Result<(f64, f64)> {
-    let choices: Vec<&Sequence> = sequences
-        .questions
-        .iter()
-        .flat_map(|question| question.choices.iter().map(|choice| &choice.sequence))
-        .collect();
-    let losses = sums(model, &choices, batch_size, flops)?;
+    cache: &mut ActivationCache,
+) -> Result<()> {
+    let all: Vec<&Sequence> = sequences.list.iter().collect();
+    for (set, list) in [(RowSet::Evaluation, all), (RowSet::Choices, choices(sequences))] {
+        for rows in order(&list, batch_size) {
+            begin(model, &list, &rows, set, cache)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns all choices, question after question.
+fn choices(sequences: &Sequences) -> Vec<&Sequence> {
+    let choices = sequences.questions.iter().flat_map(|question| &question.choices);
+    choices.map(|choice| &choice.sequence).collect()
+}
+
+/// Orders sequences into batches, the longest first: if the memory does not suffice, the first batch fails.
+fn order(sequences: &[&Sequence], batch_size: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..sequences.len()).collect();
+    order.sort_by_key(|&index| {
+        std::cmp::Reverse(sequences.get(index).map_or(0, |sequence| sequence.ids.len()))
+    });
+    order.chunks(batch_size.max(1)).map(<[usize]>::to_vec).collect()
+}
+
+/// Makes a batch of these rows of a data set, which begins above the blocks whose outputs are stored; returns the FLOPs that
+/// this saves.
+fn begin(
+    model: &Decoder,
+    sequences: &[&Sequence],
+    rows: &[usize],
+    set: RowSet,
+    cache: &mut ActivationCache,
+) -> Result<(SequenceBatch, u128)> {
+    let alone: Vec<Vec<&Sequence>> =
+        rows.iter().filter_map(|&row| sequences.get(row)).map(|&sequence| vec![sequence]).collect();
+    let mut batch = collate(&alone, model.device())?;
+    let length = alone.iter().flatten().map(|sequence| sequence.ids.len()).max().unwrap_or(0);
+    let rows = BatchRows { set, rows, length };
+    let saved = begin_decoder(model, &mut batch.tokens, rows, cache)?;
+    Ok((batch, saved))
+}
+
+/// Forward passes, and their FLOPs.
+struct Passes<'a> {
+    model: &'a Decoder,
+    batch_size: usize,
+    cache: &'a mut ActivationCache,
+    matmuls: Matmuls,
+    flops: u128,
+}
+
+impl Passes<'_> {
+    /// Sums the losses of each sequence of a data set.
+    fn sums(&mut self, sequences: &[&Sequence], set: RowSet) -> Result<Vec<f64>> {
+        let mut sums = vec![0.0; sequences.len()];
+        for indices in order(sequences, self.batch_size) {
+            let (batch, saved) = begin(self.model, sequences, &indices, set, self.cache)?;
+            let rows = || indices.iter().filter_map(|&index| sequences.get(index));
+            let length = rows().map(|sequence| sequence.ids.len()).max().unwrap_or(0);
+            let targets = rows().map(|sequence| sequence.target_count()).sum();
+            let flops = self.matmuls.forward(BatchShape::new(indices.len(), length, targets));
+            self.flops += flops.saturating_sub(saved);
+            let losses = self.model.losses(&batch.tokens, &batch.targets)?;
+            let losses = Vec::<f64>::try_from(losses.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?)?;
+            let mut rest = losses.as_slice();
+            for (&index, sequence) in indices.iter().zip(rows()) {
+                let (own, others) = rest.split_at(sequence.target_count().min(rest.len()));
+                rest = others;
+                if let Some(sum) = sums.get_mut(index) {
+                    *sum = own.iter().sum();
+                }
+            }
+        }
+        Ok(sums)
+    }
+}
+
+/// Returns the shares of questions whose right choice is the most likely, by likelihood and by likelihood per byte.
+fn multiple_choice(sequences: &Sequences, passes: &mut Passes<'_>) -> Result<(f64, f64)> {
+    let losses = passes.sums(&choices(sequences), RowSet::Choices)?;
     let mut losses = losses.as_slice();
     let (mut plain, mut per_byte) = (0usize, 0usize);
     for question in &sequences.questions {
@@ -135,18 +168,19 @@ fn multiple_choice(
 
 /// Returns the share of generated answers that are exactly the response.
 fn exact_match(
-    model: &Decoder,
     sequences: &[&Sequence],
     vocabulary: &Vocabulary,
     options: &Generation,
-    flops: &mut FlopCount,
+    passes: &mut Passes<'_>,
 ) -> Result<f64> {
     let prompts: Vec<Vec<i64>> = sequences
         .iter()
         .map(|sequence| split(sequence).0.iter().map(|&id| i64::from(id)).collect())
         .collect();
     let mut right = 0usize;
-    let answers = model.generate_observed(&prompts, options, &mut |shape| flops.add(shape))?;
+    let Passes { model, matmuls, flops, .. } = passes;
+    let answers =
+        model.generate_observed(&prompts, options, &mut |shape| *flops += matmuls.forward(shape))?;
     for (sequence, answer) in sequences.iter().zip(answers) {
         let answer: Vec<u32> = answer.into_iter().filter_map(|id| u32::try_from(id).ok()).collect();
         let (answer, expected) = (vocabulary.decode(&answer)?, vocabulary.decode(split(sequence).1)?);

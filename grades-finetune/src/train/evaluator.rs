@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use tch::Tensor;
 
 use super::early_stopping::EarlyStopping;
+use crate::cache::ActivationCache;
 use crate::config::RunConfig;
 use crate::records::{BestStep, EvalRecord, Evaluation, Metric};
 use crate::state::{Counters, EarlyStoppingState};
@@ -57,9 +58,24 @@ impl Evaluator {
         })
     }
 
+    /// Returns whether there are evaluations between steps.
+    pub(super) fn repeats(&self) -> bool {
+        self.every.is_some()
+    }
+
     /// Returns whether an evaluation is due between this step and the next.
     pub(super) fn is_due(&self, step: u64) -> bool {
         self.every.is_some_and(|every| step.is_multiple_of(every)) && step < self.planned_steps
+    }
+
+    /// Returns whether there was an evaluation between the step `first` and the step before `end`.
+    pub(super) fn was_due(&self, first: u64, end: u64) -> bool {
+        (first.max(1)..end).any(|step| self.is_due(step))
+    }
+
+    /// Stores the outputs of frozen blocks as an evaluation does.
+    pub(super) fn fill_cache(&self, task: &dyn Task, cache: &mut ActivationCache) -> Result<()> {
+        task.fill_cache(self.batch_size, cache)
     }
 
     /// Returns whether early stopping has not seen the weights after this step, which may be the best.
@@ -70,12 +86,12 @@ impl Evaluator {
     /// Evaluates the model after a step; `None` without evaluation data.
     pub(super) fn validate(
         &mut self,
-        task: &dyn Task,
+        (task, cache): (&dyn Task, &mut ActivationCache),
         step: u64,
         counters: &mut Counters,
     ) -> Result<Option<Validation>> {
         let start = Instant::now();
-        let Some(evaluation) = task.evaluate(Split::Eval, self.batch_size)? else { return Ok(None) };
+        let Some(evaluation) = task.evaluate(Split::Eval, self.batch_size, cache)? else { return Ok(None) };
         let verdict = self.stopping.as_mut().map(|stopping| stopping.add(step, &evaluation)).transpose()?;
         // Copying the best weights is part of the cost.
         let seconds = start.elapsed().as_secs_f64();
@@ -90,12 +106,12 @@ impl Evaluator {
     /// Evaluates the final model on a split; `None` without such data.
     pub(super) fn evaluate_final(
         &self,
-        task: &dyn Task,
+        (task, cache): (&dyn Task, &mut ActivationCache),
         split: Split,
         step: u64,
         counters: &mut Counters,
     ) -> Result<Option<EvalRecord>> {
-        let Some(evaluation) = task.evaluate(split, self.batch_size)? else { return Ok(None) };
+        let Some(evaluation) = task.evaluate(split, self.batch_size, cache)? else { return Ok(None) };
         counters.clock.eval_seconds += evaluation.seconds;
         Ok(Some(record(evaluation, step, counters, None, true)))
     }

@@ -8,6 +8,7 @@ mod early_stopping;
 mod evaluator;
 mod loss_monitor;
 mod lr_schedule;
+mod refill;
 mod resume;
 mod run;
 mod setup;

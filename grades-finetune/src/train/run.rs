@@ -108,7 +108,7 @@ fn run(
     let Restored { mut state, checkpoint, .. } = restored;
     state.counters.clock.wall.start_at(started);
     let checkpointer = Checkpointer::new(&folder, config.checkpoint, text, inputs, logs, checkpoint);
-    let mut trainer = Trainer::new(&config, setup, state, checkpointer, loggers);
+    let mut trainer = Trainer::new(&config, setup, state, &folder, checkpointer, loggers)?;
     let reason = trainer.fit(interrupt)?;
     let (summary, warnings) = trainer.finish(reason, &folder)?;
     folder.write(Summary::FILE, &(serde_json::to_string_pretty(&summary)? + "\n"))?;

@@ -1,5 +1,6 @@
 //! Sums up a run.
 
+use crate::cache::CacheBytes;
 use crate::records::{
     BestStep, DataCounts, FlopCounts, FreezeCounts, MemoryCounts, Scores, StepCounts, StopReason, Summary,
     Times,
@@ -15,6 +16,8 @@ pub(super) struct RunResult<'a> {
     pub(crate) losses: &'a LossMonitorState,
     pub(crate) task: &'a dyn Task,
     pub(crate) optimizer: &'a Optimizer,
+    /// The most bytes that the activation cache took.
+    pub(crate) cache: CacheBytes,
     pub(crate) planned_steps: u64,
     /// The scores on the examples for evaluation and for tests.
     pub(crate) scores: [Scores; 2],
@@ -48,6 +51,8 @@ impl RunResult<'_> {
             memory: MemoryCounts {
                 peak_memory_bytes: peak_memory(),
                 optimizer_state_bytes: self.optimizer.memory().optimizer_state,
+                cache_memory_bytes: self.cache.memory,
+                cache_file_bytes: self.cache.file,
             },
             device: format!("{:?}", self.task.store().device()).to_lowercase(),
         }
@@ -97,6 +102,7 @@ impl RunResult<'_> {
         FlopCounts {
             flops: totals.flops,
             flops_without_freezing: totals.flops_without_freezing,
+            cache_flops: totals.cache_flops,
             validation_flops: totals.validation_flops,
             cost_flops: Some(totals.flops.saturating_add(paid)),
         }

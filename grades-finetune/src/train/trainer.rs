@@ -9,15 +9,17 @@ use super::checkpointer::Checkpointer;
 use super::evaluator::Evaluator;
 use super::loss_monitor::{LossMonitor, ReadLosses};
 use super::lr_schedule::LrSchedule;
+use super::refill::{Past, refill};
 use super::setup::Setup;
 use super::step::{StepOptions, StepOutcome, train_step};
 use super::step_loader::{StepBatch, StepLoader};
 use super::summary::RunResult;
+use crate::cache::ActivationCache;
 use crate::config::RunConfig;
 use crate::log::{Event, Loggers, ProgressState};
 use crate::records::{ComponentCounts, Scores, StepMemory, StepRecord, StepWork, StopReason, Summary};
 use crate::run::{Interrupt, RunFolder, cpu_seconds, resident_memory};
-use crate::state::{Counters, FlopMeter, TrainState};
+use crate::state::{CacheEra, Counters, FlopMeter, TrainState};
 use crate::tasks::{Optimizer, Split, Task, TrainedAdapter};
 
 /// A run under way.
@@ -30,6 +32,7 @@ pub(super) struct Trainer<'a> {
     loader: StepLoader,
     counters: Counters,
     meter: FlopMeter,
+    cache: ActivationCache,
     monitor: LossMonitor,
     evaluator: Evaluator,
     checkpointer: Checkpointer,
@@ -42,12 +45,14 @@ impl<'a> Trainer<'a> {
         config: &RunConfig,
         setup: Setup,
         state: TrainState,
+        folder: &RunFolder,
         checkpointer: Checkpointer,
         loggers: Loggers<'a>,
-    ) -> Self {
+    ) -> Result<Self> {
         let Setup { task, adapter, optimizer, schedule, loader, evaluator, meter } = setup;
         let monitor = LossMonitor::new(config.guard, state.loss_monitor, task.store().device());
-        Self {
+        let layout = task.cache_layout(evaluator.repeats());
+        let mut trainer = Self {
             options: StepOptions::new(config),
             task,
             adapter,
@@ -56,10 +61,32 @@ impl<'a> Trainer<'a> {
             loader,
             counters: state.counters,
             meter,
+            cache: ActivationCache::new(config.cache, layout, folder.path()),
             monitor,
             evaluator,
             checkpointer,
             loggers,
+        };
+        trainer.restore_cache(&state.cache)?;
+        Ok(trainer)
+    }
+
+    /// Restores the cache of a resumed run, or starts it where the lowest blocks never train.
+    fn restore_cache(&mut self, eras: &[CacheEra]) -> Result<()> {
+        let evaluation_due = self.counters.evaluation_due;
+        let past = Past { eras, steps: self.optimizer.steps(), evaluation_due };
+        refill(&mut self.cache, self.task.as_ref(), self.loader.clone(), &self.evaluator, &past)?;
+        self.follow_freezes();
+        self.meter.change(self.task.matmuls());
+        Ok(())
+    }
+
+    /// Has the model and the cache follow the freezes and thaws.
+    fn follow_freezes(&mut self) {
+        self.task.set_input_detached(self.optimizer.input_is_frozen());
+        let again = self.loader.begins_another_epoch();
+        if let Some(note) = self.cache.update(self.task.model(), self.optimizer.steps(), again) {
+            self.loggers.note(&note);
         }
     }
 
@@ -95,6 +122,8 @@ impl<'a> Trainer<'a> {
             }
             let warnings = self.checkpointer.poll();
             self.warn(warnings);
+            let warning = self.cache.warning();
+            self.warn(warning);
         }
         self.validate_last()?;
         Ok(StopReason::AllSteps)
@@ -105,12 +134,13 @@ impl<'a> Trainer<'a> {
         let (start, cpu) = (Instant::now(), cpu_seconds());
         let step = self.optimizer.steps() + 1;
         let learning_rate = self.schedule.at(step);
-        let batches = batch.batches.iter().map(|indices| self.task.batch(indices));
+        let batches = batch.batches.iter().map(|indices| self.task.batch(indices, &mut self.cache));
         let batches = batches.collect::<Result<Vec<_>>>()?;
         let StepOutcome { report, loss, grad_norm, skipped } =
             train_step(self.task.as_ref(), &mut self.optimizer, &batches, learning_rate, self.options)?;
         let totals = &mut self.counters.totals;
-        let flops = batches.iter().map(|batch| self.meter.add(batch.shape, totals)).sum();
+        let flops = batches.iter().map(|batch| self.meter.add(batch.shape, batch.cache_flops, totals)).sum();
+        let cache_flops = batches.iter().map(|batch| batch.cache_flops).sum();
         let examples = batches.iter().map(|batch| batch.examples).sum();
         let tokens = batches.iter().map(|batch| batch.tokens).sum();
         totals.examples += examples as u64;
@@ -120,15 +150,19 @@ impl<'a> Trainer<'a> {
 
         let seconds = self.counters.clock.train_seconds();
         let components = ComponentCounts { cooling: report.cooling, frozen: report.frozen };
-        let memory =
-            StepMemory { memory_bytes: resident_memory(), training_bytes: self.optimizer.memory().total() };
+        let stored = self.cache.bytes();
+        let memory = StepMemory {
+            memory_bytes: resident_memory(),
+            training_bytes: self.optimizer.memory().total(),
+            cache_bytes: stored.memory + stored.file,
+        };
         let record = StepRecord {
             step,
             epoch: batch.epoch,
             loss: f64::NAN,
             learning_rate,
             grad_norm,
-            work: StepWork { examples, tokens, flops, seconds },
+            work: StepWork { examples, tokens, flops, cache_flops, seconds },
             components,
             memory,
             skipped,
@@ -155,6 +189,7 @@ impl<'a> Trainer<'a> {
             }
         }
         if !report.events.is_empty() {
+            self.follow_freezes();
             self.meter.change(self.task.matmuls());
         }
         for event in report.events.iter().filter(|event| event.is_freeze()) {
@@ -183,7 +218,8 @@ impl<'a> Trainer<'a> {
     /// Evaluates the model between two steps; returns whether the run must end.
     fn validate(&mut self) -> Result<bool> {
         let step = self.optimizer.steps();
-        let validation = self.evaluator.validate(self.task.as_ref(), step, &mut self.counters)?;
+        let model = (self.task.as_ref(), &mut self.cache);
+        let validation = self.evaluator.validate(model, step, &mut self.counters)?;
         let Some(validation) = validation else { return Ok(false) };
         self.loggers.log(&Event::Evaluation(&validation.record));
         Ok(validation.stop)
@@ -217,6 +253,7 @@ impl<'a> Trainer<'a> {
             counters: self.counters.stopped(),
             loss_monitor: self.monitor.state().clone(),
             early_stopping: self.evaluator.state(),
+            cache: self.cache.eras().to_vec(),
         }
     }
 
@@ -249,6 +286,7 @@ impl<'a> Trainer<'a> {
         if !self.evaluator.restores_best() {
             self.optimizer.apply_averages()?;
         } else if let Some(step) = self.evaluator.restore_best()? {
+            self.cache.clear();
             if let Some(adapter) = &self.adapter {
                 adapter.unmerge(self.task.as_mut())?;
             }
@@ -269,7 +307,8 @@ impl<'a> Trainer<'a> {
     /// Evaluates the final model on a split, and logs an evaluation on `data.eval`.
     fn evaluate_final(&mut self, split: Split) -> Result<Scores> {
         let step = self.optimizer.steps();
-        let record = self.evaluator.evaluate_final(self.task.as_ref(), split, step, &mut self.counters)?;
+        let model = (self.task.as_ref(), &mut self.cache);
+        let record = self.evaluator.evaluate_final(model, split, step, &mut self.counters)?;
         if let (Split::Eval, Some(record)) = (split, &record) {
             self.loggers.log(&Event::Evaluation(record));
         }
@@ -284,6 +323,7 @@ impl<'a> Trainer<'a> {
             losses: self.monitor.state(),
             task: self.task.as_ref(),
             optimizer: &self.optimizer,
+            cache: self.cache.most_bytes(),
             planned_steps: self.loader.steps(),
             scores,
             best: self.evaluator.best_step(),
