@@ -48,7 +48,7 @@ test: setup-interop ## set up, then run all tests
 # The long forms: over 200 kills, over a million damaged files, memory over 10,000 steps; an hour or so on 2 cores.
 torture: setup ## the long forms of the tests that kill, damage and wait; our C++ under sanitizers
 	@$(MAKE) --no-print-directory sanitize
-	GRADES_TORTURE=1 $(CARGO) test -p grades-finetune --test durable -- --nocapture kills:: memory::
+	GRADES_TORTURE=1 $(CARGO) test -p grades-finetune --test finetune -- --nocapture durable::kills durable::memory
 	GRADES_TORTURE=1 RAYON_NUM_THREADS=1 $(CARGO) test -p grades-finetune --test fuzz -- --nocapture
 
 # Our C++, and no other, is compiled with checks; it has a target directory of its own, so that nothing else is built
@@ -57,9 +57,10 @@ torture: setup ## the long forms of the tests that kill, damage and wait; our C+
 sanitize: export GRADES_SANITIZE := address,undefined
 sanitize: export CARGO_TARGET_DIR := target/sanitized
 sanitize: export PROPTEST_CASES := 64
+sanitize: SANITIZED = $(CARGO) --config "target.'cfg(all())'.runner = ['env', 'LD_PRELOAD=$$($${CXX:-c++} -print-file-name=libasan.so)']"
 sanitize: setup ## the tests that run our C++, under AddressSanitizer, LeakSanitizer and UBSan
-	$(CARGO) --config "target.'cfg(all())'.runner = ['env', 'LD_PRELOAD=$$($${CXX:-c++} -print-file-name=libasan.so)']" \
-		test -p grades-core -p grades-tests -p grades-finetune --test optim --test method --test durable -- --skip memory::
+	$(SANITIZED) test -p grades-core -p grades-tests --test optim --test method
+	$(SANITIZED) test -p grades-finetune --test finetune -- durable:: --skip durable::memory
 
 # `-D warnings` goes to clippy after `--`, where only our crates see it. In RUSTFLAGS it would push out the
 # rpath of .cargo/config.toml and rebuild every dependency.

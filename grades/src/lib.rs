@@ -78,4 +78,8 @@ pub use freezing::optimizer::FreezingOptimizer;
 #[doc(hidden)]
 pub mod __private {
     pub use inventory;
+    pub use serde;
+    pub use toml;
+
+    pub use crate::schema::key::doc_text;
 }

@@ -48,6 +48,8 @@ pub const GRADIENT_SUM: Computation = Computation { sums: 1, terms: 50_000 };
 /// A statistic of one gradient of up to 100 elements, summed in f32 by the one side.
 pub const STATISTIC: Computation = Computation { sums: 4, terms: 100 };
 
+/// A few operations in f64, done by the code and by a test's own formula.
+pub const FORMULA: f64 = 1e-12;
 /// A statistic that is computed from the moving averages of many steps in f32.
 pub const STATISTIC_OF_STEPS: f64 = 2e-5;
 /// A signal fraction, whose power of the noise is the difference of two sums that nearly cancel.

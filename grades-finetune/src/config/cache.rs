@@ -1,11 +1,9 @@
 //! The `[freezing.cache]` table.
 
+use grades::schema::field::{count, word};
+use grades::schema::{table, words};
 use serde::Serialize;
 use tch::Kind;
-
-use super::field::{count, word};
-use super::table::table;
-use super::words::words;
 
 table! {
     /// Storing the outputs of frozen lowest blocks, so that steps and evaluations begin above them.
@@ -28,33 +26,31 @@ impl CacheConfig {
         Self { mode: CacheMode::Never, memory_mib: 0, disk_mib: 0, dtype: CacheDtype::Model };
 }
 
-/// When outputs of frozen blocks are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CacheMode {
-    /// Where all training examples fit into the limits and some are seen again.
-    Auto,
-    /// Of as many examples as fit.
-    Always,
-    /// Never: frozen blocks are computed in every step, with dropout.
-    Never,
+words! {
+    /// When outputs of frozen blocks are stored.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum CacheMode: "mode" {
+        /// Where all training examples fit into the limits and some are seen again.
+        Auto = "auto",
+        /// Of as many examples as fit.
+        Always = "always",
+        /// Never: frozen blocks are computed in every step, with dropout.
+        Never = "never",
+    }
 }
 
-words!(CacheMode, "mode", "auto" => Self::Auto, "always" => Self::Always, "never" => Self::Never);
-
-/// The dtype of stored outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CacheDtype {
-    /// That of the model's parameters.
-    Model,
-    /// 32-bit floating point.
-    F32,
-    /// 16-bit floating point with the range of f32.
-    Bf16,
+words! {
+    /// The dtype of stored outputs.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum CacheDtype: "dtype" {
+        /// That of the model's parameters.
+        Model = "model",
+        /// 32-bit floating point.
+        F32 = "f32",
+        /// 16-bit floating point with the range of f32.
+        Bf16 = "bf16",
+    }
 }
-
-words!(CacheDtype, "dtype", "model" => Self::Model, "f32" => Self::F32, "bf16" => Self::Bf16);
 
 impl CacheDtype {
     /// Returns libtorch's name for it, for a model of this dtype.

@@ -1,9 +1,8 @@
 //! The `[checkpoint]` table.
 
+use grades::schema::field::count;
+use grades::schema::table;
 use serde::Serialize;
-
-use super::field::count;
-use super::table::table;
 
 table! {
     /// When the state of the run is saved, for --resume.

@@ -1,10 +1,9 @@
 //! The `[compare]` table, which `finetune compare` reads and `finetune train` ignores.
 
+use grades::schema::field::{ABOVE_ZERO, count, custom, optional_number, optional_value};
+use grades::schema::table;
 use serde::Serialize;
 use toml::Value;
-
-use super::field::{ABOVE_ZERO, count, custom, optional_number, optional_value};
-use super::table::table;
 
 table! {
     /// The ways to train that `finetune compare` compares; `finetune train` ignores it.

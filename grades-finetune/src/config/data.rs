@@ -2,14 +2,12 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
-
-use super::describe::MayChange;
-use super::field::{
+use grades::schema::field::{
     count, flag, optional_count, optional_path, optional_value, required_path, text, value, word,
 };
-use super::table::table;
-use super::words::words;
+use grades::schema::{Words, table};
+use serde::Serialize;
+
 use crate::data::sequence::{Date, KeyNames, TooLong, Turns};
 use crate::data::{Column, Format, Header, Source};
 
@@ -23,13 +21,13 @@ table! {
     #[derive(Debug, Clone, Serialize)]
     pub struct DataConfig = "data" {
         /// The training examples: .tsv, .csv or .jsonl; for decoders .txt or .jsonl.
-        train: PathBuf = required_path("--train FILE").may_change(MayChange::Yes),
+        train: PathBuf = required_path("--train FILE"),
         /// The examples for evaluation.
-        eval: Option<PathBuf> = optional_path().may_change(MayChange::Yes),
+        eval: Option<PathBuf> = optional_path(),
         /// More examples, evaluated once at the end.
-        test: Option<PathBuf> = optional_path().may_change(MayChange::Yes),
+        test: Option<PathBuf> = optional_path(),
         /// The files' format, when their extensions do not say.
-        format: Option<Format> = optional_value("tsv, csv or jsonl"),
+        format: Option<Format> = optional_value(Format::choices()),
         /// The column of the text, by name or position, "auto" by its usual names; for decoders its key.
         text: Column = value(Column::Auto, COLUMN),
         /// The column of the label, by name or position, "auto" by its usual names; -1 is the last.
@@ -67,15 +65,6 @@ table! {
 }
 
 const COLUMN: &str = "a column's name or its position";
-
-words!(Turns, "turns", "all" => Self::All, "last" => Self::Last);
-words!(
-    TooLong,
-    "too_long",
-    "truncate" => Self::Truncate,
-    "refuse" => Self::Refuse,
-    "skip" => Self::Skip,
-);
 
 impl DataConfig {
     /// Returns the keys of a decoder's examples.

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use grades::schema::unknown_name;
 use grades::{Error, Problems};
 use serde::{Serialize, Serializer};
 use tch::{Cuda, Device};
-
-use super::words::unknown;
 
 /// The device of a run, as the user chose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +52,7 @@ impl FromStr for DeviceChoice {
             "cuda" => Ok(Self::Cuda(0)),
             other => match other.strip_prefix("cuda:").and_then(|index| index.parse().ok()) {
                 Some(index) => Ok(Self::Cuda(index)),
-                None => Err(unknown("device", word, "auto, cpu, cuda, cuda:N")),
+                None => Err(unknown_name("device", word, ["auto", "cpu", "cuda", "cuda:N"])),
             },
         }
     }

@@ -1,10 +1,9 @@
 //! The `[early_stopping]` table.
 
+use grades::schema::field::{AT_LEAST_ZERO, count, flag, number, word};
+use grades::schema::table;
 use serde::Serialize;
 
-use super::field::{AT_LEAST_ZERO, count, flag, number, word};
-use super::table::table;
-use super::words::words;
 use crate::records::Metric;
 
 table! {
@@ -21,5 +20,3 @@ table! {
         restore_best: bool = flag(true),
     }
 }
-
-words!(Metric, "metric", "loss" => Self::Loss, "accuracy" => Self::Accuracy);

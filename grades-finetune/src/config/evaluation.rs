@@ -1,9 +1,8 @@
 //! The `[evaluation]` table.
 
+use grades::schema::field::{count, flag};
+use grades::schema::table;
 use serde::Serialize;
-
-use super::field::{count, flag};
-use super::table::table;
 
 table! {
     /// The measures of a decoder besides its loss.

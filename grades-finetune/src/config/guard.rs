@@ -1,9 +1,8 @@
 //! The `[guard]` table.
 
+use grades::schema::field::{Range, count, flag, number};
+use grades::schema::table;
 use serde::Serialize;
-
-use super::field::{ZERO_OR_ABOVE_ONE, count, flag, number};
-use super::table::table;
 
 table! {
     /// When a run stops because its loss or gradients are NaN or infinite.
@@ -17,3 +16,6 @@ table! {
         check_gradients: bool = flag(false),
     }
 }
+
+const ZERO_OR_ABOVE_ONE: Range =
+    Range::new("0, or a number above 1", |number| number == 0.0 || (number > 1.0 && number.is_finite()));

@@ -1,7 +1,7 @@
 //! The `[lora]` table.
 
 use grades::Problems;
-use grades::schema::{Key, Section};
+use grades::schema::{Key, Section, join_keys};
 use grades_lora::{LoraConfig, MergeFrozen};
 use toml::{Table, Value};
 
@@ -23,18 +23,13 @@ const MODULES_KEY: &str = "modules_to_save";
 const MERGE_DEFAULT: Value = Value::Boolean(false);
 
 /// The keys of an adapter, and `merge_frozen`.
-const KEYS: &[Key] = &{
-    let mut keys = [Key::new(
+const KEYS: &[Key] = &join_keys::<{ LoraConfig::KEYS.len() + 1 }>(
+    LoraConfig::KEYS,
+    &[Key::new(
         MERGE_KEY,
         "merge adapters that froze: false, true or \"always\", which merges into bf16 as well (false)",
-    ); LoraConfig::KEYS.len() + 1];
-    let mut index = 0;
-    while index < LoraConfig::KEYS.len() {
-        keys[index] = LoraConfig::KEYS[index];
-        index += 1;
-    }
-    keys
-};
+    )],
+);
 
 impl LoraRun {
     /// Reads the table.
@@ -74,6 +69,6 @@ impl LoraRun {
         let mut defaults = LoraConfig::default().to_table();
         defaults.insert(MERGE_KEY.to_owned(), MERGE_DEFAULT);
         let about = "Adapters to train instead of the model; without the table the whole model trains";
-        TableInfo::of_keys("lora", about, KEYS, &defaults)
+        TableInfo::of_keys("lora", about, KEYS).optional().with_defaults(&defaults)
     }
 }

@@ -10,7 +10,6 @@ mod document;
 mod dtype;
 mod early_stopping;
 mod evaluation;
-mod field;
 mod guard;
 mod interval;
 mod lora;
@@ -22,10 +21,8 @@ pub mod reference;
 mod renamed;
 mod run_config;
 mod schedule;
-mod table;
 mod tables;
 mod training;
-mod words;
 
 pub use cache::{CacheConfig, CacheDtype, CacheMode};
 pub use checkpoint::CheckpointConfig;

@@ -1,10 +1,8 @@
 //! The `[optimizer]` table.
 
+use grades::schema::field::{ABOVE_ZERO, AT_LEAST_ZERO, BELOW_ONE, number, word};
+use grades::schema::{table, words};
 use serde::Serialize;
-
-use super::field::{ABOVE_ZERO, AT_LEAST_ZERO, BELOW_ONE, number, word};
-use super::table::table;
-use super::words::words;
 
 table! {
     /// The optimizer and its hyperparameters.
@@ -28,16 +26,15 @@ table! {
     }
 }
 
-/// The optimizers that a configuration can name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OptimizerName {
-    /// Adam with decoupled weight decay.
-    AdamW,
-    /// Adam with L2 regularisation.
-    Adam,
-    /// Stochastic gradient descent with momentum.
-    Sgd,
+words! {
+    /// The optimizers that a configuration can name.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum OptimizerName: "optimizer" {
+        /// Adam with decoupled weight decay.
+        AdamW = "adamw",
+        /// Adam with L2 regularisation.
+        Adam = "adam",
+        /// Stochastic gradient descent with momentum.
+        Sgd = "sgd",
+    }
 }
-
-words!(OptimizerName, "optimizer", "adamw" => Self::AdamW, "adam" => Self::Adam, "sgd" => Self::Sgd);

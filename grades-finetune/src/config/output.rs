@@ -3,10 +3,9 @@
 use std::path::{Component, Path, PathBuf};
 
 use grades::Problems;
+use grades::schema::field::{flag, optional_text, path};
+use grades::schema::table;
 use serde::Serialize;
-
-use super::field::{flag, optional_text, path};
-use super::table::table;
 
 table! {
     /// Where the results go.

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use grades::Result;
+use grades::schema::DefaultValue;
 
-use super::describe::{Default, KeyInfo, TableInfo};
+use super::describe::{KeyInfo, TableInfo};
 use super::tables::{all_tables, policies};
 
 /// Writes a TOML document with every table and key: its meaning, its values and its default.
@@ -19,15 +20,15 @@ pub fn toml() -> Result<String> {
         "# All keys of a configuration. A key that is commented out shows its default.\n\
          # The policies and their keys: finetune policies\n",
     );
-    for table in all_tables()? {
+    for table in all_tables() {
         let mark = if table.optional { "# " } else { "" };
         let _ = write!(text, "\n# {}.\n{mark}[{}]\n", table.about, table.name);
         for key in &table.keys {
             let _ = writeln!(text, "# {}", comment(key));
-            let _ = match (&key.default, table.optional) {
-                (Default::Required, _) => writeln!(text, "{mark}{} = \"\"", key.name),
-                (Default::Toml(value), _) => writeln!(text, "# {} = {value}", key.name),
-                (Default::None | Default::Note(_), _) => writeln!(text, "# {} =", key.name),
+            let _ = match (&key.facts.default, table.optional) {
+                (DefaultValue::Required, _) => writeln!(text, "{mark}{} = \"\"", key.name),
+                (DefaultValue::Toml(value), _) => writeln!(text, "# {} = {value}", key.name),
+                (DefaultValue::None | DefaultValue::Note(_), _) => writeln!(text, "# {} =", key.name),
             };
         }
     }
@@ -36,10 +37,10 @@ pub fn toml() -> Result<String> {
 
 /// Describes a key on one line: its meaning, and in brackets its values and what else its default is.
 fn comment(key: &KeyInfo) -> String {
-    let mut details: Vec<String> = key.accepts.iter().cloned().collect();
-    match (&key.default, &key.otherwise) {
-        (Default::Note(note), _) => details.push(format!("default: {note}")),
-        (Default::Required, _) => details.push("required".to_owned()),
+    let mut details: Vec<String> = key.facts.accepts.iter().cloned().collect();
+    match (&key.facts.default, &key.facts.otherwise) {
+        (DefaultValue::Note(note), _) => details.push(format!("default: {note}")),
+        (DefaultValue::Required, _) => details.push("required".to_owned()),
         (_, Some((value, condition))) => details.push(format!("{value} {condition}")),
         _ => {}
     }
@@ -59,7 +60,7 @@ pub fn markdown() -> Result<String> {
          A run's folder has the configuration in force, with all defaults, as `config.toml`.\n\n\
          <!-- Generated: finetune config --markdown > docs/configuration.md -->\n",
     );
-    for table in all_tables()? {
+    for table in all_tables() {
         let _ = write!(text, "\n## `[{}]`\n\n{}.\n\n", table.name, table.about);
         rows(&mut text, &table);
     }
@@ -69,14 +70,15 @@ pub fn markdown() -> Result<String> {
         let _ = write!(text, "\n### `{}`\n\n{}.\n\n", policy.name, policy.about.trim_end_matches('.'));
         rows(&mut text, &policy);
     }
-    let renamed: Vec<(String, KeyInfo)> = all_tables()?
+    let renamed: Vec<(&str, KeyInfo)> = all_tables()
         .into_iter()
-        .flat_map(|table| table.keys.into_iter().map(move |key| (table.name.clone(), key)))
-        .filter(|(_, key)| key.alias.is_some())
+        .flat_map(|table| table.keys.into_iter().map(move |key| (table.name, key)))
+        .filter(|(_, key)| key.facts.alias.is_some())
         .collect();
     text += "\n## Renamed keys\n\nThe old names work for one more release, with a warning.\n\n| before | now |\n|---|---|\n";
     for (table, key) in renamed {
-        let _ = writeln!(text, "| `{table}.{}` | `{table}.{}` |", key.alias.unwrap_or_default(), key.name);
+        let _ =
+            writeln!(text, "| `{table}.{}` | `{table}.{}` |", key.facts.alias.unwrap_or_default(), key.name);
     }
     Ok(text)
 }
@@ -88,17 +90,17 @@ fn rows(text: &mut String, table: &TableInfo) {
     }
     *text += "| key | meaning | values | default |\n|---|---|---|---|\n";
     for key in &table.keys {
-        let default = match &key.default {
-            Default::Toml(value) => format!("`{value}`"),
+        let default = match &key.facts.default {
+            DefaultValue::Toml(value) => format!("`{value}`"),
             _ => key.default_text(),
         };
-        let default = match &key.otherwise {
-            Some((value, condition)) if matches!(key.default, Default::Toml(_)) => {
+        let default = match &key.facts.otherwise {
+            Some((value, condition)) if matches!(key.facts.default, DefaultValue::Toml(_)) => {
                 format!("{default}; `{value}` {condition}")
             }
             _ => default,
         };
-        let accepts = key.accepts.as_deref().unwrap_or_default();
+        let accepts = key.facts.accepts.as_deref().unwrap_or_default();
         let cell = |text: &str| text.replace('|', "\\|");
         let _ = writeln!(
             text,

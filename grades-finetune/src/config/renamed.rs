@@ -10,16 +10,16 @@ pub(super) fn with_new_names(document: &Table, problems: &mut Problems) -> (Tabl
     let mut document = document.clone();
     let mut notes = Vec::new();
     for info in own_tables() {
-        let Some(Value::Table(table)) = document.get_mut(&info.name) else { continue };
+        let Some(Value::Table(table)) = document.get_mut(info.name) else { continue };
         for key in &info.keys {
-            let Some(old) = key.alias else { continue };
-            if table.contains_key(old) && table.contains_key(&key.name) {
+            let Some(old) = key.facts.alias else { continue };
+            if table.contains_key(old) && table.contains_key(key.name) {
                 let message = format!("is the old name of {}, which is given as well; remove it", key.name);
                 problems.push(format!("{}.{old}", info.name), message);
                 table.remove(old);
             } else if let Some(value) = table.remove(old) {
-                table.insert(key.name.clone(), value);
-                let (table, new) = (&info.name, &key.name);
+                table.insert(key.name.to_owned(), value);
+                let (table, new) = (info.name, key.name);
                 notes.push(format!(
                     "{table}.{old} is now called {table}.{new}; the old name works for one more release"
                 ));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use grades::schema::{Key, Section};
+use grades::schema::{ConfigTable, Key, Section};
 use grades::{Error, FreezingConfig, Problems};
 use serde::Serialize;
 use toml::{Table, Value};
@@ -21,7 +21,6 @@ use super::optimizer::OptimizerConfig;
 use super::output::OutputConfig;
 use super::renamed::with_new_names;
 use super::schedule::ScheduleConfig;
-use super::table::ConfigTable;
 use super::training::TrainingConfig;
 
 /// The configuration of a run.
@@ -101,28 +100,28 @@ impl RunConfig {
         let lora_table = given.get("lora").copied();
         let stopping_table = given.get(EarlyStoppingConfig::NAME).copied();
 
-        let output = OutputConfig::read(table(OutputConfig::NAME), false, &mut problems);
+        let output = read::<OutputConfig>(table(OutputConfig::NAME), false, &mut problems);
         if let Some(output) = &output {
             output.check(&mut problems);
         }
-        let model = ModelConfig::read(table(ModelConfig::NAME), false, &mut problems);
-        let data = DataConfig::read(table(DataConfig::NAME), false, &mut problems);
-        let evaluation = EvaluationConfig::read(table(EvaluationConfig::NAME), false, &mut problems);
+        let model = read::<ModelConfig>(table(ModelConfig::NAME), false, &mut problems);
+        let data = read::<DataConfig>(table(DataConfig::NAME), false, &mut problems);
+        let evaluation = read::<EvaluationConfig>(table(EvaluationConfig::NAME), false, &mut problems);
         let stops = stopping_table.is_some();
-        let training = TrainingConfig::read(table(TrainingConfig::NAME), stops, &mut problems);
+        let training = read::<TrainingConfig>(table(TrainingConfig::NAME), stops, &mut problems);
         let early_stopping =
-            stopping_table.map(|table| EarlyStoppingConfig::read(table, false, &mut problems));
+            stopping_table.map(|table| read::<EarlyStoppingConfig>(table, false, &mut problems));
         if stops {
             check_early_stopping(data.as_ref(), training.as_ref(), &mut problems);
         }
-        let compare = CompareConfig::read(table(CompareConfig::NAME), false, &mut problems);
+        let compare = read::<CompareConfig>(table(CompareConfig::NAME), false, &mut problems);
         let adapts = lora_table.is_some();
-        let optimizer = OptimizerConfig::read(table(OptimizerConfig::NAME), adapts, &mut problems);
+        let optimizer = read::<OptimizerConfig>(table(OptimizerConfig::NAME), adapts, &mut problems);
         let lora = lora_table.map(|table| LoraRun::read(table, &mut problems));
         let (freezing, cache, cools) = read_freezing(freezing_table, &mut problems)?;
-        let schedule = ScheduleConfig::read(table(ScheduleConfig::NAME), cools, &mut problems);
-        let checkpoint = CheckpointConfig::read(table(CheckpointConfig::NAME), false, &mut problems);
-        let guard = GuardConfig::read(table(GuardConfig::NAME), false, &mut problems);
+        let schedule = read::<ScheduleConfig>(table(ScheduleConfig::NAME), cools, &mut problems);
+        let checkpoint = read::<CheckpointConfig>(table(CheckpointConfig::NAME), false, &mut problems);
+        let guard = read::<GuardConfig>(table(GuardConfig::NAME), false, &mut problems);
 
         let config = || -> Option<Self> {
             Some(Self {
@@ -168,6 +167,11 @@ impl RunConfig {
     }
 }
 
+/// Reads a table; `condition` says whether the condition of a default that depends on another table is met.
+fn read<T: ConfigTable>(table: &Table, condition: bool, problems: &mut Problems) -> Option<T> {
+    T::read_if(&mut Section::new(T::NAME, table, T::KEYS, problems), condition)
+}
+
 /// Finds the tables of a document and notes what is none, or is not known.
 fn tables<'a>(document: &'a Table, problems: &mut Problems) -> BTreeMap<&'a str, &'a Table> {
     let mut root = Section::new("", document, TABLES, problems);
@@ -197,8 +201,8 @@ fn read_freezing(
     let Some(table) = table else { return Ok((None, Some(CacheConfig::NEVER), false)) };
     let mut table = table.clone();
     let cache = match table.remove(CACHE) {
-        None => CacheConfig::read(&Table::new(), false, problems),
-        Some(Value::Table(cache)) => CacheConfig::read(&cache, false, problems),
+        None => read::<CacheConfig>(&Table::new(), false, problems),
+        Some(Value::Table(cache)) => read::<CacheConfig>(&cache, false, problems),
         Some(other) => {
             problems.push(CacheConfig::NAME, format!("expected a table, found {other}"));
             None

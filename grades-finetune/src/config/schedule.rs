@@ -1,10 +1,8 @@
 //! The `[schedule]` table.
 
+use grades::schema::field::{SHARE, number, word};
+use grades::schema::{table, words};
 use serde::Serialize;
-
-use super::field::{SHARE, number, word};
-use super::table::table;
-use super::words::words;
 
 table! {
     /// The learning rate over the steps.
@@ -19,26 +17,17 @@ table! {
     }
 }
 
-/// The course of a learning rate after its warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ScheduleName {
-    /// Falls to 0 in a straight line.
-    Linear,
-    /// Falls to 0 along half a cosine.
-    Cosine,
-    /// Is constant.
-    Constant,
-    /// Is constant in a run that the freezes end: each component's own rate falls before it freezes.
-    #[serde(rename = "until-frozen")]
-    UntilFrozen,
+words! {
+    /// The course of a learning rate after its warm-up.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum ScheduleName: "schedule" {
+        /// Falls to 0 in a straight line.
+        Linear = "linear",
+        /// Falls to 0 along half a cosine.
+        Cosine = "cosine",
+        /// Is constant.
+        Constant = "constant",
+        /// Is constant in a run that the freezes end: each component's own rate falls before it freezes.
+        UntilFrozen = "until-frozen",
+    }
 }
-
-words!(
-    ScheduleName,
-    "schedule",
-    "linear" => Self::Linear,
-    "cosine" => Self::Cosine,
-    "constant" => Self::Constant,
-    "until-frozen" => Self::UntilFrozen,
-);

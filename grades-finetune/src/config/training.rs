@@ -1,11 +1,10 @@
 //! The `[training]` table.
 
+use grades::schema::field::{AT_LEAST_ZERO, SHARE_ABOVE_ZERO, count, custom, flag, number, optional_count};
+use grades::schema::table;
 use serde::Serialize;
 
-use super::describe::MayChange;
-use super::field::{AT_LEAST_ZERO, SHARE_ABOVE_ZERO, count, custom, flag, number, optional_count};
 use super::interval::Interval;
-use super::table::table;
 
 table! {
     /// The length of the training and its batches.
@@ -27,10 +26,9 @@ table! {
         step_fraction: f64 = number(1.0, SHARE_ABOVE_ZERO).alias("share"),
         /// Evaluate every n steps, or every share of an epoch, besides the end.
         eval_every: Interval = custom(Interval::Never, Interval::EXPECTED, Interval::read)
-            .or(Interval::EpochShare(0.1), "with [early_stopping]")
-            .may_change(MayChange::WithoutEarlyStopping),
+            .or(Interval::EpochShare(0.1), "with [early_stopping]"),
         /// Examples in a forward pass of an evaluation.
-        eval_batch_size: usize = count(64, 1).may_change(MayChange::WithoutEarlyStopping),
+        eval_batch_size: usize = count(64, 1),
         /// The seed of the head, the order of the data and dropout.
         seed: u64 = count(0, 0),
     }

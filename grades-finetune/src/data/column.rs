@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use grades::schema::words;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -136,16 +137,17 @@ impl Serialize for Header {
     }
 }
 
-/// The form of a data file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Columns between tabs, one example a line, no quoting: a quotation mark is a character like others.
-    Tsv,
-    /// Columns between commas, with `"` around cells that hold commas, quotation marks or line ends.
-    Csv,
-    /// One JSON object a line.
-    Jsonl,
+words! {
+    /// The form of a data file.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Format: "format" {
+        /// Columns between tabs, one example a line, no quoting: a quotation mark is a character like others.
+        Tsv = "tsv",
+        /// Columns between commas, with `"` around cells that hold commas, quotation marks or line ends.
+        Csv = "csv",
+        /// One JSON object a line.
+        Jsonl = "jsonl",
+    }
 }
 
 impl Format {
@@ -157,19 +159,6 @@ impl Format {
             "csv" => Some(Self::Csv),
             "jsonl" | "ndjson" => Some(Self::Jsonl),
             _ => None,
-        }
-    }
-}
-
-impl FromStr for Format {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "tsv" => Ok(Self::Tsv),
-            "csv" => Ok(Self::Csv),
-            "jsonl" => Ok(Self::Jsonl),
-            _ => Err(format!("\"{text}\" is none of tsv, csv, jsonl")),
         }
     }
 }

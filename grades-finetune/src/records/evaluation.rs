@@ -1,5 +1,6 @@
 //! `evals.jsonl`: a record per evaluation on `data.eval`.
 
+use grades::schema::words;
 use serde::{Deserialize, Serialize};
 
 use super::number::{nan, nan_if_null, whole};
@@ -107,25 +108,18 @@ impl Scores {
     }
 }
 
-/// The measure by which an evaluation is judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Metric {
-    /// The lower the better.
-    Loss,
-    /// The higher the better.
-    Accuracy,
+words! {
+    /// The measure by which an evaluation is judged.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Metric: "metric" {
+        /// The lower the better.
+        Loss = "loss",
+        /// The higher the better.
+        Accuracy = "accuracy",
+    }
 }
 
 impl Metric {
-    /// Returns the name that configurations and JSON have for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Loss => "loss",
-            Self::Accuracy => "accuracy",
-        }
-    }
-
     /// Returns whether `value` is better than `other` by more than `delta`; NaN never is.
     pub fn is_better(self, value: f64, other: f64, delta: f64) -> bool {
         match self {

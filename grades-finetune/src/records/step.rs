@@ -1,5 +1,6 @@
 //! `steps.jsonl`: a record per optimizer step.
 
+use grades::schema::words;
 use serde::{Deserialize, Serialize};
 
 use super::number::{is_zero, nan, nan_if_null, whole, whole_or_null};
@@ -82,12 +83,13 @@ pub struct StepMemory {
     pub cache_bytes: u64,
 }
 
-/// Why a step applied no update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SkipReason {
-    /// The loss was not finite.
-    Loss,
-    /// A gradient was not finite.
-    Gradients,
+words! {
+    /// Why a step applied no update.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum SkipReason: "reason to skip" {
+        /// The loss was not finite.
+        Loss = "loss",
+        /// A gradient was not finite.
+        Gradients = "gradients",
+    }
 }

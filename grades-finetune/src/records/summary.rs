@@ -3,44 +3,33 @@
 use std::path::Path;
 
 use anyhow::Result;
+use grades::schema::words;
 use serde::{Deserialize, Serialize};
 
 use super::evaluation::Scores;
 use super::json::read_file;
 use super::number::{whole, whole_or_null};
 
-/// Why a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StopReason {
-    /// Every component is frozen.
-    AllFrozen,
-    /// The share `freezing.stop_at` of the components is frozen.
-    EnoughFrozen,
-    /// Early stopping saw no improvement for `early_stopping.patience` evaluations.
-    EarlyStopped,
-    /// All planned steps were run.
-    AllSteps,
-    /// A signal asked for an end; the run can be resumed.
-    Interrupted,
-    /// Loss or gradients were not finite for too many steps in a row.
-    #[serde(rename = "bad-numbers")]
-    NonFinite,
+words! {
+    /// Why a run ended.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum StopReason: "reason to stop" {
+        /// Every component is frozen.
+        AllFrozen = "all-frozen",
+        /// The share `freezing.stop_at` of the components is frozen.
+        EnoughFrozen = "enough-frozen",
+        /// Early stopping saw no improvement for `early_stopping.patience` evaluations.
+        EarlyStopped = "early-stopped",
+        /// All planned steps were run.
+        AllSteps = "all-steps",
+        /// A signal asked for an end; the run can be resumed.
+        Interrupted = "interrupted",
+        /// Loss or gradients were not finite for too many steps in a row.
+        NonFinite = "bad-numbers",
+    }
 }
 
 impl StopReason {
-    /// Returns the word that JSON has for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AllFrozen => "all-frozen",
-            Self::EnoughFrozen => "enough-frozen",
-            Self::EarlyStopped => "early-stopped",
-            Self::AllSteps => "all-steps",
-            Self::Interrupted => "interrupted",
-            Self::NonFinite => "bad-numbers",
-        }
-    }
-
     /// Returns the same as words of a sentence.
     pub fn words(self) -> String {
         self.name().replace('-', " ")

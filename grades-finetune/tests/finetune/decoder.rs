@@ -1,165 +1,63 @@
 //! Decoders: training in all its forms, evaluation, logits and answers.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
+use grades_finetune::records::{StopReason, Summary};
 use grades_models::decoder::{Decoder, LoadOptions, Tokens};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
-use crate::support::{PROGRAM, Ran};
+use crate::support::{Folder, PAIRS, Run};
 use crate::tiny_decoder::{TinyDecoder, ids};
-use crate::tolerance::{TINY_DECODER, assert_number_within, assert_within, relative_error};
+use crate::tolerance::{FORMULA, TINY_DECODER, assert_number_within, assert_within, relative_error};
 
-/// Questions and answers, the answers of different lengths.
-const PAIRS: [(&str, &str); 6] = [
-    ("what is the colour of the sky ?", "blue"),
-    ("what is the colour of grass ?", "green and green"),
-    ("the colour of snow ?", "white"),
-    ("coal ?", "black and black and black"),
-    ("what is the colour of the sun ?", "yellow"),
-    ("what is a colour ?", "what is the sky and the sun"),
-];
-
-const CONFIG: &str = "
-[model]
-path = 'model'
-device = 'cpu'
-[data]
-train = 'train.jsonl'
-[training]
-batch_size = 6
-epochs = 1
-[optimizer]
-lr = 0.02
-weight_decay = 0.0
-[schedule]
-name = 'constant'
-warmup = 0.0
-";
-
-/// A folder with `model/`, `train.jsonl` and `run.toml`; the program runs in it.
-pub(crate) struct Work {
-    tiny: TinyDecoder,
+pub(crate) fn llama() -> Folder {
+    Folder::decoder(&TinyDecoder::new(json!({})))
 }
 
-impl Work {
-    fn new(tiny: TinyDecoder) -> Self {
-        tiny.complete();
-        let model = tiny.file("model");
-        std::fs::create_dir(&model).unwrap();
-        for name in [
-            "config.json",
-            "model.safetensors",
-            "tokenizer.json",
-            "tokenizer_config.json",
-            "chat_template.jinja",
-        ] {
-            std::fs::rename(tiny.file(name), model.join(name)).unwrap();
-        }
-        let work = Self { tiny };
-        let lines: String = PAIRS
-            .iter()
-            .map(|(prompt, response)| {
-                format!("{}\n", json!({"prompt": format!("{prompt} "), "response": response}))
-            })
-            .collect();
-        work.write("train.jsonl", &lines);
-        work.write("run.toml", CONFIG);
-        work
-    }
+fn model(dir: &Path) -> Decoder {
+    Decoder::load(dir, LoadOptions::default()).unwrap().0
+}
 
-    pub(crate) fn llama() -> Self {
-        Self::new(TinyDecoder::new(json!({})))
-    }
+fn variables(run: &Run) -> BTreeMap<String, Tensor> {
+    model(&run.files.path.join("model")).var_store().variables().into_iter().collect()
+}
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.tiny.file(name)
-    }
+/// The losses of all steps.
+fn losses(run: &Run) -> Vec<f64> {
+    run.log.steps.iter().map(|step| step.loss).collect()
+}
 
-    pub(crate) fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
-        let mut command = std::process::Command::new(PROGRAM);
-        command.args(arguments).current_dir(self.tiny.path()).env("OMP_NUM_THREADS", "1");
-        Ran::of(command.env("CUDA_VISIBLE_DEVICES", "").stdin(std::process::Stdio::null()))
-    }
-
-    fn train(&self, name: &str, sets: &[&str]) -> Ran {
-        let mut arguments = vec!["train", "--config", "run.toml", "--name", name];
-        arguments.extend(sets.iter().flat_map(|set| ["--set", *set]));
-        self.run(&arguments)
-    }
-
-    fn trained(&self, name: &str, sets: &[&str]) -> Ran {
-        let ran = self.train(name, sets);
-        assert_eq!(ran.code, Some(0), "{sets:?}: {ran:?}");
-        ran
-    }
-
-    fn refused(&self, sets: &[&str]) -> String {
-        let ran = self.train("refused", sets);
-        assert_eq!(ran.code, Some(1), "{sets:?}: {ran:?}");
-        assert!(!self.path("runs").exists(), "{sets:?} left something behind");
-        ran.error()
-    }
-
-    fn summary(&self, name: &str) -> Value {
-        let path = self.path(&format!("runs/{name}/summary.json"));
-        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-    }
-
-    fn losses(&self, name: &str) -> Vec<f64> {
-        let text = std::fs::read_to_string(self.path(&format!("runs/{name}/steps.jsonl"))).unwrap();
-        let line = |line: &str| serde_json::from_str::<Value>(line).unwrap()["loss"].as_f64().unwrap();
-        text.lines().map(line).collect()
-    }
-
-    fn model(&self, dir: &str) -> Decoder {
-        Decoder::load(&self.path(dir), LoadOptions::default()).unwrap().0
-    }
-
-    fn variables(&self, name: &str) -> BTreeMap<String, Tensor> {
-        self.model(&format!("runs/{name}/model")).var_store().variables().into_iter().collect()
-    }
-
-    /// The largest difference of any variable of two runs.
-    fn apart(&self, a: &str, b: &str) -> f64 {
-        let (a, b) = (self.variables(a), self.variables(b));
-        assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
-        a.iter().map(|(name, tensor)| relative_error(&b[name], tensor)).fold(0.0, f64::max)
-    }
+/// The largest difference of any variable of two runs.
+fn apart(a: &Run, b: &Run) -> f64 {
+    let (a, b) = (variables(a), variables(b));
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    a.iter().map(|(name, tensor)| relative_error(&b[name], tensor)).fold(0.0, f64::max)
 }
 
 #[test]
 fn a_decoder_learns_its_answers_and_says_them() {
-    let work = Work::llama();
-    let ran = work
-        .trained("learnt", &["training.epochs=80", "data.eval=train.jsonl", "evaluation.exact_match=true"]);
-    let summary = work.summary("learnt");
-    assert_eq!(
-        (&summary["eval_exact_match"], &summary["ended"]),
-        (&json!(1.0), &json!("all-steps")),
-        "{summary}"
-    );
-    let (loss, perplexity) =
-        (summary["eval_loss"].as_f64().unwrap(), summary["eval_perplexity"].as_f64().unwrap());
-    assert!(loss < 0.1 && (perplexity - loss.exp()).abs() < 1e-9, "{summary}");
+    let folder = llama();
+    let learnt = ["--name", "learnt", "--epochs", "80", "--eval", "train.jsonl"];
+    let ran = folder.trained(&[&learnt[..], &["--set", "evaluation.exact_match=true"]].concat());
+    let summary = folder.files("learnt").summary();
+    let scores = summary.eval;
+    assert_eq!((scores.exact_match, summary.ended), (Some(1.0), StopReason::AllSteps), "{summary:?}");
+    let (loss, perplexity) = (scores.loss.unwrap(), scores.perplexity.unwrap());
+    assert!(loss < 0.1, "{summary:?}");
+    assert_number_within(perplexity, loss.exp(), FORMULA, "perplexity");
     for word in ["exact match 1.0000", "perplexity 1.0", "tokens a second"] {
         assert!(ran.stdout.contains(word), "{word}: {}", ran.stdout);
     }
-    let config: toml::Table =
-        std::fs::read_to_string(work.path("runs/learnt/config.toml")).unwrap().parse().unwrap();
     assert_eq!(
-        config["data"]["max_tokens"].as_integer(),
+        folder.files("learnt").config()["data"]["max_tokens"].as_integer(),
         Some(64),
         "the model's positions, as it has so few"
     );
 
-    work.write("prompts.txt", "the colour of snow ?\n\ncoal ?\n");
-    let said = work.run(&[
+    folder.write("prompts.txt", "the colour of snow ?\n\ncoal ?\n");
+    let said = folder.finetune(&[
         "generate",
         "--model",
         "runs/learnt/model",
@@ -171,7 +69,7 @@ fn a_decoder_learns_its_answers_and_says_them() {
         "cpu",
     ]);
     assert_eq!(said.stdout, "blue\nwhite\nblack and black and black\n", "{said:?}");
-    let said = work.run(&[
+    let said = folder.finetune(&[
         "generate",
         "--model",
         "runs/learnt/model",
@@ -184,14 +82,14 @@ fn a_decoder_learns_its_answers_and_says_them() {
     let line: Value = serde_json::from_str(&said.stdout).unwrap();
     assert_eq!(line, json!({"prompt": "coal ?", "answer": "black and", "ids": ids("black and")}));
     assert_eq!(
-        work.run(&["generate", "--model", "model"]).error(),
+        folder.finetune(&["generate", "--model", "model"]).error(),
         "no prompt: give --prompt TEXT, or --prompts FILE with one a line"
     );
 }
 
 #[test]
 fn conversations_are_learnt_through_the_template() {
-    let work = Work::llama();
+    let folder = llama();
     let lines: String = PAIRS
         .iter()
         .map(|(prompt, response)| {
@@ -200,76 +98,67 @@ fn conversations_are_learnt_through_the_template() {
             format!("{}\n", json!({"talk": messages}))
         })
         .collect();
-    work.write("talk.jsonl", &lines);
-    let sets = ["data.train=talk.jsonl", "data.messages=talk"];
-    work.trained("talk", &sets);
+    folder.write("talk.jsonl", lines);
+    let talk = folder.run(&["data.train=talk.jsonl", "data.messages=talk"]);
     // The same as prompts and responses that go through the template.
-    work.trained("chat", &["data.chat=true"]);
-    assert_eq!(work.apart("talk", "chat"), 0.0);
-    work.trained("plain", &[]);
-    assert!(work.apart("talk", "plain") > 0.0);
+    let chat = folder.run(&["data.chat=true"]);
+    assert_eq!(apart(&talk, &chat), 0.0);
+    let plain = folder.run(&[]);
+    assert!(apart(&talk, &plain) > 0.0);
 }
 
 #[test]
 fn a_text_is_learnt_from_scratch() {
-    let work = Work::llama();
-    std::fs::remove_file(work.path("model/model.safetensors")).unwrap();
-    work.write("text.txt", &"the sky is blue and the grass is green and the snow is white ".repeat(30));
+    let folder = llama();
+    std::fs::remove_file(folder.path("model/model.safetensors")).unwrap();
+    folder.write("text.txt", "the sky is blue and the grass is green and the snow is white ".repeat(30));
     let sets = ["data.train=text.txt", "data.eval=text.txt", "data.max_tokens=16", "training.epochs=6"];
-    let error = work.refused(&sets);
+    let error = folder.run_refused(&sets);
     assert!(error.contains("has neither model.safetensors nor"), "{error}");
-    work.trained("text", &[&sets[..], &["model.from_scratch=true"]].concat());
-    let losses = work.losses("text");
+    let losses = losses(&folder.run(&[&sets[..], &["model.from_scratch=true"]].concat()));
     assert!(losses[0] > 3.0 && losses[losses.len() - 1] < 1.0, "{losses:?}");
 }
 
 #[test]
 fn the_same_step_however_the_batch_is_spread_packed_or_computed_twice() {
     for tiny in [TinyDecoder::new(json!({})), TinyDecoder::phi3(json!({"sliding_window": 5}))] {
-        let work = Work::new(tiny);
+        let folder = Folder::decoder(&tiny);
         // SGD: Adam's first step would blow up what rounding leaves of a gradient of zero.
-        let sets = |more: &[&'static str]| {
-            [&["optimizer.name=sgd", "optimizer.lr=0.5", "training.epochs=1"], more].concat()
+        let run = |more: &[&str]| {
+            let sgd = ["optimizer.name=sgd", "optimizer.lr=0.5", "training.epochs=1"];
+            folder.run(&[&sgd[..], more].concat())
         };
-        work.trained("plain", &sets(&[]));
-        let before = work.model("model").var_store().variables();
-        let moved = work.variables("plain");
-        assert!(moved.iter().any(|(name, tensor)| !tensor.equal(&before[name])));
-        work.trained("again", &sets(&["training.activation_checkpointing=true"]));
-        assert_eq!(work.apart("plain", "again"), 0.0, "checkpointing changes no bit");
-        work.trained(
-            "accumulated",
-            &sets(&["training.batch_size=2", "training.gradient_accumulation_steps=3"]),
-        );
+        let plain = run(&[]);
+        let before = model(&folder.path("model")).var_store().variables();
+        assert!(variables(&plain).iter().any(|(name, tensor)| !tensor.equal(&before[name])));
+        let again = run(&["training.activation_checkpointing=true"]);
+        assert_eq!(apart(&plain, &again), 0.0, "checkpointing changes no bit");
         let tolerance = TINY_DECODER.tolerance(Kind::Float);
-        assert!(work.apart("plain", "accumulated") < tolerance, "{}", work.apart("plain", "accumulated"));
-        work.trained("packed", &sets(&["data.packing=true", "data.max_tokens=32"]));
-        assert!(work.apart("plain", "packed") < tolerance, "{}", work.apart("plain", "packed"));
-        let losses: Vec<f64> = ["plain", "accumulated", "packed"].map(|name| work.losses(name)[0]).to_vec();
-        losses.iter().for_each(|loss| assert_number_within(*loss, losses[0], tolerance, "loss"));
-        work.trained("split", &sets(&["model.split_fused=true"]));
-        assert!(work.apart("plain", "split") < tolerance);
+        for (name, spread) in [
+            ("accumulated", ["training.batch_size=2", "training.gradient_accumulation_steps=3"]),
+            ("packed", ["data.packing=true", "data.max_tokens=32"]),
+        ] {
+            let spread = run(&spread);
+            assert!(apart(&plain, &spread) < tolerance, "{name}: {}", apart(&plain, &spread));
+            assert_number_within(losses(&spread)[0], losses(&plain)[0], tolerance, name);
+        }
+        assert!(apart(&plain, &run(&["model.split_fused=true"])) < tolerance);
     }
 }
 
 #[test]
 fn bf16_trains_in_its_own_kind_and_under_autocast_in_f32() {
-    let work = Work::llama();
-    work.trained("bf16", &["model.dtype=bf16", "training.epochs=30"]);
-    let config: Value =
-        serde_json::from_slice(&std::fs::read(work.path("runs/bf16/model/config.json")).unwrap()).unwrap();
-    assert_eq!(config["dtype"], "bfloat16");
-    work.trained(
-        "autocast",
-        &["model.autocast=true", "training.epochs=30", "training.activation_checkpointing=true"],
-    );
-    let config: Value =
-        serde_json::from_slice(&std::fs::read(work.path("runs/autocast/model/config.json")).unwrap())
-            .unwrap();
-    assert_eq!(config["dtype"], "float32");
-    for name in ["bf16", "autocast"] {
-        let losses = work.losses(name);
-        assert!(losses[29] < 0.5 * losses[0], "{name}: {losses:?}");
+    let folder = llama();
+    for (set, dtype) in [("model.dtype=bf16", "bfloat16"), ("model.autocast=true", "float32")] {
+        let mut sets = vec![set, "training.epochs=30"];
+        if set == "model.autocast=true" {
+            sets.push("training.activation_checkpointing=true");
+        }
+        let run = folder.run(&sets);
+        let config: Value = serde_json::from_slice(&run.files.bytes("model/config.json")).unwrap();
+        assert_eq!(config["dtype"], dtype);
+        let losses = losses(&run);
+        assert!(losses[29] < 0.5 * losses[0], "{set}: {losses:?}");
     }
 }
 
@@ -281,22 +170,31 @@ fn the_parts_of_fused_matrices_freeze_on_their_own_when_asked() {
         "freezing.cooldown=0",
         "training.epochs=4",
     ];
-    for (split, count, name) in [("false", 8, "self_attn.qkv_proj"), ("true", 14, "self_attn.q_proj")] {
-        let work = Work::new(TinyDecoder::phi3(json!({})));
-        let split = format!("model.split_fused={split}");
-        let ran = work.trained("frozen", &[&freeze[..], &[&split]].concat());
-        assert!(ran.stderr.contains("4 fused matrices, such as model.layers.0.self_attn.qkv_proj.weight with 16 rows of model.layers.0.self_attn.q_proj.weight, 8 rows"), "{}", ran.stderr);
-        let summary = work.summary("frozen");
-        assert_eq!((&summary["components_total"], &summary["ended"]), (&json!(count), &json!("all-frozen")));
-        let freezes = std::fs::read_to_string(work.path("runs/frozen/freezes.jsonl")).unwrap();
-        assert!(freezes.contains(&format!("model.layers.1.{name}")), "{freezes}");
-        assert!(work.variables("frozen").contains_key("model.layers.1.self_attn.qkv_proj.weight"));
+    struct Case {
+        split: bool,
+        components: usize,
+        component: &'static str,
+    }
+    let cases = [
+        Case { split: false, components: 8, component: "model.layers.1.self_attn.qkv_proj" },
+        Case { split: true, components: 14, component: "model.layers.1.self_attn.q_proj" },
+    ];
+    for Case { split, components, component } in cases {
+        let folder = Folder::decoder(&TinyDecoder::phi3(json!({})));
+        let run = folder.run(&[&freeze[..], &[&format!("model.split_fused={split}")]].concat());
+        let fused = "4 fused matrices, such as model.layers.0.self_attn.qkv_proj.weight with 16 rows of \
+                     model.layers.0.self_attn.q_proj.weight, 8 rows";
+        assert!(run.log.notes.iter().any(|note| note.contains(fused)), "{:?}", run.log.notes);
+        let Summary { ended, freezing, .. } = &run.summary;
+        assert_eq!((freezing.components_total, *ended), (components, StopReason::AllFrozen));
+        assert!(run.log.freezes.iter().any(|event| event.component == component), "{:?}", run.log.freezes);
+        assert!(variables(&run).contains_key("model.layers.1.self_attn.qkv_proj.weight"));
     }
 }
 
 #[test]
 fn questions_are_answered_by_likelihood() {
-    let work = Work::llama();
+    let folder = llama();
     let question = |prompt: &str, choices: &[&str], answer: usize| {
         format!("{}\n", json!({"prompt": format!("{prompt} "), "choices": choices, "answer": answer}))
     };
@@ -304,22 +202,19 @@ fn questions_are_answered_by_likelihood() {
         .iter()
         .map(|(prompt, right)| question(prompt, &["yellow and a", right, "coal"], 1))
         .collect();
-    work.write("questions.jsonl", &lines.concat());
-    work.trained(
-        "questions",
-        &[
-            "data.train=questions.jsonl",
-            "data.eval=questions.jsonl",
-            "training.epochs=60",
-            "evaluation.exact_match=true",
-        ],
-    );
-    let summary = work.summary("questions");
-    assert_eq!((&summary["eval_accuracy"], &summary["eval_accuracy_per_byte"]), (&json!(1.0), &json!(1.0)));
-    assert!(summary["eval_exact_match"].is_null(), "questions are not answered in free text");
+    folder.write("questions.jsonl", lines.concat());
+    let run = folder.run(&[
+        "data.train=questions.jsonl",
+        "data.eval=questions.jsonl",
+        "training.epochs=60",
+        "evaluation.exact_match=true",
+    ]);
+    let scores = run.summary.eval;
+    assert_eq!((scores.accuracy, scores.accuracy_per_byte), (Some(1.0), Some(1.0)));
+    assert_eq!(scores.exact_match, None, "questions are not answered in free text");
 
     // The likelihoods themselves, from the logits.
-    let model = work.model("model");
+    let model = model(&folder.path("model"));
     let nll = |prompt: &str, choice: &str| {
         let all = ids(&format!("<s> {prompt} {choice} </s>"));
         let row: Vec<i64> = all.iter().map(|&id| i64::from(id)).collect();
@@ -343,30 +238,26 @@ fn questions_are_answered_by_likelihood() {
         right[1] += f64::from(u8::from(lowest(&bytes) == 0)) / 3.0;
     }
     let lines: Vec<String> = PAIRS[..3].iter().map(|(prompt, _)| question(prompt, &choices, 0)).collect();
-    work.write("other.jsonl", &lines.concat());
-    work.trained("asked", &["data.eval=other.jsonl", "optimizer.lr=1e-12", "training.max_steps=1"]);
-    let summary = work.summary("asked");
-    for (key, expected) in [("eval_accuracy", right[0]), ("eval_accuracy_per_byte", right[1])] {
-        assert!(
-            (summary[key].as_f64().unwrap() - expected).abs() < 1e-9,
-            "{key}: {summary}, expected {expected}"
-        );
-    }
+    folder.write("other.jsonl", lines.concat());
+    let asked = folder.run(&["data.eval=other.jsonl", "optimizer.lr=1e-12", "training.max_steps=1"]);
+    let scores = asked.summary.eval;
+    assert_number_within(scores.accuracy.unwrap(), right[0], FORMULA, "accuracy");
+    assert_number_within(scores.accuracy_per_byte.unwrap(), right[1], FORMULA, "accuracy per byte");
 }
 
 #[test]
 fn logits_are_written_whole_or_the_last_alone() {
-    let work = Work::llama();
-    work.write("ids.json", "[[5, 6, 7], [8], [9, 10]]");
+    let folder = llama();
+    folder.write("ids.json", "[[5, 6, 7], [8], [9, 10]]");
     for (arguments, shape) in [(&[][..], vec![3, 3, 40]), (&["--last"], vec![3, 40])] {
-        let ran = work.run(
+        let ran = folder.finetune(
             &[&["logits", "--model", "model", "--ids", "ids.json", "--out", "out.safetensors"], arguments]
                 .concat(),
         );
         assert_eq!(ran.code, Some(0), "{ran:?}");
-        let logits = Tensor::read_safetensors(work.path("out.safetensors")).unwrap().remove(0).1;
+        let logits = Tensor::read_safetensors(folder.path("out.safetensors")).unwrap().remove(0).1;
         assert_eq!(logits.size(), shape);
-        let model = work.model("model");
+        let model = model(&folder.path("model"));
         for (row, list) in [vec![5i64, 6, 7], vec![8], vec![9, 10]].into_iter().enumerate() {
             let length = list.len() as i64;
             let own = tch::no_grad(|| model.forward(&Tokens::from(Tensor::from_slice(&list).unsqueeze(0))))
@@ -383,53 +274,53 @@ fn logits_are_written_whole_or_the_last_alone() {
             }
         }
     }
-    work.write("ids.json", "[[5, 40]]");
-    let error =
-        work.run(&["logits", "--model", "model", "--ids", "ids.json", "--out", "out.safetensors"]).error();
+    folder.write("ids.json", "[[5, 40]]");
+    let error = folder
+        .finetune(&["logits", "--model", "model", "--ids", "ids.json", "--out", "out.safetensors"])
+        .error();
     assert_eq!(error, "ids.json: list 0 has the id 40; the vocabulary has 0 to 39");
 }
 
 #[test]
 fn an_adapter_is_trained_used_and_merged() {
     for tiny in [TinyDecoder::new(json!({})), TinyDecoder::phi3(json!({}))] {
-        let work = Work::new(tiny);
-        let sets = [
+        let folder = Folder::decoder(&tiny);
+        let run = folder.run(&[
+            "output.name=adapted",
             "lora.r=4",
             "lora.target_modules=all-linear",
             "training.epochs=60",
             "data.eval=train.jsonl",
             "evaluation.exact_match=true",
             "training.activation_checkpointing=true",
-        ];
-        let ran = work.trained("adapted", &sets);
-        assert!(ran.stderr.contains("adapters in "), "{ran:?}");
-        assert_eq!(work.summary("adapted")["eval_exact_match"], json!(1.0));
+        ]);
+        assert!(run.log.notes.iter().any(|note| note.starts_with("adapters in ")), "{:?}", run.log.notes);
+        assert_eq!(run.summary.eval.exact_match, Some(1.0));
         assert!(
-            !work.path("runs/adapted/model").exists()
-                && !work.path("runs/adapted/adapter/labels.json").exists()
+            !folder.path("runs/adapted/model").exists()
+                && !folder.path("runs/adapted/adapter/labels.json").exists()
         );
-        let text = std::fs::read_to_string(work.path("runs/adapted/adapter/adapter_config.json")).unwrap();
-        let config: Value = serde_json::from_str(&text).unwrap();
+        let config = folder.json("runs/adapted/adapter/adapter_config.json");
         assert_eq!((&config["task_type"], &config["modules_to_save"]), (&json!("CAUSAL_LM"), &Value::Null));
 
         let adapter = ["--adapter", "runs/adapted/adapter"];
-        let said = work.run(&[&["generate", "--prompt", "coal ?"], &adapter[..]].concat());
+        let said = folder.finetune(&[&["generate", "--prompt", "coal ?"], &adapter[..]].concat());
         assert_eq!(said.stdout, "black and black and black\n", "{said:?}");
-        work.write("ids.json", "[[5, 6, 7], [8]]");
+        folder.write("ids.json", "[[5, 6, 7], [8]]");
         let logits = |arguments: &[&str]| {
-            let ran =
-                work.run(&[&["logits", "--ids", "ids.json", "--out", "out.safetensors"], arguments].concat());
+            let ran = folder.finetune(
+                &[&["logits", "--ids", "ids.json", "--out", "out.safetensors"], arguments].concat(),
+            );
             assert_eq!(ran.code, Some(0), "{ran:?}");
-            Tensor::read_safetensors(work.path("out.safetensors")).unwrap().remove(0).1
+            Tensor::read_safetensors(folder.path("out.safetensors")).unwrap().remove(0).1
         };
         let (base, adapted) = (logits(&["--model", "model"]), logits(&adapter));
-        let merged = work.run(&[&["merge", "--out", "merged"], &adapter[..]].concat());
+        let merged = folder.finetune(&[&["merge", "--out", "merged"], &adapter[..]].concat());
         assert_eq!(merged.code, Some(0), "{merged:?}");
         let merged = logits(&["--model", "merged"]);
         assert_within(&merged, &adapted, TINY_DECODER.tolerance(Kind::Float), "merged");
         assert!(f64::try_from((&adapted - &base).abs().max()).unwrap() > 0.1);
-        let error =
-            work.train("refused", &["lora.r=2", "model.autocast=true", "model.split_fused=true"]).error();
+        let error = folder.run_refused(&["lora.r=2", "model.autocast=true", "model.split_fused=true"]);
         assert!(
             error.contains("model.autocast: cannot be combined with [lora]: with model.dtype"),
             "{error}"
@@ -440,31 +331,33 @@ fn an_adapter_is_trained_used_and_merged() {
 
 #[test]
 fn what_does_not_fit_a_decoder_is_refused_before_anything_is_written() {
-    let work = Work::llama();
-    let error = work.refused(&["model.new_head=true", "data.label=label"]);
+    let folder = llama();
+    let error = folder.run_refused(&["model.new_head=true", "data.label=label"]);
     assert_eq!(
         error,
         "2 problems:\n  model.new_head: is for classifiers; the model is a decoder (model_type llama)\n  \
          data.label: is for classifiers; the model is a decoder (model_type llama)"
     );
     assert_eq!(
-        work.refused(&["data.max_tokens=65"]),
+        folder.run_refused(&["data.max_tokens=65"]),
         "data.max_tokens = 65: expected 2 to 64, the positions of the model"
     );
     assert_eq!(
-        work.refused(&["data.too_long=refuse", "data.max_tokens=8"]),
+        folder.run_refused(&["data.too_long=refuse", "data.max_tokens=8"]),
         "train.jsonl:1: 11 tokens, more than max_tokens = 8; data.too_long = \"truncate\" cuts, \"skip\" leaves out"
     );
     assert!(
-        work.refused(&["data.turns=first"]).contains("unknown turns \"first\""),
+        folder.run_refused(&["data.turns=first"]).contains("unknown turns \"first\""),
         "{}",
-        work.refused(&["data.turns=first"])
+        folder.run_refused(&["data.turns=first"])
     );
-    std::fs::remove_file(work.path("model/chat_template.jinja")).unwrap();
-    assert!(work.refused(&["data.chat=true"]).starts_with("train.jsonl:1: the model has no chat template"));
-    work.write("train.jsonl", "{\"prompt\": \"sky\", \"response\": \"\"}\n");
-    assert_eq!(work.refused(&[]), "train.jsonl:1: \"response\" is empty");
-    work.write("train.jsonl", "{\"prompt\": \"sky\", \"response\": \"blue\"}\n");
-    std::fs::remove_file(work.path("model/tokenizer.json")).unwrap();
-    assert!(work.refused(&[]).starts_with("cannot read model/tokenizer.json"));
+    std::fs::remove_file(folder.path("model/chat_template.jinja")).unwrap();
+    assert!(
+        folder.run_refused(&["data.chat=true"]).starts_with("train.jsonl:1: the model has no chat template")
+    );
+    folder.write("train.jsonl", "{\"prompt\": \"sky\", \"response\": \"\"}\n");
+    assert_eq!(folder.run_refused(&[]), "train.jsonl:1: \"response\" is empty");
+    folder.write("train.jsonl", "{\"prompt\": \"sky\", \"response\": \"blue\"}\n");
+    std::fs::remove_file(folder.path("model/tokenizer.json")).unwrap();
+    assert!(folder.run_refused(&[]).starts_with("cannot read model/tokenizer.json"));
 }

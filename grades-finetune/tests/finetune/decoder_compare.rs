@@ -1,28 +1,28 @@
 //! `finetune compare` of a decoder, whose evaluations have no accuracy.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::decoder::Work;
+use crate::decoder::llama;
 
 #[test]
 fn a_decoder_is_compared_by_its_loss() {
-    let work = Work::llama();
-    let config = std::fs::read_to_string(work.path("run.toml")).unwrap();
+    let folder = llama();
+    let config = folder.text("base.toml");
     let data = "train = 'train.jsonl'\neval = 'train.jsonl'\ntest = 'train.jsonl'\n";
     let training = "[training]\neval_every = 1\nmax_steps = 4\ncheckpointing = true\n";
     let config = config
-        .replace("train = 'train.jsonl'\n", data)
+        .replace("train = \"train.jsonl\"\n", data)
         .replace("[training]\n", training)
         .replace("epochs = 1", "epochs = 9");
-    work.write(
-        "run.toml",
-        &(config + "[lora]\nr = 1\n[early_stopping]\npatience = 1\nmin_delta = 100\n[evaluation]\nexact_match = true\n"),
+    folder.write(
+        "base.toml",
+        config + "[lora]\nr = 1\n[early_stopping]\npatience = 1\nmin_delta = 100\n[evaluation]\nexact_match = true\n",
     );
     let rows = "full,full-es,full-grades,lora,lora-grades";
     let command = [
         "compare",
         "--config",
-        "run.toml",
+        "base.toml",
         "--seeds",
         "0,1",
         "--rows",
@@ -30,10 +30,9 @@ fn a_decoder_is_compared_by_its_loss() {
         "--set",
         "compare.monitoring_steps=4",
     ];
-    let ran = work.run(&command);
+    let ran = folder.finetune(&command);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let text = std::fs::read_to_string(work.path("runs/compare-run/compare.json")).unwrap();
-    let result: Value = serde_json::from_str(&text).unwrap();
+    let result = folder.json("runs/compare-base/compare.json");
     let row = |name: &str| result["rows"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap();
     let loss = row("full")["mean"]["eval_loss"].as_f64().unwrap();
     assert_eq!(result["target"], json!({"metric": "loss", "value": loss}));

@@ -1,18 +1,11 @@
 //! A disk that is full, played by a limit on the size of files.
 
-use crate::support::{Folder, PROGRAM, Ran};
-
-/// Runs the program where no file may grow beyond so many KiB.
-fn limited(folder: &Folder, kibibytes: u64, arguments: &[&str]) -> Ran {
-    let script = format!("trap '' XFSZ; ulimit -f {kibibytes}; exec \"$0\" \"$@\"");
-    let start = ["-c", &script, PROGRAM, "train", "--config", "base.toml"];
-    Ran::of(&mut folder.command("bash", &[&start, arguments].concat()))
-}
+use crate::support::Folder;
 
 #[test]
 fn a_model_that_does_not_fit_leaves_no_half_of_it() {
     let folder = Folder::new();
-    let ran = limited(&folder, 4, &["--set", "freezing.policy.tau=1e9"]);
+    let ran = folder.limited(4, &["train", "--config", "base.toml", "--set", "freezing.policy.tau=1e9"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert_eq!(
         ran.error(),
@@ -31,7 +24,7 @@ fn a_model_that_does_not_fit_leaves_no_half_of_it() {
 #[test]
 fn logs_that_do_not_fit_are_told_of_and_the_model_is_saved() {
     let folder = Folder::new();
-    let ran = limited(&folder, 16, &["--epochs", "60", "--no-report"]);
+    let ran = folder.limited(16, &["train", "--config", "base.toml", "--epochs", "60", "--no-report"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     let first = "warning: statistics.jsonl cannot be written: File too large (os error 27); its lines wait\n";
     assert!(ran.stderr.contains(first), "{}", ran.stderr);

@@ -1,4 +1,4 @@
-//! Tests of the `finetune` program: the program itself, on files in temporary folders.
+//! Tests of the library and of the program `finetune`, on files in temporary folders.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,14 +9,17 @@
 
 mod bad_config;
 mod bad_files;
+mod cache;
 mod commands;
 mod compare;
 mod config;
 mod configs;
 mod cooling;
+mod data;
 mod decoder;
 mod decoder_compare;
 mod disk;
+mod durable;
 mod early_stopping;
 mod inspect;
 mod learning;
@@ -25,10 +28,13 @@ mod options;
 mod report;
 mod results;
 mod run_folder;
+mod sequences;
 mod signals;
 mod statistics;
 mod support;
 mod tables;
+#[path = "../../../grades-models/tests/support/tiny.rs"]
+mod tiny;
 #[path = "../../../grades-models/tests/support/tiny_decoder.rs"]
 mod tiny_decoder;
 #[path = "../../../tests/src/tolerance.rs"]

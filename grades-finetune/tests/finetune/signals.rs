@@ -1,61 +1,16 @@
 //! Ctrl-C, and SIGTERM from whoever ends processes.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::support::{Folder, PROGRAM};
+use crate::support::Folder;
 
-/// A run of far more steps than anyone waits for.
-struct Running {
-    child: Child,
-    stderr: BufReader<std::process::ChildStderr>,
-}
-
-impl Running {
-    fn start(folder: &Folder, arguments: &[&str]) -> Self {
-        let all = [&["train", "--config", "base.toml", "--epochs", "1000000"], arguments].concat();
-        let mut command = folder.command(PROGRAM, &all);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        Self { child, stderr }
-    }
-
-    /// Waits for a line that begins so.
-    fn line(&mut self, start: &str) {
-        let mut line = String::new();
-        while !line.starts_with(start) {
-            line.clear();
-            assert!(self.stderr.read_line(&mut line).unwrap() > 0, "the run ended before \"{start}\"");
-        }
-    }
-
-    fn send(&self, signal: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-    }
-
-    /// The exit code and what was shown since the last line that was waited for.
-    fn end(mut self) -> (Option<i32>, String) {
-        let limit = Instant::now() + Duration::from_secs(60);
-        while self.child.try_wait().unwrap().is_none() {
-            if Instant::now() > limit {
-                self.child.kill().unwrap();
-                panic!("the run goes on after the signal");
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let mut rest = String::new();
-        self.stderr.read_to_string(&mut rest).unwrap();
-        (self.child.wait().unwrap().code(), rest)
-    }
-}
+/// Far more epochs than anyone waits for.
+const LONG: [&str; 2] = ["--epochs", "1000000"];
 
 /// Asserts that a run ends well after a signal.
 fn ends_well(signal: &str) {
     let folder = Folder::new();
-    let mut run = Running::start(&folder, &[]);
-    run.line("step 1/");
+    let run = folder.start(&LONG);
     run.send(signal);
     let (code, shown) = run.end();
     assert_eq!(code, Some(130), "{shown}");
@@ -90,8 +45,7 @@ fn a_second_signal_ends_at_once() {
     // An evaluation that takes seconds comes between the first step and the second.
     folder.write("dev.tsv", crate::support::examples(10_000));
     let slow = ["--eval-every", "1", "--set", "training.eval_batch_size=1"];
-    let mut run = Running::start(&folder, &slow);
-    run.line("step 1/");
+    let run = folder.start(&[&LONG[..], &slow].concat());
     run.send("-INT");
     std::thread::sleep(Duration::from_millis(100));
     run.send("-INT");

@@ -1,6 +1,7 @@
 //! The configuration of an adapter, made in code.
 
 use grades::Problems;
+use grades::schema::words;
 
 use crate::error::{Error, Result};
 
@@ -101,28 +102,17 @@ pub enum Init {
     Random,
 }
 
-/// Which biases train along with the adapters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Bias {
-    /// None.
-    #[default]
-    None,
-    /// All of the model.
-    All,
-    /// Those of adapted layers.
-    LoraOnly,
-}
-
-impl Bias {
-    pub(crate) const NAMES: [(&'static str, Bias); 3] =
-        [("none", Self::None), ("all", Self::All), ("lora_only", Self::LoraOnly)];
-
-    pub(crate) fn by_name(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, bias)| *bias)
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(_, bias)| *bias == self).map_or("none", |(name, _)| name)
+words! {
+    /// The biases that train along with the adapters.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum Bias: "bias" {
+        /// None.
+        #[default]
+        None = "none",
+        /// All of the model.
+        All = "all",
+        /// Those of adapted layers.
+        LoraOnly = "lora_only",
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use grades::schema::Words;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 
@@ -33,7 +34,7 @@ pub(crate) fn read_peft(path: &Path, text: &str) -> Result<LoraConfig> {
     let bias: Option<String> = reader.take("bias", "a string")?;
     let bias = match bias {
         None => Bias::None,
-        Some(word) => Bias::by_name(&word)
+        Some(word) => Bias::from_word(&word)
             .ok_or_else(|| reader.unsupported("bias", &format!("\"{word}\""), "none, all, lora_only"))?,
     };
     let targets = |names: Names| match names {

@@ -1,7 +1,7 @@
 //! The configuration as a TOML table.
 
 use grades::Problems;
-use grades::schema::{Key, Section};
+use grades::schema::{Key, Section, Words};
 use toml::{Table, Value};
 
 use super::{Bias, Init, LoraConfig, Targets};
@@ -94,9 +94,8 @@ impl LoraConfig {
         config.use_dora = section.flag_or("use_dora", false).unwrap_or_default();
         let init = section.value_or("init_lora_weights", Init::Default, "true, false or \"gaussian\"", init);
         config.init = init.unwrap_or_default();
-        let bias = |value: Value| Bias::by_name(value.as_str()?);
-        config.bias =
-            section.value_or("bias", Bias::None, "none, all or lora_only", bias).unwrap_or_default();
+        let bias = |value: Value| Bias::from_word(value.as_str()?);
+        config.bias = section.value_or("bias", Bias::None, &Bias::choices(), bias).unwrap_or_default();
         config.modules_to_save = section.texts("modules_to_save").unwrap_or_default();
         let mut problems = Problems::default();
         config.note_problems("", &mut problems);

@@ -1,10 +1,7 @@
 //! The `[freezing.components]` table: which parameters are components, and of what kind.
 
-use std::str::FromStr;
-
 use super::{ComponentKind, ComponentPattern, Layout, any};
-use crate::error::Error;
-use crate::schema::{Key, Section, unknown_name};
+use crate::schema::{Key, Section, words};
 
 /// The choice of the parameters that are components.
 ///
@@ -33,35 +30,25 @@ pub struct ComponentConfig {
     pub(crate) adapters: AdapterGrouping,
 }
 
-/// Whether the tensors of an adapter in one layer, such as LoRA's A and B, are one component or several.
-///
-/// ```
-/// use grades::component::{AdapterGrouping, ComponentConfig, ComponentMap, ParameterInfo};
-///
-/// let parameters = ["A", "B"].map(|part| ParameterInfo::new(format!("h.0.mlp.lora_{part}.default.weight"), [4, 4]));
-/// let map = |grouping| ComponentMap::new(&parameters, &ComponentConfig::default().with_adapters(grouping));
-/// assert_eq!(map(AdapterGrouping::Together)?.components()[0].name, "h.0.mlp");
-/// assert_eq!(map(AdapterGrouping::Apart)?.components()[0].name, "h.0.mlp.lora_A.default");
-/// # Ok::<(), grades::Error>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AdapterGrouping {
-    /// One component a layer: its statistics are taken over A and B, and they freeze at the same step.
-    #[default]
-    Together,
-    /// Each tensor is a component.
-    Apart,
-}
-
-impl FromStr for AdapterGrouping {
-    type Err = Error;
-
-    fn from_str(word: &str) -> Result<Self, Error> {
-        match word {
-            "together" => Ok(Self::Together),
-            "apart" => Ok(Self::Apart),
-            _ => Err(unknown_name("grouping of adapters", word, ["together", "apart"])),
-        }
+words! {
+    /// The grouping of an adapter's tensors in one layer, such as LoRA's A and B, into components.
+    ///
+    /// ```
+    /// use grades::component::{AdapterGrouping, ComponentConfig, ComponentMap, ParameterInfo};
+    ///
+    /// let parameters = ["A", "B"].map(|part| ParameterInfo::new(format!("h.0.mlp.lora_{part}.default.weight"), [4, 4]));
+    /// let map = |grouping| ComponentMap::new(&parameters, &ComponentConfig::default().with_adapters(grouping));
+    /// assert_eq!(map(AdapterGrouping::Together)?.components()[0].name, "h.0.mlp");
+    /// assert_eq!(map(AdapterGrouping::Apart)?.components()[0].name, "h.0.mlp.lora_A.default");
+    /// # Ok::<(), grades::Error>(())
+    /// ```
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum AdapterGrouping: "grouping of adapters" {
+        /// One component a layer: its statistics are taken over A and B, and they freeze at the same step.
+        #[default]
+        Together = "together",
+        /// Each tensor is a component.
+        Apart = "apart",
     }
 }
 

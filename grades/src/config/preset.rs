@@ -4,68 +4,67 @@ use std::borrow::Cow;
 
 use toml::{Table, Value};
 
-use crate::schema::Section;
+use super::Followers;
+use crate::schema::field::{KeyField, optional_word};
+use crate::schema::{Key, Section, Words, words};
 use crate::statistic::Statistic;
 
-/// The key that names one.
-pub(super) const KEY: &str = "preset";
-
-/// Its line of help.
-pub(super) const HELP: &str = "defaults of a published version: paper-v1, paper-v3 or official (none)";
-
-/// The settings by which published versions differ; the rest is in [`Preset::table`].
-#[derive(Debug)]
-struct Preset {
-    name: &'static str,
-    metric: Statistic,
-    grace: f64,
-    /// The user's to give when absent.
-    tau: Option<f64>,
+words! {
+    /// A published version of GradES.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(super) enum Preset: "preset" {
+        /// arXiv 2509.01842v1.
+        PaperV1 = "paper-v1",
+        /// arXiv 2509.01842v3.
+        PaperV3 = "paper-v3",
+        /// The Python package 1.0.6.
+        Official = "official",
+    }
 }
 
-// What each stands for, difference by difference, is in docs/compatibility.md.
-const PAPER_V1: Preset = Preset { name: "paper-v1", metric: Statistic::GradL1, grace: 0.55, tau: None };
-const PAPER_V3: Preset = Preset { name: "paper-v3", metric: Statistic::GradDeltaL1, ..PAPER_V1 };
-const OFFICIAL: Preset =
-    Preset { name: "official", metric: Statistic::WeightDeltaL1, grace: 0.3, tau: Some(1e-4) };
-const ALL: [&Preset; 3] = [&PAPER_V1, &PAPER_V3, &OFFICIAL];
+/// The key that names one.
+pub(super) const KEY: Key =
+    Key::described("preset", "The published version whose settings are the defaults", || {
+        KeyField::<Option<Preset>>::facts(&optional_word())
+    });
 
-/// A `[freezing]` table with the defaults of the preset that it names; as it stands when it names none.
+/// Adds to a `[freezing]` table the defaults of the preset that it names; a table that names none stays unchanged.
 pub(super) fn fill(table: &Table) -> Cow<'_, Table> {
-    match table.get(KEY) {
-        // One that is not known is noted by `check`; where all is given no other problem follows from it.
-        Some(name) => Cow::Owned(merge(name.as_str().and_then(find).unwrap_or(&OFFICIAL).table(), table)),
+    match table.get(KEY.name) {
+        // An unknown one is reported when the key is read; with all keys given no other problem follows from it.
+        Some(name) => {
+            let preset = name.as_str().and_then(Preset::from_word).unwrap_or(Preset::Official);
+            Cow::Owned(merge(preset.table(), table))
+        }
         None => Cow::Borrowed(table),
     }
 }
 
 /// Notes a preset that is not known.
 pub(super) fn check(section: &mut Section<'_>) {
-    if !section.has(KEY) {
-        return;
-    }
-    if let Some(name) = section.text(KEY).filter(|name| find(name).is_none()) {
-        section.unknown(KEY, "preset", &name, ALL.map(|preset| preset.name));
-    }
-}
-
-fn find(name: &str) -> Option<&'static Preset> {
-    ALL.into_iter().find(|preset| preset.name == name)
+    KeyField::<Option<Preset>>::read(optional_word(), section, KEY.name, false);
 }
 
 impl Preset {
-    fn table(&self) -> Table {
+    // What each stands for, difference by difference, is in docs/compatibility.md.
+    fn table(self) -> Table {
+        // The paper's tau is the user's to give.
+        let (metric, grace, tau) = match self {
+            Self::PaperV1 => (Statistic::GradL1, 0.55, None),
+            Self::PaperV3 => (Statistic::GradDeltaL1, 0.55, None),
+            Self::Official => (Statistic::WeightDeltaL1, 0.3, Some(1e-4)),
+        };
         let name = ("name".to_owned(), Value::from("fixed-threshold"));
-        let tau = self.tau.map(|tau| ("tau".to_owned(), Value::from(tau)));
+        let tau = tau.map(|tau| ("tau".to_owned(), Value::from(tau)));
         let policy: Table = [name].into_iter().chain(tau).collect();
         Table::from_iter(
             [
-                ("metric", Value::from(self.metric.name())),
-                ("grace", Value::from(self.grace)),
+                ("metric", Value::from(metric.name())),
+                ("grace", Value::from(grace)),
                 ("check_every", Value::from(1)),
                 ("stop_at", Value::from(1.0)),
                 ("cooldown", Value::from(0)),
-                ("followers", Value::from("keep")),
+                ("followers", Value::from(Followers::Keep.name())),
                 ("policy", Value::from(policy)),
             ]
             .map(|(key, value)| (key.to_owned(), value)),
@@ -124,10 +123,10 @@ mod tests {
                     .to_owned(),
             ),
         ];
-        assert_eq!(cases.len(), ALL.len());
+        assert_eq!(cases.len(), Preset::ALL.len());
         for (name, expected) in cases {
             let mut found = filled(&format!("preset = \"{name}\""));
-            assert_eq!(found.remove(KEY), Some(Value::from(name)));
+            assert_eq!(found.remove(KEY.name), Some(Value::from(name)));
             assert_eq!(found, expected.parse().unwrap(), "{name}");
         }
     }

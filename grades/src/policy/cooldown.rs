@@ -42,7 +42,7 @@ impl Cooldown {
     /// The accepted values, for error messages.
     pub(crate) const EXPECTED: &'static str = "a number of steps, or { share = S } with S of at least 0";
 
-    pub(crate) fn read(value: Value) -> Option<Self> {
+    pub(crate) fn read(value: &Value) -> Option<Self> {
         if let Some(steps) = value.as_integer() {
             return u64::try_from(steps).ok().map(Self::Steps);
         }

@@ -19,15 +19,11 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// The error for a name that nothing answers to.
-pub(crate) fn unknown_name<'a>(
-    what: &'static str,
-    name: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Error {
+/// Returns the error for a name that is none of the known ones, with the closest of them.
+pub fn unknown_name<'a>(noun: &'static str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Error {
     let known: Vec<_> = known.into_iter().collect();
     Error::Unknown {
-        what,
+        what: noun,
         name: name.to_owned(),
         nearest: nearest(name, known.iter().copied()).map(str::to_owned),
         known: known.join(", "),

@@ -4,24 +4,9 @@ use std::str::FromStr;
 
 use toml::{Table, Value};
 
+use super::key::Key;
 use super::names::{nearest, unknown_name};
 use crate::error::{Error, Problems};
-
-/// A key that a table may have, with a line for whoever lists them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
-    /// The key.
-    pub name: &'static str,
-    /// Its meaning, type and default.
-    pub help: &'static str,
-}
-
-impl Key {
-    /// A key and its line of help.
-    pub const fn new(name: &'static str, help: &'static str) -> Self {
-        Self { name, help }
-    }
-}
 
 /// One table of a configuration file, read key by key.
 ///

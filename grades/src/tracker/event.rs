@@ -6,18 +6,20 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::component::{Component, ComponentKind};
 use crate::policy::{Cause, Measure};
+use crate::schema::words;
 
-/// The transition of a [`FreezeEvent`] from one state of a component to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Transition {
-    /// Its policy decided to freeze it; it cools from the next step on.
-    Cool,
-    /// It froze; no update after this step moves it.
-    Freeze,
-    /// It trains again from the next step on.
-    Thaw,
+words! {
+    /// The transition of a [`FreezeEvent`] from one state of a component to the next.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum Transition: "event" {
+        /// Its policy decided to freeze it; it cools from the next step on.
+        Cool = "cool",
+        /// It froze; no update after this step moves it.
+        Freeze = "freeze",
+        /// It trains again from the next step on.
+        Thaw = "thaw",
+    }
 }
 
 /// A component began to cool, froze, or was thawed.

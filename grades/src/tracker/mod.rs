@@ -5,6 +5,7 @@
 mod event;
 mod ranks;
 mod report;
+mod schedule;
 mod state;
 mod track;
 
@@ -13,10 +14,11 @@ pub use report::{Checked, StepReport};
 pub use state::TrackerState;
 
 use crate::component::{Component, ComponentMap};
-use crate::config::{Cooling, FreezingConfig, Schedule};
+use crate::config::{Cooling, FreezingConfig};
 use crate::error::Result;
 use crate::policy::{Cause, Decision, FrozenObservation, Observation, Population};
 use crate::statistic::{GradientSnapshot, StatisticSet};
+use schedule::Schedule;
 use track::{Phase, Track};
 
 /// Asks each active component's policy at each check, and records which components cool and which are frozen.
@@ -73,7 +75,7 @@ impl FreezeTracker {
     ///
     /// [`crate::Error::Config`] when the configuration does not fit the run.
     pub fn new(map: ComponentMap, config: &FreezingConfig, total_steps: u64) -> Result<Self> {
-        let schedule = config.schedule(total_steps)?;
+        let schedule = Schedule::new(config, total_steps)?;
         let prototype = config.prototype(total_steps)?;
         let statistics = prototype.statistics();
         let thaws = prototype.thaws();

@@ -1,5 +1,7 @@
 //! Makes sequences of examples.
 
+use grades::schema::words;
+
 use super::example::{Example, Examples, Form};
 use super::message::{Message, Variables};
 use super::sequences::{Choice, Question, Sequence, Sequences};
@@ -8,17 +10,18 @@ use super::turns::{self, Turns};
 use super::vocabulary::Vocabulary;
 use crate::data::error::{Error, Result};
 
-/// The fate of an example that is longer than the longest sequence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TooLong {
-    /// Its end is cut off and it is counted; a response of which nothing would be left is an error.
-    #[default]
-    Truncate,
-    /// It is an error that names its line.
-    Refuse,
-    /// It is left out and counted.
-    Skip,
+words! {
+    /// The fate of an example that is longer than the longest sequence.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum TooLong: "too_long" {
+        /// Its end is cut off and it is counted; a response of which nothing would be left is an error.
+        #[default]
+        Truncate = "truncate",
+        /// It is an error that names its line.
+        Refuse = "refuse",
+        /// It is left out and counted.
+        Skip = "skip",
+    }
 }
 
 /// How examples become sequences.

@@ -2,19 +2,22 @@
 
 use std::ops::Range;
 
+use grades::schema::words;
+
 use super::message::{Message, Variables};
 use super::template::ChatTemplate;
 use crate::data::error::{Error, Result};
 
-/// The assistant's turns of a conversation that are learnt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Turns {
-    /// Each of them.
-    #[default]
-    All,
-    /// The last one.
-    Last,
+words! {
+    /// The assistant's turns of a conversation that are learnt.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum Turns: "turns" {
+        /// Each of them.
+        #[default]
+        All = "all",
+        /// The last one.
+        Last = "last",
+    }
 }
 
 /// A conversation as text.

@@ -1,0 +1,7 @@
+//! Tests of `grades_finetune::data`.
+
+mod batches;
+mod columns;
+mod examples;
+mod files;
+mod tokens;
