@@ -11,7 +11,7 @@ CARGO := env -u LIBTORCH -u LIBTORCH_USE_PYTORCH cargo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-interop finetune install base test torture sanitize lint package doc doc-only book bench clean
+.PHONY: help setup setup-interop finetune install base test torture sanitize lint deny package doc doc-only book bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -64,17 +64,21 @@ sanitize: setup ## the tests that run our C++, under AddressSanitizer, LeakSanit
 
 # `-D warnings` goes to clippy after `--`, where only our crates see it. In RUSTFLAGS it would push out the
 # rpath of .cargo/config.toml and rebuild every dependency.
-lint: setup ## formatting, clippy and rustdoc, warnings being errors
+lint: setup ## formatting, clippy, rustdoc and dependencies, warnings being errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	@$(MAKE) --no-print-directory doc
 	@$(MAKE) --no-print-directory doc-only
 	@$(MAKE) --no-print-directory package
+	@$(MAKE) --no-print-directory deny
 
 # As docs.rs builds it: no libtorch, so that its build script must not look for one.
 doc-only: setup ## the documentation of the crates to be published, without libtorch
 	env -u LIBTORCH_USE_PYTORCH LIBTORCH=/nonexistent RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features doc-only \
 		-p grades-core -p grades-lora -p grades-models -p grades-finetune
+
+deny: setup ## the dependencies: licences, crates that are there twice, sources (deny.toml); part of `make lint`
+	@bash scripts/deny.sh
 
 package: setup ## what each crate's package holds, and that it builds on its own
 	@env -u LIBTORCH -u LIBTORCH_USE_PYTORCH bash scripts/package.sh

@@ -19,6 +19,7 @@ struct Numbers {
   T correction1; // 1 ÷ (1 − β₁ᵗ)
   T correction2; // 1 ÷ √(1 − β₂ᵗ)
   T eps;
+  T previous2;   // 1 ÷ √(1 − β₂ᵗ⁻¹)
 };
 
 // As torch.lerp: from the nearer end.
@@ -61,6 +62,18 @@ GRADES_INLINE void update_values(const T *__restrict m, const T *__restrict v, i
   for (int64_t i = 0; i < n; ++i) room[i] = (m[i] * k.correction1) / (std::sqrt(v[i]) * k.correction2 + k.eps);
 }
 
+// m ÷ (√v̂ + ε) of the update before. The correction of m̂ is a factor of the whole sum.
+template <typename T>
+GRADES_INLINE T direction_before(T m, T v, const Numbers<T> &k) {
+  return m / (std::sqrt(v) * k.previous2 + k.eps);
+}
+template <typename T>
+GRADES_INLINE void direction_values(const T *__restrict m, const T *__restrict v, int64_t n, const Numbers<T> &numbers,
+                                    T *__restrict room) {
+  const Numbers<T> k = numbers;
+  for (int64_t i = 0; i < n; ++i) room[i] = direction_before(m[i], v[i], k);
+}
+
 GRADES_CLONES void adam_block(float *p, const float *g, float *m, float *v, int64_t n, const Numbers<float> &k) {
   adam_values(p, g, m, v, n, k);
 }
@@ -81,6 +94,13 @@ GRADES_CLONES void update_block(const float *m, const float *v, int64_t n, const
 GRADES_CLONES void update_block(const double *m, const double *v, int64_t n, const Numbers<double> &k, double *room) {
   update_values(m, v, n, k, room);
 }
+GRADES_CLONES void direction_block(const float *m, const float *v, int64_t n, const Numbers<float> &k, float *room) {
+  direction_values(m, v, n, k, room);
+}
+GRADES_CLONES void direction_block(const double *m, const double *v, int64_t n, const Numbers<double> &k,
+                                   double *room) {
+  direction_values(m, v, n, k, room);
+}
 
 // One pass: the update of `n` elements, and the sums.
 template <typename Kinds, Summed summed, bool changed>
@@ -100,15 +120,17 @@ GRADES_INLINE void pass_values(typename Kinds::Weights::Stored *__restrict p, ui
     const float raw = G::load(g[i]);
     const float w = W::load(p[i]);
     const float input = changed ? change.input(raw, w) : raw;
-    const float average = lerp(S::load(m[i]), input, k.gain);
-    const float square = S::load(v[i]) * k.retention + (input * k.second_gain) * input;
+    const float before = S::load(m[i]), square_before = S::load(v[i]);
+    const float direction = sums_progress(summed) ? direction_before(before, square_before, k) : 0.0f;
+    const float average = lerp(before, input, k.gain);
+    const float square = square_before * k.retention + (input * k.second_gain) * input;
     const float denominator = std::sqrt(square) * k.correction2 + k.eps;
     const float updated = w * k.decay - (average * k.size) / denominator;
     m[i] = S::store(average);
     v[i] = S::store(square);
     p[i] = W::store(updated);
     if (std::is_same_v<Kinds, PassMaster>) narrow[i] = bf16_of_float(updated);
-    add<summed, changed>(sums, lane, raw, input, average);
+    add<summed, changed>(sums, lane, raw, input, average, direction);
   };
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES) {
@@ -153,6 +175,7 @@ void update(const AdamItem &item, const grades_adam &call, double coupled, int64
       static_cast<T>(1.0 / correction1),
       static_cast<T>(1.0 / std::sqrt(correction2)),
       static_cast<T>(call.eps),
+      static_cast<T>(1.0 / std::sqrt(1.0 - std::pow(call.beta2, item.steps - 1.0))),
   };
   if constexpr (std::is_same_v<T, float>) {
     const auto run = [&](auto kinds, auto summed, auto changed, const Gradient &gradient) {
@@ -170,12 +193,16 @@ void update(const AdamItem &item, const grades_adam &call, double coupled, int64
     const int64_t at = start + done;
     const int64_t n = std::min(BLOCK, elements - done);
     T *p = open(item.weights(), at, n, room[0]);
-    const T *g = gradient_block(item.gradient, p, at, n, factor, coupled, item.request, sums, room[1], room[2]);
     T *m = open(item.average, at, n, room[3]);
     T *v = open(item.square, at, n, room[4]);
+    T *x = item.maximum ? open(item.maximum, at, n, room[5]) : nullptr;
+    if ((item.request & GRADES_PROGRESS) != 0) {
+      direction_block(m, x == nullptr ? v : x, n, k, room[2]);
+      product_block(open(item.gradient, at, n, room[1]), room[2], n, sums.progress);
+    }
+    const T *g = gradient_block(item.gradient, p, at, n, factor, coupled, item.request, sums, room[1], room[2]);
     const T *second = v;
-    if (item.maximum) {
-      T *x = open(item.maximum, at, n, room[5]);
+    if (x != nullptr) {
       amsgrad_block(p, g, m, v, x, n, k);
       close(item.maximum, at, n, x);
       second = x;
@@ -216,6 +243,10 @@ char *grades_cpu_adam(const grades_adam *call) {
                  [&](auto zero, const AdamItem &item, int64_t start, int64_t n, ChunkSums &sums) {
                    update<decltype(zero)>(item, *call, coupled, start, n, sums);
                  });
+    for (const AdamItem &item : items) {
+      if ((item.request & GRADES_PROGRESS) == 0) continue;
+      item.out->progress *= call->update.lr / (1.0 - std::pow(call->beta1, item.steps - 1.0));
+    }
   });
 }
 

@@ -12,6 +12,7 @@ struct grades_step_sums {
   double moment_input;
   double moments;
   double updates;
+  double progress;
 };
 
 // The part of an update that all optimizers share.

@@ -1,4 +1,5 @@
-// Norms of many tensors of one device, gathered into one vector there and copied to the host once, without waiting.
+// Norms of many tensors of one device, and other values there, gathered into one vector on the device and copied to the
+// host once, without waiting.
 
 #include "grades.h"
 
@@ -60,6 +61,24 @@ char *grades_norms_add(grades_norms *norms, const tensor *tensors, size_t n, boo
       norms->parts.push_back(of(list, order, wide ? at::kDouble : at::kFloat));
       norms->numbers.push_back(std::move(numbers));
     }
+    norms->count += n;
+  });
+}
+
+// Adds values that are on the device already: tensors of one element each.
+char *grades_norms_add_values(grades_norms *norms, const tensor *values, size_t n) {
+  return grades::guarded([&] {
+    at::NoGradGuard no_grad;
+    TORCH_CHECK(!norms->host.defined(), "the norms are on their way already");
+    std::vector<at::Tensor> list;
+    std::vector<size_t> numbers;
+    for (size_t k = 0; k < n; ++k) {
+      list.push_back(values[k]->to(at::kDouble).view({}));
+      numbers.push_back(norms->count + k);
+    }
+    if (list.empty()) return;
+    norms->parts.push_back(at::stack(list));
+    norms->numbers.push_back(std::move(numbers));
     norms->count += n;
   });
 }

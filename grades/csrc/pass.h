@@ -38,8 +38,13 @@ Stored *stored_at(const Memory &memory, int64_t start) {
   return reinterpret_cast<Stored *>(memory.start) + start;
 }
 
-// The sums of a pass.
-enum class Summed { nothing, gradient, moments };
+// The sums of a pass: of the gradient, of the moments (and the input of these, where the gradient is changed), of the
+// progress.
+enum class Summed { nothing, gradient, moments, progress, gradient_progress, all };
+
+constexpr bool sums_gradient(Summed summed) { return summed != Summed::nothing && summed != Summed::progress; }
+constexpr bool sums_moments(Summed summed) { return summed == Summed::moments || summed == Summed::all; }
+constexpr bool sums_progress(Summed summed) { return summed >= Summed::progress; }
 
 // The sums of a pass under way; `moment_input` only where the gradient is changed.
 struct PassSums {
@@ -47,34 +52,42 @@ struct PassSums {
   double squares[LANES];
   double moment_input[LANES];
   double moments[LANES];
+  double progress[LANES];
 
   GRADES_INLINE void start(const ChunkSums &sums) {
     std::memcpy(absolute, sums.gradient.absolute, sizeof absolute);
     std::memcpy(squares, sums.gradient.squares, sizeof squares);
     std::memcpy(moment_input, sums.moment_input.squares, sizeof moment_input);
     std::memcpy(moments, sums.moments.squares, sizeof moments);
+    std::memcpy(progress, sums.progress, sizeof progress);
   }
   GRADES_INLINE void finish(ChunkSums &sums) const {
     std::memcpy(sums.gradient.absolute, absolute, sizeof absolute);
     std::memcpy(sums.gradient.squares, squares, sizeof squares);
     std::memcpy(sums.moment_input.squares, moment_input, sizeof moment_input);
     std::memcpy(sums.moments.squares, moments, sizeof moments);
+    std::memcpy(sums.progress, progress, sizeof progress);
   }
 };
 
+// `direction` is that of the update before, where progress is summed.
 template <Summed summed, bool changed>
-GRADES_INLINE void add(PassSums &sums, int lane, float raw, float input, float moment) {
-  if (summed == Summed::nothing) return;
-  const double x = std::fabs(static_cast<double>(raw));
-  sums.absolute[lane] += x;
-  sums.squares[lane] += x * x;
-  if (changed) {
+GRADES_INLINE void add(PassSums &sums, int lane, float raw, float input, float moment, float direction) {
+  if (sums_gradient(summed)) {
+    const double x = std::fabs(static_cast<double>(raw));
+    sums.absolute[lane] += x;
+    sums.squares[lane] += x * x;
+  }
+  if (changed && sums_gradient(summed)) {
     const double y = static_cast<double>(input);
     sums.moment_input[lane] += y * y;
   }
-  if (summed == Summed::moments) {
+  if (sums_moments(summed)) {
     const double z = static_cast<double>(moment);
     sums.moments[lane] += z * z;
+  }
+  if (sums_progress(summed)) {
+    sums.progress[lane] += static_cast<double>(raw) * static_cast<double>(direction);
   }
 }
 
@@ -111,7 +124,12 @@ bool with_kinds(const Memory &parameter, const Memory &master, const Memory &sta
 inline bool summed_of(uint8_t request, Summed &out) {
   if ((request & GRADES_UPDATES) != 0) return false;
   const bool moments = (request & (GRADES_MOMENTS | GRADES_MOMENT_INPUT)) != 0;
-  out = moments ? Summed::moments : (request & GRADES_GRADIENTS) != 0 ? Summed::gradient : Summed::nothing;
+  const bool gradient = (request & GRADES_GRADIENTS) != 0;
+  if ((request & GRADES_PROGRESS) != 0) {
+    out = moments ? Summed::all : gradient ? Summed::gradient_progress : Summed::progress;
+  } else {
+    out = moments ? Summed::moments : gradient ? Summed::gradient : Summed::nothing;
+  }
   return true;
 }
 
@@ -125,6 +143,9 @@ void with_summed(Summed summed, bool changed, const Run &run) {
   case Summed::nothing: return with_change(std::integral_constant<Summed, Summed::nothing>());
   case Summed::gradient: return with_change(std::integral_constant<Summed, Summed::gradient>());
   case Summed::moments: return with_change(std::integral_constant<Summed, Summed::moments>());
+  case Summed::progress: return with_change(std::integral_constant<Summed, Summed::progress>());
+  case Summed::gradient_progress: return with_change(std::integral_constant<Summed, Summed::gradient_progress>());
+  case Summed::all: return with_change(std::integral_constant<Summed, Summed::all>());
   }
 }
 
@@ -135,9 +156,15 @@ void with_summed(Summed summed, bool changed, const Run &run) {
   GRADES_PASS(KINDS, Summed::nothing, false)                                                                   \
   GRADES_PASS(KINDS, Summed::gradient, false)                                                                  \
   GRADES_PASS(KINDS, Summed::moments, false)                                                                   \
+  GRADES_PASS(KINDS, Summed::progress, false)                                                                  \
+  GRADES_PASS(KINDS, Summed::gradient_progress, false)                                                         \
+  GRADES_PASS(KINDS, Summed::all, false)                                                                       \
   GRADES_PASS(KINDS, Summed::nothing, true)                                                                    \
   GRADES_PASS(KINDS, Summed::gradient, true)                                                                   \
-  GRADES_PASS(KINDS, Summed::moments, true)
+  GRADES_PASS(KINDS, Summed::moments, true)                                                                    \
+  GRADES_PASS(KINDS, Summed::progress, true)                                                                   \
+  GRADES_PASS(KINDS, Summed::gradient_progress, true)                                                          \
+  GRADES_PASS(KINDS, Summed::all, true)
 #define GRADES_ALL_PASSES                                                                                      \
   GRADES_PASSES_OF(PassF32)                                                                                    \
   GRADES_PASSES_OF(PassBf16)                                                                                   \

@@ -79,12 +79,13 @@ GRADES_INLINE void pass_values(typename Kinds::Weights::Stored *__restrict p, ui
     const float raw = G::load(g[i]);
     const float w = W::load(p[i]);
     const float input = changed ? change.input(raw, w) : raw;
-    const float buffer = S::load(b[i]) * k.momentum + input * k.gain;
+    const float before = S::load(b[i]);
+    const float buffer = before * k.momentum + input * k.gain;
     const float updated = w - k.lr * buffer;
     b[i] = S::store(buffer);
     p[i] = W::store(updated);
     if (std::is_same_v<Kinds, PassMaster>) narrow[i] = bf16_of_float(updated);
-    add<summed, changed>(sums, lane, raw, input, buffer);
+    add<summed, changed>(sums, lane, raw, input, buffer, before);
   };
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES) {
@@ -133,10 +134,13 @@ void update(const SgdItem &item, const grades_sgd &call, int64_t start, int64_t 
     const int64_t at = start + done;
     const int64_t n = std::min(BLOCK, elements - done);
     T *p = open(item.weights(), at, n, room[0]);
+    T *b = item.buffer ? open(item.buffer, at, n, room[3]) : nullptr;
+    if ((item.request & GRADES_PROGRESS) != 0 && b != nullptr) {
+      product_block(open(item.gradient, at, n, room[1]), b, n, sums.progress);
+    }
     const T *g = gradient_block(item.gradient, p, at, n, factor, decay, item.request, sums, room[1], room[2]);
     const T *direction = g;
-    if (item.buffer) {
-      T *b = open(item.buffer, at, n, room[3]);
+    if (b != nullptr) {
       direction = call.nesterov ? room[4] : b;
       if (call.nesterov) {
         call.first ? first_nesterov_block(p, g, b, n, k, room[4]) : nesterov_block(p, g, b, n, k, room[4]);
@@ -169,6 +173,9 @@ char *grades_cpu_sgd(const grades_sgd *call) {
                  [&](auto zero, const SgdItem &item, int64_t start, int64_t n, ChunkSums &sums) {
                    update<decltype(zero)>(item, *call, start, n, sums);
                  });
+    for (const SgdItem &item : items) {
+      if ((item.request & GRADES_PROGRESS) != 0) item.out->progress *= call->update.lr;
+    }
   });
 }
 

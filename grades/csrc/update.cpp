@@ -31,6 +31,13 @@ GRADES_CLONES void square_f64(const double *values, int64_t n, double *squares) 
   add_squares<LoadF64>(values, n, squares);
 }
 
+GRADES_CLONES void product_f32(const float *one, const float *other, int64_t n, double *products) {
+  add_products(one, other, n, products);
+}
+GRADES_CLONES void product_f64(const double *one, const double *other, int64_t n, double *products) {
+  add_products(one, other, n, products);
+}
+
 template <typename T>
 GRADES_INLINE void scaled_values(const T *__restrict g, int64_t n, T factor, T *__restrict out) {
   for (int64_t i = 0; i < n; ++i) out[i] = g[i] * factor;
@@ -67,6 +74,12 @@ void sum_block(const float *values, int64_t n, Lanes &lanes) { sum_f32(values, n
 void sum_block(const double *values, int64_t n, Lanes &lanes) { sum_f64(values, n, lanes.absolute, lanes.squares); }
 void square_block(const float *values, int64_t n, double *squares) { square_f32(values, n, squares); }
 void square_block(const double *values, int64_t n, double *squares) { square_f64(values, n, squares); }
+void product_block(const float *one, const float *other, int64_t n, double *products) {
+  product_f32(one, other, n, products);
+}
+void product_block(const double *one, const double *other, int64_t n, double *products) {
+  product_f64(one, other, n, products);
+}
 
 void change(const float *g, const float *p, int64_t n, double factor, double decay, float *out) {
   const float f = static_cast<float>(factor);

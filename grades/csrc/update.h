@@ -17,6 +17,7 @@ enum : uint8_t {
   GRADES_MOMENT_INPUT = 2, // Σg² of what enters the moments: scaled, with coupled weight decay added
   GRADES_MOMENTS = 4,      // Σm² after the update
   GRADES_UPDATES = 8,      // Σ|update| ÷ lr, decoupled weight decay left out
+  GRADES_PROGRESS = 16,    // lr·Σg·u: the gradient before it is scaled, times the direction u of the update before this
 };
 
 namespace grades {
@@ -69,6 +70,8 @@ void sum_block(const float *values, int64_t n, Lanes &lanes);
 void sum_block(const double *values, int64_t n, Lanes &lanes);
 void square_block(const float *values, int64_t n, double *squares);
 void square_block(const double *values, int64_t n, double *squares);
+void product_block(const float *one, const float *other, int64_t n, double *products);
+void product_block(const double *one, const double *other, int64_t n, double *products);
 
 // out = factor·g + decay·p; without decay when it is 0.
 void change(const float *g, const float *p, int64_t n, double factor, double decay, float *out);
@@ -77,6 +80,7 @@ void change(const double *g, const double *p, int64_t n, double factor, double d
 // The sums of one chunk.
 struct ChunkSums {
   Lanes gradient, moment_input, moments, updates;
+  double progress[LANES] = {}; // Σg·u
 
   void into(grades_step_sums &out) const {
     out.absolute += gradient.total_absolute();
@@ -84,6 +88,7 @@ struct ChunkSums {
     out.moment_input += moment_input.total_squares();
     out.moments += moments.total_squares();
     out.updates += updates.total_absolute();
+    out.progress += total(progress);
   }
 };
 
@@ -137,6 +142,7 @@ void for_chunks(std::vector<Item> &items, const Update &update) {
     item.out->moment_input += partial[i].moment_input;
     item.out->moments += partial[i].moments;
     item.out->updates += partial[i].updates;
+    item.out->progress += partial[i].progress;
   }
 }
 

@@ -41,6 +41,13 @@ GRADES_INLINE void prefetch(const T *next) {
 #endif
 }
 
+// The sum of all lanes, in order.
+inline double total(const double *lanes) {
+  double sum = 0.0;
+  for (int lane = 0; lane < LANES; ++lane) sum += lanes[lane];
+  return sum;
+}
+
 // Sums of absolute values and of squares, lane by lane.
 struct Lanes {
   double absolute[LANES] = {};
@@ -48,13 +55,6 @@ struct Lanes {
 
   double total_absolute() const { return total(absolute); }
   double total_squares() const { return total(squares); }
-
-private:
-  static double total(const double *lanes) {
-    double sum = 0.0;
-    for (int lane = 0; lane < LANES; ++lane) sum += lanes[lane];
-    return sum;
-  }
 };
 
 GRADES_INLINE float float_of_bits(uint32_t bits) {
@@ -164,6 +164,21 @@ GRADES_INLINE void add_squares(const typename Load::Stored *values, int64_t n, d
     s[lane] += x * x;
   }
   std::memcpy(squares, s, sizeof s);
+}
+
+// Adds the product of each two elements to the lanes. In f64 a product of f32 values is exact.
+template <typename T>
+GRADES_INLINE void add_products(const T *one, const T *other, int64_t n, double *products) {
+  double p[LANES];
+  std::memcpy(p, products, sizeof p);
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    for (int lane = 0; lane < LANES; ++lane) {
+      p[lane] += static_cast<double>(one[i + lane]) * static_cast<double>(other[i + lane]);
+    }
+  }
+  for (int lane = 0; i < n; ++i, ++lane) p[lane] += static_cast<double>(one[i]) * static_cast<double>(other[i]);
+  std::memcpy(products, p, sizeof p);
 }
 
 } // namespace grades

@@ -72,6 +72,19 @@ pub enum Error {
         second: &'static str,
     },
 
+    /// The processes of a group do not agree, or one of them is gone.
+    #[error("rank {rank} of {world}: {doing}: {reason}")]
+    Ranks {
+        /// The rank of this process.
+        rank: usize,
+        /// The number of ranks.
+        world: usize,
+        /// The operation.
+        doing: String,
+        /// The difference, or the rank that is gone.
+        reason: String,
+    },
+
     /// libtorch refused an operation.
     #[error("{doing}: libtorch says: {message}")]
     Torch {

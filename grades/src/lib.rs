@@ -42,7 +42,7 @@
 //! - **You only want the tracker.** [`tracker::FreezeTracker`] takes statistics as numbers and returns decisions, for any
 //!   framework.
 //!
-//! Features: `torch` (default) has everything that touches a tensor; `testing` the laws of policies; `doc-only` builds
+//! Features: `torch` (default) has everything that touches a tensor; `distributed` trains with several processes; `testing` the laws of policies; `doc-only` builds
 //! the documentation without libtorch.
 
 pub mod component;
@@ -58,6 +58,8 @@ pub mod tracker;
 
 #[cfg(feature = "torch")]
 mod checkpoint;
+#[cfg(feature = "distributed")]
+pub mod distributed;
 #[cfg(feature = "torch")]
 pub mod freezing;
 #[cfg(feature = "torch")]

@@ -1,11 +1,13 @@
-"""Token ids and loss masks of conversations, prompts and sentences, by transformers.
+"""Token ids, loss masks and losses of conversations, prompts, sentences and pairs of them, by transformers.
 
-Usage: python tokens.py DIR
+Usage: python tokens.py DIR, or python tokens.py DIR pairs for those alone
 
 Makes model directories below DIR, each with a small tokenizer and a chat template, and DIR/cases.json: a list of
-{"folder", "line", "chat", "turns", "max_tokens", "date", "ids", "mask"} and DIR/sentences.json: a list of {"folder",
-"text", "ids"}. `line` is a line of a data file, `ids` are transformers' tokens of it, and `mask` says which of
-them the loss is taken of. Templates are written with `{% generation %}` around what the assistant says, which gives the
+{"folder", "line", "chat", "turns", "max_tokens", "date", "ids", "mask", "loss"}, DIR/sentences.json: a list of {"folder",
+"text", "ids"}; of pairs, DIR/pairs.json: a list of {"folder", "max_tokens", "pairs", "ids", "types", "logits"}. `line` is a line
+of a data file, `ids` are transformers' tokens of it, `mask` says which of them the loss is taken of, and `loss` is that of
+the random decoder in DIR/decoder, in f64, for those labels. The folders of pairs have a random classifier each, of which
+`logits` are those of all pairs in one batch. Templates are written with `{% generation %}` around what the assistant says, which gives the
 mask; each is tried with the tags and without them.
 """
 
@@ -17,6 +19,7 @@ import sys
 from pathlib import Path
 
 import tokenizers as tk
+import torch
 import transformers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer
@@ -374,8 +377,67 @@ def bert(root, cases):
             cases += [{"folder": folder.name, "text": text, "ids": tokenizer(text)["input_ids"]} for text in SENTENCES]
 
 
+PAIRS = [["Good Thing", "hello there"], ["a b c a b c a b c", "good"], ["naive café", "a good thing b hello there c a b"], ["東京", "a|b"]]
+
+
+def pairs(root):
+    """Pairs of sentences, cut and whole, and the logits of a classifier that has two segments."""
+    cases = []
+    fast = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "unk_token": "[UNK]"}
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    configs = {"bert": {"tokenizer_class": "BertTokenizer"}, "left": {"tokenizer_class": "BertTokenizer", "truncation_side": "left"},
+               "fast": fast, "typed": {**fast, "model_input_names": inputs},
+               "untyped": {"tokenizer_class": "BertTokenizer", "model_input_names": inputs[::2]}}
+    for name, config in configs.items():
+        folder = root / f"pairs-{name}"
+        folder.mkdir()
+        for file in (root / "bert-lower-file").iterdir():
+            (folder / file.name).write_bytes(file.read_bytes())
+        tokenizer = tk.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+        tokenizer.save(str(folder / "tokenizer.json"))
+        write(folder, "tokenizer_config.json", config)
+        torch.manual_seed(len(cases))
+        bert = transformers.BertConfig(
+            vocab_size=40, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=32, initializer_range=0.5,
+            max_position_embeddings=32, num_labels=3)
+        model = transformers.BertForSequenceClassification(bert).eval()
+        model.save_pretrained(folder)
+        loaded = AutoTokenizer.from_pretrained(folder)
+        for size in (32, 12, 9, 6):
+            encoded = loaded([a for a, _ in PAIRS], [b for _, b in PAIRS], truncation=True, max_length=size, padding=True, return_tensors="pt")
+            with torch.no_grad():
+                logits = model(**{key: encoded[key] for key in encoded}).logits
+            rows = [mask.bool() for mask in encoded["attention_mask"]]
+            types = encoded.get("token_type_ids", torch.zeros_like(encoded["input_ids"]))
+            cases.append({"folder": folder.name, "max_tokens": size, "pairs": PAIRS, "logits": logits.tolist(),
+                          "ids": [ids[row].tolist() for ids, row in zip(encoded["input_ids"], rows)],
+                          "types": [ids[row].tolist() for ids, row in zip(types, rows)]})
+    (root / "pairs.json").write_text(json.dumps(cases))
+
+
+def losses(root, cases):
+    """The mean loss of each case's predicted tokens, by one random decoder for all."""
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=1024, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=1024, initializer_range=0.3)
+    model = transformers.LlamaForCausalLM(config).eval()
+    model.save_pretrained(root / "decoder")
+    model = model.double()
+    for case in cases:
+        ids = torch.tensor([case["ids"]])
+        labels = torch.where(torch.tensor([case["mask"]]) == 1, ids, -100)
+        with torch.no_grad():
+            case["loss"] = model(input_ids=ids, labels=labels).loss.item()
+
+
 def main() -> None:
     root = Path(sys.argv[1])
+    if sys.argv[2:] == ["pairs"]:
+        bert(root, [])
+        pairs(root)
+        return
     chat_template_utils.datetime = FixedDate
     cases, sentences, refused = [], [], 0
     for name, tokenizer, config, files, model in folders():
@@ -444,6 +506,7 @@ def main() -> None:
                     if any(mask):
                         cases.append({"folder": tagged.name, "line": line, "end": end, "date": DATE, "turns": "all", "max_tokens": size, "ids": cut, "mask": mask})
     bert(root, sentences)
+    losses(root, cases)
     for case in cases:
         # The order of the keys is part of it.
         case["line"] = json.dumps(case["line"], ensure_ascii=False)

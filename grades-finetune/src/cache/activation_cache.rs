@@ -42,6 +42,13 @@ pub(crate) struct CacheBytes {
     pub(crate) file: u64,
 }
 
+impl CacheBytes {
+    /// Returns the bytes in main memory and in the file.
+    pub(crate) fn total(self) -> u64 {
+        self.memory + self.file
+    }
+}
+
 /// The input of the first block that a batch runs.
 #[derive(Debug)]
 pub(crate) struct Fetched {

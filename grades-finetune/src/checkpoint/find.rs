@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use super::layout::{BEST, FOLDER, OPTIMIZER, PARAMETERS, RUN, name_of};
 use super::run_toml::{RunToml, Unusable};
 use super::write::steps;
+use crate::storage::RunningDigest;
 
 /// A complete checkpoint.
 #[derive(Debug)]
@@ -101,12 +102,28 @@ fn read(run: &Path, path: &Path, step: u64) -> Result<RunToml, Unusable> {
         digest.check(&path.join(name)).map_err(damaged)?;
     }
     for (name, &counted) in &contents.logs {
-        let length = run.join(name).symlink_metadata().map_or(0, |metadata| metadata.len());
-        if length < counted {
-            return Err(damaged(format!("{name} has {length} bytes, {counted} when it was written")));
-        }
+        check_log(run, name, counted, contents.log_checksum(name)).map_err(damaged)?;
     }
     Ok(contents)
+}
+
+/// Checks that a log still begins with what a checkpoint has counted.
+fn check_log(run: &Path, name: &str, counted: u64, checksum: Option<&str>) -> Result<(), String> {
+    let path = run.join(name);
+    let length = path.symlink_metadata().map_or(0, |metadata| metadata.len());
+    if length < counted {
+        return Err(format!("{name} has {length} bytes, {counted} when it was written"));
+    }
+    let Some(checksum) = checksum.filter(|_| counted > 0) else { return Ok(()) };
+    let start = File::open(&path).and_then(|mut file| RunningDigest::of_start(&mut file, counted));
+    let start = start.map_err(|error| format!("{name} cannot be read: {error}"))?.digest();
+    if (start.bytes(), start.crc32()) == (counted, checksum) {
+        return Ok(());
+    }
+    let found = start.crc32();
+    Err(format!(
+        "{name} was changed: the checksum of its first {counted} bytes is {found}, {checksum} when it was written"
+    ))
 }
 
 fn text(path: &Path) -> std::io::Result<String> {

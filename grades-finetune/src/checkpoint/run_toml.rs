@@ -27,6 +27,9 @@ pub(crate) struct RunToml {
     pub(crate) state: TrainState,
     /// The lengths of the logs in bytes, by name.
     pub(crate) logs: BTreeMap<String, u64>,
+    /// The checksums of the logs up to those lengths, by name; none in a file of an earlier program.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    log_checksums: BTreeMap<String, String>,
     /// The files that the run reads, by key of the configuration.
     pub(crate) inputs: BTreeMap<String, String>,
     /// The states of the random number generators by device, as hexadecimal digits.
@@ -52,10 +55,23 @@ impl RunToml {
             config,
             state,
             logs: BTreeMap::new(),
+            log_checksums: BTreeMap::new(),
             inputs,
             generators: BTreeMap::new(),
             files: BTreeMap::new(),
         }
+    }
+
+    /// Sets the lengths and checksums of the logs.
+    pub(crate) fn set_logs(&mut self, digests: BTreeMap<String, Digest>) {
+        self.logs = digests.iter().map(|(name, digest)| (name.clone(), digest.bytes())).collect();
+        self.log_checksums =
+            digests.into_iter().map(|(name, digest)| (name, digest.crc32().to_owned())).collect();
+    }
+
+    /// Returns the checksum of a log up to the length in `logs`; `None` in a file of an earlier program.
+    pub(super) fn log_checksum(&self, name: &str) -> Option<&str> {
+        self.log_checksums.get(name).map(String::as_str)
     }
 
     /// Adds the state of a device's random number generator.
@@ -103,6 +119,7 @@ impl RunToml {
 mod tests {
     use super::*;
     use crate::state::{Counters, EarlyStoppingState};
+    use crate::storage::RunningDigest;
 
     fn run_toml() -> RunToml {
         let mut state = TrainState { step: 7, ..TrainState::default() };
@@ -112,6 +129,9 @@ mod tests {
         state.early_stopping = Some(EarlyStoppingState::default());
         let mut run = RunToml::new(state, "[a]\nb = \"\"\"c\"\"\"\n".to_owned(), BTreeMap::new());
         run.set_generator("cpu", &[0, 255, 16, 1]);
+        let mut log = RunningDigest::default();
+        log.add(b"123456789");
+        run.set_logs(BTreeMap::from([("steps.jsonl".to_owned(), log.digest())]));
         run
     }
 
@@ -121,6 +141,8 @@ mod tests {
         assert_eq!(again, run_toml());
         assert_eq!(again.generator("cpu"), Some(vec![0, 255, 16, 1]));
         assert_eq!(again.generator("cuda:0"), None);
+        assert_eq!((again.logs["steps.jsonl"], again.log_checksum("steps.jsonl")), (9, Some("cbf43926")));
+        assert_eq!(again.log_checksum("evals.jsonl"), None);
     }
 
     #[test]
@@ -156,7 +178,9 @@ mod tests {
                     [stopping.patience]\nbest_step = 2\nbest = 0.5\nwaited = 1\n[logs]\n\"steps.jsonl\" = 4\n\
                     [inputs]\n[generators]\n[files]\n";
         let text = format!("{FIRST}{}\n{body}", checksum(body.as_bytes()));
-        let RunToml { state, logs, .. } = RunToml::from_text(&text).unwrap();
+        let run = RunToml::from_text(&text).unwrap();
+        assert_eq!(run.log_checksum("steps.jsonl"), None);
+        let RunToml { state, logs, .. } = run;
         let Counters { clock, totals, resumes, .. } = &state.counters;
         assert_eq!((state.step, *resumes, clock.nanoseconds, clock.cpu_seconds), (3, 1, 5, None));
         assert_eq!((clock.wall.seconds(), clock.training_loop.seconds()), (2.5, 1.5));

@@ -1,6 +1,7 @@
 //! A copy of a run between two steps, so that another thread can write it while the run goes on.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use grades::freezing::SavedState;
@@ -19,7 +20,7 @@ pub(crate) struct Snapshot {
     /// The best weights so far, on the host and shared with nobody; empty without early stopping.
     pub(crate) best: Vec<(String, Tensor)>,
     /// The logs, which must reach the disk before the checkpoint that records their lengths.
-    pub(crate) logs: Vec<File>,
+    pub(crate) logs: Vec<Arc<File>>,
 }
 
 impl Snapshot {
@@ -29,7 +30,7 @@ impl Snapshot {
         optimizer: SavedState,
         parameters: &Parameters,
         best: Vec<(String, Tensor)>,
-        logs: Vec<File>,
+        logs: Vec<Arc<File>>,
     ) -> Result<Self> {
         let parameters =
             parameters.iter().map(|(_, parameter)| (parameter.name().to_owned(), parameter.tensor()));

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use grades_models::files::atomic::with_path;
 use grades_models::files::write_file;
 
 use super::layout::{BEST, OPTIMIZER, PARAMETERS, RUN, name_of, step_of};
@@ -14,20 +15,31 @@ use crate::storage::{AtomicFolder, Digest, remove_whole};
 /// A checkpoint on the disk.
 pub(super) struct Written {
     pub(crate) path: PathBuf,
-    /// A failure to remove old checkpoints.
+    /// Failures to remove old checkpoints, a line each.
     pub(crate) warning: Option<String>,
 }
 
 /// Writes a checkpoint into the folder of all checkpoints, then removes all but the newest `keep`.
-pub(super) fn write(folder: &Path, keep: usize, mut snapshot: Snapshot) -> Result<Written> {
+pub(super) fn write(folder: &Path, keep: usize, snapshot: Snapshot) -> Result<Written> {
     check_finite(&snapshot)?;
     // The run's own folder is not created again: if it is gone, somebody moved or removed it.
     match std::fs::create_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(error).with_context(|| format!("cannot make the folder {}", folder.display()));
+            Err(error).with_context(|| format!("cannot make the folder {}", folder.display()))
         }
-        _ => {}
+        made => {
+            let written = fill(folder, keep, snapshot);
+            if made.is_ok() && written.is_err() {
+                // It is empty, and was not there before; if it cannot be removed it does no harm.
+                let _ = std::fs::remove_dir(folder);
+            }
+            written
+        }
     }
+}
+
+/// Writes a checkpoint into the folder of all checkpoints, which exists.
+fn fill(folder: &Path, keep: usize, mut snapshot: Snapshot) -> Result<Written> {
     let step = snapshot.run.state.step;
     let destination = folder.join(name_of(step));
     let filling = AtomicFolder::create(&destination)?;
@@ -57,8 +69,11 @@ pub(super) fn write(folder: &Path, keep: usize, mut snapshot: Snapshot) -> Resul
     };
     written().with_context(|| format!("cannot write {}", path.display()))?;
     filling.commit()?;
-    let warning = prune(folder, step, keep).err();
-    let warning = warning.map(|error| format!("an old checkpoint cannot be removed: {error}"));
+    let warnings: Vec<String> = prune(folder, step, keep)
+        .iter()
+        .map(|error| format!("an old checkpoint cannot be removed: {error}"))
+        .collect();
+    let warning = Some(warnings.join("\n")).filter(|warning| !warning.is_empty());
     Ok(Written { path: destination, warning })
 }
 
@@ -72,16 +87,17 @@ fn check_finite(snapshot: &Snapshot) -> Result<()> {
     Ok(())
 }
 
-/// Removes the checkpoints up to this step except the newest `keep`. Later ones, which a resumed run passed over as
-/// damaged, stay.
-fn prune(folder: &Path, step: u64, keep: usize) -> io::Result<()> {
-    let mut steps = steps(folder)?;
+/// Removes the checkpoints up to this step except the newest `keep`; returns the error of each that stays. Later ones,
+/// which a resumed run passed over as damaged, stay.
+fn prune(folder: &Path, step: u64, keep: usize) -> Vec<io::Error> {
+    let mut steps = match steps(folder) {
+        Ok(steps) => steps,
+        Err(error) => return vec![with_path(error, folder)],
+    };
     steps.retain(|found| *found <= step);
     steps.reverse();
-    for old in steps.into_iter().skip(keep) {
-        remove_whole(&folder.join(name_of(old)))?;
-    }
-    Ok(())
+    let old = steps.into_iter().skip(keep);
+    old.filter_map(|old| remove_whole(&folder.join(name_of(old))).err()).collect()
 }
 
 /// Lists the steps of the checkpoints in a folder, sorted; none when it does not exist.

@@ -70,6 +70,11 @@ impl Writer {
         self.last.as_deref()
     }
 
+    /// Returns whether the checkpoint of a step is written.
+    pub(crate) fn has(&self, step: u64) -> bool {
+        self.last.as_deref().is_some_and(|last| last == self.folder.join(name_of(step)))
+    }
+
     /// Words the warning that the checkpoint of a step is not written.
     pub(crate) fn refuse(&self, step: u64, error: &anyhow::Error) -> String {
         let path = self.folder.join(name_of(step));

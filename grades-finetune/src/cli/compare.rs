@@ -7,9 +7,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use super::output::print;
 use crate::compare::{Options, compare, markdown, variants};
 use crate::config::{Document, RunConfig};
 use crate::records::StopReason;
+use crate::report::write_comparison_report;
 use crate::run::Interrupt;
 
 /// The options: what is compared, and where the results go.
@@ -80,8 +82,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         command: command(),
     };
     let outcome = compare(&options, &Interrupt::listen()?)?;
-    let _ = write!(std::io::stdout(), "{}", markdown(&outcome.comparison));
+    write_comparison_report(&options.folder)?;
     let _ = writeln!(std::io::stderr(), "results in {}", options.folder.display());
+    print(&markdown(&outcome.comparison))?;
     Ok(if outcome.interrupted {
         let _ = writeln!(std::io::stderr(), "interrupted: the same command goes on from here");
         ExitCode::from(StopReason::Interrupted.exit_code())

@@ -1,11 +1,11 @@
 //! `finetune config`.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 
+use super::output::print;
 use crate::config::reference;
 
 /// The form of the reference.
@@ -18,7 +18,6 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let text = if arguments.markdown { reference::markdown()? } else { reference::toml()? };
-    // The reader may have closed the pipe (`finetune config | head`).
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,8 @@ use grades::policy::PolicyRegistry;
 use grades::torch::torch_info;
 use tch::Cuda;
 
+use super::output::Output;
+
 /// The options of `finetune doctor`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -19,9 +21,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let info = torch_info()?;
-    let mut out = std::io::stdout().lock();
+    let mut out = Output::open();
     if arguments.cargo_config {
         write!(out, "{}", cargo_config(Path::new(&info.library), &info.loaded_version)?)?;
+        out.finish()?;
         return Ok(ExitCode::SUCCESS);
     }
     writeln!(out, "finetune         {}", env!("CARGO_PKG_VERSION"))?;
@@ -42,6 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let names: Vec<_> = PolicyRegistry::linked()?.names().collect();
     writeln!(out, "policies         {}", names.join(", "))?;
+    out.finish()?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::merge::base_of;
+use super::output::Output;
 use crate::config::{DeviceChoice, Dtype};
 use crate::data::sequence::{ChatTemplate, Date, EncodeOptions, Encoder, TooLong, Turns, Vocabulary};
 use grades_models::Family;
@@ -89,7 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let generation =
         Generation { max_new_tokens: arguments.max_new_tokens, stop: model.stop_ids(), batch_size: 16 };
     let answers = model.generate(&encoded, &generation)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = Output::open();
     for (prompt, ids) in prompts.iter().zip(answers) {
         let known: Vec<u32> = ids.iter().filter_map(|&id| u32::try_from(id).ok()).collect();
         let answer = encoder.vocabulary.decode(&known)?;
@@ -100,6 +101,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             writeln!(out, "{answer}")?;
         }
     }
+    out.finish()?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,12 +1,12 @@
 //! `finetune inspect`.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 
+use super::output::print;
 use crate::report::{Analysis, RunData, inspection_json, inspection_text};
 
 /// The options.
@@ -31,8 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         inspection_text(&analysis, arguments.width.unwrap_or_else(width).into())
     };
-    // Whoever reads may have had enough (`finetune inspect … | head`).
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,5 @@
 //! `finetune logits`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,6 +9,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 
 use super::merge::{base_of, no_fresh_parts};
+use super::output::print;
 use crate::config::DeviceChoice;
 use crate::storage::write_atomic;
 use grades_models::Family;
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Family::Decoder(_) => of_decoder(arguments, &base, device)?,
     };
     write(&arguments.out, &logits)?;
-    writeln!(std::io::stdout(), "wrote {:?} logits to {}", logits.size(), arguments.out.display())?;
+    print(&format!("wrote {:?} logits to {}\n", logits.size(), arguments.out.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

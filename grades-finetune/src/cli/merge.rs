@@ -1,6 +1,5 @@
 //! `finetune merge`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,6 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use grades_lora::LoraConfig;
 
+use super::output::print;
 use crate::config::Dtype;
 use grades_models::Family;
 use grades_models::bert::{LoadOptions, load_adapted};
@@ -54,13 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             model.save(out)?;
         }
     }
-    writeln!(
-        std::io::stdout(),
-        "wrote {}, {} with {} merged",
-        out.display(),
-        base.display(),
-        adapter.display()
-    )?;
+    print(&format!("wrote {}, {} with {} merged\n", out.display(), base.display(), adapter.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

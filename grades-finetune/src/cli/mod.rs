@@ -10,6 +10,7 @@ mod key_options;
 mod logits;
 mod merge;
 mod monitoring;
+mod output;
 mod policies;
 mod report;
 mod train;
@@ -17,12 +18,13 @@ mod train;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Error};
 use clap::{Parser, Subcommand};
 
 use crate::causes::with_causes;
 use crate::data::is_guarded;
 use crate::records::StopReason;
+use crate::run::survive_limits;
 
 /// Fine-tunes transformers on libtorch and freezes each weight matrix once it has converged.
 #[derive(Debug, Parser)]
@@ -91,7 +93,10 @@ pub fn main() -> ExitCode {
             default(panic);
         }
     }));
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refused(&error),
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_env("GRADES_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt()
@@ -99,7 +104,7 @@ pub fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    let done: Result<ExitCode> = match arguments.command {
+    let done = survive_limits().context("cannot handle signals").and_then(|()| match arguments.command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Monitoring(arguments) => monitoring::run(&arguments),
@@ -112,10 +117,23 @@ pub fn main() -> ExitCode {
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
-    };
-    done.unwrap_or_else(|error| {
-        // There is no other place for it when standard error is closed.
-        let _ = writeln!(std::io::stderr(), "error: {}", with_causes(&error));
-        ExitCode::FAILURE
-    })
+    });
+    done.unwrap_or_else(|error| failed(&error))
+}
+
+/// Prints the error of a command.
+fn failed(error: &Error) -> ExitCode {
+    // There is no other place for it when standard error is closed.
+    let _ = writeln!(std::io::stderr(), "error: {}", with_causes(error));
+    ExitCode::FAILURE
+}
+
+/// Prints the help or the version that was asked for, or the mistake in the arguments.
+fn refused(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() || std::io::stdout().is_terminal() {
+        // With colours, where the terminal has some.
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    }
+    output::print(&error.render().to_string()).map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
 }

@@ -1,12 +1,12 @@
 //! `finetune monitoring`.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 
+use super::output::print;
 use crate::bench::measure_overhead;
 use crate::config::{Document, RunConfig};
 use crate::run::Interrupt;
@@ -40,6 +40,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = RunConfig::read(document.table())?;
     let steps = usize::try_from(arguments.steps)?;
     let measured = measure_overhead(&config, steps, &Interrupt::listen()?)?;
-    let _ = writeln!(std::io::stdout(), "{}", serde_json::to_string(&measured)?);
+    print(&(serde_json::to_string(&measured)? + "\n"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
+use super::output::Output;
 use crate::report::{Subject, write};
 
 /// The options.
@@ -42,9 +43,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         write(&path, &subject.page()?)?;
         written.push(path);
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = Output::open();
     for path in written {
         writeln!(out, "wrote {}", path.display())?;
     }
+    out.finish()?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,18 +4,19 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use toml::Value;
 
 use super::key_options::KeyOptions;
+use super::output::print;
 use crate::causes::with_causes;
 use crate::config::{Document, RunConfig};
 use crate::log::summary_table;
 use crate::records::StopReason;
 use crate::report::write_run_report;
 use crate::run::{Interrupt, RunFolder};
-use crate::train::{NonFiniteError, Resume, resume, train};
+use crate::train::{NonFiniteError, Resume, resume, run_configuration, train};
 
 /// The options: short forms of the most used keys, and `--set` for all others.
 #[derive(Debug, Args)]
@@ -72,13 +73,7 @@ impl Arguments {
     fn document(&self) -> Result<Document> {
         let mut document = match (&self.config, self.resumed_folder()) {
             (Some(path), _) => Document::read(path)?,
-            (None, Some(run)) => {
-                let path = run.join("config.toml");
-                if !path.exists() {
-                    bail!("{} is not the folder of a run: it has no config.toml", run.display());
-                }
-                Document::read(&path)?
-            }
+            (None, Some(run)) => run_configuration(run)?,
             (None, None) => Document::default(),
         };
         self.keys.set_in(&mut document)?;
@@ -158,12 +153,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             let how = Resume { folder: &folder, allow_changes: arguments.allow_changes };
             match resume(&config, &how, &Interrupt::listen()?) {
                 Ok(Some(outcome)) => Ok(outcome),
-                Ok(None) => {
-                    let folder = folder.display();
-                    let _ =
-                        writeln!(std::io::stderr(), "the run {folder} has ended: there is nothing to resume");
-                    return Ok(ExitCode::SUCCESS);
-                }
+                Ok(None) => return has_ended(&folder, config.output.report),
                 Err(error) => Err(error),
             }
         }
@@ -181,8 +171,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     {
         outcome.warnings.push(format!("there is no report.html: {}", with_causes(&error)));
     }
-    // The run is done and saved, whether or not anybody still reads.
-    let _ = write!(std::io::stdout(), "{}", summary_table(&outcome.summary, &outcome.folder));
+    // The run is done and saved, whether or not its table can be printed.
+    if let Err(error) = print(&summary_table(&outcome.summary, &outcome.folder)) {
+        outcome.warnings.push(error.to_string());
+    }
     for warning in &outcome.warnings {
         let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
@@ -193,4 +185,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Reports a run that has ended, and writes its report where that is missing.
+fn has_ended(run: &Path, report: bool) -> Result<ExitCode> {
+    let folder = run.display();
+    let _ = writeln!(std::io::stderr(), "the run {folder} has ended: there is nothing to resume");
+    if report && !run.join("report.html").exists() {
+        write_run_report(run).with_context(|| format!("{folder} has no report.html"))?;
+        let _ = writeln!(std::io::stderr(), "its report.html was missing, and is written now");
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -30,6 +30,8 @@ table! {
         format: Option<Format> = optional_value(Format::choices()),
         /// The column of the text, by name or position, "auto" by its usual names; for decoders its key.
         text: Column = value(Column::Auto, COLUMN),
+        /// The column of the second text of a pair, by name or position, "auto" by the usual names of pairs.
+        text_pair: Column = value(Column::Auto, COLUMN),
         /// The column of the label, by name or position, "auto" by its usual names; -1 is the last.
         label: Column = value(Column::Auto, COLUMN),
         /// Whether the first line names the columns.
@@ -88,6 +90,7 @@ impl DataConfig {
         Source {
             format: self.format,
             text: self.text.clone(),
+            text_pair: self.text_pair.clone(),
             label: self.label.clone(),
             header: self.header,
             skip_unlabelled: self.skip_unlabelled,

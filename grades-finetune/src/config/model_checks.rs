@@ -55,6 +55,7 @@ pub(crate) fn resolve_for_model(config: &mut RunConfig) -> Result<(Family, usize
             let only = [
                 ("model.new_head", model.new_head),
                 ("data.label", data.label != Column::Auto),
+                ("data.text_pair", data.text_pair != Column::Auto),
                 ("data.header", data.header != Header::Auto),
                 ("data.skip_unlabelled", data.skip_unlabelled),
                 ("data.format", data.format.is_some()),

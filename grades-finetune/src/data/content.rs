@@ -119,7 +119,7 @@ pub(super) fn object<T: serde::de::DeserializeOwned>(path: &Path, line: u64, tex
             format!("; if an object is spread over several lines: `jq -c . {name} > lines.jsonl`")
         } else if ["NaN", "Infinity"].iter().any(|word| trimmed.contains(word)) {
             "; NaN and Infinity are no JSON: write null or leave the line out".to_owned()
-        } else if error.to_string().contains("surrogate") {
+        } else if ["surrogate", "hex escape"].iter().any(|word| error.to_string().contains(word)) {
             "; half of a surrogate pair is no character: the text was cut inside an emoji".to_owned()
         } else {
             String::new()

@@ -13,6 +13,8 @@ pub struct Dataset {
     ids: Vec<u32>,
     /// Example `i` is `ids[ends[i - 1]..ends[i]]`.
     ends: Vec<usize>,
+    /// The segment of each token; empty where all are in segment 0.
+    types: Vec<u8>,
     labels: Vec<i64>,
     truncated: usize,
     pad_id: u32,
@@ -25,6 +27,8 @@ pub struct Batch {
     pub ids: Tensor,
     /// 1 for a token, 0 for padding: `[B, T]`, i64.
     pub mask: Tensor,
+    /// Segment ids `[B, T]`, i64, of pairs; `None` where all tokens are in segment 0.
+    pub types: Option<Tensor>,
     /// Label ids `[B]`, i64.
     pub labels: Tensor,
     /// The number of tokens, without padding.
@@ -44,23 +48,31 @@ impl Dataset {
         let label_ids = records.list.iter().map(|record| labels.of(records, record));
         let mut set = Self {
             ids: Vec::new(),
+            types: Vec::new(),
             ends: Vec::with_capacity(records.list.len()),
             labels: label_ids.collect::<Result<_>>()?,
             truncated: 0,
             pad_id: tokenizer.pad_id(),
         };
         for part in records.list.chunks(PART) {
-            let texts = part.iter().map(|record| record.text.as_str()).collect();
+            let texts = part.iter().map(|record| (record.text.as_str(), record.pair.as_deref())).collect();
             for (record, tokens) in part.iter().zip(tokenizer.encode_batch(texts)?) {
                 let tokens =
                     tokens.map_err(|error| Error::line(&records.path, record.line, error.to_string()))?;
                 if tokens.ids.is_empty() {
                     return Err(Error::line(&records.path, record.line, "the text has no tokens"));
                 }
+                if !tokens.types.is_empty() {
+                    set.types.resize(set.ids.len(), 0);
+                    set.types.extend_from_slice(&tokens.types);
+                }
                 set.ids.extend_from_slice(&tokens.ids);
                 set.ends.push(set.ids.len());
                 set.truncated += usize::from(tokens.truncated);
             }
+        }
+        if !set.types.is_empty() {
+            set.types.resize(set.ids.len(), 0);
         }
         Ok(set)
     }
@@ -82,9 +94,23 @@ impl Dataset {
 
     /// The token ids of example `index`, if there is one.
     pub fn tokens(&self, index: usize) -> Option<&[u32]> {
+        self.ids.get(self.range(index)?)
+    }
+
+    /// The segments of the tokens of example `index`; empty where all examples are in segment 0.
+    pub fn types(&self, index: usize) -> &[u8] {
+        self.range(index).and_then(|range| self.types.get(range)).unwrap_or_default()
+    }
+
+    /// The number of segments, counted from 0 to the last one that occurs.
+    pub fn segments(&self) -> usize {
+        usize::from(self.types.iter().copied().max().unwrap_or(0)) + 1
+    }
+
+    fn range(&self, index: usize) -> Option<std::ops::Range<usize>> {
         let end = *self.ends.get(index)?;
         let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        self.ids.get(start..end)
+        Some(start..end)
     }
 
     /// The label id of example `index`, if there is one.
@@ -126,12 +152,19 @@ impl Dataset {
                 *seen = 1;
             }
         }
+        let mut types = vec![0i64; if self.types.is_empty() { 0 } else { ids.len() }];
+        for (&index, row) in indices.iter().zip(types.chunks_mut(longest)) {
+            for (segment, place) in self.types(index).iter().zip(row) {
+                *place = i64::from(*segment);
+            }
+        }
         let labels: Vec<i64> = rows.iter().map(|(_, label)| *label).collect();
         let width = i64::try_from(longest).map_err(|_| Error::Input("a sequence too long".into()))?;
         let matrix = |values: &[i64]| Tensor::f_from_slice(values)?.f_view([-1, width])?.f_to_device(device);
         Ok(Batch {
             ids: matrix(&ids)?,
             mask: matrix(&mask)?,
+            types: if types.is_empty() { None } else { Some(matrix(&types)?) },
             labels: Tensor::f_from_slice(&labels)?.f_to_device(device)?,
             tokens: rows.iter().map(|(tokens, _)| tokens.len()).sum(),
         })

@@ -12,7 +12,11 @@ pub fn describe(records: &Records, labels: &Labels, dataset: &Dataset) -> String
     let mut parts = Vec::new();
     if let Some(columns) = &records.columns {
         let header = if records.header { " (line 1 is a header)" } else { "" };
-        parts.push(format!("text is {}, label is {}{header}", columns.text, columns.label));
+        let text = match &columns.pair {
+            Some(pair) => format!("a pair of texts is {} and {pair}", columns.text),
+            None => format!("text is {}", columns.text),
+        };
+        parts.push(format!("{text}, label is {}{header}", columns.label));
     }
     parts.push(format!("{} examples: {}", records.list.len(), classes(labels, dataset)));
     if records.unlabelled > 0 {
@@ -23,7 +27,8 @@ pub fn describe(records: &Records, labels: &Labels, dataset: &Dataset) -> String
         cut => format!("{cut} are cut"),
     });
     if let Some(first) = records.list.first() {
-        parts.push(format!("first: {} → {}", quoted(&first.text), first.label.escape_debug()));
+        let pair = first.pair.as_ref().map_or_else(String::new, |pair| format!(" and {}", quoted(pair)));
+        parts.push(format!("first: {}{pair} → {}", quoted(&first.text), first.label.escape_debug()));
     }
     let name = records.path.file_name().unwrap_or_default().to_string_lossy();
     format!("{}: {}", name.escape_debug(), parts.join("; "))

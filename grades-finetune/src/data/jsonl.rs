@@ -7,28 +7,29 @@ use serde_json::{Map, Value};
 use super::column::Column;
 use super::content::{lines, object, utf8};
 use super::error::{Error, Result};
-use super::names::Role;
+use super::names::{self, Role};
 use super::record::{Columns, Records, Source, record};
 
 /// Makes examples of all lines.
 pub(super) fn records(path: &Path, bytes: &[u8], source: &Source) -> Result<Records> {
-    for (column, role) in [(&source.text, Role::Text), (&source.label, Role::Label)] {
+    let given = [(&source.text, Role::Text), (&source.text_pair, Role::Pair), (&source.label, Role::Label)];
+    for (at, (column, role)) in given.into_iter().enumerate() {
         no_position(path, bytes, column, role)?;
-    }
-    if let (Column::Name(text), Column::Name(label)) = (&source.text, &source.label)
-        && text == label
-    {
-        return Err(Error::file(path, format!("text and label are the same key \"{text}\"")));
+        let same = |other: &&(&Column, Role)| matches!(column, Column::Name(_)) && other.0 == column;
+        if let Some((_, other)) = given.iter().take(at).find(same) {
+            let (one, other) = (other.word(), role.word());
+            return Err(Error::file(path, format!("{one} and {other} are the same key {column}")));
+        }
     }
     let mut records = Records { path: path.to_path_buf(), ..Records::default() };
-    let mut keys: Option<(String, String)> = None;
+    let mut keys: Option<Keys> = None;
     for (line, bytes) in lines(bytes) {
         let content = utf8(path, line, bytes)?;
         if content.trim().is_empty() {
             continue;
         }
         let mut object: Map<String, Value> = object(path, line, content)?;
-        let (text, label) = match &keys {
+        let Keys { text, pair, label } = match &keys {
             Some(keys) => keys,
             None => &*keys.insert(find(path, line, &object, source)?),
         };
@@ -37,31 +38,55 @@ pub(super) fn records(path: &Path, bytes: &[u8], source: &Source) -> Result<Reco
             Value::Number(number) if number.is_i64() || number.is_u64() => number.to_string(),
             Value::Bool(flag) => flag.to_string(),
             other => {
-                let message =
-                    format!("\"{label}\": expected a word, a whole number or true/false, found {other}");
+                let cure = if other.is_number() { "; write 1 for 1.0" } else { "" };
+                let message = format!(
+                    "\"{label}\": expected a word, a whole number or true/false, found {other}{cure}"
+                );
                 return Err(Error::line(path, line, message));
             }
         };
-        value(path, line, &object, text, "text")?;
-        let sentence = match object.remove(text) {
-            Some(Value::String(sentence)) => sentence,
-            other => {
-                let found = match other {
-                    Some(Value::Array(_)) => "a list".to_owned(),
-                    Some(Value::Object(_)) => "an object".to_owned(),
-                    other => other.unwrap_or_default().to_string(),
-                };
-                return Err(Error::line(path, line, format!("\"{text}\": expected a string, found {found}")));
-            }
+        let sentence = sentence(path, line, &mut object, text, Role::Text)?;
+        let pair = match pair {
+            Some(pair) => Some(self::sentence(path, line, &mut object, pair, Role::Pair)?),
+            None => None,
         };
-        match record(path, line, sentence, &label, source)? {
+        match record(path, line, sentence, pair, &label, source)? {
             Some(record) => records.list.push(record),
             None => records.unlabelled += 1,
         }
     }
-    records.columns = keys
-        .map(|(text, label)| Columns { text: format!("key \"{text}\""), label: format!("key \"{label}\"") });
+    let shown = |key: String| format!("key \"{key}\"");
+    records.columns = keys.map(|keys| Columns {
+        text: shown(keys.text),
+        pair: keys.pair.map(shown),
+        label: shown(keys.label),
+    });
     Ok(records)
+}
+
+/// The keys of an example.
+struct Keys {
+    text: String,
+    pair: Option<String>,
+    label: String,
+}
+
+/// Returns the text of a key.
+fn sentence(
+    path: &Path,
+    line: u64,
+    object: &mut Map<String, Value>,
+    key: &str,
+    role: Role,
+) -> Result<String> {
+    value(path, line, object, key, role.word())?;
+    let found = match object.remove(key) {
+        Some(Value::String(sentence)) => return Ok(sentence),
+        Some(Value::Array(_)) => "a list".to_owned(),
+        Some(Value::Object(_)) => "an object".to_owned(),
+        other => other.unwrap_or_default().to_string(),
+    };
+    Err(Error::line(path, line, format!("\"{key}\": expected a string, found {found}")))
 }
 
 fn no_position(path: &Path, bytes: &[u8], column: &Column, role: Role) -> Result<()> {
@@ -77,15 +102,34 @@ fn no_position(path: &Path, bytes: &[u8], column: &Column, role: Role) -> Result
     Err(Error::file(path, message))
 }
 
-/// Returns the keys of the text and the label.
-fn find(path: &Path, line: u64, object: &Map<String, Value>, source: &Source) -> Result<(String, String)> {
+/// Returns the keys of the texts and the label.
+fn find(path: &Path, line: u64, object: &Map<String, Value>, source: &Source) -> Result<Keys> {
     let keys: Vec<&str> = object.keys().map(String::as_str).collect();
     let key = |column: &Column, role: Role| match column {
         Column::Name(name) => Some(name.clone()),
         _ => role.find(keys.iter().copied()).and_then(|at| keys.get(at)).map(|key| (*key).to_owned()),
     };
-    match (key(&source.text, Role::Text), key(&source.label, Role::Label)) {
-        (Some(text), Some(label)) if text != label => Ok((text, label)),
+    let given = |column: &Column| match column {
+        Column::Name(name) => Some(name.clone()),
+        _ => None,
+    };
+    let named = |at: usize| keys.get(at).map(|key| (*key).to_owned());
+    let known = names::pair(keys.iter().copied())
+        .and_then(|(first, second)| named(first).zip(named(second)))
+        .filter(|(_, second)| {
+            source.text_pair == Column::Auto || given(&source.text_pair).as_ref() == Some(second)
+        })
+        .filter(|_| source.text == Column::Auto);
+    let (text, pair) = match known {
+        Some((first, second)) => (Some(first), Some(second)),
+        None => (key(&source.text, Role::Text), given(&source.text_pair)),
+    };
+    match (text, key(&source.label, Role::Label)) {
+        (Some(text), Some(label))
+            if text != label && pair.as_ref() != Some(&text) && pair.as_ref() != Some(&label) =>
+        {
+            Ok(Keys { text, pair, label })
+        }
         _ => {
             let message = format!(
                 "nothing says which key is the text and which the label; say so with --set data.text=KEY --set \

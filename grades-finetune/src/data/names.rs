@@ -1,4 +1,4 @@
-//! Names that columns of texts and of labels usually have.
+//! Names that columns of texts, of pairs of texts and of labels usually have.
 
 /// Names of a text's column that leave no doubt, and those that do where several are there.
 const TEXTS: [&[&str]; 2] = [
@@ -28,7 +28,7 @@ const TEXTS: [&[&str]; 2] = [
 
 /// The same of a label's.
 const LABELS: [&[&str]; 2] = [
-    &["label", "labels", "class", "target", "category"],
+    &["label", "labels", "class", "target", "category", "gold_label", "is_duplicate"],
     &[
         "sentiment",
         "emotion",
@@ -50,18 +50,47 @@ const LABELS: [&[&str]; 2] = [
     ],
 ];
 
-/// The column of the text or of the label.
+/// Names of the two columns of a pair.
+const PAIRS: [[&str; 2]; 10] = [
+    ["sentence1", "sentence2"],
+    ["premise", "hypothesis"],
+    ["question1", "question2"],
+    ["question", "sentence"],
+    ["question", "passage"],
+    ["text", "text_pair"],
+    ["text_a", "text_b"],
+    ["text1", "text2"],
+    ["sentence_a", "sentence_b"],
+    ["#1 string", "#2 string"],
+];
+
+/// Returns the positions of the two columns whose names are those of a pair.
+pub(super) fn pair<'a>(columns: impl Iterator<Item = &'a str> + Clone) -> Option<(usize, usize)> {
+    let position = |name: &str| {
+        let mut found =
+            columns.clone().enumerate().filter(|(_, column)| column.trim().eq_ignore_ascii_case(name));
+        match (found.next(), found.next()) {
+            (Some((position, _)), None) => Some(position),
+            _ => None,
+        }
+    };
+    PAIRS.iter().find_map(|[first, second]| position(first).zip(position(second)))
+}
+
+/// The column of the text, of the second text of a pair, or of the label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Text,
+    Pair,
     Label,
 }
 
 impl Role {
-    /// The word for it, which is its key in the configuration, too.
+    /// Returns its key in the configuration.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Text => "text",
+            Self::Pair => "text_pair",
             Self::Label => "label",
         }
     }
@@ -69,6 +98,8 @@ impl Role {
     fn names(self) -> &'static [&'static [&'static str]; 2] {
         match self {
             Self::Text => &TEXTS,
+            // A second text is known by the name of the first.
+            Self::Pair => &[&[], &[]],
             Self::Label => &LABELS,
         }
     }

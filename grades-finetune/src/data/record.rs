@@ -1,4 +1,4 @@
-//! Labelled sentences, and where a file has them.
+//! Labelled sentences and pairs of them, and where a file has them.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,11 @@ use super::error::{Error, Result};
 pub struct Source {
     /// The form of the file; by its extension when absent.
     pub format: Option<Format>,
-    /// The column of the text.
+    /// The column of the text, or of the first text of a pair.
     pub text: Column,
+    /// The column of the second text of a pair; [`Column::Auto`] finds it beside a first one, where both have the names of a
+    /// pair and `text` names no other column.
+    pub text_pair: Column,
     /// The column of the label.
     pub label: Column,
     /// Whether the first line names the columns; JSONL has none.
@@ -20,13 +23,15 @@ pub struct Source {
     pub skip_unlabelled: bool,
 }
 
-/// One labelled sentence.
+/// One labelled sentence, or pair of sentences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The line of the file where it begins, counted from 1.
     pub line: u64,
     /// The sentence, as it is in the file.
     pub text: String,
+    /// The second sentence of a pair.
+    pub pair: Option<String>,
     /// The label's word or number, without spaces around it.
     pub label: String,
 }
@@ -46,21 +51,24 @@ pub struct Records {
     pub unlabelled: usize,
 }
 
-/// The columns of the text and of the label, in words such as `column 1 "review"`.
+/// The columns of the texts and of the label, in words such as `column 1 "review"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     /// The column of the text.
     pub text: String,
+    /// The column of the second text, of pairs.
+    pub pair: Option<String>,
     /// The column of the label.
     pub label: String,
 }
 
-/// Checks one example; `text` and `label` are as in the file. Returns `None` for an example without a label that is to
+/// Checks one example; texts and label are as in the file. Returns `None` for an example without a label that is to
 /// be left out.
 pub(super) fn record(
     path: &Path,
     line: u64,
     text: String,
+    pair: Option<String>,
     label: &str,
     source: &Source,
 ) -> Result<Option<Record>> {
@@ -91,7 +99,10 @@ pub(super) fn record(
     if text.trim().is_empty() {
         return Err(Error::line(path, line, "the text is empty"));
     }
-    Ok(Some(Record { line, text, label: label.to_owned() }))
+    if pair.as_ref().is_some_and(|pair| pair.trim().is_empty()) {
+        return Err(Error::line(path, line, "the second text of the pair is empty"));
+    }
+    Ok(Some(Record { line, text, pair, label: label.to_owned() }))
 }
 
 /// Numbers that are no class.

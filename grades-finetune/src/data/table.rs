@@ -1,17 +1,18 @@
-//! Finds the header and the two columns of a table, and makes examples of its rows.
+//! Finds the header and the columns of a table, and makes examples of its rows.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use super::column::{Column, Header};
 use super::error::{Error, Result};
-use super::names::Role;
+use super::names::{self, Role};
 use super::record::{Columns, Record, Records, Source, record};
 use super::row::Row;
 
 /// Makes examples of all rows.
 pub(super) fn records(path: &Path, rows: Vec<Row>, source: &Source) -> Result<Records> {
-    let named = [&source.text, &source.label].into_iter().find(|column| matches!(column, Column::Name(_)));
+    let given = [&source.text, &source.text_pair, &source.label];
+    let named = given.into_iter().find(|column| matches!(column, Column::Name(_)));
     if let (Header::No, Some(column)) = (source.header, named) {
         let message = format!("column {column} is given by name, but header = false; give its position");
         return Err(Error::file(path, message));
@@ -25,15 +26,28 @@ pub(super) fn records(path: &Path, rows: Vec<Row>, source: &Source) -> Result<Re
         Header::Auto => named.is_some() || names_columns(first, source) || differs(&rows, source),
     };
     let table = Table { path, first, header };
-    let (text, label) = table.columns(source)?;
-    if text == label {
-        let message = format!("text = {} and label = {} are the same column", source.text, source.label);
-        return Err(Error::file(path, message));
+    let places = table.places(source)?;
+    let Places { text, pair, label } = places;
+    let same = if text == label {
+        Some(("text", &source.text, "label", &source.label))
+    } else if pair == Some(label) {
+        Some(("text_pair", &source.text_pair, "label", &source.label))
+    } else if pair == Some(text) {
+        Some(("text", &source.text, "text_pair", &source.text_pair))
+    } else {
+        None
+    };
+    if let Some((one, a, other, b)) = same {
+        return Err(Error::file(path, format!("{one} = {a} and {other} = {b} are the same column")));
     }
     let mut records = Records { path: path.to_path_buf(), header, ..Records::default() };
-    records.columns = Some(Columns { text: table.shown(text), label: table.shown(label) });
+    records.columns = Some(Columns {
+        text: table.shown(text),
+        pair: pair.map(|pair| table.shown(pair)),
+        label: table.shown(label),
+    });
     for row in rows.iter().skip(usize::from(header)) {
-        match table.record(row, text, label, source)? {
+        match table.record(row, places, source)? {
             Some(record) => records.list.push(record),
             None => records.unlabelled += 1,
         }
@@ -54,7 +68,8 @@ fn names_columns(first: &Row, source: &Source) -> bool {
     }
     let cells = || first.cells.iter().map(String::as_str);
     first.cells.len() > 1
-        && (cells().any(|cell| Role::Label.certain(cell))
+        && (names::pair(cells()).is_some()
+            || cells().any(|cell| Role::Label.certain(cell))
             || Role::Text
                 .find(cells())
                 .zip(Role::Label.find(cells()))
@@ -77,6 +92,14 @@ fn differs(rows: &[Row], source: &Source) -> bool {
     }
 }
 
+/// The positions of the columns of an example, from 0 or, negative, from the end.
+#[derive(Clone, Copy)]
+struct Places {
+    text: i64,
+    pair: Option<i64>,
+    label: i64,
+}
+
 /// The rows of a file, by its first one.
 struct Table<'a> {
     path: &'a Path,
@@ -85,14 +108,54 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Returns the positions of the text and the label, from 0 or, negative, from the end.
-    fn columns(&self, source: &Source) -> Result<(i64, i64)> {
-        let given = |column: &Column, role| match column {
+    /// Returns the columns of an example.
+    fn places(&self, source: &Source) -> Result<Places> {
+        let pair = self.given(&source.text_pair, Role::Pair)?;
+        let known = || {
+            let cells = self.first.cells.iter().map(String::as_str);
+            let (first, second) = self.header.then(|| names::pair(cells)).flatten()?;
+            i64::try_from(first).ok().zip(i64::try_from(second).ok())
+        };
+        let (text, pair) = match (self.given(&source.text, Role::Text)?, pair) {
+            (None, None) => known().map_or((None, None), |(first, second)| (Some(first), Some(second))),
+            (None, Some(pair)) => (known().filter(|known| known.1 == pair).map(|known| known.0), Some(pair)),
+            given => given,
+        };
+        let label = self.given(&source.label, Role::Label)?;
+        let Some(second) = pair else {
+            let (text, label) = self.text_and_label(text, label)?;
+            return Ok(Places { text, pair: None, label });
+        };
+        let index = |position: i64| self.first.index(position);
+        let free = |role: Role, other: Option<i64>| {
+            let taken = [Some(second), other].map(|position| position.and_then(index));
+            let cells = self.first.cells.iter().map(String::as_str);
+            let named =
+                self.header.then(|| role.find(cells)).flatten().filter(|at| !taken.contains(&Some(*at)));
+            let others = (0..self.first.cells.len()).filter(|at| !taken.contains(&Some(*at)));
+            // Of three columns the one that is not known is the last.
+            let rest = (other.is_some() && self.first.cells.len() == 3).then(|| others.last()).flatten();
+            named.or(rest).and_then(|at| i64::try_from(at).ok())
+        };
+        let label = label.or_else(|| free(Role::Label, text));
+        let text = text.or_else(|| free(Role::Text, label));
+        match (text, label) {
+            (Some(text), Some(label)) => Ok(Places { text, pair, label }),
+            _ => Err(self.unknown_columns()),
+        }
+    }
+
+    /// Returns the position of a column that the user names.
+    fn given(&self, column: &Column, role: Role) -> Result<Option<i64>> {
+        match column {
             Column::Auto => Ok(None),
             Column::Position(position) => Ok(Some(*position)),
             Column::Name(name) => self.find(name, role).map(Some),
-        };
-        let (text, label) = (given(&source.text, Role::Text)?, given(&source.label, Role::Label)?);
+        }
+    }
+
+    /// Returns the positions of the text and the label, of which some may be known.
+    fn text_and_label(&self, text: Option<i64>, label: Option<i64>) -> Result<(i64, i64)> {
         if let (Some(text), Some(label)) = (text, label) {
             // A position from the end may be the other's.
             let same =
@@ -125,14 +188,19 @@ impl Table<'_> {
             Some(cell) if self.header && !cell.trim().is_empty() => clip(cell.trim()),
             _ => at.to_string(),
         };
-        let last = self.first.cells.len().saturating_sub(1);
+        let filled: Vec<usize> =
+            (0..self.first.cells.len()).filter(|&at| !self.first.cells[at].trim().is_empty()).collect();
+        let example = match filled[..] {
+            [.., text, label] => {
+                format!(", such as --set data.text={} --set data.label={}", name(text), name(label))
+            }
+            _ => String::new(),
+        };
         let message = format!(
-            "has {} columns ({}), and nothing says which is the text and which the label; say so, such as --set \
-             data.text={} --set data.label={}",
+            "has {} columns ({}), and nothing says which is the text and which the label; say so{example}; the \
+             second text of a pair is data.text_pair",
             self.first.cells.len(),
             listed.join(", "),
-            name(last.saturating_sub(1)),
-            name(last)
         );
         Error::line(self.path, self.first.line, message)
     }
@@ -166,8 +234,10 @@ impl Table<'_> {
         }
     }
 
-    fn record(&self, row: &Row, text: i64, label: i64, source: &Source) -> Result<Option<Record>> {
-        let (text, label) = (self.place(row, text, Role::Text)?, self.place(row, label, Role::Label)?);
+    fn record(&self, row: &Row, places: Places, source: &Source) -> Result<Option<Record>> {
+        let (text, label) =
+            (self.place(row, places.text, Role::Text)?, self.place(row, places.label, Role::Label)?);
+        let pair = places.pair.map(|pair| self.place(row, pair, Role::Pair)).transpose()?;
         let (found, expected) = (row.cells.len(), self.first.cells.len());
         if text == label {
             let message = format!(
@@ -179,14 +249,19 @@ impl Table<'_> {
         }
         if found != expected {
             let message = format!(
-                "has {found} cells, line {} has {expected}: \"{}\"; a text with the separator in it stands in quotation \
-                 marks, in .csv files",
+                "has {found} cells, line {} has {expected}: \"{}\"; {}",
                 self.first.line,
-                row.shown()
+                row.shown(),
+                if self.is_csv() {
+                    "a text with the separator in it stands in quotation marks"
+                } else {
+                    "a TSV has no quotation marks, so write a text with a tab in it as CSV or JSONL"
+                }
             );
             return Err(Error::line(self.path, row.line, message));
         }
-        record(self.path, row.line, row.cells[text].clone(), &row.cells[label], source)
+        let pair = pair.map(|pair| row.cells[pair].clone());
+        record(self.path, row.line, row.cells[text].clone(), pair, &row.cells[label], source)
     }
 
     /// Returns the index of a column in one row.
@@ -207,15 +282,18 @@ impl Table<'_> {
         })
     }
 
+    fn is_csv(&self) -> bool {
+        self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+    }
+
     /// Returns the cure for a row of one cell.
     fn separator(&self, row: &Row) -> String {
         let (found, expected) = (row.cells.len(), self.first.cells.len());
         if found != expected {
             return format!("; line {} has {expected} cells", self.first.line);
         }
-        let csv = self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
         let separated = row.cells.first().is_some_and(|cell| cell.contains([',', ';']));
-        match (csv, separated) {
+        match (self.is_csv(), separated) {
             (false, true) => "; where commas separate the columns, say data.format = \"csv\"".to_owned(),
             _ => String::new(),
         }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use grades::component::Component;
@@ -12,6 +13,7 @@ use grades::observe::{FreezeLog, StatisticsLog, StepObserver};
 use super::event::{Event, Logger};
 use super::jsonl::BufferedJsonl;
 use crate::records::{EVALS, FREEZES, STATISTICS, STEPS, write_line};
+use crate::storage::Digest;
 
 /// The open log files of a run. A clone writes into the same files.
 #[derive(Debug, Clone)]
@@ -45,26 +47,22 @@ impl LogFiles {
             .into_iter()
     }
 
-    /// Returns the lengths of the files in bytes, by name.
+    /// Returns the digests of the files, by name.
     ///
     /// # Errors
     ///
-    /// When a file lacks lines that could not be written.
-    pub(crate) fn lengths(&self) -> Result<BTreeMap<String, u64>> {
-        let length = |(name, log): (&str, &BufferedJsonl)| match log.length() {
-            Ok(length) => Ok((name.to_owned(), length)),
-            Err(reason) => Err(anyhow!("{name} cannot be written: {reason}")),
+    /// When a file lacks lines that could not be written, or another program has written into it.
+    pub(crate) fn digests(&self) -> Result<BTreeMap<String, Digest>> {
+        let digest = |(name, log): (&str, &BufferedJsonl)| match log.digest() {
+            Ok(digest) => Ok((name.to_owned(), digest)),
+            Err(reason) => Err(anyhow!("{name} {reason}")),
         };
-        self.iter().map(length).collect()
+        self.iter().map(digest).collect()
     }
 
-    /// Returns handles to sync the files.
-    ///
-    /// # Errors
-    ///
-    /// When the system has no more handles.
-    pub(crate) fn handles(&self) -> io::Result<Vec<File>> {
-        self.iter().map(|(_, log)| log.handle()).collect()
+    /// Returns the files, to sync them.
+    pub(crate) fn files(&self) -> Vec<Arc<File>> {
+        self.iter().map(|(_, log)| log.file()).collect()
     }
 
     /// Returns a warning for each file that has begun to fail since the last call.
@@ -98,8 +96,8 @@ impl FileLogger {
     pub(crate) fn new(folder: &Path, files: &LogFiles, components: &[Component]) -> Result<Self> {
         let LogFiles { steps, freezes, evals, statistics } = files.clone();
         let name = |log: &str| folder.join(log).display().to_string();
-        let length = statistics.length().map_err(|reason| anyhow!("{}: {reason}", name(STATISTICS)))?;
-        let statistics = if length > 0 {
+        let digest = statistics.digest().map_err(|reason| anyhow!("{} {reason}", name(STATISTICS)))?;
+        let statistics = if digest.bytes() > 0 {
             StatisticsLog::resume(name(STATISTICS), statistics)
         } else {
             StatisticsLog::start(name(STATISTICS), statistics, components)?

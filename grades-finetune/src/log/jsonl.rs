@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 
+use crate::storage::{Digest, RunningDigest};
+
 /// The largest number of bytes that are buffered. Beyond it lines are lost and the log is marked incomplete.
 const LIMIT: usize = 64 << 20;
 
@@ -19,7 +21,9 @@ pub(crate) struct BufferedJsonl(Arc<Mutex<Inner>>);
 
 #[derive(Debug)]
 struct Inner {
-    file: File,
+    file: Arc<File>,
+    /// The digest of all that the file has of this log.
+    written: RunningDigest,
     buffer: Vec<u8>,
     error: Option<String>,
     /// Whether the error was reported.
@@ -50,15 +54,25 @@ impl BufferedJsonl {
                     ));
                 }
             }
-            file.seek(SeekFrom::Start(length))?;
-            Ok(file)
+            // Reading ends where writing begins.
+            file.rewind()?;
+            let written = RunningDigest::of_start(&mut file, length)?;
+            Ok((file, written))
         };
-        let file = opened().with_context(|| format!("cannot go on with {}", path.display()))?;
-        Ok(Self::new(file))
+        let (file, written) = opened().with_context(|| format!("cannot go on with {}", path.display()))?;
+        Ok(Self::new(file, written))
     }
 
-    fn new(file: File) -> Self {
-        let inner = Inner { file, buffer: Vec::new(), error: None, reported: false, lost: false };
+    /// Makes a log that goes on in a file after what is written.
+    fn new(file: File, written: RunningDigest) -> Self {
+        let inner = Inner {
+            file: Arc::new(file),
+            written,
+            buffer: Vec::new(),
+            error: None,
+            reported: false,
+            lost: false,
+        };
         Self(Arc::new(Mutex::new(inner)))
     }
 
@@ -66,13 +80,20 @@ impl BufferedJsonl {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the buffer; returns the length of the file, or why lines are missing.
-    pub(crate) fn length(&self) -> Result<u64, String> {
+    /// Writes the buffer; returns the digest of the log, or the fault that it has, as a sentence about the log.
+    pub(crate) fn digest(&self) -> Result<Digest, String> {
         let mut inner = self.inner();
         inner.write_out();
-        match &inner.error {
-            Some(reason) => Err(reason.clone()),
-            None => inner.file.metadata().map(|file| file.len()).map_err(|error| error.to_string()),
+        if let Some(reason) = &inner.error {
+            return Err(format!("cannot be written: {reason}"));
+        }
+        let written = inner.written.bytes();
+        match inner.file.metadata().map(|file| file.len()) {
+            Ok(found) if found == written => Ok(inner.written.digest()),
+            Ok(found) => {
+                Err(format!("has {found} bytes, but {written} were written: another program changed it"))
+            }
+            Err(error) => Err(format!("cannot be measured: {error}")),
         }
     }
 
@@ -91,13 +112,9 @@ impl BufferedJsonl {
         error.filter(|_| !reported)
     }
 
-    /// Returns another handle, to sync the file.
-    ///
-    /// # Errors
-    ///
-    /// When the system has no more handles.
-    pub(crate) fn handle(&self) -> io::Result<File> {
-        self.inner().file.try_clone()
+    /// Returns the file, to sync it.
+    pub(crate) fn file(&self) -> Arc<File> {
+        Arc::clone(&self.inner().file)
     }
 }
 
@@ -109,12 +126,15 @@ impl Inner {
                 self.error = None;
                 break;
             };
-            match self.file.write(rest) {
+            match (&*self.file).write(rest) {
                 Ok(0) => {
                     self.error = Some(io::Error::from(io::ErrorKind::WriteZero).to_string());
                     break;
                 }
-                Ok(count) => done += count,
+                Ok(count) => {
+                    self.written.add(rest.get(..count).unwrap_or_default());
+                    done += count;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.error = Some(error.to_string());
@@ -155,15 +175,18 @@ mod tests {
         let path = dir.path().join("log");
         // A handle that cannot be written, as on a full disk.
         std::fs::write(&path, "one\n").unwrap();
-        let mut lines = BufferedJsonl::new(File::open(&path).unwrap());
+        let start = RunningDigest::of_start(&mut File::open(&path).unwrap(), 4).unwrap();
+        let mut lines = BufferedJsonl::new(File::open(&path).unwrap(), start);
         lines.write_all(b"two\n").unwrap();
         lines.flush().unwrap();
-        assert!(lines.length().is_err() && lines.error().is_some());
+        assert!(lines.digest().is_err() && lines.error().is_some());
         assert!(lines.new_error().is_some() && lines.new_error().is_none(), "it is reported once");
         let better = File::options().append(true).open(&path).unwrap();
-        lines.inner().file = better;
+        lines.inner().file = Arc::new(better);
         lines.write_all(b"three\n").unwrap();
-        assert_eq!((lines.length(), lines.error(), lines.new_error()), (Ok(14), None, None));
+        assert_eq!((lines.error(), lines.new_error()), (None, None));
+        assert_eq!(lines.digest(), Ok(Digest::of(&path).unwrap()));
+        assert_eq!(lines.digest().map(|digest| digest.bytes()), Ok(14));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\nthree\n");
     }
 
@@ -172,15 +195,31 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         std::fs::write(&path, "").unwrap();
-        let mut lines = BufferedJsonl::new(File::open(&path).unwrap());
+        let mut lines = BufferedJsonl::new(File::open(&path).unwrap(), RunningDigest::default());
         for _ in 0..=LIMIT >> 20 {
             lines.write_all(&[b'x'; 1 << 20]).unwrap();
         }
         lines.flush().unwrap();
         assert!(lines.inner().lost && lines.inner().buffer.capacity() == 0);
-        lines.inner().file = File::options().append(true).open(&path).unwrap();
+        lines.inner().file = Arc::new(File::options().append(true).open(&path).unwrap());
         lines.write_all(b"more").unwrap();
         assert!(lines.error().is_some(), "what is missing stays missing");
         assert_eq!(std::fs::read(&path).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_log_goes_on_after_a_break_and_notices_other_writers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut lines = BufferedJsonl::open(&path, 0).unwrap();
+        lines.write_all(b"one\ntwo\n").unwrap();
+        assert_eq!(lines.digest(), Ok(Digest::of(&path).unwrap()));
+        let mut again = BufferedJsonl::open(&path, 4).unwrap();
+        again.write_all(b"three\n").unwrap();
+        assert_eq!(again.digest(), Ok(Digest::of(&path).unwrap()));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\nthree\n");
+        File::options().append(true).open(&path).unwrap().write_all(b"x").unwrap();
+        let error = again.digest().unwrap_err();
+        assert_eq!(error, "has 11 bytes, but 10 were written: another program changed it");
     }
 }

@@ -1,11 +1,13 @@
-//! The surroundings of a run: its folder, the files that it reads, signals, and the processor time and memory it uses.
+//! The surroundings of a run: its folder, the files that it reads, signals, limits, and the processor time and memory it uses.
 
 mod folder;
 mod inputs;
 mod interrupt;
+mod limits;
 mod usage;
 
 pub use folder::RunFolder;
-pub(crate) use inputs::{model_inputs, run_inputs};
+pub(crate) use inputs::{changed_inputs, model_inputs, run_inputs};
 pub use interrupt::Interrupt;
+pub use limits::{file_size_limit, survive_limits};
 pub use usage::{cpu_seconds, peak_memory, resident_memory};

@@ -16,11 +16,16 @@ pub use totals::{FreezeSpan, Totals};
 
 use serde::{Deserialize, Serialize};
 
+use crate::records::StopReason;
+
 /// The state of a run between two steps, without tensors.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct TrainState {
     /// Optimizer steps so far, skipped ones included: the position in the data.
     pub step: u64,
+    /// Why the training ended, in a run that was interrupted after its last step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<StopReason>,
     /// The counters.
     pub counters: Counters,
     /// The state of the loss monitor.

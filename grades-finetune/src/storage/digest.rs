@@ -45,9 +45,19 @@ impl Digest {
     ///
     /// When the file cannot be read.
     pub fn of(path: &Path) -> io::Result<Self> {
-        let mut hasher = crc32fast::Hasher::new();
-        let bytes = hash(&mut File::open(path)?, &mut hasher)?;
-        Ok(Self { bytes, crc32: hex(hasher.finalize()) })
+        let mut digest = RunningDigest::default();
+        digest.read(&mut File::open(path)?)?;
+        Ok(digest.digest())
+    }
+
+    /// Returns the length in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Returns the checksum, as eight hexadecimal digits.
+    pub fn crc32(&self) -> &str {
+        &self.crc32
     }
 
     /// Checks that a file has this digest.
@@ -67,6 +77,47 @@ impl Digest {
             return Ok(());
         }
         Err(format!("the checksum of {} is {}, expected {}", path.display(), found.crc32, self.crc32))
+    }
+}
+
+/// The digest of bytes that are added a piece at a time.
+#[derive(Debug, Clone, Default)]
+pub struct RunningDigest {
+    bytes: u64,
+    hasher: crc32fast::Hasher,
+}
+
+impl RunningDigest {
+    /// Reads the first bytes of a file, or the whole file where it is shorter.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn of_start(file: &mut impl Read, bytes: u64) -> io::Result<Self> {
+        let mut digest = Self::default();
+        digest.read(&mut file.take(bytes))?;
+        Ok(digest)
+    }
+
+    /// Adds bytes.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        self.hasher.update(bytes);
+    }
+
+    /// Returns the number of bytes so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Returns the digest of the bytes so far.
+    pub fn digest(&self) -> Digest {
+        Digest { bytes: self.bytes, crc32: hex(self.hasher.clone().finalize()) }
+    }
+
+    fn read(&mut self, file: &mut impl Read) -> io::Result<()> {
+        self.bytes += hash(file, &mut self.hasher)?;
+        Ok(())
     }
 }
 
@@ -107,6 +158,12 @@ mod tests {
             ("cbf43926".into(), "cbf43926".into())
         );
         assert_eq!(digest.check(&path), Ok(()));
+        let start = RunningDigest::of_start(&mut File::open(&path).unwrap(), 4).unwrap();
+        let mut running = RunningDigest::default();
+        [&b"12"[..], b"34"].into_iter().for_each(|piece| running.add(piece));
+        assert_eq!((start.digest(), start.bytes()), (running.digest(), 4));
+        running.add(b"56789");
+        assert_eq!(running.digest(), digest);
         std::fs::write(&path, b"123456780").unwrap();
         assert!(digest.check(&path).unwrap_err().contains("expected cbf43926"));
         std::fs::write(&path, b"12345678").unwrap();

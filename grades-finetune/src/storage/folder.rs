@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use grades_models::files::atomic::{SUFFIX, sync_folder, with_path};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 /// A folder being filled under a temporary name beside its destination; dropping it removes the temporary folder.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl AtomicFolder {
         &self.temporary
     }
 
-    /// Renames the folder to its destination; a folder of that name is removed first.
+    /// Renames the folder to its destination; a folder of that name is replaced in one step, where the file system can.
     ///
     /// # Errors
     ///
@@ -50,6 +51,10 @@ impl AtomicFolder {
         // Some file systems refuse to sync a folder; its files are on the disk by now.
         let _ = File::open(&self.temporary).and_then(|folder| folder.sync_all());
         if self.destination.symlink_metadata().is_ok() {
+            if exchange(&self.temporary, &self.destination) {
+                // Dropping it removes the old folder, which now has the temporary name.
+                return sync_folder(&self.destination);
+            }
             remove_whole(&self.destination)?;
         }
         std::fs::rename(&self.temporary, &self.destination).map_err(named)?;
@@ -62,38 +67,53 @@ impl Drop for AtomicFolder {
     fn drop(&mut self) {
         if self.armed {
             // A drop cannot return a failure; the files only cost space.
-            let _ = std::fs::remove_dir_all(&self.temporary);
+            let _ = discard(&self.temporary);
         }
     }
+}
+
+/// Exchanges the names of two folders in one step; returns whether it did.
+fn exchange(one: &Path, other: &Path) -> bool {
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok()
 }
 
 /// Removes a folder so that a crash in between leaves it whole or under a temporary name.
 ///
 /// # Errors
 ///
-/// The system's error, with the path in its text.
+/// The system's error, with the path in its text; the rest of a folder that cannot be removed keeps the temporary name.
 pub fn remove_whole(folder: &Path) -> io::Result<()> {
     let aside = beside(folder, "old")?;
-    let named = |error| with_path(error, folder);
-    std::fs::rename(folder, &aside).map_err(named)?;
-    discard(&aside).map_err(named)
+    std::fs::rename(folder, &aside).map_err(|error| with_path(error, folder))?;
+    discard(&aside).map_err(|error| with_path(error, &aside))
 }
 
 /// Removes the temporary files and folders that killed processes left in a folder; no other process may write there.
-///
-/// # Errors
-///
-/// The system's error, with the path in its text.
-pub fn sweep(folder: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder).map_err(|error| with_path(error, folder))? {
+/// Returns the error of each that stays, with its path in the text.
+pub fn sweep(folder: &Path) -> Vec<io::Error> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => return vec![with_path(error, folder)],
+    };
+    let swept = entries.map(|entry| {
         let entry = entry.map_err(|error| with_path(error, folder))?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with('.') && name.ends_with(SUFFIX) {
-            discard(&entry.path()).map_err(|error| with_path(error, &entry.path()))?;
+        match is_temporary(&entry.file_name().to_string_lossy()) {
+            true => discard(&entry.path()).map_err(|error| with_path(error, &entry.path())),
+            false => Ok(()),
         }
-    }
-    Ok(())
+    });
+    swept.filter_map(Result::err).collect()
+}
+
+/// Returns whether a name is one under which this program fills a file or a folder.
+fn is_temporary(name: &str) -> bool {
+    // Earlier versions left the suffix out where they wrote adapters and optimizers: six random letters ended the name.
+    let is_of_earlier_version = |prefix: &str| {
+        let random = name.strip_prefix(prefix);
+        random.is_some_and(|random| random.len() == 6 && random.chars().all(|c| c.is_ascii_alphanumeric()))
+    };
+    name.starts_with('.') && name.ends_with(SUFFIX)
+        || [".adapter", ".checkpoint-"].iter().any(|prefix| is_of_earlier_version(prefix))
 }
 
 /// Removes a folder, a file or a link, not what the link leads to.
@@ -146,8 +166,12 @@ mod tests {
         std::mem::forget(AtomicFolder::create(&dir.path().join("a")).unwrap());
         std::fs::write(dir.path().join(".b.1-0.tmp"), "").unwrap();
         std::os::unix::fs::symlink("/", dir.path().join(".c.tmp")).unwrap();
-        std::fs::write(dir.path().join(".kept"), "").unwrap();
-        sweep(dir.path()).unwrap();
-        assert_eq!(names(dir.path()), [".kept"]);
+        for name in [".adapterXy12ab", ".checkpoint-Xy12ab", ".kept", ".adapter_notes", ".adapters"] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        assert!(sweep(dir.path()).is_empty());
+        assert_eq!(names(dir.path()), [".adapter_notes", ".adapters", ".kept"]);
+        let error = sweep(&dir.path().join("gone")).remove(0).to_string();
+        assert!(error.contains("gone"), "{error}");
     }
 }

@@ -7,6 +7,7 @@ use grades_models::decoder::{Decoder, Tokens};
 use tch::Tensor;
 
 use crate::cache::{ActivationCache, RowSet};
+use crate::data::Batch;
 
 /// The rows of a batch, by their numbers in a data set.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +54,7 @@ pub(super) fn begin_decoder(
 /// When the model or libtorch refuses.
 pub(super) fn begin_classifier(
     model: &BertClassifier,
-    (ids, mask): (&Tensor, &Tensor),
+    sentences: &Batch,
     batch: BatchRows<'_>,
     cache: &mut ActivationCache,
 ) -> Result<(Option<Prefix>, u128)> {
@@ -62,10 +63,13 @@ pub(super) fn begin_classifier(
             Some(rows) => tensor.f_index_select(0, rows),
             None => Ok(tensor.shallow_clone()),
         };
-        let mask = some(mask)?;
-        Ok(match from {
-            Some(from) => model.extend_prefix(&from, &mask, blocks)?,
-            None => model.prefix(&some(ids)?, &mask, blocks)?,
+        let mask = some(&sentences.mask)?;
+        Ok(match (from, &sentences.types) {
+            (Some(from), _) => model.extend_prefix(&from, &mask, blocks)?,
+            (None, Some(types)) => {
+                model.prefix_pairs(&some(&sentences.ids)?, &some(types)?, &mask, blocks)?
+            }
+            (None, None) => model.prefix(&some(&sentences.ids)?, &mask, blocks)?,
         })
     };
     let fetched = cache.fetch(batch.set, batch.rows, batch.length, model, compute)?;

@@ -12,16 +12,15 @@ use tch::{Device, Tensor};
 
 use super::batch::{Batch, BatchTensors, MicroBatch};
 use super::begin::{BatchRows, begin_decoder};
-use super::evaluate_decoder::{evaluate_decoder, fill_evaluation};
+use super::evaluate_decoder::{DecoderEvaluation, evaluate_decoder, fill_evaluation};
 use super::optimizer::Optimizer;
-use super::task::{Split, Task, TaskInfo};
+use super::task::{Evaluated, Split, Task, TaskInfo};
 use crate::cache::{ActivationCache, CacheLayout, RowSet};
 use crate::config::{EvaluationConfig, RunConfig};
 use crate::data::sequence::{
     self, ChatTemplate, EncodeOptions, Encoder, Sequence, Sequences, Vocabulary, collate, read_examples, rows,
 };
 use crate::data::{Sampler, SamplerOptions};
-use crate::records::Evaluation;
 
 /// A decoder with its data.
 pub(super) struct CausalLm {
@@ -258,20 +257,18 @@ impl Task for CausalLm {
         split: Split,
         batch_size: usize,
         cache: &mut ActivationCache,
-    ) -> Result<Option<Evaluation>> {
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Evaluated> {
         let mut off = ActivationCache::off();
         let cache = if split == Split::Eval { cache } else { &mut off };
         let split = match split {
             Split::Eval => &self.eval,
             Split::Test => &self.test,
         };
+        let Some(sequences) = split else { return Ok(Evaluated::NoData) };
         let vocabulary = &self.encoder.vocabulary;
-        split
-            .as_ref()
-            .map(|sequences| {
-                evaluate_decoder(&self.model, sequences, vocabulary, (batch_size, &self.evaluation), cache)
-            })
-            .transpose()
+        let options = DecoderEvaluation { vocabulary, batch_size, options: &self.evaluation };
+        Ok(evaluate_decoder(&self.model, sequences, &options, cache, stop)?.into())
     }
 
     fn fill_cache(&self, batch_size: usize, cache: &mut ActivationCache) -> Result<()> {

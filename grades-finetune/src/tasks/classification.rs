@@ -1,24 +1,23 @@
-//! Classification: a BERT classifier trained on labelled sentences.
+//! Classification: a BERT classifier trained on labelled sentences or pairs of them.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, bail};
 use grades_lora::LinearLayers;
-use grades_models::Model;
 use grades_models::bert::{BertClassifier, LoadOptions};
 use grades_models::flops::{BatchShape, Matmuls};
+use grades_models::{Error, Model};
 use tch::nn::VarStore;
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Reduction, Tensor};
 
 use super::batch::{Batch, BatchTensors, MicroBatch};
 use super::begin::{BatchRows, begin_classifier};
-use super::evaluate_classifier::evaluate;
+use super::evaluate_classifier::{evaluate, logits};
 use super::optimizer::Optimizer;
-use super::task::{Split, Task, TaskInfo};
+use super::task::{Evaluated, Split, Task, TaskInfo};
 use crate::cache::{ActivationCache, CacheLayout, RowSet};
 use crate::config::RunConfig;
-use crate::data::{Dataset, Labels, Limits, Sampler, SamplerOptions, Tokenizer, describe, read};
-use crate::records::Evaluation;
+use crate::data::{Dataset, Labels, Limits, Records, Sampler, SamplerOptions, Tokenizer, describe, read};
 
 /// A classifier with its data.
 pub(super) struct Classification {
@@ -44,16 +43,36 @@ impl Classification {
             dtype: config.model.dtype.kind(),
             seed,
         };
-        let (model, loaded) = BertClassifier::load(&config.model.path, options)?;
+        let (model, loaded) = BertClassifier::load(&config.model.path, options).map_err(|error| {
+            match error {
+                // They end with the advice to ask for a new head.
+                Error::Labels { .. } | Error::Unsupported { key: "problem_type", .. } => {
+                    anyhow!("{error} (model.new_head = true)")
+                }
+                error => error.into(),
+            }
+        })?;
         // The model's own order of the labels wins, where it has one.
         let labels = Labels::from_names(model.labels().to_vec())?;
         let limits =
             Limits { max_tokens, max_positions: model.max_positions(), vocab_size: model.vocab_size() };
         let tokenizer = Tokenizer::load(&config.model.path.join("tokenizer.json"), limits)?;
-        let training = Dataset::new(&records, &labels, &tokenizer)?;
+        let types = usize::try_from(model.config().type_vocab_size).unwrap_or(0);
+        let dataset = |records: &Records| -> Result<Dataset> {
+            let dataset = Dataset::new(records, &labels, &tokenizer)?;
+            if dataset.segments() > types {
+                bail!(
+                    "{}: the second text of a pair is in segment 1, the model has {types} (\"type_vocab_size\" of config.json): \
+                     it has not learnt pairs",
+                    records.path.display()
+                );
+            }
+            Ok(dataset)
+        };
+        let training = dataset(&records)?;
         let split = |path: &Option<PathBuf>| -> Result<Option<(Dataset, Sampler)>> {
             let Some(path) = path else { return Ok(None) };
-            let dataset = Dataset::new(&read(path, &config.data.source())?, &labels, &tokenizer)?;
+            let dataset = dataset(&read(path, &config.data.source())?)?;
             let sampler = Sampler::new(&dataset, SamplerOptions::default())?;
             Ok(Some((dataset, sampler)))
         };
@@ -126,7 +145,7 @@ impl Task for Classification {
         let length = lengths.max().unwrap_or(0);
         let batch = self.training.collate(indices, self.model.device())?;
         let rows = BatchRows { set: RowSet::Training, rows: indices, length };
-        let (prefix, cache_flops) = begin_classifier(&self.model, (&batch.ids, &batch.mask), rows, cache)?;
+        let (prefix, cache_flops) = begin_classifier(&self.model, &batch, rows, cache)?;
         Ok(Batch {
             examples: indices.len(),
             targets: indices.len(),
@@ -139,11 +158,7 @@ impl Task for Classification {
 
     fn backward(&self, batch: &Batch, micro: MicroBatch, optimizer: &mut Optimizer) -> Result<Tensor> {
         let (examples, prefix) = batch.labelled()?;
-        let logits = match prefix {
-            Some(prefix) => self.model.forward_from(prefix, &examples.mask, true)?,
-            None => self.model.forward(&examples.ids, &examples.mask, true)?,
-        };
-        let logits = logits.f_to_kind(Kind::Float)?;
+        let logits = logits(&self.model, examples, prefix, true)?;
         let mean =
             logits.f_cross_entropy_loss(&examples.labels, None::<&Tensor>, Reduction::Mean, -100, 0.0)?;
         // The parts add up to the mean over all examples of the step, however batches divide them.
@@ -157,17 +172,16 @@ impl Task for Classification {
         split: Split,
         batch_size: usize,
         cache: &mut ActivationCache,
-    ) -> Result<Option<Evaluation>> {
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Evaluated> {
         let mut off = ActivationCache::off();
         let cache = if split == Split::Eval { cache } else { &mut off };
         let split = match split {
             Split::Eval => &self.eval,
             Split::Test => &self.test,
         };
-        split
-            .as_ref()
-            .map(|(dataset, sampler)| evaluate(&self.model, dataset, sampler, batch_size, cache))
-            .transpose()
+        let Some((dataset, sampler)) = split else { return Ok(Evaluated::NoData) };
+        Ok(evaluate(&self.model, dataset, sampler, batch_size, cache, stop)?.into())
     }
 
     fn fill_cache(&self, batch_size: usize, cache: &mut ActivationCache) -> Result<()> {
@@ -176,7 +190,7 @@ impl Task for Classification {
             let batch = dataset.collate(&rows, self.model.device())?;
             let length = rows.iter().filter_map(|&row| dataset.tokens(row)).map(<[u32]>::len).max();
             let rows = BatchRows { set: RowSet::Evaluation, rows: &rows, length: length.unwrap_or(0) };
-            begin_classifier(&self.model, (&batch.ids, &batch.mask), rows, cache)?;
+            begin_classifier(&self.model, &batch, rows, cache)?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Evaluates a decoder: loss, perplexity, exact matches and multiple choice.
 
+use std::ops::ControlFlow;
+
 use anyhow::Result;
 use grades_models::decoder::{Decoder, Generation};
 use grades_models::flops::{BatchShape, Matmuls};
@@ -11,11 +13,19 @@ use crate::config::EvaluationConfig;
 use crate::data::sequence::{Sequence, SequenceBatch, Sequences, Vocabulary, collate};
 use crate::records::Evaluation;
 
+/// The options of an evaluation.
+#[derive(Debug)]
+pub(super) struct DecoderEvaluation<'a> {
+    pub(super) vocabulary: &'a Vocabulary,
+    pub(super) batch_size: usize,
+    pub(super) options: &'a EvaluationConfig,
+}
+
 /// Evaluates a decoder on all examples, without dropout and without gradients.
 ///
 /// The loss is the mean over all target tokens, in nats, and the perplexity is its exponential. Of questions,
 /// `accuracy` is the share in which the right choice is the most likely one, and `accuracy_per_byte` the same with each
-/// choice's log-likelihood divided by its length in bytes.
+/// choice's log-likelihood divided by its length in bytes. Returns `None` when `stop` says so before a forward pass.
 ///
 /// # Errors
 ///
@@ -23,14 +33,15 @@ use crate::records::Evaluation;
 pub(super) fn evaluate_decoder(
     model: &Decoder,
     sequences: &Sequences,
-    vocabulary: &Vocabulary,
-    (batch_size, options): (usize, &EvaluationConfig),
+    &DecoderEvaluation { vocabulary, batch_size, options }: &DecoderEvaluation<'_>,
     cache: &mut ActivationCache,
-) -> Result<Evaluation> {
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Evaluation>> {
     let start = std::time::Instant::now();
     let all: Vec<&Sequence> = sequences.list.iter().collect();
-    let mut passes = Passes { model, batch_size, cache, matmuls: model.matmuls(false), flops: 0 };
-    let losses = passes.sums(&all, RowSet::Evaluation)?;
+    let matmuls = model.matmuls(false);
+    let mut passes = Passes { model, batch_size, cache, matmuls, flops: 0, stop };
+    let Some(losses) = passes.sums(&all, RowSet::Evaluation)? else { return Ok(None) };
     let count: usize = all.iter().map(|sequence| sequence.target_count()).sum();
     let loss = losses.iter().sum::<f64>() / count.max(1) as f64;
     let mut evaluation = Evaluation {
@@ -44,18 +55,21 @@ pub(super) fn evaluate_decoder(
         seconds: 0.0,
     };
     if !sequences.questions.is_empty() {
-        let (plain, per_byte) = multiple_choice(sequences, &mut passes)?;
+        let Some((plain, per_byte)) = multiple_choice(sequences, &mut passes)? else { return Ok(None) };
         evaluation.accuracy = Some(plain);
         evaluation.accuracy_per_byte = Some(per_byte);
     }
     if options.exact_match && sequences.answers {
         let options =
             Generation { max_new_tokens: options.max_new_tokens, stop: model.stop_ids(), batch_size };
-        evaluation.exact_match = Some(exact_match(&all, vocabulary, &options, &mut passes)?);
+        let Some(share) = exact_match(&all, vocabulary, &options, &mut passes)? else {
+            return Ok(None);
+        };
+        evaluation.exact_match = Some(share);
     }
     evaluation.flops = passes.flops;
     evaluation.seconds = start.elapsed().as_secs_f64();
-    Ok(evaluation)
+    Ok(Some(evaluation))
 }
 
 /// Stores the outputs of frozen blocks for all examples and choices, as [`evaluate_decoder`] does.
@@ -111,20 +125,24 @@ fn begin(
     Ok((batch, saved))
 }
 
-/// Forward passes, and their FLOPs.
+/// Runs forward passes: counts their FLOPs, and ends them.
 struct Passes<'a> {
     model: &'a Decoder,
     batch_size: usize,
     cache: &'a mut ActivationCache,
     matmuls: Matmuls,
     flops: u128,
+    stop: &'a dyn Fn() -> bool,
 }
 
 impl Passes<'_> {
-    /// Sums the losses of each sequence of a data set.
-    fn sums(&mut self, sequences: &[&Sequence], set: RowSet) -> Result<Vec<f64>> {
+    /// Sums the losses of each sequence of a data set; `None` when the passes are ended.
+    fn sums(&mut self, sequences: &[&Sequence], set: RowSet) -> Result<Option<Vec<f64>>> {
         let mut sums = vec![0.0; sequences.len()];
         for indices in order(sequences, self.batch_size) {
+            if (self.stop)() {
+                return Ok(None);
+            }
             let (batch, saved) = begin(self.model, sequences, &indices, set, self.cache)?;
             let rows = || indices.iter().filter_map(|&index| sequences.get(index));
             let length = rows().map(|sequence| sequence.ids.len()).max().unwrap_or(0);
@@ -142,13 +160,14 @@ impl Passes<'_> {
                 }
             }
         }
-        Ok(sums)
+        Ok(Some(sums))
     }
 }
 
-/// Returns the shares of questions whose right choice is the most likely, by likelihood and by likelihood per byte.
-fn multiple_choice(sequences: &Sequences, passes: &mut Passes<'_>) -> Result<(f64, f64)> {
-    let losses = passes.sums(&choices(sequences), RowSet::Choices)?;
+/// Returns the shares of questions whose right choice is the most likely, by likelihood and by likelihood per byte; `None`
+/// when the passes are ended.
+fn multiple_choice(sequences: &Sequences, passes: &mut Passes<'_>) -> Result<Option<(f64, f64)>> {
+    let Some(losses) = passes.sums(&choices(sequences), RowSet::Choices)? else { return Ok(None) };
     let mut losses = losses.as_slice();
     let (mut plain, mut per_byte) = (0usize, 0usize);
     for question in &sequences.questions {
@@ -163,30 +182,40 @@ fn multiple_choice(sequences: &Sequences, passes: &mut Passes<'_>) -> Result<(f6
         per_byte += usize::from(lowest(scaled.collect()) == Some(question.answer));
     }
     let count = sequences.questions.len().max(1) as f64;
-    Ok((plain as f64 / count, per_byte as f64 / count))
+    Ok(Some((plain as f64 / count, per_byte as f64 / count)))
 }
 
-/// Returns the share of generated answers that are exactly the response.
+/// Returns the share of generated answers that are exactly the response; `None` when the passes are ended.
 fn exact_match(
     sequences: &[&Sequence],
     vocabulary: &Vocabulary,
     options: &Generation,
     passes: &mut Passes<'_>,
-) -> Result<f64> {
+) -> Result<Option<f64>> {
     let prompts: Vec<Vec<i64>> = sequences
         .iter()
         .map(|sequence| split(sequence).0.iter().map(|&id| i64::from(id)).collect())
         .collect();
     let mut right = 0usize;
-    let Passes { model, matmuls, flops, .. } = passes;
-    let answers =
-        model.generate_observed(&prompts, options, &mut |shape| *flops += matmuls.forward(shape))?;
+    let mut ended = false;
+    let Passes { model, matmuls, flops, stop, .. } = passes;
+    let answers = model.generate_observed(&prompts, options, &mut |shape| {
+        if stop() {
+            ended = true;
+            return ControlFlow::Break(());
+        }
+        *flops += matmuls.forward(shape);
+        ControlFlow::Continue(())
+    })?;
+    if ended {
+        return Ok(None);
+    }
     for (sequence, answer) in sequences.iter().zip(answers) {
         let answer: Vec<u32> = answer.into_iter().filter_map(|id| u32::try_from(id).ok()).collect();
         let (answer, expected) = (vocabulary.decode(&answer)?, vocabulary.decode(split(sequence).1)?);
         right += usize::from(answer.trim() == expected.trim());
     }
-    Ok(right as f64 / sequences.len().max(1) as f64)
+    Ok(Some(right as f64 / sequences.len().max(1) as f64))
 }
 
 /// Splits a sequence into prompt and answer.

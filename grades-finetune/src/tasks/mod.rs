@@ -17,4 +17,4 @@ pub(crate) use adapters::TrainedAdapter;
 pub(crate) use batch::{Batch, MicroBatch};
 pub(crate) use load::{Loaded, load};
 pub(crate) use optimizer::{Optimizer, build_optimizer};
-pub(crate) use task::{Split, Task};
+pub(crate) use task::{Evaluated, Split, Task};

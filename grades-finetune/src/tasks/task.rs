@@ -24,6 +24,24 @@ pub(crate) enum Split {
     Test,
 }
 
+/// The outcome of an evaluation.
+#[derive(Debug)]
+pub(crate) enum Evaluated {
+    /// All examples were evaluated.
+    Done(Evaluation),
+    /// The run has no such data.
+    NoData,
+    /// It was stopped before its end.
+    Stopped,
+}
+
+impl From<Option<Evaluation>> for Evaluated {
+    /// Wraps an evaluation; `None` was stopped.
+    fn from(evaluation: Option<Evaluation>) -> Self {
+        evaluation.map_or(Self::Stopped, Self::Done)
+    }
+}
+
 /// A model with its training data, its loss and its evaluations.
 pub(crate) trait Task {
     /// Returns the facts that do not change during a run.
@@ -57,13 +75,15 @@ pub(crate) trait Task {
     /// Adds the gradients of one batch; returns its part of the step's mean loss.
     fn backward(&self, batch: &Batch, micro: MicroBatch, optimizer: &mut Optimizer) -> Result<Tensor>;
 
-    /// Evaluates the model on a split; `None` when the run has no such data.
+    /// Evaluates the model on a split, in batches that begin above the blocks whose outputs are stored; `stop` is asked
+    /// before each.
     fn evaluate(
         &self,
         split: Split,
         batch_size: usize,
         cache: &mut ActivationCache,
-    ) -> Result<Option<Evaluation>>;
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Evaluated>;
 
     /// Stores the outputs of frozen blocks for `data.eval`, as an evaluation in batches of this size does.
     fn fill_cache(&self, batch_size: usize, cache: &mut ActivationCache) -> Result<()>;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use grades::torch::generator_state;
 use tch::{Device, Tensor};
 
@@ -58,8 +58,8 @@ impl Checkpointer {
     ) -> Result<Vec<String>> {
         let step = state.step;
         let mut run = RunToml::new(state, self.config.clone(), self.inputs.clone());
-        match self.logs.lengths() {
-            Ok(lengths) => run.logs = lengths,
+        match self.logs.digests() {
+            Ok(digests) => run.set_logs(digests),
             // A run that resumed from such a checkpoint would lack these lines.
             Err(error) => {
                 let before = self.writer.wait();
@@ -70,8 +70,7 @@ impl Checkpointer {
             run.set_generator(name, &generator_state(device)?);
         }
         let saved = optimizer.saved_state()?;
-        let handles = self.logs.handles().context("copying a handle")?;
-        let snapshot = Snapshot::new(run, saved, optimizer.parameters(), best, handles)?;
+        let snapshot = Snapshot::new(run, saved, optimizer.parameters(), best, self.logs.files())?;
         Ok(self.writer.start(snapshot).into_iter().collect())
     }
 
@@ -88,6 +87,11 @@ impl Checkpointer {
     /// Returns the newest complete checkpoint.
     pub(super) fn last(&self) -> Option<&Path> {
         self.writer.last()
+    }
+
+    /// Returns whether the checkpoint of a step is written.
+    pub(super) fn has(&self, step: u64) -> bool {
+        self.writer.has(step)
     }
 
     /// Returns a warning for each log that lacks lines.

@@ -1,6 +1,7 @@
 //! Evaluates the model during training and at its end, and decides by early stopping.
 
-use std::time::Instant;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use tch::Tensor;
@@ -8,9 +9,10 @@ use tch::Tensor;
 use super::early_stopping::EarlyStopping;
 use crate::cache::ActivationCache;
 use crate::config::RunConfig;
-use crate::records::{BestStep, EvalRecord, Evaluation, Metric};
+use crate::records::{BestStep, EvalRecord, Evaluation, Metric, StopReason};
+use crate::run::Interrupt;
 use crate::state::{Counters, EarlyStoppingState};
-use crate::tasks::{Split, Task};
+use crate::tasks::{Evaluated, Split, Task};
 
 /// The evaluations of a run.
 pub(super) struct Evaluator {
@@ -23,11 +25,30 @@ pub(super) struct Evaluator {
 }
 
 /// An evaluation between two steps.
-pub(super) struct Validation {
-    /// Its record.
-    pub(crate) record: EvalRecord,
-    /// Whether the run must end.
-    pub(crate) stop: bool,
+pub(super) enum Validation {
+    /// It came to its end.
+    Done {
+        /// Its record.
+        record: Box<EvalRecord>,
+        /// Whether the run must end.
+        stop: bool,
+    },
+    /// The run has no evaluation data.
+    NoData,
+    /// It was stopped before its end, and has changed nothing.
+    Stopped,
+}
+
+/// The time that the evaluations of an interrupted run may take.
+const MOMENT: Duration = Duration::from_secs(2);
+
+/// The evaluations after the last step.
+#[derive(Default)]
+pub(super) struct FinalEvaluation {
+    /// Those on `data.eval` and `data.test`; `None` without such data, or when they were stopped before.
+    pub(crate) records: [Option<EvalRecord>; 2],
+    /// Whether one was stopped before its end.
+    pub(crate) stopped: bool,
 }
 
 impl Evaluator {
@@ -68,9 +89,9 @@ impl Evaluator {
         self.every.is_some_and(|every| step.is_multiple_of(every)) && step < self.planned_steps
     }
 
-    /// Returns whether there was an evaluation between the step `first` and the step before `end`.
-    pub(super) fn was_due(&self, first: u64, end: u64) -> bool {
-        (first.max(1)..end).any(|step| self.is_due(step))
+    /// Returns whether an evaluation was due after one of these steps.
+    pub(super) fn was_due(&self, mut steps: Range<u64>) -> bool {
+        steps.any(|step| step > 0 && self.is_due(step))
     }
 
     /// Stores the outputs of frozen blocks as an evaluation does.
@@ -78,20 +99,30 @@ impl Evaluator {
         task.fill_cache(self.batch_size, cache)
     }
 
+    /// Returns whether early stopping has seen the weights after this step.
+    pub(super) fn has_seen(&self, step: u64) -> bool {
+        self.stopping.as_ref().is_some_and(|stopping| stopping.has_seen(step))
+    }
+
     /// Returns whether early stopping has not seen the weights after this step, which may be the best.
     pub(super) fn needs_last(&self, step: u64) -> bool {
         self.stopping.as_ref().is_some_and(|stopping| !stopping.has_seen(step))
     }
 
-    /// Evaluates the model after a step; `None` without evaluation data.
+    /// Evaluates the model after a step; `halt` is asked before each batch.
     pub(super) fn validate(
         &mut self,
         (task, cache): (&dyn Task, &mut ActivationCache),
         step: u64,
         counters: &mut Counters,
-    ) -> Result<Option<Validation>> {
+        halt: &dyn Fn() -> bool,
+    ) -> Result<Validation> {
         let start = Instant::now();
-        let Some(evaluation) = task.evaluate(Split::Eval, self.batch_size, cache)? else { return Ok(None) };
+        let evaluation = match task.evaluate(Split::Eval, self.batch_size, cache, halt)? {
+            Evaluated::Done(evaluation) => evaluation,
+            Evaluated::NoData => return Ok(Validation::NoData),
+            Evaluated::Stopped => return Ok(Validation::Stopped),
+        };
         let verdict = self.stopping.as_mut().map(|stopping| stopping.add(step, &evaluation)).transpose()?;
         // Copying the best weights is part of the cost.
         let seconds = start.elapsed().as_secs_f64();
@@ -99,21 +130,37 @@ impl Evaluator {
         counters.clock.eval_seconds += seconds;
         counters.totals.add_validation(evaluation.flops);
         let best = verdict.map(|verdict| verdict.is_best);
-        let record = record(evaluation, step, counters, best, false);
-        Ok(Some(Validation { record, stop: verdict.is_some_and(|verdict| verdict.stop) }))
+        let record = Box::new(record(evaluation, step, counters, best, false));
+        Ok(Validation::Done { record, stop: verdict.is_some_and(|verdict| verdict.stop) })
     }
 
-    /// Evaluates the final model on a split; `None` without such data.
+    /// Evaluates the final model on `data.eval` and `data.test`; those of an interrupted run take a moment
+    /// at most, others end when the user asks for it.
     pub(super) fn evaluate_final(
         &self,
         (task, cache): (&dyn Task, &mut ActivationCache),
-        split: Split,
         step: u64,
         counters: &mut Counters,
-    ) -> Result<Option<EvalRecord>> {
-        let Some(evaluation) = task.evaluate(split, self.batch_size, cache)? else { return Ok(None) };
-        counters.clock.eval_seconds += evaluation.seconds;
-        Ok(Some(record(evaluation, step, counters, None, true)))
+        reason: StopReason,
+        interrupt: &Interrupt,
+    ) -> Result<FinalEvaluation> {
+        let (interrupted, limit) = (reason == StopReason::Interrupted, Instant::now() + MOMENT);
+        let stop = || if interrupted { Instant::now() >= limit } else { interrupt.is_requested() };
+        let mut done = FinalEvaluation::default();
+        for (split, result) in [Split::Eval, Split::Test].into_iter().zip(&mut done.records) {
+            match task.evaluate(split, self.batch_size, cache, &stop)? {
+                Evaluated::Done(evaluation) => {
+                    counters.clock.eval_seconds += evaluation.seconds;
+                    *result = Some(record(evaluation, step, counters, None, true));
+                }
+                Evaluated::NoData => {}
+                Evaluated::Stopped => {
+                    done.stopped = true;
+                    break;
+                }
+            }
+        }
+        Ok(done)
     }
 
     /// Returns whether evaluations are part of the cost of training in this way.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use grades::torch::set_generator_state;
 use grades_models::files::read_file;
 use toml::{Table, Value};
@@ -12,10 +12,13 @@ use super::setup::Setup;
 use crate::checkpoint::{BEST, FOLDER, Found, OPTIMIZER, PARAMETERS, generators, newest};
 use crate::config::{Document, OptimizerConfig, OptimizerName, RunConfig, may_change, resolve_for_model};
 use crate::records::{StopReason, Summary};
-use crate::run::RunFolder;
+use crate::run::{RunFolder, changed_inputs};
 use crate::state::TrainState;
 use crate::storage::sweep;
 use crate::tasks::Optimizer;
+
+/// The file of the configuration in a run's folder.
+const CONFIG: &str = "config.toml";
 
 /// Selects the run to resume.
 #[derive(Debug, Clone, Copy)]
@@ -52,17 +55,18 @@ impl ResumePoint {
     pub(super) fn open(config: &RunConfig, how: &Resume<'_>) -> Result<Option<Self>> {
         let path = how.folder;
         let folder = RunFolder::open(path)?;
-        let written = folder.file("config.toml");
-        if !written.exists() {
+        let written = folder.file(CONFIG);
+        let (found, mut warnings) = newest(path)?;
+        if !written.exists() && found.is_none() && warnings.is_empty() {
             check_empty(path)?;
-            return Ok(Some(Self { folder, found: None, warnings: Vec::new(), allow_changes: true }));
+            return Ok(Some(Self { folder, found, warnings, allow_changes: true }));
         }
-        let (found, warnings) = newest(path)?;
         let document = match &found {
             Some(found) => {
                 Document::parse(&found.run.config).context("the configuration in the checkpoint")?
             }
-            None => Document::read(&written)?,
+            None if written.exists() => Document::read(&written)?,
+            None => return Err(none_is_whole(&folder, &warnings)),
         };
         let changed = differences(document.table(), config)?;
         if !changed.is_empty() && !how.allow_changes {
@@ -74,16 +78,19 @@ impl ResumePoint {
             );
         }
         if has_ended(&folder) {
+            // A process that was killed after the end of the run may have left something; if it stays, it does no harm.
+            let _ = sweep_run(&folder);
             return Ok(None);
         }
         // Starting again would cut the logs, although the checkpoints may still be repaired.
         if found.is_none() && !warnings.is_empty() {
-            bail!(
-                "no checkpoint of {} is whole:\n  {}\nput back what is missing, or remove {} to begin anew",
-                path.display(),
-                warnings.join("\n  "),
-                folder.file(FOLDER).display()
-            );
+            return Err(none_is_whole(&folder, &warnings));
+        }
+        if found.is_some() && Document::read(&written).is_err() {
+            warnings.push(format!(
+                "{} was missing or damaged: it is written again from the checkpoint",
+                written.display()
+            ));
         }
         Ok(Some(Self { folder, found, warnings, allow_changes: how.allow_changes }))
     }
@@ -146,9 +153,7 @@ impl ResumePoint {
 
     /// Checks that the files that the run reads have not changed.
     fn check_inputs(&self, before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Result<()> {
-        let keys: BTreeSet<&String> = now.keys().chain(before.keys()).collect();
-        let changed = keys.into_iter().filter(|key| now.get(*key) != before.get(*key));
-        let changed: Vec<&str> = changed.map(String::as_str).collect();
+        let changed = changed_inputs(before, now);
         if !changed.is_empty() && !self.allow_changes {
             bail!(
                 "the run cannot go on: the contents of these files have changed since it began: {}; put them back, begin a \
@@ -159,15 +164,49 @@ impl ResumePoint {
         Ok(())
     }
 
-    /// Removes what killed processes left in the folder, and returns it.
-    pub(super) fn into_folder(self) -> Result<RunFolder> {
-        let inner = [FOLDER, "model", "adapter"].map(|name| self.folder.file(name));
-        for folder in inner.iter().map(PathBuf::as_path).chain([self.folder.path()]) {
-            if folder.exists() {
-                sweep(folder).context("removing what was left over")?;
-            }
+    /// Removes what killed processes left in the folder, and returns it with a warning for each file that stays.
+    pub(super) fn into_folder(self) -> (RunFolder, Vec<String>) {
+        let warnings = sweep_run(&self.folder);
+        (self.folder, warnings)
+    }
+}
+
+/// Removes what killed processes left in a run's folder; returns a warning for each file that stays.
+fn sweep_run(folder: &RunFolder) -> Vec<String> {
+    let inner = [FOLDER, "model", "adapter"].map(|name| folder.file(name));
+    let folders = inner.iter().map(PathBuf::as_path).chain([folder.path()]);
+    let errors = folders.filter(|folder| folder.exists()).flat_map(sweep);
+    errors.map(|error| format!("a leftover of an earlier process cannot be removed: {error}")).collect()
+}
+
+/// Makes the error of a run whose checkpoints are all damaged.
+fn none_is_whole(folder: &RunFolder, warnings: &[String]) -> Error {
+    anyhow!(
+        "no checkpoint of {} is whole:\n  {}\nput back what is missing, or remove {} to begin anew",
+        folder.path().display(),
+        warnings.join("\n  "),
+        folder.file(FOLDER).display()
+    )
+}
+
+/// Reads the configuration of the run in a folder: its `config.toml`, or where that is missing or damaged the one in the
+/// newest checkpoint.
+///
+/// # Errors
+///
+/// When the folder is not that of a run, or neither can be read.
+pub fn run_configuration(run: &Path) -> Result<Document> {
+    let path = run.join(CONFIG);
+    let read = match path.exists() {
+        true => Document::read(&path),
+        false => Err(anyhow!("{} is not the folder of a run: it has no {CONFIG}", run.display())),
+    };
+    let Err(error) = read else { return read };
+    match newest(run) {
+        Ok((Some(found), _)) => {
+            Ok(Document::parse(&found.run.config).context("the configuration in the checkpoint")?)
         }
-        Ok(self.folder)
+        _ => Err(error),
     }
 }
 

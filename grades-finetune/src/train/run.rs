@@ -7,14 +7,19 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::checkpointer::Checkpointer;
+use super::prefix::restored_cache;
 use super::resume::{Restored, Resume, ResumePoint};
+use super::room::Room;
+use super::saver::Rescue;
 use super::setup::Setup;
+use super::summary::Finished;
 use super::trainer::Trainer;
 use crate::config::{RunConfig, resolve_for_model};
 use crate::log::tensorboard::TensorBoard;
 use crate::log::{FileLogger, LogFiles, Logger, Loggers, Progress};
 use crate::records::Summary;
 use crate::run::{Interrupt, RunFolder, run_inputs};
+use crate::storage::write_atomic;
 use crate::tasks;
 
 /// A run that has ended.
@@ -67,7 +72,9 @@ pub fn train_logged(
 pub fn resume(config: &RunConfig, how: &Resume<'_>, interrupt: &Interrupt) -> Result<Option<Outcome>> {
     let mut resolved = config.clone();
     resolve_for_model(&mut resolved)?;
+    let loading = interrupt.end_at_once();
     let point = ResumePoint::open(&resolved, how)?;
+    drop(loading);
     let run = |point| run(config, Start::Resumed(Box::new(point)), interrupt, Loggers::default());
     point.map(run).transpose()
 }
@@ -87,14 +94,18 @@ fn run(
     mut loggers: Loggers<'_>,
 ) -> Result<Outcome> {
     let started = Instant::now();
+    let loading = interrupt.end_at_once();
     let (mut setup, config) = Setup::build(tasks::load(config)?)?;
     let text = toml::to_string_pretty(&config).context("writing the configuration")?;
     let inputs = run_inputs(&config)?;
-    let warnings = start.warnings();
+    let mut warnings = start.warnings();
     let restored = start.restore(&mut setup, &config, &inputs)?;
+    drop(loading);
 
     // Nothing is written before everything that can be wrong with the input has been found.
-    let folder = start.into_folder(&config)?;
+    let (folder, left_over) = start.into_folder(&config)?;
+    warnings.extend(left_over);
+    warnings.extend(Room::estimate(&config, &setup).warnings(folder.path()));
     folder.write("config.toml", &text)?;
     let logs = LogFiles::open(folder.path(), &restored.logs)?;
     add_loggers(&mut loggers, &config, &setup, &restored, &logs, &folder)?;
@@ -108,10 +119,17 @@ fn run(
     let Restored { mut state, checkpoint, .. } = restored;
     state.counters.clock.wall.start_at(started);
     let checkpointer = Checkpointer::new(&folder, config.checkpoint, text, inputs, logs, checkpoint);
-    let mut trainer = Trainer::new(&config, setup, state, &folder, checkpointer, loggers)?;
+    let cache = restored_cache(config.cache, &setup, &state, folder.path())?;
+    let mut trainer = Trainer::new(&config, setup, state, cache, checkpointer, loggers);
     let reason = trainer.fit(interrupt)?;
-    let (summary, warnings) = trainer.finish(reason, &folder)?;
-    folder.write(Summary::FILE, &(serde_json::to_string_pretty(&summary)? + "\n"))?;
+    let Finished { summary, warnings, rescue } = trainer.finish(reason, folder.path(), interrupt)?;
+    let text = serde_json::to_string_pretty(&summary)? + "\n";
+    if let Some(Rescue { folder, error }) = rescue {
+        // The error says that it is there; the model matters more.
+        let _ = write_atomic(&folder.join(Summary::FILE), text.as_bytes());
+        return Err(error);
+    }
+    folder.write(Summary::FILE, &text)?;
     Ok(Outcome { summary, folder: folder.path().to_path_buf(), warnings })
 }
 
@@ -137,14 +155,16 @@ impl Start<'_> {
         }
     }
 
-    /// Creates the folder of a new run, or returns that of a resumed one.
-    fn into_folder(self, config: &RunConfig) -> Result<RunFolder> {
+    /// Creates the folder of a new run, or returns that of a resumed one with a warning for each file that a killed process
+    /// left and that cannot be removed.
+    fn into_folder(self, config: &RunConfig) -> Result<(RunFolder, Vec<String>)> {
         let output = &config.output;
-        match (self, &output.name) {
+        let created = match (self, &output.name) {
             (Self::New(_), Some(name)) => RunFolder::create(&output.folder, name),
             (Self::New(name), None) => RunFolder::create_numbered(&output.folder, name),
-            (Self::Resumed(point), _) => point.into_folder(),
-        }
+            (Self::Resumed(point), _) => return Ok(point.into_folder()),
+        };
+        Ok((created?, Vec::new()))
     }
 }
 

@@ -1,11 +1,16 @@
 //! One optimizer step, shared by the trainer and the benchmark of the overhead.
 
+use std::time::Duration;
+
 use anyhow::Result;
+use grades::torch::{generator_state, set_generator_state};
 use grades::tracker::StepReport;
 use tch::{Device, Kind, Tensor};
 
+use crate::checkpoint::generators;
 use crate::config::RunConfig;
-use crate::records::SkipReason;
+use crate::records::{ComponentCounts, SkipReason, StepMemory, StepRecord, StepWork};
+use crate::state::{Counters, FlopMeter};
 use crate::tasks::{Batch, MicroBatch, Optimizer, Task};
 
 /// Clipping and checks of the gradients.
@@ -36,7 +41,33 @@ pub(crate) struct StepOutcome {
     pub(crate) skipped: Option<SkipReason>,
 }
 
+impl StepOutcome {
+    /// Makes the record of the step; its loss is read later.
+    pub(super) fn record(
+        &self,
+        epoch: u64,
+        learning_rate: f64,
+        work: StepWork,
+        memory: StepMemory,
+    ) -> StepRecord {
+        let StepReport { step, cooling, frozen, .. } = self.report;
+        StepRecord {
+            step,
+            epoch,
+            loss: f64::NAN,
+            learning_rate,
+            grad_norm: self.grad_norm,
+            work,
+            components: ComponentCounts { cooling, frozen },
+            memory,
+            skipped: self.skipped,
+        }
+    }
+}
+
 /// Accumulates the gradients of the batches and updates the parameters.
+///
+/// `stop` is asked before each batch; where it says so, the result is `None`, and all is as before the step.
 ///
 /// # Errors
 ///
@@ -47,24 +78,65 @@ pub(crate) fn train_step(
     batches: &[Batch],
     learning_rate: f64,
     options: StepOptions,
-) -> Result<StepOutcome> {
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<StepOutcome>> {
     optimizer.set_lr(learning_rate)?;
     optimizer.zero_grad()?;
-    let loss = forward_backward(task, optimizer, batches)?;
+    // A step of several batches may end between two of them, after random numbers were drawn.
+    let random = if batches.len() > 1 { generator_states(task)? } else { Vec::new() };
+    let Some(loss) = forward_backward(task, optimizer, batches, stop)? else {
+        optimizer.zero_grad()?;
+        for (device, state) in random {
+            set_generator_state(device, &state)?;
+        }
+        return Ok(None);
+    };
     let (grad_norm, skipped) = clip_and_check(optimizer, &loss, options)?;
     let report = if skipped.is_none() { optimizer.step()? } else { optimizer.skip_step()? };
-    Ok(StepOutcome { report, loss, grad_norm, skipped })
+    Ok(Some(StepOutcome { report, loss, grad_norm, skipped }))
 }
 
-/// Adds the gradients of all batches; returns the mean loss of the step.
-fn forward_backward(task: &dyn Task, optimizer: &mut Optimizer, batches: &[Batch]) -> Result<Tensor> {
+/// Returns the states of the random number generators that a task draws from.
+fn generator_states(task: &dyn Task) -> Result<Vec<(Device, Vec<u8>)>> {
+    let generators = generators(task.store().device());
+    generators.map(|(_, device)| Ok((device, generator_state(device)?))).collect()
+}
+
+/// Adds the work and the time of a step to the counters, wall and processor seconds; returns its work.
+pub(super) fn count_work(
+    batches: &[Batch],
+    meter: &FlopMeter,
+    counters: &mut Counters,
+    (time, cpu_seconds): (Duration, f64),
+) -> StepWork {
+    let Counters { totals, clock, .. } = counters;
+    let flops = batches.iter().map(|batch| meter.add(batch.shape, batch.cache_flops, totals)).sum();
+    let cache_flops = batches.iter().map(|batch| batch.cache_flops).sum();
+    let examples = batches.iter().map(|batch| batch.examples).sum();
+    let tokens = batches.iter().map(|batch| batch.tokens).sum();
+    totals.examples += examples as u64;
+    totals.tokens += tokens as u64;
+    clock.add_step(time, cpu_seconds);
+    StepWork { examples, tokens, flops, cache_flops, seconds: clock.train_seconds() }
+}
+
+/// Adds the gradients of all batches; returns the mean loss of the step, or `None` when `stop` says so before a batch.
+fn forward_backward(
+    task: &dyn Task,
+    optimizer: &mut Optimizer,
+    batches: &[Batch],
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Tensor>> {
     let step = optimizer.steps() + 1;
     let step_targets = batches.iter().map(|batch| batch.targets).sum();
     let mut losses = Vec::with_capacity(batches.len());
     for (index, batch) in batches.iter().enumerate() {
+        if stop() {
+            return Ok(None);
+        }
         losses.push(task.backward(batch, MicroBatch { step, index, step_targets }, optimizer)?);
     }
-    Ok(Tensor::f_stack(&losses, 0)?.f_sum(Kind::Float)?)
+    Ok(Some(Tensor::f_stack(&losses, 0)?.f_sum(Kind::Float)?))
 }
 
 /// Clips the gradients; returns their norm, where it was computed, and why the step must be skipped.

@@ -1,13 +1,23 @@
 //! Sums up a run.
 
+use super::evaluator::Evaluator;
+use super::saver::Rescue;
 use crate::cache::CacheBytes;
 use crate::records::{
-    BestStep, DataCounts, FlopCounts, FreezeCounts, MemoryCounts, Scores, StepCounts, StopReason, Summary,
-    Times,
+    DataCounts, FlopCounts, FreezeCounts, MemoryCounts, Scores, StepCounts, StopReason, Summary, Times,
 };
 use crate::run::peak_memory;
 use crate::state::{Counters, LossMonitorState};
 use crate::tasks::{Optimizer, Task};
+
+/// A run that has come to its end.
+pub(super) struct Finished {
+    pub(crate) summary: Summary,
+    /// Failures that did not end the run.
+    pub(crate) warnings: Vec<String>,
+    /// Where the model is, if not in the run's folder.
+    pub(crate) rescue: Option<Rescue>,
+}
 
 /// The facts that a summary is made of.
 pub(super) struct RunResult<'a> {
@@ -21,9 +31,7 @@ pub(super) struct RunResult<'a> {
     pub(crate) planned_steps: u64,
     /// The scores on the examples for evaluation and for tests.
     pub(crate) scores: [Scores; 2],
-    pub(crate) best: BestStep,
-    /// Whether evaluations are part of the cost of training in this way.
-    pub(crate) validation_is_cost: bool,
+    pub(crate) evaluator: &'a Evaluator,
 }
 
 impl RunResult<'_> {
@@ -46,7 +54,7 @@ impl RunResult<'_> {
             final_train_loss: *last_loss,
             eval,
             test,
-            best: self.best,
+            best: self.evaluator.best_step(),
             flops: self.flops(),
             memory: MemoryCounts {
                 peak_memory_bytes: peak_memory(),
@@ -61,7 +69,7 @@ impl RunResult<'_> {
     fn times(&self) -> Times {
         let clock = &self.counters.clock;
         let wall_seconds = clock.wall.seconds();
-        let paid = if self.validation_is_cost { clock.validation_seconds } else { 0.0 };
+        let paid = if self.evaluator.is_part_of_the_cost() { clock.validation_seconds } else { 0.0 };
         Times {
             wall_seconds,
             train_seconds: clock.train_seconds(),
@@ -98,7 +106,7 @@ impl RunResult<'_> {
 
     fn flops(&self) -> FlopCounts {
         let totals = &self.counters.totals;
-        let paid = if self.validation_is_cost { totals.validation_flops } else { 0 };
+        let paid = if self.evaluator.is_part_of_the_cost() { totals.validation_flops } else { 0 };
         FlopCounts {
             flops: totals.flops,
             flops_without_freezing: totals.flops_without_freezing,

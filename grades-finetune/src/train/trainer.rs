@@ -1,26 +1,29 @@
 //! The trainer: the loop over steps, evaluations and checkpoints, and the end of a run.
 
+use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use grades::tracker::StepReport;
 
 use super::checkpointer::Checkpointer;
-use super::evaluator::Evaluator;
+use super::evaluator::{Evaluator, FinalEvaluation, Validation};
 use super::loss_monitor::{LossMonitor, ReadLosses};
 use super::lr_schedule::LrSchedule;
-use super::refill::{Past, refill};
+use super::prefix::follow;
+use super::room;
+use super::saver::{Rescue, Saver, in_checkpoint, kind_of};
 use super::setup::Setup;
-use super::step::{StepOptions, StepOutcome, train_step};
+use super::step::{StepOptions, count_work, train_step};
 use super::step_loader::{StepBatch, StepLoader};
-use super::summary::RunResult;
+use super::summary::{Finished, RunResult};
 use crate::cache::ActivationCache;
 use crate::config::RunConfig;
 use crate::log::{Event, Loggers, ProgressState};
-use crate::records::{ComponentCounts, Scores, StepMemory, StepRecord, StepWork, StopReason, Summary};
-use crate::run::{Interrupt, RunFolder, cpu_seconds, resident_memory};
-use crate::state::{CacheEra, Counters, FlopMeter, TrainState};
-use crate::tasks::{Optimizer, Split, Task, TrainedAdapter};
+use crate::records::{Scores, StepMemory, StopReason, Summary};
+use crate::run::{Interrupt, cpu_seconds, resident_memory};
+use crate::state::{Counters, FlopMeter, TrainState};
+use crate::tasks::{Optimizer, Task, TrainedAdapter};
 
 /// A run under way.
 pub(super) struct Trainer<'a> {
@@ -37,6 +40,10 @@ pub(super) struct Trainer<'a> {
     evaluator: Evaluator,
     checkpointer: Checkpointer,
     loggers: Loggers<'a>,
+    /// Why the training ended; `None` while it goes on.
+    ended: Option<StopReason>,
+    /// The estimated size of the model's files.
+    model_bytes: u64,
 }
 
 impl<'a> Trainer<'a> {
@@ -45,14 +52,14 @@ impl<'a> Trainer<'a> {
         config: &RunConfig,
         setup: Setup,
         state: TrainState,
-        folder: &RunFolder,
+        cache: ActivationCache,
         checkpointer: Checkpointer,
         loggers: Loggers<'a>,
-    ) -> Result<Self> {
+    ) -> Self {
+        let model_bytes = room::model(&setup);
         let Setup { task, adapter, optimizer, schedule, loader, evaluator, meter } = setup;
         let monitor = LossMonitor::new(config.guard, state.loss_monitor, task.store().device());
-        let layout = task.cache_layout(evaluator.repeats());
-        let mut trainer = Self {
+        Self {
             options: StepOptions::new(config),
             task,
             adapter,
@@ -61,123 +68,108 @@ impl<'a> Trainer<'a> {
             loader,
             counters: state.counters,
             meter,
-            cache: ActivationCache::new(config.cache, layout, folder.path()),
+            cache,
             monitor,
             evaluator,
             checkpointer,
             loggers,
-        };
-        trainer.restore_cache(&state.cache)?;
-        Ok(trainer)
-    }
-
-    /// Restores the cache of a resumed run, or starts it where the lowest blocks never train.
-    fn restore_cache(&mut self, eras: &[CacheEra]) -> Result<()> {
-        let evaluation_due = self.counters.evaluation_due;
-        let past = Past { eras, steps: self.optimizer.steps(), evaluation_due };
-        refill(&mut self.cache, self.task.as_ref(), self.loader.clone(), &self.evaluator, &past)?;
-        self.follow_freezes();
-        self.meter.change(self.task.matmuls());
-        Ok(())
-    }
-
-    /// Has the model and the cache follow the freezes and thaws.
-    fn follow_freezes(&mut self) {
-        self.task.set_input_detached(self.optimizer.input_is_frozen());
-        let again = self.loader.begins_another_epoch();
-        if let Some(note) = self.cache.update(self.task.model(), self.optimizer.steps(), again) {
-            self.loggers.note(&note);
+            ended: state.ended,
+            model_bytes,
         }
+    }
+
+    /// Has the model, the cache and the count of FLOPs follow the freezes and thaws.
+    fn follow_freezes(&mut self) {
+        let note = follow(&mut self.cache, self.task.as_mut(), &self.optimizer, &self.loader);
+        note.iter().for_each(|note| self.loggers.note(note));
+        self.meter.change(self.task.matmuls());
     }
 
     /// Trains until a reason to stop.
     pub(super) fn fit(&mut self, interrupt: &Interrupt) -> Result<StopReason> {
         self.counters.clock.training_loop.start_at(Instant::now());
+        self.follow_freezes();
+        // A run that was interrupted after its last step resumes with the evaluations that follow.
+        let reason = match self.ended {
+            Some(reason) => reason,
+            None => self.run_steps(interrupt)?,
+        };
+        if reason.is_premature() {
+            return Ok(reason);
+        }
+        self.flush_statistics()?;
+        self.ended = Some(reason);
+        match self.validate_last(interrupt)? {
+            Some(StopReason::Interrupted) => Ok(StopReason::Interrupted),
+            _ => Ok(reason),
+        }
+    }
+
+    /// Runs the steps, with the evaluations and the checkpoints between them.
+    fn run_steps(&mut self, interrupt: &Interrupt) -> Result<StopReason> {
         // A run that ended right after a step resumes with the evaluation that was due then.
-        if std::mem::take(&mut self.counters.evaluation_due) && self.validate()? {
-            return Ok(StopReason::EarlyStopped);
+        if std::mem::take(&mut self.counters.evaluation_due)
+            && let Some(reason) = self.validate(interrupt)?
+        {
+            return Ok(reason);
         }
         while let Some(batch) = self.loader.next() {
-            let report = self.train_step(&batch)?;
+            let Some(report) = self.train_step(&batch, interrupt)? else {
+                return Ok(StopReason::Interrupted);
+            };
             let evaluation_due = self.evaluator.is_due(report.step);
             if self.monitor.gives_up() {
                 self.counters.evaluation_due = evaluation_due;
                 return Ok(StopReason::NonFinite);
             }
             if report.should_stop {
-                self.validate_last()?;
                 let all = report.frozen == report.total;
                 return Ok(if all { StopReason::AllFrozen } else { StopReason::EnoughFrozen });
             }
             if interrupt.is_requested() {
-                self.loggers.log(&Event::Interrupted);
                 self.counters.evaluation_due = evaluation_due;
                 return Ok(StopReason::Interrupted);
             }
-            if evaluation_due && self.validate()? {
-                return Ok(StopReason::EarlyStopped);
+            if evaluation_due && let Some(reason) = self.validate(interrupt)? {
+                return Ok(reason);
             }
             if self.checkpointer.is_due(report.step) {
                 self.save_checkpoint()?;
             }
-            let warnings = self.checkpointer.poll();
-            self.warn(warnings);
-            let warning = self.cache.warning();
-            self.warn(warning);
+            let warnings = self.checkpointer.poll().into_iter().chain(self.cache.warning());
+            self.warn(warnings.collect::<Vec<_>>());
         }
-        self.validate_last()?;
         Ok(StopReason::AllSteps)
     }
 
-    /// Trains one optimizer step.
-    fn train_step(&mut self, batch: &StepBatch) -> Result<StepReport> {
+    /// Trains one optimizer step; returns `None` when the user asks for an end before its last batch has begun. The run is
+    /// then as before the step.
+    fn train_step(&mut self, batch: &StepBatch, interrupt: &Interrupt) -> Result<Option<StepReport>> {
         let (start, cpu) = (Instant::now(), cpu_seconds());
         let step = self.optimizer.steps() + 1;
         let learning_rate = self.schedule.at(step);
         let batches = batch.batches.iter().map(|indices| self.task.batch(indices, &mut self.cache));
         let batches = batches.collect::<Result<Vec<_>>>()?;
-        let StepOutcome { report, loss, grad_norm, skipped } =
-            train_step(self.task.as_ref(), &mut self.optimizer, &batches, learning_rate, self.options)?;
-        let totals = &mut self.counters.totals;
-        let flops = batches.iter().map(|batch| self.meter.add(batch.shape, batch.cache_flops, totals)).sum();
-        let cache_flops = batches.iter().map(|batch| batch.cache_flops).sum();
-        let examples = batches.iter().map(|batch| batch.examples).sum();
-        let tokens = batches.iter().map(|batch| batch.tokens).sum();
-        totals.examples += examples as u64;
-        totals.tokens += tokens as u64;
-        self.counters.clock.add_step(start.elapsed(), cpu_seconds() - cpu);
-        self.handle_report(&report)?;
+        let stop = || interrupt.is_requested();
+        let (task, options) = (self.task.as_ref(), self.options);
+        let outcome = train_step(task, &mut self.optimizer, &batches, learning_rate, options, &stop)?;
+        let Some(outcome) = outcome else { return Ok(None) };
+        let spent = (start.elapsed(), cpu_seconds() - cpu);
+        let work = count_work(&batches, &self.meter, &mut self.counters, spent);
+        self.handle_report(&outcome.report)?;
 
-        let seconds = self.counters.clock.train_seconds();
-        let components = ComponentCounts { cooling: report.cooling, frozen: report.frozen };
-        let stored = self.cache.bytes();
         let memory = StepMemory {
             memory_bytes: resident_memory(),
             training_bytes: self.optimizer.memory().total(),
-            cache_bytes: stored.memory + stored.file,
+            cache_bytes: self.cache.bytes().total(),
         };
-        let record = StepRecord {
-            step,
-            epoch: batch.epoch,
-            loss: f64::NAN,
-            learning_rate,
-            grad_norm,
-            work: StepWork { examples, tokens, flops, cache_flops, seconds },
-            components,
-            memory,
-            skipped,
-        };
-        let losses = self.monitor.add(record, loss)?;
+        let record = outcome.record(batch.epoch, learning_rate, work, memory);
+        let components = record.components;
+        let losses = self.monitor.add(record, outcome.loss)?;
         self.handle_losses(losses);
-        self.loggers.log(&Event::Progress(&ProgressState {
-            step,
-            loss: self.counters.last_loss,
-            learning_rate,
-            components,
-            examples_per_second: self.counters.totals.examples as f64 / seconds,
-            seconds,
-        }));
-        Ok(report)
+        let progress = ProgressState::new(step, learning_rate, components, &self.counters);
+        self.loggers.log(&Event::Progress(&progress));
+        Ok(Some(outcome.report))
     }
 
     /// Logs a report of the optimizer, merges adapters, and counts what froze.
@@ -190,13 +182,23 @@ impl<'a> Trainer<'a> {
         }
         if !report.events.is_empty() {
             self.follow_freezes();
-            self.meter.change(self.task.matmuls());
         }
         for event in report.events.iter().filter(|event| event.is_freeze()) {
             self.counters.freezes.add(event.step);
         }
         self.loggers.log(&Event::Report(report));
         Ok(())
+    }
+
+    /// Reads the statistics of the last step where they are still on the device, and acts on them.
+    ///
+    /// With [`set_final_weights`](Self::set_final_weights) this is `FreezingOptimizer::finish` in parts: between the two
+    /// come evaluations, checkpoints and the best weights, which need the optimizer.
+    fn flush_statistics(&mut self) -> Result<()> {
+        match self.optimizer.flush()? {
+            Some(report) => self.handle_report(&report),
+            None => Ok(()),
+        }
     }
 
     /// Logs the steps whose losses were read.
@@ -215,30 +217,36 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Evaluates the model between two steps; returns whether the run must end.
-    fn validate(&mut self) -> Result<bool> {
-        let step = self.optimizer.steps();
+    /// Evaluates the model between two steps; returns the reason for which the run must end then, if there is one. An
+    /// evaluation that the user's end cuts short is due again.
+    fn validate(&mut self, interrupt: &Interrupt) -> Result<Option<StopReason>> {
+        let (step, stop) = (self.optimizer.steps(), || interrupt.is_requested());
         let model = (self.task.as_ref(), &mut self.cache);
-        let validation = self.evaluator.validate(model, step, &mut self.counters)?;
-        let Some(validation) = validation else { return Ok(false) };
-        self.loggers.log(&Event::Evaluation(&validation.record));
-        Ok(validation.stop)
+        match self.evaluator.validate(model, step, &mut self.counters, &stop)? {
+            Validation::NoData => Ok(None),
+            Validation::Stopped => {
+                self.counters.evaluation_due = true;
+                Ok(Some(StopReason::Interrupted))
+            }
+            Validation::Done { record, stop } => {
+                self.loggers.log(&Event::Evaluation(&record));
+                Ok(stop.then_some(StopReason::EarlyStopped))
+            }
+        }
     }
 
     /// With early stopping, evaluates the last weights, which may be the best, with the means of those that cool.
-    fn validate_last(&mut self) -> Result<()> {
-        if self.evaluator.needs_last(self.optimizer.steps()) {
-            self.optimizer.apply_averages()?;
-            self.validate()?;
+    fn validate_last(&mut self, interrupt: &Interrupt) -> Result<Option<StopReason>> {
+        if !self.evaluator.needs_last(self.optimizer.steps()) {
+            return Ok(None);
         }
-        Ok(())
+        self.optimizer.apply_averages()?;
+        self.validate(interrupt)
     }
 
     /// Starts to write a checkpoint.
     fn save_checkpoint(&mut self) -> Result<()> {
-        if let Some(report) = self.optimizer.flush()? {
-            self.handle_report(&report)?;
-        }
+        self.flush_statistics()?;
         self.read_losses()?;
         let (device, best) = (self.task.store().device(), self.evaluator.best_weights());
         let warnings = self.checkpointer.save(self.state(), &mut self.optimizer, device, best)?;
@@ -250,6 +258,7 @@ impl<'a> Trainer<'a> {
     fn state(&self) -> TrainState {
         TrainState {
             step: self.optimizer.steps(),
+            ended: self.ended,
             counters: self.counters.stopped(),
             loss_monitor: self.monitor.state().clone(),
             early_stopping: self.evaluator.state(),
@@ -257,18 +266,27 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Ends the run: writes the last checkpoint, saves and evaluates the model; returns the summary and warnings.
+    /// Ends the run: writes the last checkpoint, saves and evaluates the model.
     ///
     /// # Errors
     ///
-    /// A [`NonFiniteError`](super::NonFiniteError) when the run stopped because of one.
-    pub(super) fn finish(mut self, reason: StopReason, folder: &RunFolder) -> Result<(Summary, Vec<String>)> {
+    /// A [`NonFiniteError`](super::NonFiniteError) when the run stopped because of one; the system's error when the model
+    /// cannot be saved.
+    pub(super) fn finish(
+        mut self,
+        reason: StopReason,
+        run: &Path,
+        interrupt: &Interrupt,
+    ) -> Result<Finished> {
+        let mut reason = reason;
+        if reason == StopReason::Interrupted {
+            self.loggers.log(&Event::Interrupted);
+        }
         self.read_losses()?;
         if reason.is_premature() {
             self.save_checkpoint()?;
         }
-        let warning = self.checkpointer.wait();
-        self.warn(warning);
+        self.wait_for_checkpoint();
         self.loggers.log(&Event::Stopped(reason));
         if reason == StopReason::NonFinite {
             return Err(self.monitor.error(self.optimizer.steps(), self.checkpointer.last()).into());
@@ -276,9 +294,22 @@ impl<'a> Trainer<'a> {
         if reason != StopReason::Interrupted {
             self.set_final_weights()?;
         }
-        self.save_model(folder)?;
-        let scores = [self.evaluate_final(Split::Eval)?, self.evaluate_final(Split::Test)?];
-        Ok((self.summary(reason, scores), self.final_warnings()))
+        let rescue = self.save_model(reason, run, interrupt)?;
+        let FinalEvaluation { records, stopped } = self.evaluate_final(reason, interrupt)?;
+        if stopped && reason != StopReason::Interrupted {
+            reason = StopReason::Interrupted;
+            self.loggers.log(&Event::Interrupted);
+            self.save_checkpoint()?;
+            self.wait_for_checkpoint();
+        }
+        let scores =
+            records.map(|record| record.map(|record| record.evaluation.scores()).unwrap_or_default());
+        Ok(Finished { summary: self.summary(reason, scores), warnings: self.final_warnings(), rescue })
+    }
+
+    fn wait_for_checkpoint(&mut self) {
+        let warning = self.checkpointer.wait();
+        self.warn(warning);
     }
 
     /// Sets the weights that the run ends with: those of the best evaluation, or the means of those that cool.
@@ -295,24 +326,47 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Saves the adapter, or the whole model where none trains.
-    fn save_model(&self, folder: &RunFolder) -> Result<()> {
-        if let Some(adapter) = &self.adapter {
-            return adapter.save(self.task.as_ref(), &folder.file("adapter"));
+    /// Saves the adapter, or the whole model where none trains. Where that fails, what was trained goes into a checkpoint or to
+    /// another file system, or the run waits for room.
+    fn save_model(
+        &mut self,
+        reason: StopReason,
+        run: &Path,
+        interrupt: &Interrupt,
+    ) -> Result<Option<Rescue>> {
+        let saved = Saver::new(self.task.as_ref(), self.adapter.as_ref(), run, self.model_bytes).save();
+        let Err(error) = saved else { return Ok(None) };
+        let step = self.optimizer.steps();
+        if kind_of(&error).is_some() && !self.checkpointer.has(step) && reason != StopReason::Interrupted {
+            self.save_checkpoint()?;
+            self.wait_for_checkpoint();
         }
-        let dir = folder.file("model");
-        self.task.save(&dir).with_context(|| format!("saving the model in {}", dir.display()))
+        if let Some(checkpoint) = self.checkpointer.last().filter(|_| self.checkpointer.has(step)) {
+            let saved = in_checkpoint(&error, checkpoint, run);
+            if reason != StopReason::Interrupted {
+                return Err(saved);
+            }
+            self.loggers.warn(&saved.to_string());
+            return Ok(None);
+        }
+        let saver = Saver::new(self.task.as_ref(), self.adapter.as_ref(), run, self.model_bytes);
+        match saver.rescue(&error) {
+            Some(rescue) => Ok(Some(rescue)),
+            None => saver.wait(error, interrupt, &mut self.loggers).map(|()| None),
+        }
     }
 
-    /// Evaluates the final model on a split, and logs an evaluation on `data.eval`.
-    fn evaluate_final(&mut self, split: Split) -> Result<Scores> {
-        let step = self.optimizer.steps();
-        let model = (self.task.as_ref(), &mut self.cache);
-        let record = self.evaluator.evaluate_final(model, split, step, &mut self.counters)?;
-        if let (Split::Eval, Some(record)) = (split, &record) {
+    /// Evaluates the final model, and logs the evaluation on `data.eval`. An interrupted run is evaluated only as far as that
+    /// takes a moment.
+    fn evaluate_final(&mut self, reason: StopReason, interrupt: &Interrupt) -> Result<FinalEvaluation> {
+        let interrupted = reason == StopReason::Interrupted;
+        let (model, step) = ((self.task.as_ref(), &mut self.cache), self.optimizer.steps());
+        let done = self.evaluator.evaluate_final(model, step, &mut self.counters, reason, interrupt)?;
+        // An evaluation that is made once more is logged then.
+        if let (Some(record), true) = (&done.records[0], interrupted || !done.stopped) {
             self.loggers.log(&Event::Evaluation(record));
         }
-        Ok(record.map(|record| record.evaluation.scores()).unwrap_or_default())
+        Ok(done)
     }
 
     /// Sums up the run.
@@ -326,8 +380,7 @@ impl<'a> Trainer<'a> {
             cache: self.cache.most_bytes(),
             planned_steps: self.loader.steps(),
             scores,
-            best: self.evaluator.best_step(),
-            validation_is_cost: self.evaluator.is_part_of_the_cost(),
+            evaluator: &self.evaluator,
         };
         result.summarize()
     }

@@ -27,14 +27,18 @@ pub(crate) fn write(dir: &Path, config: &LoraConfig, tensors: &BTreeMap<String, 
     let config = stage(dir, &path, text.as_bytes())?;
     for (file, name) in [(weights, WEIGHTS_FILE), (config, CONFIG_FILE)] {
         let path = dir.join(name);
-        file.persist(&path).map_err(|error| Error::io("write", &path, error.error))?;
+        let temporary = file.into_temp_path();
+        std::fs::rename(&temporary, &path).map_err(|source| Error::io("write", &path, source))?;
+        // The temporary name is gone: nothing is left to remove.
+        let _ = temporary.keep();
     }
     Ok(())
 }
 
 fn stage(dir: &Path, path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
     let io = |source| Error::io("write", path, source);
-    let mut file = tempfile::Builder::new().prefix(".adapter").tempfile_in(dir).map_err(io)?;
+    let mut file =
+        tempfile::Builder::new().prefix(".adapter-").suffix(".tmp").tempfile_in(dir).map_err(io)?;
     file.write_all(bytes).map_err(io)?;
     file.as_file().sync_all().map_err(io)?;
     readable(file.as_file()).map_err(io)?;

@@ -82,7 +82,7 @@ impl BertClassifier {
         Ok((Self { store, network, config, labels, dtype, sidecars }, report))
     }
 
-    /// Computes the logits `[B, labels]`, in the model's dtype.
+    /// Computes the logits `[B, labels]` of sentences, in the model's dtype.
     ///
     /// `ids` are token ids `[B, T]`, i64, each below [`vocab_size`](Self::vocab_size) (on a GPU a larger one
     /// ends the process); `mask` `[B, T]`, of any dtype, is zero where a token is padding. Both are on the
@@ -93,9 +93,25 @@ impl BertClassifier {
     /// [`Error::Input`] for shapes that do not fit or sequences longer than
     /// [`max_positions`](Self::max_positions), [`Error::Torch`] when libtorch refuses.
     pub fn forward(&self, ids: &Tensor, mask: &Tensor, train: bool) -> Result<Tensor> {
-        self.check_mask(ids, mask)?;
+        self.logits(ids, None, mask, train)
+    }
+
+    /// Computes the logits of pairs of sentences, as [`forward`](Self::forward).
+    ///
+    /// `types` are the segments of the tokens `[B, T]`, i64, each below `type_vocab_size` of [`config`](Self::config): 0
+    /// for a first sentence, 1 for a second one, as the tokenizer gives them (`token_type_ids`).
+    ///
+    /// # Errors
+    ///
+    /// As for [`forward`](Self::forward).
+    pub fn forward_pairs(&self, ids: &Tensor, types: &Tensor, mask: &Tensor, train: bool) -> Result<Tensor> {
+        self.logits(ids, Some(types), mask, train)
+    }
+
+    fn logits(&self, ids: &Tensor, types: Option<&Tensor>, mask: &Tensor, train: bool) -> Result<Tensor> {
+        self.check_inputs(ids, types, mask)?;
         let mask = self.additive(mask)?;
-        let embedded = self.network.encoder.embed(ids, train)?;
+        let embedded = self.network.encoder.embed(ids, types, train)?;
         self.classify(embedded, 0, &mask, train)
     }
 
@@ -114,9 +130,11 @@ impl BertClassifier {
     /// Computes the output of the lowest `blocks` blocks, without dropout and without gradients.
     ///
     /// ```no_run
-    /// # use grades_models::bert::{BertClassifier, LoadOptions};
-    /// # let dir = std::path::Path::new("models/mine");
-    /// # let (ids, mask) = (tch::Tensor::new(), tch::Tensor::new());
+    /// use grades_models::bert::{BertClassifier, LoadOptions};
+    ///
+    /// let dir = std::path::Path::new("models/mine");
+    /// let ids = tch::Tensor::from_slice(&[101i64, 7592, 102]).view([1, 3]);
+    /// let mask = ids.ones_like();
     /// let (model, _) = BertClassifier::load(dir, LoadOptions::default())?;
     /// let prefix = model.prefix(&ids, &mask, 2)?;
     /// let further = model.extend_prefix(&prefix, &mask, 3)?;
@@ -128,10 +146,24 @@ impl BertClassifier {
     ///
     /// As [`forward`](Self::forward); also [`Error::Input`] when the model has fewer blocks.
     pub fn prefix(&self, ids: &Tensor, mask: &Tensor, blocks: usize) -> Result<Prefix> {
+        self.lowest(ids, None, mask, blocks)
+    }
+
+    /// Computes the output of the lowest `blocks` blocks for pairs of sentences, as [`prefix`](Self::prefix), with segments as
+    /// for [`forward_pairs`](Self::forward_pairs).
+    ///
+    /// # Errors
+    ///
+    /// As [`prefix`](Self::prefix).
+    pub fn prefix_pairs(&self, ids: &Tensor, types: &Tensor, mask: &Tensor, blocks: usize) -> Result<Prefix> {
+        self.lowest(ids, Some(types), mask, blocks)
+    }
+
+    fn lowest(&self, ids: &Tensor, types: Option<&Tensor>, mask: &Tensor, blocks: usize) -> Result<Prefix> {
         let rest = Prefix::rest(0, blocks, self.network.encoder.len())?;
-        self.check_mask(ids, mask)?;
+        self.check_inputs(ids, types, mask)?;
         let _no_grad = tch::no_grad_guard();
-        let embedded = self.network.encoder.embed(ids, false)?;
+        let embedded = self.network.encoder.embed(ids, types, false)?;
         let states = self.network.encoder.run(embedded, rest, &self.additive(mask)?, false)?;
         Ok(Prefix { blocks, states })
     }
@@ -159,14 +191,17 @@ impl BertClassifier {
         Ok(self.network.classifier.forward(&pooled, train)?)
     }
 
-    /// Checks that ids and mask go together.
-    fn check_mask(&self, ids: &Tensor, mask: &Tensor) -> Result<()> {
+    /// Checks that ids, segments and mask go together.
+    fn check_inputs(&self, ids: &Tensor, types: Option<&Tensor>, mask: &Tensor) -> Result<()> {
         let (shape, found) = (ids.size(), mask.size());
         if shape.len() != 2 {
             return Err(Error::Input(format!("ids have shape {shape:?}; expected [batch, tokens]")));
         }
         if found != shape {
             return Err(Error::Input(format!("the mask has shape {found:?}, the ids have {shape:?}")));
+        }
+        if let Some(found) = types.map(Tensor::size).filter(|found| *found != shape) {
+            return Err(Error::Input(format!("the segments have shape {found:?}, the ids have {shape:?}")));
         }
         Ok(())
     }
@@ -229,9 +264,10 @@ impl BertClassifier {
     /// The linear layers, under Hugging Face's names, and the variables, to put adapters in:
     ///
     /// ```no_run
-    /// # use grades_models::bert::{BertClassifier, LoadOptions};
-    /// # use grades_lora::{Adapters, LoraConfig};
-    /// # let dir = std::path::Path::new("models/mine");
+    /// use grades_lora::{Adapters, LoraConfig};
+    /// use grades_models::bert::{BertClassifier, LoadOptions};
+    ///
+    /// let dir = std::path::Path::new("models/mine");
     /// let (mut model, _) = BertClassifier::load(dir, LoadOptions::default())?;
     /// let (layers, variables) = model.layers_mut();
     /// let mut adapters = Adapters::new();

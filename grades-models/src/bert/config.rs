@@ -32,7 +32,7 @@ pub struct BertConfig {
     pub classifier_dropout: f64,
     /// Longest sequence, in tokens.
     pub max_position_embeddings: i64,
-    /// Number of segment ids; only segment 0 is used here.
+    /// Number of segments: of sentences 0 is used, of pairs 0 and 1.
     pub type_vocab_size: i64,
     /// Standard deviation of freshly initialised weights.
     pub initializer_range: f64,

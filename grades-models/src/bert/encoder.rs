@@ -32,9 +32,14 @@ impl Encoder {
         })
     }
 
-    /// Token ids [B, T] to vectors [B, T, hidden].
-    pub(super) fn embed(&self, ids: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        self.embeddings.forward(ids, train)
+    /// Token ids [B, T] and their segments [B, T], or none for segment 0, to vectors [B, T, hidden].
+    pub(super) fn embed(
+        &self,
+        ids: &Tensor,
+        types: Option<&Tensor>,
+        train: bool,
+    ) -> Result<Tensor, TchError> {
+        self.embeddings.forward(ids, types, train)
     }
 
     /// Hidden states [B, T, hidden] through these blocks; the additive mask is [B, 1, 1, T].
@@ -127,9 +132,12 @@ impl Embeddings {
         })
     }
 
-    fn forward(&self, ids: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        // Every token is in segment 0 and positions count from 0, so both tables are sliced, not looked up.
-        let segment = self.token_type.weight.f_select(0, 0)?;
+    fn forward(&self, ids: &Tensor, types: Option<&Tensor>, train: bool) -> Result<Tensor, TchError> {
+        // Positions count from 0, and without pairs every token is in segment 0: tables are sliced, not looked up.
+        let segment = match types {
+            Some(types) => self.token_type.forward(types)?,
+            None => self.token_type.weight.f_select(0, 0)?,
+        };
         let positions = self.position.weight.f_narrow(0, 0, ids.size2()?.1)?;
         let sum = self.word.forward(ids)?.f_add(&segment)?.f_add(&positions)?;
         dropout(self.norm.forward(&sum)?, self.dropout, train)

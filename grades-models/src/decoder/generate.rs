@@ -1,6 +1,7 @@
 //! Generates answers greedily.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use serde_json::Value;
 use tch::{Kind, Tensor};
@@ -44,10 +45,11 @@ impl Decoder {
     /// [`Error::Input`] for an empty prompt, a prompt that leaves no room, or an id beyond the vocabulary;
     /// [`Error::Torch`] when libtorch refuses.
     pub fn generate(&self, prompts: &[Vec<i64>], options: &Generation) -> Result<Vec<Vec<i64>>> {
-        self.generate_observed(prompts, options, &mut |_| ())
+        self.generate_observed(prompts, options, &mut |_| ControlFlow::Continue(()))
     }
 
     /// As [`generate`](Self::generate), and calls `pass` with the shape of each forward pass before it, to count its FLOPs.
+    /// A `Break` ends the generation: the answers are those so far.
     ///
     /// # Errors
     ///
@@ -56,7 +58,7 @@ impl Decoder {
         &self,
         prompts: &[Vec<i64>],
         options: &Generation,
-        pass: &mut dyn FnMut(BatchShape),
+        pass: &mut dyn FnMut(BatchShape) -> ControlFlow<()>,
     ) -> Result<Vec<Vec<i64>>> {
         let longest = usize::try_from(self.max_positions()).unwrap_or(usize::MAX);
         let mut lengths: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -83,25 +85,28 @@ impl Decoder {
             for indices in indices.chunks(options.batch_size.max(1)) {
                 let rows: Vec<&[i64]> =
                     indices.iter().filter_map(|&index| prompts.get(index).map(Vec::as_slice)).collect();
-                let found = self.answers(&rows, (length, room), &options.stop, pass)?;
+                let (found, next) = self.answers(&rows, (length, room), &options.stop, pass)?;
                 for (&index, answer) in indices.iter().zip(found) {
                     if let Some(slot) = answers.get_mut(index) {
                         *slot = answer;
                     }
+                }
+                if next.is_break() {
+                    return Ok(answers);
                 }
             }
         }
         Ok(answers)
     }
 
-    /// Answers prompts of one length, with at most `room` tokens each.
+    /// Answers prompts of one length, with at most `room` tokens each; returns the answers, and whether to go on.
     fn answers(
         &self,
         prompts: &[&[i64]],
         (length, room): (usize, usize),
         stop: &[i64],
-        pass: &mut dyn FnMut(BatchShape),
-    ) -> Result<Vec<Vec<i64>>> {
+        pass: &mut dyn FnMut(BatchShape) -> ControlFlow<()>,
+    ) -> Result<(Vec<Vec<i64>>, ControlFlow<()>)> {
         let width = i64::try_from(length).map_err(|_| Error::Input("a prompt too long".into()))?;
         let mut ids =
             Tensor::f_from_slice(&prompts.concat())?.f_view([-1, width])?.f_to_device(self.device())?;
@@ -110,10 +115,13 @@ impl Decoder {
         // The rows of the batch that are still answering.
         let mut active: Vec<usize> = (0..prompts.len()).collect();
         for step in 0..room {
-            pass(match step {
+            let next = pass(match step {
                 0 => BatchShape::new(active.len(), length, active.len()),
                 _ => BatchShape::cached(active.len(), 1, length + step - 1, active.len()),
             });
+            if next.is_break() {
+                return Ok((answers, next));
+            }
             let next = self.forward_cached(&ids, &mut cache)?.f_to_kind(Kind::Float)?.f_argmax(-1, false)?;
             let tokens = Vec::<i64>::try_from(next.f_to_device(tch::Device::Cpu)?)?;
             let mut kept = Vec::new();
@@ -137,6 +145,6 @@ impl Decoder {
                 active = kept.into_iter().map(|(_, prompt)| prompt).collect();
             }
         }
-        Ok(answers)
+        Ok((answers, ControlFlow::Continue(())))
     }
 }

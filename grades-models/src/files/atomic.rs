@@ -85,7 +85,9 @@ impl Staged {
 
     fn rename(self) -> io::Result<PathBuf> {
         let Self { temporary, destination } = self;
-        temporary.persist(&destination).map_err(|error| with_path(error.error, &destination))?;
+        std::fs::rename(&temporary, &destination).map_err(|error| with_path(error, &destination))?;
+        // The temporary name is gone: nothing is left to remove.
+        let _ = temporary.keep();
         Ok(destination)
     }
 }

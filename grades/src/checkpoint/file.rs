@@ -98,10 +98,13 @@ pub(crate) fn write(path: &Path, version: u32, text: &str, tensors: &[(String, B
         .map_err(|error| damaged(path, &format!("it cannot be written as safetensors: {error}")))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let written = || {
-        let mut file = tempfile::Builder::new().prefix(".checkpoint-").tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new().prefix(".checkpoint-").suffix(".tmp").tempfile_in(folder)?;
         file.write_all(&whole)?;
         file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
+        let temporary = file.into_temp_path();
+        std::fs::rename(&temporary, path)?;
+        // The temporary name is gone: nothing is left to remove.
+        let _ = temporary.keep();
         // The rename must survive a loss of power too; some file systems refuse to sync a folder.
         let _ = File::open(folder).and_then(|folder| folder.sync_all());
         Ok(())

@@ -24,7 +24,7 @@ table! {
         cooling: Cooling = word(Cooling::Decay),
         /// When biases, norms and embeddings are frozen: never, or once their block is.
         followers: Followers = word(Followers::WithBlock),
-        /// What an embedding that is the output matrix too does once the first block is frozen: it trains on, it trains as the
+        /// The state of an embedding that is the output matrix too once the first block is frozen: it trains, it trains as the
         /// output matrix only, or it is frozen.
         tied: Tied = word(Tied::Keep),
         /// On CUDA, the share of the memory that freezes must give back before the device gets it.

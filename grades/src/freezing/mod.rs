@@ -7,6 +7,7 @@ mod memory;
 mod monitor;
 mod observers;
 pub(crate) mod optimizer;
+mod over_ranks;
 mod params;
 mod reclaim;
 

@@ -32,6 +32,10 @@ impl<O: InnerOptimizer + ?Sized> InnerOptimizer for Box<O> {
         (**self).step_measured(request, stats)
     }
 
+    fn measure_progress(&mut self, measured: &[ParamId], stats: &mut GradStats) -> Result<()> {
+        (**self).measure_progress(measured, stats)
+    }
+
     fn release(&mut self, parameters: &[ParamId]) -> Result<()> {
         (**self).release(parameters)
     }

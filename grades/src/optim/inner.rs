@@ -80,6 +80,17 @@ pub trait InnerOptimizer: Debug + Send {
         self.step()
     }
 
+    /// Adds to `stats` the progress of these parameters from their present gradients, without an update; see
+    /// [`StatsRequest::progress`](super::StatsRequest::progress). For gradients that are changed before the update.
+    ///
+    /// # Errors
+    ///
+    /// As [`step_measured`](Self::step_measured).
+    fn measure_progress(&mut self, measured: &[ParamId], stats: &mut GradStats) -> Result<()> {
+        let _ = (measured, stats);
+        Err(unsupported(self.name(), "reading its moments and updates"))
+    }
+
     /// Stops updating parameters and frees their state, where the optimizer can.
     ///
     /// Releasing one twice does nothing.

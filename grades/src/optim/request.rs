@@ -59,6 +59,9 @@ pub struct StatsRequest {
     pub moments: bool,
     /// Σ|ΔW| ÷ lr, decoupled weight decay left out.
     pub updates: bool,
+    /// lr·Σg·u of the gradient g before it is scaled and the direction u of the update before this one, decoupled weight
+    /// decay left out.
+    pub progress: bool,
     /// The rates at which the step averaged the gradient.
     pub rates: bool,
 }
@@ -66,7 +69,7 @@ pub struct StatsRequest {
 impl StatsRequest {
     /// Returns whether the optimizer's own state is needed for it.
     pub fn needs_state(self) -> bool {
-        self.moment_input || self.moments || self.updates || self.rates
+        self.moment_input || self.moments || self.updates || self.progress || self.rates
     }
 }
 

@@ -3,7 +3,7 @@
 use tch::{Device, Tensor};
 
 use super::{MomentRates, StatsRequest};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::parameters::{ParamId, Parameters};
 use crate::torch::Norms;
 use crate::torch::gradients::{self, GradientSums};
@@ -29,10 +29,11 @@ struct Entry {
     moment_input: Option<f64>,
     moments: Option<f64>,
     updates: Option<f64>,
+    progress: Option<f64>,
     rates: Option<MomentRates>,
 }
 
-/// The use of a value on a device, which is an L1 norm, or an L2 norm to be squared.
+/// The use of a value on a device, which is an L1 norm, an L2 norm to be squared, or a value as it is.
 #[derive(Debug, Clone, Copy)]
 enum Field {
     Absolute,
@@ -40,6 +41,7 @@ enum Field {
     MomentInput,
     Moments,
     Updates,
+    Progress,
     /// The common norm, of no parameter.
     Norm,
 }
@@ -56,6 +58,15 @@ impl GradStats {
     /// Empty statistics for `parameters` parameters.
     pub fn new(parameters: usize) -> Self {
         Self { entries: vec![Entry::default(); parameters], ..Self::default() }
+    }
+
+    /// Statistics with these Σg², by parameter; Σ|g| is 0.
+    pub(crate) fn from_squares(parameters: usize, squares: impl Iterator<Item = (ParamId, f64)>) -> Self {
+        let mut stats = Self::new(parameters);
+        for (id, squares) in squares {
+            stats.set_gradient(id, Some(GradientSums { absolute: 0.0, squares }));
+        }
+        stats
     }
 
     /// Returns whether the parameter is known to have a gradient.
@@ -82,6 +93,12 @@ impl GradStats {
     /// Σ|ΔW| ÷ lr of the update, decoupled weight decay left out.
     pub fn updates(&self, id: ParamId) -> Option<f64> {
         self.entry(id).updates
+    }
+
+    /// lr·Σg·u of the gradient before it was scaled and the direction u of the update before; `None` for a parameter that
+    /// was not updated before, or when not requested.
+    pub fn progress(&self, id: ParamId) -> Option<f64> {
+        self.entry(id).progress
     }
 
     /// The rates at which the step averaged the gradient; `None` for a parameter without moments, or when not requested.
@@ -119,8 +136,8 @@ impl GradStats {
         for ((id, _), sums) in cpu.iter().zip(gradients::sums(&tensors)?) {
             self.set_gradient(*id, sums);
         }
-        self.gather(&other, true, 1, Field::Absolute)?;
-        self.gather(&other, true, 2, Field::Squares)
+        self.gather(&other, Field::Absolute, |norms, list| norms.add(list, true, 1))?;
+        self.gather(&other, Field::Squares, |norms, list| norms.add(list, true, 2))
     }
 
     /// Adds Σg² of the gradients that enter the moments.
@@ -148,6 +165,21 @@ impl GradStats {
     /// As [`add_gradients`](Self::add_gradients).
     pub fn add_updates(&mut self, updates: &[(ParamId, &Tensor)]) -> Result<()> {
         self.add(updates, 1, Field::Updates)
+    }
+
+    /// Adds lr·Σg·u, each as a tensor of one element.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Torch`](crate::Error::Torch) when libtorch refuses.
+    pub fn add_progress(&mut self, values: &[(ParamId, &Tensor)]) -> Result<()> {
+        let (cpu, other): (Vec<_>, Vec<_>) =
+            values.iter().copied().partition(|(_, value)| gradients::is_on_cpu(value));
+        for (id, value) in cpu {
+            let value = f64::try_from(value).map_err(|error| Error::torch("reading a progress", &error))?;
+            self.entry_mut(id).progress = Some(value);
+        }
+        self.gather(&other, Field::Progress, Norms::add_values)
     }
 
     /// Waits for the values that were gathered on devices, and adds them.
@@ -186,6 +218,7 @@ impl GradStats {
                 match field {
                     Field::Absolute => entry.absolute = Some(value),
                     Field::Updates => entry.updates = Some(value),
+                    Field::Progress => entry.progress = Some(value),
                     Field::Squares => entry.squares = Some(value * value),
                     Field::MomentInput => entry.moment_input = Some(value * value),
                     Field::Moments => entry.moments = Some(value * value),
@@ -227,6 +260,7 @@ impl GradStats {
         set(&mut entry.moment_input, request.moment_input, sums.moment_input);
         set(&mut entry.moments, request.moments, sums.moments);
         set(&mut entry.updates, request.updates, sums.updates);
+        set(&mut entry.progress, request.progress, sums.progress);
     }
 
     /// Sets the rates at which a step averaged the gradient.
@@ -251,19 +285,18 @@ impl GradStats {
                 Field::MomentInput => entry.moment_input = Some(sums.squares),
                 Field::Moments => entry.moments = Some(sums.squares),
                 Field::Updates => entry.updates = Some(sums.absolute),
-                Field::Absolute | Field::Squares | Field::Norm => {}
+                Field::Absolute | Field::Squares | Field::Progress | Field::Norm => {}
             }
         }
-        self.gather(&other, false, order, field)
+        self.gather(&other, field, |norms, list| norms.add(list, false, order))
     }
 
-    /// Adds norms of tensors on devices.
+    /// Adds values of tensors on devices by `add`, which is given all of one device.
     fn gather(
         &mut self,
         tensors: &[(ParamId, &Tensor)],
-        of_gradients: bool,
-        order: i32,
         field: Field,
+        add: impl Fn(&mut Norms, &[&Tensor]) -> Result<()>,
     ) -> Result<()> {
         let mut left: Vec<(ParamId, &Tensor)> = tensors.to_vec();
         while let Some((_, first)) = left.first() {
@@ -281,7 +314,7 @@ impl GradStats {
             };
             let list: Vec<&Tensor> = here.iter().map(|(_, tensor)| *tensor).collect();
             let on_device = &mut self.devices[index];
-            on_device.norms.add(&list, of_gradients, order)?;
+            add(&mut on_device.norms, &list)?;
             on_device.targets.extend(here.iter().map(|(id, _)| (id.index(), field)));
         }
         Ok(())

@@ -54,6 +54,17 @@ words! {
         TwoBatchSignal = "two-batch-signal",
         /// tr(Σ) ÷ B, the squared norm of the large batch's noise, estimated in the same way (Eq. A.3).
         TwoBatchNoise = "two-batch-noise",
+        /// The fall of the loss per step that the component brings, to first order and in the loss's own unit: lr·Σgₜ·uₜ₋₁
+        /// with the direction u of the optimizer's update before, for Adam m̂ₜ₋₁ ÷ (√v̂ₜ₋₁ + ε), for SGD its momentum buffer.
+        ///
+        /// The direction does not depend on gₜ, so gₜ is an unbiased sample of the loss's slope along it; against the
+        /// direction after gₜ, noise times itself would be most of the sum. It adds up over components. Below 0 the last
+        /// update overshot, as every other one does once only noise is left.
+        ///
+        /// Weight decay is no part of it: it is there for other data than those that are trained on, and takes back on
+        /// them what the gradient brings. A component's first step has no sample: there was no update before it. If the
+        /// loss is scaled, so is the value.
+        Progress = "progress",
     }
 }
 

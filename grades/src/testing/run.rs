@@ -114,6 +114,7 @@ pub(super) fn sample(statistics: StatisticSet, size: f64, factor: f64) -> Compon
             Statistic::GradDeltaL1 => size * factor,
             Statistic::WeightDeltaL1 | Statistic::UpdateMeanAbs => size,
             Statistic::SignalFraction => size - 0.25,
+            Statistic::Progress => (size - 0.25) * factor,
             Statistic::TwoBatchSignal => (size - 0.25) * factor * factor,
             Statistic::TwoBatchNoise => (2.0 - size) * factor * factor,
             Statistic::GradL1 | Statistic::GradMeanAbs | Statistic::GradL2 | Statistic::GradRms => continue,

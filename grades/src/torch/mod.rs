@@ -13,6 +13,8 @@ pub use host::{byte_len, copy_bytes};
 pub use info::{FusedKernel, TorchInfo, host_syncs, torch_info};
 pub use random::{generator_state, set_generator_state};
 
+#[cfg(feature = "distributed")]
+pub(crate) use ffi::distributed as c10d;
 pub(crate) use ffi::{Norms, empty_cache};
 
 use tch::Tensor;

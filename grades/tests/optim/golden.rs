@@ -9,19 +9,19 @@ use tch::{Device, Kind, Tensor};
 use crate::common::{add, devices, distance, elements, give, values};
 use crate::tolerance::OPTIMIZER_STEPS;
 
-const SHAPES: [(&str, &[i64]); 2] = [("a.weight", &[3, 5]), ("b.bias", &[7])];
+pub(crate) const SHAPES: [(&str, &[i64]); 2] = [("a.weight", &[3, 5]), ("b.bias", &[7])];
 
 /// The implementation that is compared with PyTorch's single-tensor path: fused and single-tensor arithmetic round in
 /// different orders.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Subject {
+pub(crate) enum Subject {
     Fused,
     Libtorch,
     Reference,
     Tch,
 }
 
-fn kind_of(case: &Value) -> Kind {
+pub(crate) fn kind_of(case: &Value) -> Kind {
     match case["kind"].as_str().unwrap() {
         "f32" => Kind::Float,
         "f64" => Kind::Double,
@@ -30,7 +30,7 @@ fn kind_of(case: &Value) -> Kind {
     }
 }
 
-fn build(case: &Value, subject: Subject, vs: &VarStore) -> Box<dyn InnerOptimizer> {
+pub(crate) fn build(case: &Value, subject: Subject, vs: &VarStore) -> Box<dyn InnerOptimizer> {
     let options = &case["options"];
     let number = |key: &str, default: f64| options[key].as_f64().unwrap_or(default);
     let beta = |index: usize, default: f64| options["betas"][index].as_f64().unwrap_or(default);

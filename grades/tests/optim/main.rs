@@ -10,6 +10,7 @@ mod gradients;
 mod inner;
 mod measured;
 mod parameters;
+mod progress;
 mod properties;
 mod release;
 #[path = "../../../tests/src/tolerance.rs"]

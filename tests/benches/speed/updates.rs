@@ -84,18 +84,20 @@ pub(crate) fn run(report: &mut Report) {
     let python = Python::start();
     for (kind, kind_name, bytes) in [(Kind::Float, "f32", 4.0), (Kind::BFloat16, "bf16", 2.0)] {
         for (name, passes) in [("adamw", 7.0), ("adam", 7.0), ("sgd", 5.0)] {
-            let stores = [(); 4].map(|()| matrices(COUNT, SIZE, kind));
+            let stores = [(); 5].map(|()| matrices(COUNT, SIZE, kind));
             let watching = |vs: &VarStore, statistics: &[Statistic]| {
                 wrapped(vs, ours(name, vs, Implementation::Fused), statistics)
             };
             let mut plain = watching(&stores[0], &[]);
             let mut norms = watching(&stores[1], &[Statistic::GradL1]);
             let mut signal = watching(&stores[2], &[Statistic::SignalFraction]);
-            let mut theirs = tchs(name, &stores[3]);
+            let mut progress = watching(&stores[3], &[Statistic::Progress]);
+            let mut theirs = tchs(name, &stores[4]);
             let mut contenders: Vec<Contender<'_>> = vec![
                 ("ours".to_owned(), Box::new(|| milliseconds(|| drop(plain.step().unwrap())))),
                 ("grad-l1".to_owned(), Box::new(|| milliseconds(|| drop(norms.step().unwrap())))),
                 ("signal".to_owned(), Box::new(|| milliseconds(|| drop(signal.step().unwrap())))),
+                ("progress".to_owned(), Box::new(|| milliseconds(|| drop(progress.step().unwrap())))),
                 ("tch".to_owned(), Box::new(|| milliseconds(|| theirs.step()))),
             ];
             if let Some(python) = &python {
@@ -110,12 +112,13 @@ pub(crate) fn run(report: &mut Report) {
                 let target = target.map(|target| (target, false));
                 report.ratio(&label, times.of(one), (other.0, times.of(other.1)), "ms", ratio, target);
             };
-            row("signal-fraction", 2, ("tch's own", 3), Some(0.30));
+            row("signal-fraction", 2, ("tch's own", 4), Some(0.30));
             row("grad-l1", 1, ("without statistics", 0), Some(1.03));
             row("signal-fraction", 2, ("without statistics", 0), Some(1.03));
+            row("progress", 3, ("without statistics", 0), Some(1.05));
             if python.is_some() {
-                row("without statistics", 0, ("PyTorch fused=True", 4), Some(1.05));
-                row("signal-fraction", 2, ("PyTorch fused=True", 4), Some(1.05));
+                row("without statistics", 0, ("PyTorch fused=True", 5), Some(1.05));
+                row("signal-fraction", 2, ("PyTorch fused=True", 5), Some(1.05));
             }
             let moved = passes * bytes * (COUNT as f64) * (SIZE * SIZE) as f64;
             let speed = moved / times.of(2) / 1e6;

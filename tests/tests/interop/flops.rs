@@ -1,5 +1,6 @@
 //! FLOPs counted from the shapes are those that PyTorch's `FlopCounterMode` sees.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use grades_lora::{Adapters, LoraConfig};
@@ -131,7 +132,11 @@ fn of_answers_with_kept_keys_and_values() {
             let prompts = vec![vec![5; shape.1]; shape.0];
             let options = Generation { max_new_tokens: tokens, stop: Vec::new(), batch_size: 8 };
             let (matmuls, mut flops) = (model.matmuls(false), 0);
-            model.generate_observed(&prompts, &options, &mut |pass| flops += matmuls.forward(pass)).unwrap();
+            let mut count = |pass| {
+                flops += matmuls.forward(pass);
+                ControlFlow::Continue(())
+            };
+            model.generate_observed(&prompts, &options, &mut count).unwrap();
             ours.push(flops);
         }
     }

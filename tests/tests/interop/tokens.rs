@@ -1,13 +1,17 @@
-//! Token ids and loss masks of conversations, prompts and sentences, beside transformers.
+//! Token ids, loss masks and losses of conversations, prompts, sentences and pairs of them, beside transformers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use grades_finetune::data::sequence::{
-    ChatTemplate, EncodeOptions, Encoder, KeyNames, TooLong, Turns, Vocabulary, read_examples,
+    ChatTemplate, EncodeOptions, Encoder, KeyNames, Sequence, TooLong, Turns, Vocabulary, collate,
+    read_examples,
 };
-use grades_finetune::data::{Limits, Tokenizer};
+use grades_finetune::data::{Dataset, Labels, Limits, Record, Records, Tokenizer};
+use grades_models::bert::{BertClassifier, LoadOptions};
+use grades_models::decoder::{Decoder, LoadOptions as DecoderOptions};
 use serde::Deserialize;
+use tch::{Device, Kind};
 
 use crate::python::{script, skipped};
 
@@ -25,6 +29,7 @@ struct Case {
     max_tokens: usize,
     ids: Vec<u32>,
     mask: Vec<u8>,
+    loss: f64,
 }
 
 #[derive(Deserialize)]
@@ -55,8 +60,8 @@ impl Case {
         }
     }
 
-    /// The ids and the mask that we make of the line.
-    fn ours(&self, root: &Path, encoder: &Encoder) -> Result<(Vec<u32>, Vec<u8>), String> {
+    /// The sequence that we make of the line, and its mask.
+    fn ours(&self, root: &Path, encoder: &Encoder) -> Result<(Sequence, Vec<u8>), String> {
         let path = root.join("line.jsonl");
         std::fs::write(&path, &self.line).unwrap();
         let examples = read_examples(&path, &KeyNames::default()).map_err(|error| error.to_string())?;
@@ -66,8 +71,15 @@ impl Case {
         for target in sequence.targets.iter().cloned().flatten() {
             mask[target] = 1;
         }
-        Ok((sequence.ids.clone(), mask))
+        Ok((sequence.clone(), mask))
     }
+}
+
+/// The mean loss of a sequence's targets.
+fn loss(model: &Decoder, sequence: &Sequence) -> f64 {
+    let batch = collate(&[vec![sequence]], Device::Cpu).unwrap();
+    let losses = tch::no_grad(|| model.losses(&batch.tokens, &batch.targets)).unwrap();
+    f64::try_from(losses.mean(Kind::Double)).unwrap()
 }
 
 #[test]
@@ -82,12 +94,14 @@ fn conversations_and_prompts_have_the_tokens_and_the_mask_that_transformers_give
     let mut wrong = Vec::new();
     let mut combinations = BTreeSet::new();
     let mut encoders: BTreeMap<&str, Encoder> = BTreeMap::new();
+    let double = DecoderOptions { dtype: Kind::Double, ..DecoderOptions::default() };
+    let (model, _) = Decoder::load(&dir.path().join("decoder"), double).unwrap();
     for case in &cases {
         combinations.insert((case.folder.as_str(), case.line.as_str()));
         let encoder = encoders.entry(&case.folder).or_insert_with(|| case.encoder(dir.path()));
         encoder.options = case.options();
         match case.ours(dir.path(), encoder) {
-            Ok((ids, _)) if ids != case.ids => {
+            Ok((Sequence { ids, .. }, _)) if ids != case.ids => {
                 wrong.push(format!("{} {}\n  ids  {ids:?}\n  not  {:?}", case.folder, case.line, case.ids));
             }
             Ok((_, mask)) if mask != case.mask => {
@@ -96,7 +110,12 @@ fn conversations_and_prompts_have_the_tokens_and_the_mask_that_transformers_give
                     case.folder, case.turns, case.line, case.mask
                 ));
             }
-            Ok(_) => {}
+            Ok((sequence, _)) => {
+                let loss = loss(&model, &sequence);
+                if (loss - case.loss).abs() > 1e-4 * case.loss {
+                    wrong.push(format!("{} {}\n  loss {loss} not {}", case.folder, case.line, case.loss));
+                }
+            }
             Err(error) => wrong.push(format!("{} {} {}\n  {error}", case.folder, case.turns, case.line)),
         }
     }
@@ -121,4 +140,73 @@ fn conversations_and_prompts_have_the_tokens_and_the_mask_that_transformers_give
         shown.join("\n")
     );
     assert!(combinations.len() > 1000, "{} combinations", combinations.len());
+}
+
+/// Pairs, and what transformers makes of them in one batch.
+#[derive(Deserialize)]
+struct Pairs {
+    folder: String,
+    max_tokens: usize,
+    pairs: Vec<[String; 2]>,
+    ids: Vec<Vec<u32>>,
+    types: Vec<Vec<u8>>,
+    logits: Vec<Vec<f64>>,
+}
+
+impl Pairs {
+    /// What is different of the tokens or the logits that we make of them.
+    fn difference(&self, root: &Path) -> Option<String> {
+        let folder = root.join(&self.folder);
+        let (model, _) = BertClassifier::load(&folder, LoadOptions::default()).unwrap();
+        let limits = Limits { max_tokens: self.max_tokens, max_positions: 32, vocab_size: 40 };
+        let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"), limits).unwrap();
+        let record = |(line, [text, pair]): (u64, &[String; 2])| Record {
+            line,
+            text: text.clone(),
+            pair: Some(pair.clone()),
+            label: "a".to_owned(),
+        };
+        let list: Vec<Record> = (1..).zip(&self.pairs).map(record).collect();
+        let records = Records { list, ..Records::default() };
+        let labels = Labels::from_names(vec!["a".to_owned(), "b".to_owned()]).unwrap();
+        let dataset = Dataset::new(&records, &labels, &tokenizer).unwrap();
+        let indices: Vec<usize> = (0..self.pairs.len()).collect();
+        for &index in &indices {
+            let (ids, mut types) = (dataset.tokens(index).unwrap(), dataset.types(index).to_vec());
+            types.resize(ids.len(), 0);
+            if (ids, &types) != (&self.ids[index], &self.types[index]) {
+                return Some(format!("{ids:?} {types:?}, not {:?} {:?}", self.ids[index], self.types[index]));
+            }
+            let both = tokenizer.encode_pair(&self.pairs[index][0], &self.pairs[index][1]).unwrap();
+            assert_eq!(both, (ids.to_vec(), types));
+        }
+        let batch = dataset.collate(&indices, Device::Cpu).unwrap();
+        let logits = tch::no_grad(|| match &batch.types {
+            Some(types) => model.forward_pairs(&batch.ids, types, &batch.mask, false),
+            None => model.forward(&batch.ids, &batch.mask, false),
+        });
+        let logits = Vec::<f64>::try_from(logits.unwrap().to_kind(Kind::Double).view(-1)).unwrap();
+        let worst =
+            logits.iter().zip(self.logits.iter().flatten()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        (worst > 1e-4).then(|| format!("logits differ by {worst}"))
+    }
+}
+
+#[test]
+fn pairs_have_the_tokens_and_the_logits_that_transformers_gives_them() {
+    if skipped() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    script("tokens.py", &[dir.path(), Path::new("pairs")]);
+    let cases: Vec<Pairs> =
+        serde_json::from_slice(&std::fs::read(dir.path().join("pairs.json")).unwrap()).unwrap();
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter_map(|case| {
+            Some(format!("{} {}: {}", case.folder, case.max_tokens, case.difference(dir.path())?))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(cases.iter().any(|case| case.types.iter().flatten().any(|&segment| segment == 1)));
 }

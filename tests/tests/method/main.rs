@@ -40,6 +40,7 @@ mod clipping;
 mod cooldown;
 mod default_policy;
 mod paying;
+mod progress;
 mod published;
 mod statistics;
 mod thaw;

@@ -132,12 +132,13 @@ impl<O: InnerOptimizer> InnerOptimizer for Asked<O> {
     }
 
     fn step_measured(&mut self, request: &StepRequest<'_>, stats: &mut GradStats) -> Result<()> {
-        let StatsRequest { gradients, moment_input, moments, updates, rates } = request.stats;
+        let StatsRequest { gradients, moment_input, moments, updates, progress, rates } = request.stats;
         for (requested, name) in [
             (gradients, "gradients"),
             (moment_input, "moment input"),
             (moments, "moments"),
             (updates, "updates"),
+            (progress, "progress"),
             (rates, "rates"),
         ] {
             if requested {
@@ -162,6 +163,7 @@ fn the_optimizers_state_is_read_at_checks_only_and_only_when_a_policy_asks() {
     for (statistic, expected) in [
         (Statistic::GradL1, &gradients[..]),
         (Statistic::UpdateMeanAbs, &["gradients", "updates", "gradients", "updates"]),
+        (Statistic::Progress, &["gradients", "progress", "gradients", "progress"]),
         // Gradients are followed from step to step; the moments are summed at the two checks of four steps.
         (
             Statistic::SignalFraction,

@@ -10,8 +10,8 @@ use tch::nn::VarStore;
 use crate::support::{COMPONENTS, Ordered, Rig, assert_near, flat, value};
 use grades_tests::ReportExt;
 
-const LR: f64 = 1e-2;
-const IMPLEMENTATIONS: [Implementation; 3] =
+pub(crate) const LR: f64 = 1e-2;
+pub(crate) const IMPLEMENTATIONS: [Implementation; 3] =
     [Implementation::Fused, Implementation::Libtorch, Implementation::Reference];
 
 fn change(now: &[f64], before: &[f64]) -> f64 {
@@ -112,10 +112,10 @@ fn the_change_of_a_weight_is_from_one_check_to_the_next<O: InnerOptimizer>(make:
 }
 
 /// Builds an optimizer, fused or not.
-type Builder = Box<dyn Fn(&VarStore, Implementation) -> Box<dyn InnerOptimizer>>;
+pub(crate) type Builder = Box<dyn Fn(&VarStore, Implementation) -> Box<dyn InnerOptimizer>>;
 
 /// The constructors of optimizers that differ in their update, by name.
-fn builders() -> Vec<(&'static str, Builder)> {
+pub(crate) fn builders() -> Vec<(&'static str, Builder)> {
     fn adam(config: fn() -> AdamConfig) -> Builder {
         Box::new(move |vs, implementation| {
             Box::new(config().implementation(implementation).build(vs, LR).unwrap())
@@ -141,7 +141,7 @@ fn builders() -> Vec<(&'static str, Builder)> {
 }
 
 /// The decoupled decay of each optimizer of [`builders`].
-fn decoupled(name: &str) -> f64 {
+pub(crate) fn decoupled(name: &str) -> f64 {
     if name == "adamw" { 0.1 } else { 0.0 }
 }
 

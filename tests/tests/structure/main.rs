@@ -22,6 +22,7 @@ const GRADES: &[(&str, &[&str])] = &[
     ("torch", &["error"]),
     ("parameters", &["error", "torch"]),
     ("optim", &["error", "parameters", "statistic", "torch"]),
+    ("distributed", &["error", "optim", "torch"]),
     ("policy", &["component", "error", "schema", "statistic"]),
     ("config", &["component", "error", "policy", "schema", "statistic"]),
     ("tracker", &["component", "config", "error", "policy", "schema", "statistic"]),
@@ -33,6 +34,7 @@ const GRADES: &[(&str, &[&str])] = &[
             "checkpoint",
             "component",
             "config",
+            "distributed",
             "error",
             "observe",
             "optim",
@@ -75,7 +77,7 @@ const FINETUNE: &[(&str, &[&str])] = &[
         ],
     ),
     ("bench", &["cache", "config", "records", "run", "tasks", "train"]),
-    ("compare", &["causes", "config", "log", "records", "report", "run", "storage"]),
+    ("compare", &["causes", "config", "log", "records", "run", "storage"]),
 ];
 
 /// Files of more than 400 lines.

@@ -157,11 +157,20 @@ impl Record<'_> {
 
     /// Returns a text that is not empty.
     fn text(&self, key: &str) -> Result<String> {
-        let text: String = self.value(key, "a string")?;
+        let value = self.fields.get(key).ok_or_else(|| self.missing(key))?;
+        let Some(text) = value.as_str() else {
+            let found = match value.kind() {
+                ValueKind::Seq => "a list".to_owned(),
+                ValueKind::Map => "an object".to_owned(),
+                ValueKind::None => "null".to_owned(),
+                _ => value.to_string(),
+            };
+            return Err(self.error(format!("\"{key}\": expected a string, found {found}")));
+        };
         if text.trim().is_empty() {
             return Err(self.error(format!("\"{key}\" is empty")));
         }
-        Ok(text)
+        Ok(text.to_owned())
     }
 
     fn messages(&self, key: &str) -> Result<Vec<Message>> {

@@ -21,6 +21,8 @@ pub(crate) struct Pretrained {
     pub(crate) pad_id: Option<u32>,
     /// Whether texts that are too long lose their beginning.
     pub(crate) truncate_left: bool,
+    /// Whether the model gets the segments of the tokens.
+    pub(crate) types: bool,
 }
 
 impl Pretrained {
@@ -64,7 +66,10 @@ impl Pretrained {
         }
         let pad_id = declared.named("pad_token").and_then(|token| inner.token_to_id(token)).or(file_pad);
         let truncate_left = config.get("truncation_side").and_then(Value::as_str) == Some("left");
-        Ok(Self { inner, pad_id, truncate_left })
+        let inputs = config.get("model_input_names").and_then(Value::as_array);
+        let types =
+            inputs.map_or(class == Class::Bert, |names| names.iter().any(|name| name == "token_type_ids"));
+        Ok(Self { inner, pad_id, truncate_left, types })
     }
 }
 

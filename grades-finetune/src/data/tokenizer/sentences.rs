@@ -1,8 +1,8 @@
-//! Makes token ids of sentences.
+//! Makes token ids of sentences and of pairs of them.
 
 use std::path::{Path, PathBuf};
 
-use tokenizers::{PostProcessor, TruncationDirection, TruncationParams};
+use tokenizers::{EncodeInput, PostProcessor, TruncationDirection, TruncationParams};
 
 use super::library::guarded;
 use super::pretrained::Pretrained;
@@ -26,12 +26,15 @@ pub struct Tokenizer {
     path: PathBuf,
     limits: Limits,
     pad_id: u32,
+    types: bool,
 }
 
-/// The tokens of one sentence.
+/// The tokens of one sentence or pair.
 #[derive(Debug)]
 pub(in crate::data) struct Tokens {
     pub(in crate::data) ids: Vec<u32>,
+    /// Their segments; empty where all are in segment 0.
+    pub(in crate::data) types: Vec<u8>,
     pub(in crate::data) truncated: bool,
 }
 
@@ -50,14 +53,8 @@ impl Tokenizer {
                 limits.max_tokens, limits.max_positions
             )));
         }
-        let Pretrained { mut inner, pad_id, truncate_left } = Pretrained::load(path)?;
-        let special = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
-        if limits.max_tokens <= special {
-            return Err(Error::Input(format!(
-                "max_tokens = {} leaves no room beside {special} special tokens",
-                limits.max_tokens
-            )));
-        }
+        let Pretrained { mut inner, pad_id, truncate_left, types } = Pretrained::load(path)?;
+        room(&inner, limits, false)?;
         let pad_id = pad_id
             .or_else(|| ["[PAD]", "<pad>"].iter().find_map(|token| inner.token_to_id(token)))
             .unwrap_or(0);
@@ -74,7 +71,7 @@ impl Tokenizer {
             );
             return Err(Error::file(path, message));
         }
-        Ok(Self { inner, path: path.to_path_buf(), limits, pad_id })
+        Ok(Self { inner, path: path.to_path_buf(), limits, pad_id, types })
     }
 
     /// The id to pad with.
@@ -88,15 +85,39 @@ impl Tokenizer {
     ///
     /// [`Error::File`] when the tokenizer fails or gives an id that the model does not have.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let mut tokens = self.encode_batch(vec![text])?;
-        tokens
-            .pop()
-            .map(|tokens| tokens.map(|tokens| tokens.ids))
-            .unwrap_or_else(|| Err(Error::file(&self.path, "the tokenizer gave nothing back")))
+        Ok(self.encode_one(text, None)?.ids)
     }
 
-    /// The tokens of many sentences, in their order; the work is spread over the cores.
-    pub(in crate::data) fn encode_batch(&self, texts: Vec<&str>) -> Result<Vec<Result<Tokens>>> {
+    /// The token ids of a pair of sentences and their segments, special tokens included. Of a pair that is too long the
+    /// longer sentence is cut, a token at a time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`encode`](Self::encode), and [`Error::Input`] when a pair's special tokens leave no room.
+    pub fn encode_pair(&self, text: &str, pair: &str) -> Result<(Vec<u32>, Vec<u8>)> {
+        let mut tokens = self.encode_one(text, Some(pair))?;
+        tokens.types.resize(tokens.ids.len(), 0);
+        Ok((tokens.ids, tokens.types))
+    }
+
+    fn encode_one(&self, text: &str, pair: Option<&str>) -> Result<Tokens> {
+        let mut tokens = self.encode_batch(vec![(text, pair)])?;
+        tokens.pop().unwrap_or_else(|| Err(Error::file(&self.path, "the tokenizer gave nothing back")))
+    }
+
+    /// The tokens of many sentences or pairs, in their order; the work is spread over the cores.
+    pub(in crate::data) fn encode_batch(
+        &self,
+        texts: Vec<(&str, Option<&str>)>,
+    ) -> Result<Vec<Result<Tokens>>> {
+        if texts.iter().any(|(_, pair)| pair.is_some()) {
+            room(&self.inner, self.limits, true)?;
+        }
+        let input = |(text, pair): (&str, Option<&str>)| match pair {
+            Some(pair) => EncodeInput::from((text.to_owned(), pair.to_owned())),
+            None => EncodeInput::from(text.to_owned()),
+        };
+        let texts: Vec<EncodeInput<'_>> = texts.into_iter().map(input).collect();
         let encodings =
             guarded(&self.path, "the tokenizer failed", || self.inner.encode_batch_fast(texts, true))?;
         let tokens = encodings.into_iter().map(|encoding| {
@@ -111,10 +132,33 @@ impl Tokenizer {
                 );
                 return Err(Error::file(&self.path, message));
             }
-            Ok(Tokens { ids, truncated: !encoding.get_overflowing().is_empty() })
+            let types = if self.types { encoding.get_type_ids() } else { &[] };
+            let types = if types.iter().any(|&segment| segment != 0) {
+                types
+                    .iter()
+                    .map(|&segment| u8::try_from(segment))
+                    .collect::<std::result::Result<_, _>>()
+                    .map_err(|_| {
+                        Error::file(&self.path, "has a token in a segment beyond 255; BERT has two of them")
+                    })?
+            } else {
+                Vec::new()
+            };
+            Ok(Tokens { ids, types, truncated: !encoding.get_overflowing().is_empty() })
         });
         Ok(tokens.collect())
     }
+}
+
+/// Checks that the longest sequence has room beside the special tokens of a sentence, or of a pair.
+fn room(inner: &tokenizers::Tokenizer, limits: Limits, pair: bool) -> Result<()> {
+    let special = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(pair));
+    if limits.max_tokens > special {
+        return Ok(());
+    }
+    let of = if pair { " of a pair" } else { "" };
+    let max_tokens = limits.max_tokens;
+    Err(Error::Input(format!("max_tokens = {max_tokens} leaves no room beside {special} special tokens{of}")))
 }
 
 fn in_vocabulary(id: u32, limits: Limits) -> bool {

@@ -1,5 +1,6 @@
 //! Runs with a cache that are broken off: they go on with the same bits.
 
+use grades::tracker::Transition;
 use serde_json::json;
 
 use super::{ADAPTERS, CLASSIFIER, classifier, column, decoder, trained};
@@ -54,10 +55,10 @@ fn blocks_that_thaw_take_what_was_stored_with_them() {
         {layers=[0,0],policy={name='thaw',period=9,probe=4,policy={name='fixed-threshold',tau=1e9}}},\
         {layers=[1,1],policy={name='thaw',period=5,probe=4,policy={name='fixed-threshold',tau=1e9}}}]}";
     let whole = goes_on(&folder, 3, &[6, 9, 12, 15, 18, 21, 24, 27], &[policy]);
-    let events = |kind: &str| whole.freezes().iter().filter(|event| event["event"] == kind).count();
-    assert!(events("thaw") >= 12 && events("freeze") > events("thaw"), "{:?}", whole.freezes());
-    let bytes: Vec<u64> =
-        whole.steps().iter().map(|step| step["cache_bytes"].as_u64().unwrap_or(0)).collect();
+    let events = |kind: Transition| whole.freezes.iter().filter(|event| event.event == kind).count();
+    let (thaws, freezes) = (events(Transition::Thaw), events(Transition::Freeze));
+    assert!(thaws >= 12 && freezes > thaws, "{:?}", whole.freezes);
+    let bytes: Vec<u64> = whole.steps.iter().map(|step| step.memory.cache_bytes).collect();
     let falls = bytes.windows(2).filter(|pair| pair[1] < pair[0]).count();
     assert!(falls >= 2, "{bytes:?}");
 

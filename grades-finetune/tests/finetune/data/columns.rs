@@ -85,13 +85,14 @@ fn more_columns_than_two_are_chosen_by_the_user() {
         },
         Refused {
             name: "a.csv",
-            content: "sentence1,sentence2,label\na,b,1\nc,d,0\n",
-            error: "has 3 columns (0 \"sentence1\", 1 \"sentence2\", 2 \"label\")",
+            content: "first,second,label\na,b,1\nc,d,0\n",
+            error: "has 3 columns (0 \"first\", 1 \"second\", 2 \"label\")",
         },
         Refused {
             name: "spam.csv",
             content: "v1,v2,,\nham,see you,,\nspam,a prize,,\n",
-            error: "spam.csv:1: has 4 columns",
+            error: "spam.csv:1: has 4 columns (0 \"v1\", 1 \"v2\", 2 \"\", 3 \"\"), and nothing says which is the text and which the \
+                    label; say so, such as --set data.text=0 --set data.label=1; the second text of a pair is data.text_pair",
         },
         Refused {
             name: "a.csv",

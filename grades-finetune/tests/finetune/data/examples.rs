@@ -34,7 +34,7 @@ pub(crate) fn examples(name: &str, content: &[u8], source: &Source) -> Result<Re
 pub(crate) fn records(list: &[(&str, &str)]) -> Records {
     let list = (1..).zip(list).map(|(line, (text, label))| {
         let (text, label) = ((*text).to_owned(), (*label).to_owned());
-        Record { line, text, label }
+        Record { line, text, pair: None, label }
     });
     Records { path: "train.tsv".into(), list: list.collect(), ..Records::default() }
 }

@@ -4,4 +4,5 @@ mod batches;
 mod columns;
 mod examples;
 mod files;
+mod pairs;
 mod tokens;

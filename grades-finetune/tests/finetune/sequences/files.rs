@@ -11,10 +11,7 @@ fn what_is_wrong_with_a_line_is_told_with_its_number() {
         (json!({"prompt": "sky", "response": " "}), "\"response\" is empty"),
         (json!({"prompt": "", "response": "blue"}), "\"prompt\" is empty"),
         (json!({"prompt": "sky"}), "no key \"response\"; the keys are \"prompt\""),
-        (
-            json!({"prompt": "sky", "response": 4}),
-            "\"response\": expected a string: invalid type: integer `4`, expected a string",
-        ),
+        (json!({"prompt": "sky", "response": 4}), "\"response\": expected a string, found 4"),
         (json!({"text": "sky"}), "no key \"prompt\"; the keys are \"text\""),
         (
             json!([1]),

@@ -59,6 +59,23 @@ pub(super) struct PreClip {
     pub(super) factor: f64,
     /// Whether they were also clamped.
     pub(super) clamped: bool,
+    /// The progress from the gradients before they were clamped.
+    pub(super) progress: Option<PreClipProgress>,
+}
+
+impl PreClip {
+    /// Returns the sums of all kinds.
+    pub(super) fn all_sums(&mut self) -> impl Iterator<Item = &mut GradStats> {
+        std::iter::once(&mut self.sums).chain(self.progress.iter_mut().map(|progress| &mut progress.sums))
+    }
+}
+
+/// The progress from gradients that a clip by value was about to change.
+#[derive(Debug)]
+pub(super) struct PreClipProgress {
+    pub(super) sums: GradStats,
+    /// The factor that the gradients had been multiplied by.
+    pub(super) factor: f64,
 }
 
 /// The measurements of one update.
@@ -89,9 +106,9 @@ pub(in crate::freezing) struct Measurement {
 impl Measurement {
     /// Reads the sums that are still on devices; `deferred` says that the devices have got other work since.
     pub(super) fn read(&mut self, deferred: bool) -> Result<()> {
-        let pre_clip = self.pre_clip.as_mut().map(|pre_clip| &mut pre_clip.sums);
+        let pre_clip = self.pre_clip.iter_mut().flat_map(PreClip::all_sums);
         let micro = self.micro.as_mut().map(|(_, sums)| sums);
-        for sums in [Some(&mut self.sums), pre_clip, micro].into_iter().flatten() {
+        for sums in [Some(&mut self.sums), micro].into_iter().flatten().chain(pre_clip) {
             if deferred { sums.read_late()? } else { sums.read()? }
         }
         Ok(())
@@ -119,6 +136,16 @@ impl Measurement {
             absolute: total.absolute + found.absolute,
             squares: total.squares + found.squares,
         })
+    }
+
+    /// Returns the progress of a component, as the gradients before any clip have it; `None` when none of its parameters
+    /// was updated before.
+    pub(super) fn progress(&self, component: &Component) -> Option<f64> {
+        let (sums, factor) = match &self.pre_clip {
+            Some(PreClip { progress: Some(progress), .. }) => (&progress.sums, progress.factor),
+            pre_clip => (&self.sums, pre_clip.as_ref().map_or(1.0, |pre_clip| pre_clip.factor)),
+        };
+        Some(total(component, |id| sums.progress(id))? / factor)
     }
 
     /// Returns Σg² over a component's parameters as it entered the optimizer's moments.

@@ -10,21 +10,36 @@ use crate::parameters::ParamId;
 pub(super) struct MicroBatches {
     /// The number of micro-batches so far.
     count: u64,
-    /// The first one's share of the step's loss, and the sums of its gradients, by parameter.
-    first: Option<(f64, GradStats)>,
-    /// Whether any step so far had two.
+    /// Their share of the step's loss.
+    share: f64,
+    /// The share of the small batch, and the sums of its gradients, by parameter.
+    small: Option<(f64, GradStats)>,
+    /// Whether the small batch is that of a rank, instead of the first micro-batch.
+    over_ranks: bool,
+    /// Whether any step so far had a small and a large batch.
     seen: bool,
 }
 
 impl MicroBatches {
-    /// Creates the counter of a run that has, or has not, seen two micro-batches in one step.
-    pub(super) fn new(seen: bool) -> Self {
-        Self { seen, ..Self::default() }
+    /// Creates the counter of a run of the same kind that has, or has not, seen two batches in one step.
+    pub(super) fn restored(&self, seen: bool) -> Self {
+        Self { seen, over_ranks: self.over_ranks, ..Self::default() }
     }
 
-    /// Returns whether the next micro-batch is the first of the step.
-    pub(super) fn is_first(&self) -> bool {
-        self.count == 0
+    /// Sets whether the small batch is that of a rank.
+    #[cfg(feature = "distributed")]
+    pub(super) fn set_over_ranks(&mut self, over_ranks: bool) {
+        self.over_ranks = over_ranks;
+    }
+
+    /// Returns whether the small batch is that of a rank.
+    pub(super) fn is_over_ranks(&self) -> bool {
+        self.over_ranks
+    }
+
+    /// Returns whether the next micro-batch, of this share, is the small batch.
+    pub(super) fn is_small_batch(&self, share: f64) -> bool {
+        !self.over_ranks && self.count == 0 && share < 1.0
     }
 
     /// Sums the gradients of the first micro-batch.
@@ -37,27 +52,56 @@ impl MicroBatches {
         let mut sums = GradStats::new(params.all().len());
         sums.add_gradients(params.all(), measured, true)?;
         sums.send()?;
-        self.first = Some((share, sums));
+        self.small = Some((share, sums));
         Ok(())
     }
 
-    /// Counts a micro-batch.
-    pub(super) fn count(&mut self) {
+    /// Measures this rank's gradients. Returns numbers to sum over ranks: 1, 1 ÷ share, and Σg² ÷ share² by parameter; zeros
+    /// for a rank without a batch.
+    pub(super) fn rank_sums(&self, measured: &[ParamId], params: &ParamSet) -> Result<Vec<f64>> {
+        if self.share <= 0.0 {
+            return Ok(vec![0.0; measured.len() + 2]);
+        }
+        let mut sums = GradStats::new(params.all().len());
+        sums.add_gradients(params.all(), measured, true)?;
+        sums.read()?;
+        let squares = |id: &ParamId| sums.gradient(*id).map_or(0.0, |sums| sums.squares);
+        let squares = measured.iter().map(|id| squares(id) / (self.share * self.share));
+        Ok([1.0, self.share.recip()].into_iter().chain(squares).collect())
+    }
+
+    /// Sets the small batch from the sums over all ranks: the mean of Σg² ÷ share², at the harmonic mean of the shares, with
+    /// which the estimate from a small and a large batch is unbiased.
+    pub(super) fn set_rank_sums(&mut self, sums: &[f64], measured: &[ParamId], params: &ParamSet) {
+        let [ranks, inverse_shares, squares @ ..] = sums else { return };
+        if *ranks < 2.0 {
+            return;
+        }
+        let share = ranks / inverse_shares;
+        let small = squares.iter().map(|squares| squares / ranks * share * share);
+        let small = GradStats::from_squares(params.all().len(), measured.iter().copied().zip(small));
+        self.small = Some((share, small));
+        self.seen = true;
+    }
+
+    /// Counts a micro-batch of this share.
+    pub(super) fn count(&mut self, share: f64) {
         self.count += 1;
-        self.seen |= self.count >= 2;
+        self.share += share;
+        self.seen |= !self.over_ranks && self.count >= 2;
     }
 
-    /// Takes the sums of the first micro-batch, if there was a second one.
-    pub(super) fn take_first(&mut self) -> Option<(f64, GradStats)> {
-        if self.count >= 2 { self.first.take() } else { None }
+    /// Takes the small batch, if there was a larger one.
+    pub(super) fn take_small(&mut self) -> Option<(f64, GradStats)> {
+        if self.over_ranks || self.count >= 2 { self.small.take() } else { None }
     }
 
-    /// Returns whether any step so far had two micro-batches.
+    /// Returns whether any step so far had two batches to compare.
     pub(super) fn seen(&self) -> bool {
         self.seen
     }
 
-    /// Refuses a run that never has two micro-batches to compare.
+    /// Refuses a run that never has two batches to compare.
     pub(super) fn check(&self) -> Result<()> {
         if self.seen {
             return Ok(());
@@ -74,6 +118,7 @@ impl MicroBatches {
     /// Begins a new step.
     pub(super) fn reset(&mut self) {
         self.count = 0;
-        self.first = None;
+        self.share = 0.0;
+        self.small = None;
     }
 }

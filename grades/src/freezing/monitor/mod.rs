@@ -19,7 +19,7 @@ use crate::tracker::{Checked, FreezeTracker};
 use copies::Copies;
 pub(super) use deferred::{Deferred, Outcome};
 pub(super) use measurement::{Measurement, Scale};
-use measurement::{PreClip, clip_factor};
+use measurement::{PreClip, PreClipProgress, clip_factor};
 use micro_batches::MicroBatches;
 
 /// The measurements of a run, and the state that they need between steps.
@@ -140,7 +140,9 @@ impl Monitor {
         sums.send()?;
         let Plan { step, due, components, measured, mut pre_clip, mut deltas, .. } = plan;
         if let Some(pre_clip) = &mut pre_clip {
-            pre_clip.sums.send()?;
+            for sums in pre_clip.all_sums() {
+                sums.send()?;
+            }
             deltas = std::mem::take(&mut pre_clip.deltas);
         }
         let mut rates = Vec::new();
@@ -154,7 +156,7 @@ impl Monitor {
         if due && self.reads(Statistic::WeightDeltaL1) {
             weight_deltas = self.weights.deltas(&params.handles(&measured))?;
         }
-        let micro = if due && self.compares_batches() { self.micro.take_first() } else { None };
+        let micro = if due && self.compares_batches() { self.micro.take_small() } else { None };
         let learning_rate = inner.get(0, Hyperparameter::LearningRate);
         let scale = scale.applied();
         Ok(Some(Measurement {
@@ -240,8 +242,16 @@ impl Monitor {
         step: u64,
         tracker: &FreezeTracker,
         params: &ParamSet,
+        inner: &mut impl InnerOptimizer,
     ) -> Result<()> {
-        self.before_clip(false, step, tracker, params)?.clamped = true;
+        let reads_progress = self.reads(Statistic::Progress) && tracker.is_due(step);
+        let pre_clip = self.before_clip(false, step, tracker, params)?;
+        pre_clip.clamped = true;
+        if reads_progress && pre_clip.progress.is_none() {
+            let mut sums = GradStats::new(params.all().len());
+            inner.measure_progress(&ids_of_all(tracker.components(), &watched(tracker)), &mut sums)?;
+            pre_clip.progress = Some(PreClipProgress { sums, factor: pre_clip.factor });
+        }
         gradients::clamp(&params.active_tensors(), max)
     }
 
@@ -275,12 +285,33 @@ impl Monitor {
         tracker: &FreezeTracker,
         params: &ParamSet,
     ) -> Result<()> {
-        if self.compares_batches() && self.micro.is_first() && share < 1.0 {
+        if self.compares_batches() && self.micro.is_small_batch(share) {
             let measured = ids_of_all(tracker.components(), &watched(tracker));
             self.micro.measure_first(share, &measured, params)?;
         }
-        self.micro.count();
+        self.micro.count(share);
         Ok(())
+    }
+
+    /// Sets whether the small batch of policies that compare two is that of a rank, instead of the first micro-batch.
+    #[cfg(feature = "distributed")]
+    pub(super) fn set_over_ranks(&mut self, over_ranks: bool) {
+        self.micro.set_over_ranks(over_ranks);
+    }
+
+    /// Returns whether this rank's gradients of this step are measured before they are summed over all ranks.
+    pub(super) fn measures_rank(&self, step: u64, tracker: &FreezeTracker) -> bool {
+        self.micro.is_over_ranks() && self.compares_batches() && tracker.is_due(step)
+    }
+
+    /// Measures this rank's gradients; returns the numbers to sum over all ranks.
+    pub(super) fn rank_sums(&self, tracker: &FreezeTracker, params: &ParamSet) -> Result<Vec<f64>> {
+        self.micro.rank_sums(&ids_of_all(tracker.components(), &watched(tracker)), params)
+    }
+
+    /// Sets the sums over all ranks of what [`rank_sums`](Self::rank_sums) returned.
+    pub(super) fn set_rank_sums(&mut self, sums: &[f64], tracker: &FreezeTracker, params: &ParamSet) {
+        self.micro.set_rank_sums(sums, &ids_of_all(tracker.components(), &watched(tracker)), params);
     }
 
     /// Checks, before anything is updated, that a policy that compares two batches has two.
@@ -339,7 +370,7 @@ impl Monitor {
             filters: state.filters,
             gradients: self.gradients.restored(state.gradients)?,
             weights: self.weights.restored(state.weights)?,
-            micro: MicroBatches::new(state.micro_batches_seen),
+            micro: self.micro.restored(state.micro_batches_seen),
             pre_clip: None,
             defers: self.defers,
             deferred: Deferred::Nothing,
@@ -366,7 +397,7 @@ impl Monitor {
                     sums.add_gradients(params.all(), &measured, !self.statistics.is_empty())?;
                 }
                 let deltas = self.gradient_deltas(&measured, params)?;
-                PreClip { sums, deltas, has_norm: norm, factor: 1.0, clamped: false }
+                PreClip { sums, deltas, has_norm: norm, factor: 1.0, clamped: false, progress: None }
             }
         };
         Ok(self.pre_clip.insert(pre_clip))
@@ -390,6 +421,9 @@ impl Monitor {
             moment_input: follows_moments && (clamped || has_coupled_decay(measured, parameters, inner)),
             moments: due && self.reads(Statistic::SignalFraction),
             updates: due && self.reads(Statistic::UpdateMeanAbs),
+            progress: due
+                && self.reads(Statistic::Progress)
+                && pre_clip.is_none_or(|pre_clip| pre_clip.progress.is_none()),
             rates: follows_moments,
         }
     }

@@ -44,6 +44,7 @@ fn sample(
         let sum = total(component, |id| measurement.sums.updates(id))?;
         Some(sum / component.elements.max(1) as f64)
     });
+    set(Statistic::Progress, &|| measurement.progress(component));
     set(Statistic::SignalFraction, &|| {
         let squares = total(component, |id| measurement.sums.moments(id))?;
         monitor.filters[index].signal_fraction(squares)

@@ -69,6 +69,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             params: ParamSet::new(parameters, config, tracker.map()),
             reclaim: Reclaim::new(config.empty_cache()),
             observers: Observers::default(),
+            ranks: None,
             steps: 0,
             inner,
             tracker,
@@ -85,11 +86,19 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         self
     }
 
-    /// Adds an observer of all further steps.
+    /// Adds an observer of all further steps; their reports have the comparisons of policies.
     #[must_use]
     pub fn with_observer(mut self, observer: impl StepObserver + 'static) -> Self {
         self.observers.add(observer);
-        self.tracker.record_comparisons(true);
+        self.with_comparisons(true)
+    }
+
+    /// Sets whether reports have the comparisons of policies ([`Checked::compared`](crate::tracker::Checked::compared)).
+    ///
+    /// They have none by default, and have them from the first observer on.
+    #[must_use]
+    pub fn with_comparisons(mut self, recorded: bool) -> Self {
+        self.tracker.record_comparisons(recorded);
         self
     }
 }
@@ -127,7 +136,7 @@ fn check_abilities(inner: &impl InnerOptimizer, tracker: &FreezeTracker) -> Resu
         let what = format!("{what} with the optimizer \"{}\"", inner.name());
         Err(Error::Unsupported { what, reason: reason.to_owned() })
     };
-    let needed = [Statistic::SignalFraction, Statistic::UpdateMeanAbs];
+    let needed = [Statistic::SignalFraction, Statistic::UpdateMeanAbs, Statistic::Progress];
     if let Some(statistic) = needed.into_iter().find(|needed| tracker.statistics().contains(*needed))
         && !inner.capabilities().moments
     {

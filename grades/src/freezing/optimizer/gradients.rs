@@ -54,6 +54,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// [`Error::Torch`] when libtorch refuses.
     pub fn zero_grad(&mut self) -> Result<()> {
         self.monitor.discard();
+        if let Some(ranks) = &mut self.ranks {
+            ranks.clear()?;
+        }
         self.inner.zero_grad()
     }
 
@@ -64,25 +67,24 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// micro-batch here; for all others this is the same as calling `backward` on `loss * share`.
     ///
     /// ```
-    /// # use grades::policy::Never;
-    /// # use grades::{FreezingConfig, FreezingOptimizer};
-    /// # use grades::component::{ComponentConfig, ComponentKind};
-    /// # use tch::nn::{self, Module, OptimizerConfig};
-    /// # use tch::{Device, Kind, Reduction, Tensor};
-    /// # let vs = nn::VarStore::new(Device::Cpu);
-    /// # let net = nn::linear(vs.root() / "layer", 4, 1, Default::default());
-    /// # let components = ComponentConfig::default().with_pattern(r"layer\.weight", ComponentKind::Up)?;
-    /// # let config = FreezingConfig::new(Never).with_components(components);
-    /// # let mut opt = FreezingOptimizer::new(nn::Sgd::default().build(&vs, 0.1)?, &vs, &config, 10)?;
-    /// # let batches = [16, 8].map(|n| Tensor::randn([n, 4], (Kind::Float, Device::Cpu)));
+    /// use grades::policy::Never;
+    /// use grades::{FreezingConfig, FreezingOptimizer};
+    /// use tch::nn::{self, Module, OptimizerConfig};
+    /// use tch::{Device, Kind, Reduction, Tensor};
+    ///
+    /// let vs = nn::VarStore::new(Device::Cpu);
+    /// let net = nn::linear(vs.root() / "layer" / 0, 4, 1, Default::default());
+    /// let inner = nn::Sgd::default().build(&vs, 0.1)?;
+    /// let mut opt = FreezingOptimizer::new(inner, &vs, &FreezingConfig::new(Never), 10)?;
+    ///
+    /// let batches = [16, 8].map(|n| Tensor::randn([n, 4], (Kind::Float, Device::Cpu)));
     /// opt.zero_grad()?;
     /// for x in &batches {
     ///     let y = x.sum_dim_intlist(1, true, Kind::Float);
     ///     let loss = net.forward(x).mse_loss(&y, Reduction::Mean);
     ///     opt.backward_accumulate(&loss, x.size()[0] as f64 / 24.0)?;
     /// }
-    /// let report = opt.step()?;
-    /// # assert!(report.applied);
+    /// assert!(opt.step()?.applied);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -125,7 +127,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// As [`clip_grad_norm`](Self::clip_grad_norm).
     pub fn clip_grad_value(&mut self, max: f64) -> Result<()> {
         self.prepare_clip(max)?;
-        self.monitor.clip_value(max, self.steps + 1, &self.tracker, &self.params)
+        self.monitor.clip_value(max, self.steps + 1, &self.tracker, &self.params, &mut self.inner)
     }
 
     /// Returns the factor by which the next update brings the gradients' common L2 norm down to `max`.
@@ -140,6 +142,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Freezes what the last step decided, so that only active parameters are clipped.
     fn prepare_clip(&mut self, max: f64) -> Result<()> {
         check_limit(max)?;
+        self.sum_over_ranks()?;
         self.check_deferred()?;
         self.params.enforce_frozen()
     }
@@ -149,6 +152,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         if self.is_past_training(loss) {
             return Ok(());
         }
+        self.begin_last_backward()?;
         loss.f_backward().map_err(|error| Error::torch("computing the gradients of the loss", &error))
     }
 

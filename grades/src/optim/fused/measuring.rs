@@ -8,6 +8,8 @@ use crate::optim::{GradScale, GradStats, StatsRequest, StepRequest};
 use crate::parameters::ParamId;
 use crate::torch::update::Updated;
 
+use super::state::States;
+
 /// The request of a step, and the statistics that answer it.
 pub(super) struct Measuring<'a> {
     pub(super) request: &'a StepRequest<'a>,
@@ -23,12 +25,15 @@ impl Measuring<'_> {
     pub(super) fn add_kernel_sums(
         &mut self,
         measured: &[(ParamId, usize)],
+        requests: &[u8],
         updated: &Updated,
         has_moments: bool,
     ) {
         let requested = self.requested();
-        let requested = StatsRequest { moments: requested.moments && has_moments, ..requested };
         for (id, index) in measured {
+            let progress = requests.get(*index).is_some_and(|bits| States::requests_progress(*bits));
+            let moments = requested.moments && has_moments;
+            let requested = StatsRequest { moments, progress, ..requested };
             if updated.defined[*index] {
                 self.stats.set_sums(*id, requested, &updated.sums[*index]);
             }

@@ -9,7 +9,7 @@ mod state;
 
 use std::fmt;
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::groups::{Group, Groups};
 use super::implementation::Kernel;
@@ -144,28 +144,16 @@ impl<K: KernelFamily> Fused<K> {
         requests: &[u8],
         measuring: &mut Option<Measuring<'_>>,
     ) -> Result<Vec<bool>> {
-        let group = self.recipe.groups.of(bucket.group);
         let scale = measuring.as_ref().map_or(GradScale::Factor(1.0), |measuring| measuring.request.scale);
-        let (factor, divisor) = scale.for_kernel(bucket.kernel == Kernel::Cpu)?;
-        let update = UpdateCall {
-            parameters: &bucket.parameters,
-            masters: &bucket.masters,
-            lr: group.lr * bucket.factor,
-            weight_decay: group.weight_decay,
-            factor,
-            divisor,
-        };
-        let call = Call { update, fields: &bucket.fields, momentum: group.momentum, first };
-        let requests: Vec<u8> = match requests.is_empty() {
-            true => Vec::new(),
-            false => bucket.members.iter().map(|id| requests[id.index()]).collect(),
-        };
+        let call = self.call(bucket, first, &scale)?;
+        let requests =
+            self.states.requests_of(&bucket.members, requests, |id| self.has_moved(bucket, id, first));
         let measured = self.states.measured(&bucket.members, &requests);
         let moments = &bucket.fields[0];
         if bucket.kernel == Kernel::Cpu {
             let updated = self.recipe.family.run(&call, Route::Cpu { requests: &requests })?;
             if let Some(measuring) = measuring {
-                measuring.add_kernel_sums(&measured, &updated, !moments.is_empty());
+                measuring.add_kernel_sums(&measured, &requests, &updated, !moments.is_empty());
             }
             return Ok(updated.defined);
         }
@@ -173,9 +161,10 @@ impl<K: KernelFamily> Fused<K> {
         if let Some(measuring) = measuring {
             let parameters: Vec<_> =
                 measured.iter().map(|(id, index)| (*id, &bucket.parameters[*index])).collect();
-            let decay = if self.recipe.family.has_coupled_decay() { group.weight_decay } else { 0.0 };
+            let decay = if self.recipe.family.has_coupled_decay() { call.update.weight_decay } else { 0.0 };
             let needs_input = measuring.requested().updates && self.recipe.family.needs_moment_input(&call);
             inputs = measuring.before(&parameters, scale, decay, needs_input)?;
+            self.add_progress(bucket, &call, &measured, &requests, measuring.stats)?;
         }
         let updated = match bucket.kernel {
             Kernel::Cpu | Kernel::Libtorch => self.recipe.family.run(&call, Route::Libtorch)?.defined,
@@ -189,6 +178,55 @@ impl<K: KernelFamily> Fused<K> {
             measuring.after(&moments, || self.update_directions(bucket, &call, &measured, inputs))?;
         }
         Ok(updated)
+    }
+
+    /// Builds the call of a kernel for a bucket.
+    fn call<'a>(&'a self, bucket: &'a Bucket, first: bool, scale: &'a GradScale<'_>) -> Result<Call<'a>> {
+        let group = self.recipe.groups.of(bucket.group);
+        let (factor, divisor) = scale.for_kernel(bucket.kernel == Kernel::Cpu)?;
+        let update = UpdateCall {
+            parameters: &bucket.parameters,
+            masters: &bucket.masters,
+            lr: group.lr * bucket.factor,
+            weight_decay: group.weight_decay,
+            factor,
+            divisor,
+        };
+        Ok(Call { update, fields: &bucket.fields, momentum: group.momentum, first })
+    }
+
+    /// Returns whether the state of a member of a bucket has the direction of an update before.
+    fn has_moved(&self, bucket: &Bucket, id: ParamId, first: bool) -> bool {
+        let counted = |id| self.states.state(id).is_some_and(|state| state.steps > 0);
+        !first && !bucket.fields[0].is_empty() && (!K::COUNTS_UPDATES || counted(id))
+    }
+
+    /// Adds the progress of the members of a bucket that request it, in tensor operations.
+    fn add_progress(
+        &self,
+        bucket: &Bucket,
+        call: &Call<'_>,
+        measured: &[(ParamId, usize)],
+        requests: &[u8],
+        stats: &mut GradStats,
+    ) -> Result<()> {
+        let requested = measured.iter().filter(|(_, index)| States::requests_progress(requests[*index]));
+        let defined = requested.filter(|(_, index)| bucket.parameters[*index].grad().defined());
+        let one = |(id, index): &(ParamId, usize)| {
+            let steps = self.steps(bucket, *index).saturating_sub(1);
+            let value =
+                self.recipe.family.update_direction(call, *index, steps, None).and_then(|direction| {
+                    let Some(direction) = direction else { return Ok(None) };
+                    let gradient = scaled(&bucket.parameters[*index].grad(), GradScale::Factor(1.0))?;
+                    gradient.f_mul(&direction)?.f_sum(Kind::Double)?.f_mul_scalar(call.update.lr).map(Some)
+                });
+            let value =
+                value.map_err(|error| Error::torch(format!("measuring {}'s progress", K::TYPE), &error))?;
+            Ok(value.map(|value| (*id, value)))
+        };
+        let values = defined.filter_map(|found| one(found).transpose()).collect::<Result<Vec<_>>>()?;
+        let values: Vec<(ParamId, &Tensor)> = values.iter().map(|(id, value)| (*id, value)).collect();
+        stats.add_progress(&values)
     }
 
     /// The number of the update that is applied now, of a member of a bucket.
@@ -273,6 +311,26 @@ impl<K: KernelFamily> InnerOptimizer for Fused<K> {
 
     fn step_measured(&mut self, request: &StepRequest<'_>, stats: &mut GradStats) -> Result<()> {
         self.update(Some(Measuring { request, stats }))
+    }
+
+    fn measure_progress(&mut self, measured: &[ParamId], stats: &mut GradStats) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        let own = self.states.own(measured)?;
+        let recipe = &self.recipe;
+        let buckets = self.sorted(|id, parameter| {
+            let state = self.states.state(id);
+            own.contains(&id) && state.is_some() && recipe.is_complete(parameter, state)
+        })?;
+        let requests = self.states.progress_requests(&own);
+        for bucket in &buckets {
+            let scale = GradScale::Factor(1.0);
+            let call = self.call(bucket, false, &scale)?;
+            let requests =
+                self.states.requests_of(&bucket.members, &requests, |id| self.has_moved(bucket, id, false));
+            let measured = self.states.measured(&bucket.members, &requests);
+            self.add_progress(bucket, &call, &measured, &requests, stats)?;
+        }
+        Ok(())
     }
 
     fn release(&mut self, parameters: &[ParamId]) -> Result<()> {

@@ -68,6 +68,7 @@ mod request_bits {
     pub(super) const MOMENT_INPUT: u8 = 2;
     pub(super) const MOMENTS: u8 = 4;
     pub(super) const UPDATES: u8 = 8;
+    pub(super) const PROGRESS: u8 = 16;
     /// Set for every measured parameter; the kernels ignore it.
     pub(super) const MEASURED: u8 = 128;
 }
@@ -110,12 +111,13 @@ impl States {
         if request.measured.is_empty() {
             return Ok(Vec::new());
         }
-        let StatsRequest { gradients, moment_input, moments, updates, rates: _ } = request.stats;
+        let StatsRequest { gradients, moment_input, moments, updates, progress, rates: _ } = request.stats;
         let bits = [
             (gradients, request_bits::GRADIENTS),
             (moment_input, request_bits::MOMENT_INPUT),
             (moments, request_bits::MOMENTS),
             (updates, request_bits::UPDATES),
+            (progress, request_bits::PROGRESS),
         ];
         let bits = bits.into_iter().filter(|(requested, _)| *requested);
         let bits = bits.fold(request_bits::MEASURED, |all, (_, bit)| all | bit);
@@ -126,10 +128,46 @@ impl States {
         Ok(requests)
     }
 
+    /// The requests of own parameters whose progress alone is measured; 0 for all others.
+    pub(super) fn progress_requests(&self, own: &[ParamId]) -> Vec<u8> {
+        let mut requests = vec![0; self.parameters.len()];
+        for id in own {
+            requests[id.index()] = request_bits::PROGRESS;
+        }
+        requests
+    }
+
+    /// The requests of the members of a bucket; those for which `moved` does not hold have no progress. Empty where
+    /// nothing is measured.
+    pub(super) fn requests_of(
+        &self,
+        members: &[ParamId],
+        requests: &[u8],
+        moved: impl Fn(ParamId) -> bool,
+    ) -> Vec<u8> {
+        if requests.is_empty() {
+            return Vec::new();
+        }
+        let one = |id: &ParamId| {
+            let bits = requests[id.index()];
+            if bits & request_bits::PROGRESS == 0 || moved(*id) {
+                bits
+            } else {
+                bits & !request_bits::PROGRESS
+            }
+        };
+        members.iter().map(one).collect()
+    }
+
     /// The members that are measured: the caller's id and the index among them.
     pub(super) fn measured(&self, members: &[ParamId], requests: &[u8]) -> Vec<(ParamId, usize)> {
         let members = members.iter().enumerate().zip(requests).filter(|(_, bits)| **bits != 0);
         members.filter_map(|((index, id), _)| Some((self.callers[id.index()]?, index))).collect()
+    }
+
+    /// Returns whether the progress of a parameter is requested.
+    pub(super) fn requests_progress(bits: u8) -> bool {
+        bits & request_bits::PROGRESS != 0
     }
 
     /// Drops the state of parameters, given by the caller's ids; on an error of none.

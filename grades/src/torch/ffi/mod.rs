@@ -5,6 +5,8 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(feature = "distributed")]
+pub(crate) mod distributed;
 mod norms;
 mod random;
 mod update;

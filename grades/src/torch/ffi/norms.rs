@@ -25,6 +25,7 @@ unsafe extern "C" {
         of_gradients: bool,
         order: i32,
     ) -> Message;
+    fn grades_norms_add_values(norms: *mut RawNorms, values: *const Handle, n: usize) -> Message;
     fn grades_norms_clip(
         norms: *mut RawNorms,
         first: usize,
@@ -63,6 +64,17 @@ impl Norms {
         // SAFETY: see the parent module; `raw` lives as long as `self`.
         check("gathering norms", unsafe {
             grades_norms_add(self.raw, handles.as_ptr(), handles.len(), of_gradients, order)
+        })?;
+        self.count += handles.len();
+        Ok(())
+    }
+
+    /// Adds values that are on the device already: tensors of one element each.
+    pub(crate) fn add_values(&mut self, values: &[&Tensor]) -> Result<()> {
+        let handles = handles(values);
+        // SAFETY: see the parent module; `raw` lives as long as `self`.
+        check("gathering values", unsafe {
+            grades_norms_add_values(self.raw, handles.as_ptr(), handles.len())
         })?;
         self.count += handles.len();
         Ok(())

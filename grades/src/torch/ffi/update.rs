@@ -21,6 +21,7 @@ pub(crate) struct StepSums {
     pub(crate) moment_input: f64,
     pub(crate) moments: f64,
     pub(crate) updates: f64,
+    pub(crate) progress: f64,
 }
 
 /// `grades_update` of `csrc/calls.h`.

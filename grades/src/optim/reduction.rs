@@ -1,0 +1,56 @@
+//! The sum of gradients over several processes, between the backward pass and the update.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use tch::Tensor;
+
+use crate::error::Result;
+
+/// A parameter whose gradient is summed.
+#[derive(Debug)]
+pub(crate) struct Listed<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) tensor: &'a Tensor,
+}
+
+/// The gradients that one step sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// The bytes of this rank's gradients; each rank sends and receives about 2·(W − 1) ÷ W times as many.
+    pub bytes: u64,
+    /// The number of messages that they were sent in.
+    pub buckets: u64,
+    /// The number of messages that were sent during the backward pass.
+    pub early: u64,
+    /// The time that was waited for the sums after the backward pass.
+    pub waited: Duration,
+}
+
+/// Sums the gradients of a step over several processes, which must agree on everything that decides about them.
+pub(crate) trait Reduction: Debug + Send {
+    /// Sets the parameters that train, in the order in which the backward pass computes their gradients.
+    fn set_list(&mut self, list: &[Listed<'_>]) -> Result<()>;
+
+    /// Begins to compare a hash of the wrapper's state, and of the list, with the other processes.
+    fn propose(&mut self, state: u32) -> Result<()>;
+
+    /// Waits for the comparison, if one is under way; a difference is an error.
+    fn verify(&mut self) -> Result<()>;
+
+    /// Declares that gradients are final from here on, so that they are sent as they come.
+    fn begin(&mut self) -> Result<()>;
+
+    /// Waits until every gradient is the sum over all processes, and sums further numbers.
+    fn finish(&mut self, extra: &mut [f64]) -> Result<()>;
+
+    /// Forgets the sums: the gradients of the next step begin.
+    fn reset(&mut self) -> Result<()>;
+
+    /// Checks that all processes have the same bytes.
+    fn compare(&self, what: &str, bytes: &[u8]) -> Result<()>;
+
+    /// Returns the traffic of the last step.
+    fn traffic(&self) -> Traffic;
+}
