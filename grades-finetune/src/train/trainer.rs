@@ -190,15 +190,10 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Reads the statistics of the last step where they are still on the device, and acts on them.
-    ///
-    /// With [`set_final_weights`](Self::set_final_weights) this is `FreezingOptimizer::finish` in parts: between the two
-    /// come evaluations, checkpoints and the best weights, which need the optimizer.
+    /// Reads the statistics of the last step where they are still on the device. With the averages this is
+    /// `FreezingOptimizer::finish` in parts: the evaluations, checkpoints and best weights in between need the optimizer.
     fn flush_statistics(&mut self) -> Result<()> {
-        match self.optimizer.flush()? {
-            Some(report) => self.handle_report(&report),
-            None => Ok(()),
-        }
+        self.optimizer.flush()?.map_or(Ok(()), |report| self.handle_report(&report))
     }
 
     /// Logs the steps whose losses were read.
@@ -274,11 +269,10 @@ impl<'a> Trainer<'a> {
     /// cannot be saved.
     pub(super) fn finish(
         mut self,
-        reason: StopReason,
+        mut reason: StopReason,
         run: &Path,
         interrupt: &Interrupt,
     ) -> Result<Finished> {
-        let mut reason = reason;
         if reason == StopReason::Interrupted {
             self.loggers.log(&Event::Interrupted);
         }
@@ -371,7 +365,7 @@ impl<'a> Trainer<'a> {
 
     /// Sums up the run.
     fn summary(&self, reason: StopReason, scores: [Scores; 2]) -> Summary {
-        let result = RunResult {
+        RunResult {
             reason,
             counters: &self.counters,
             losses: self.monitor.state(),
@@ -381,8 +375,8 @@ impl<'a> Trainer<'a> {
             planned_steps: self.loader.steps(),
             scores,
             evaluator: &self.evaluator,
-        };
-        result.summarize()
+        }
+        .summarize()
     }
 
     /// Collects the warnings that a run ends with.

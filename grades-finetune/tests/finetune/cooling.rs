@@ -153,13 +153,10 @@ fn two_batches_of_a_step_are_compared() {
     assert_eq!((first.policy.as_ref(), first.statistic), ("two-batch", statistic));
     assert_eq!((first.event, first.step), (Transition::Cool, 2));
 
-    let error = format!("{:#}", Run::train(&folder, &sets, None).unwrap_err());
-    assert!(
-        error.contains(
-            "FreezingOptimizer::backward_accumulate (training.gradient_accumulation_steps = 2 in finetune)"
-        ),
-        "{error}"
-    );
+    let error = folder.run_refused(&sets);
+    let expected = "training.gradient_accumulation_steps: is 1, so each step has one batch; the policy compares the first \
+                    batch of a step with all of them (statistic two-batch-signal): set at least 2";
+    assert_eq!(error, expected);
 }
 
 #[test]

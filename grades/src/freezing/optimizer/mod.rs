@@ -197,6 +197,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// any other run may lack its last statistics and its averages. A run that goes on later from a file that
     /// [`save`](Self::save) wrote is dropped instead. Where averages are lost by that, a warning is logged.
     ///
+    /// A program that still needs the wrapper after the last step, such as to save it or to choose between the averages and
+    /// other weights, calls [`flush`](Self::flush) and [`apply_averages`](Self::apply_averages) instead, which is the same.
+    ///
     /// # Errors
     ///
     /// [`Error::Torch`] when libtorch refuses.
