@@ -4,6 +4,7 @@
 
 mod broken;
 mod combinations;
+pub(crate) mod broken;
 mod damage;
 mod disk;
 mod faults;
