@@ -10,6 +10,7 @@ mod follow;
 mod leader;
 mod loss_monitor;
 mod lr_schedule;
+mod prefix;
 #[cfg(target_os = "linux")]
 mod ranks;
 #[cfg(not(target_os = "linux"))]

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use super::checkpointer::Checkpointer;
 use super::loss_monitor::NonFiniteError;
+use super::prefix::restored_cache;
 use super::ranks::{Order, RunRanks};
 use super::resume::{Restored, Resume, ResumePoint};
 use super::room::Room;
@@ -19,7 +20,7 @@ use crate::config::{RunConfig, resolve_for_model};
 use crate::log::tensorboard::TensorBoard;
 use crate::log::{FileLogger, LogFiles, Logger, Loggers, Progress};
 use crate::records::{StopReason, Summary};
-use crate::run::{Interrupt, RunFolder, run_inputs};
+use crate::run::{Interrupt, RunFolder, check_open_files, run_inputs};
 use crate::storage::write_atomic;
 use crate::tasks;
 
@@ -115,6 +116,7 @@ fn run(
     mut loggers: Loggers<'_>,
     ranks: Option<&RunRanks>,
 ) -> Result<Outcome> {
+    check_open_files()?;
     let started = Instant::now();
     if let Some(ranks) = ranks {
         ranks.order(Order::Begin, interrupt)?;
@@ -153,7 +155,8 @@ fn run(
     let Restored { mut state, checkpoint, .. } = restored;
     state.counters.clock.wall.start_at(started);
     let checkpointer = Checkpointer::new(&folder, config.checkpoint, text, inputs, logs, checkpoint);
-    let mut trainer = Trainer::new(&config, setup, state, checkpointer, loggers);
+    let cache = restored_cache(config.cache, &setup, &state, folder.path())?;
+    let mut trainer = Trainer::new(&config, setup, state, cache, checkpointer, loggers);
     let reason = trainer.fit(interrupt)?;
     let finished = trainer.finish(reason, folder.path(), interrupt);
     if let Some(ranks) = ranks {

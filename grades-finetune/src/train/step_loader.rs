@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::cache::ActivationCache;
 use crate::data::Sampler;
 use crate::tasks::{Batch, Task};
 
@@ -16,13 +17,13 @@ pub(crate) struct StepBatch {
 
 impl StepBatch {
     /// Makes the batches of their examples.
-    pub(crate) fn load(&self, task: &dyn Task) -> Result<Vec<Batch>> {
-        self.batches.iter().map(|indices| task.batch(indices)).collect()
+    pub(crate) fn load(&self, task: &dyn Task, cache: &mut ActivationCache) -> Result<Vec<Batch>> {
+        self.batches.iter().map(|indices| task.batch(indices, cache)).collect()
     }
 }
 
 /// Iterates over the optimizer steps of a run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StepLoader {
     sampler: Sampler,
     /// Batches in a step.
@@ -58,6 +59,12 @@ impl StepLoader {
     /// Returns the optimizer steps of the whole run.
     pub(crate) fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// Returns whether a further epoch begins after the one of the next step: rows are seen again.
+    pub(crate) fn begins_another_epoch(&self) -> bool {
+        let epoch = self.steps_per_epoch().max(1);
+        self.steps.saturating_sub(1) / epoch > self.done / epoch
     }
 
     /// Returns the optimizer steps of an epoch.

@@ -12,6 +12,9 @@ use crate::tiny_decoder::TinyDecoder;
 
 const FREEZES: [&str; 2] = ["--set", "freezing.policy={name='quota',max_share=0.8,window=3}"];
 
+/// Several processes have no activation cache.
+const NO_CACHE: [&str; 2] = ["--set", "freezing.cache.mode='never'"];
+
 /// The processes that a process has started.
 fn children(pid: u32) -> Vec<u32> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
@@ -79,7 +82,7 @@ fn two_processes_are_one_that_accumulates_twice_as_much() {
     let common = [&FREEZES[..], &["--epochs", "6", "--set", "training.clip_norm=1.0"]].concat();
     folder.trained(&[&common[..], &["--name", "two", "--nproc", "2"]].concat());
     let accumulated = ["--name", "one", "--set", "training.gradient_accumulation_steps=2"];
-    folder.trained(&[&common[..], &accumulated].concat());
+    folder.trained(&[&common[..], &accumulated, &NO_CACHE].concat());
     assert_same_course(&folder, "two", "one");
     // Three batches an epoch: one rank has none in every second step.
     assert_eq!(folder.lines("runs/two/steps.jsonl").len(), 12);
@@ -98,7 +101,7 @@ fn decoders_and_adapters_that_merge_are_trained_by_ranks() {
     .concat();
     folder.trained(&[&common[..], &["--name", "three", "--nproc", "3"]].concat());
     let accumulated = ["--name", "one", "--set", "training.gradient_accumulation_steps=3"];
-    folder.trained(&[&common[..], &accumulated].concat());
+    folder.trained(&[&common[..], &accumulated, &NO_CACHE].concat());
     assert_same_course(&folder, "three", "one");
     assert!(!folder.lines("runs/three/freezes.jsonl").is_empty());
 }
@@ -196,6 +199,8 @@ fn what_cannot_be_is_refused_once_and_nothing_is_written() {
     let alone = command.env("RANK", "0").env("LOCAL_RANK", "0").env("WORLD_SIZE", "2");
     let ran = Ran::of(alone.env("GRADES_STORE", folder.path("store")));
     assert!(ran.stderr.contains("joining the group: after 1 s rank 1 of 2 has not come"), "{ran:?}");
+    let ran = folder.train(&["--nproc", "2", "--set", "freezing.cache.mode='always'"]);
+    assert!(ran.stderr.contains("freezing.cache.mode = \"always\" is for a run of one process"), "{ran:?}");
     // All ranks read the same data, each for itself.
     let ran = folder.train(&["--nproc", "2", "--set", "data.train='none.tsv'"]);
     assert_eq!(ran.code, Some(1));
