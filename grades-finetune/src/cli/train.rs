@@ -18,7 +18,7 @@ use super::key_options::KeyOptions;
 use super::output::print;
 use crate::causes::with_causes;
 #[cfg(target_os = "linux")]
-use crate::config::{CacheConfig, CacheMode};
+use crate::config::CacheMode;
 use crate::config::{Document, RunConfig};
 use crate::log::summary_table;
 use crate::records::StopReason;
@@ -117,7 +117,13 @@ impl Arguments {
                 config.training.gradient_accumulation_steps *= ranks.world();
             }
             config.output.quiet |= !ranks.leads();
-            switch_cache_off(&mut config.cache)?;
+            // Each rank sees other rows in every epoch: what it stores is hardly seen again.
+            if config.cache.mode == CacheMode::Always {
+                bail!(
+                    "freezing.cache.mode = \"always\" is for a run of one process; write \"auto\" or \"never\""
+                );
+            }
+            config.switch_cache_off();
         }
         Ok(ranks)
     }
@@ -199,16 +205,6 @@ impl Arguments {
         let stem = self.config.as_deref().and_then(|path| path.file_stem());
         stem.map_or_else(|| "run".to_owned(), |stem| stem.to_string_lossy().into_owned())
     }
-}
-
-/// Switches the activation cache off: each rank sees other rows in every epoch, and none would be seen again.
-#[cfg(target_os = "linux")]
-fn switch_cache_off(cache: &mut CacheConfig) -> Result<()> {
-    if cache.mode == CacheMode::Always {
-        bail!("freezing.cache.mode = \"always\" is for a run of one process; write \"auto\" or \"never\"");
-    }
-    cache.mode = CacheMode::Never;
-    Ok(())
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
