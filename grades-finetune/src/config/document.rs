@@ -118,7 +118,7 @@ impl From<Table> for Document {
     }
 }
 
-/// A TOML value; what is none is a string, so that paths and words need no quotes in a shell.
+/// Reads a TOML value; what is none is a string, so that paths and words need no quotes in a shell.
 fn parse_value(text: &str) -> Value {
     let parsed = format!("value = {text}").parse::<Table>().ok();
     // Several keys would mean that the text held a line end and more assignments.

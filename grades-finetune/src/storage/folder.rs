@@ -135,7 +135,7 @@ fn beside(destination: &Path, what: &str) -> io::Result<PathBuf> {
 mod tests {
     use super::*;
 
-    /// The names in a folder, sorted.
+    /// Returns the names in a folder, sorted.
     fn names(dir: &Path) -> Vec<OsString> {
         let mut names: Vec<OsString> =
             std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();

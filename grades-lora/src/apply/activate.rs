@@ -166,7 +166,7 @@ impl Adapters {
 }
 
 impl super::adapters::Entry {
-    /// The names of its variables in the `VarStore`.
+    /// Returns the names of its variables in the `VarStore`.
     pub(super) fn variables(&self) -> Vec<String> {
         self.tensors
             .keys()

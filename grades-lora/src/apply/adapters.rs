@@ -138,7 +138,7 @@ impl Adapters {
         self.entries.iter().find(|entry| entry.name == name).map(|entry| entry.modules.as_slice())
     }
 
-    /// Whether an adapter brings its own values for a variable of the base: one of `modules_to_save`, or a bias.
+    /// Returns whether an adapter brings its own values for a variable of the base: one of `modules_to_save`, or a bias.
     pub fn brings(&self, name: &str, variable: &str) -> bool {
         self.entries.iter().any(|entry| entry.name == name && entry.stored.contains_key(variable))
     }

@@ -15,7 +15,7 @@ pub(super) struct Variable {
     pub(super) trainable: bool,
 }
 
-/// All variables by name.
+/// Returns all variables by name.
 pub(super) fn variables(vs: &VarStore) -> Result<BTreeMap<String, Variable>> {
     let variables = vs.variables_.lock().map_err(|_| poisoned())?;
     let mut trainable = HashSet::new();
@@ -29,12 +29,12 @@ pub(super) fn variables(vs: &VarStore) -> Result<BTreeMap<String, Variable>> {
     named.collect()
 }
 
-/// The name under which the store holds a tensor of an adapter.
+/// Returns the name under which the store holds a tensor of an adapter.
 pub(super) fn name_of(module: &str, part: &str, adapter: &str) -> String {
     format!("{module}.{part}.{adapter}.weight")
 }
 
-/// Whether a variable is a tensor of some adapter.
+/// Returns whether a variable is a tensor of some adapter.
 pub(super) fn is_adapters(name: &str) -> bool {
     [".lora_A.", ".lora_B.", ".lora_magnitude_vector."].iter().any(|part| name.contains(part))
 }

@@ -114,7 +114,7 @@ pub(crate) fn read_weights(
     Ok(tensors)
 }
 
-/// A file of the folder; one that is a link to somewhere else is refused.
+/// Returns the path of a file of the folder; one that is a link to somewhere else is refused.
 fn own(dir: &Path, name: &str) -> Result<PathBuf> {
     own_file(dir, name).map_err(|source| Error::io("read", &dir.join(name), source))
 }

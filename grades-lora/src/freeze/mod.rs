@@ -68,7 +68,7 @@ impl MergeFrozen {
         Self::default()
     }
 
-    /// Whether to merge into bases of bf16 and f16 as well; off unless set.
+    /// Sets whether to merge into bases of bf16 and f16 as well; off unless set.
     #[must_use]
     pub fn on_16_bit(mut self, on: bool) -> Self {
         self.on_16_bit = on;

@@ -31,7 +31,7 @@ impl Linear {
         self.merge_in(name)
     }
 
-    /// As [`merge`](Self::merge), whether the base trains or not.
+    /// Merges as [`merge`](Self::merge) does, whether the base trains or not.
     pub(crate) fn merge_in(&mut self, name: &str) -> Result<()> {
         let index = self.position(name)?;
         match self.adapters.get(index) {
@@ -89,7 +89,7 @@ impl Linear {
         self.adapters.iter().enumerate().filter(|(_, adapter)| adapter.merged).map(|(index, _)| index)
     }
 
-    /// The base's own weight with these adapters added, in the weight's kind; `name` is the one to blame.
+    /// Adds these adapters to the base's own weight, in the weight's dtype; errors name the adapter `name`.
     fn sum_of(&self, name: &str, positions: &[usize]) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
         let kind = self.weight.f_kind()?;

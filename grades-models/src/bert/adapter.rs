@@ -46,7 +46,7 @@ pub fn load_adapted(
     Ok((model, adapters, report))
 }
 
-/// The number of rows of the head in an adapter's file.
+/// Returns the number of rows of the head in an adapter's file.
 fn head_rows(adapter: &Path) -> Result<Option<usize>> {
     let path = adapter.join(WEIGHTS_FILE);
     // A file that is not there or damaged is reported when the adapter is loaded.

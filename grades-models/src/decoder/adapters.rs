@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::files::variable;
 
 impl Decoder {
-    /// The linear layers of the blocks, under Hugging Face's names, and the variables, for adapters.
+    /// Returns the linear layers of the blocks, under Hugging Face's names, and the variables, for adapters.
     ///
     /// ```no_run
     /// use grades_lora::{Adapters, LoraConfig};

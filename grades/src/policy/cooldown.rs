@@ -59,12 +59,12 @@ impl Cooldown {
         }
     }
 
-    /// Whether nothing cools.
+    /// Returns whether nothing cools.
     pub fn is_off(self) -> bool {
         matches!(self, Self::Steps(0)) || self == Self::Share { share: 0.0 }
     }
 
-    /// The longer of two; a share counts as longer than a number of steps.
+    /// Returns the longer of two; a share counts as longer than a number of steps.
     #[must_use]
     pub fn longer(self, other: Self) -> Self {
         match (self, other) {
@@ -80,7 +80,7 @@ impl Cooldown {
         }
     }
 
-    /// The steps that a component cools when `steps` went before the decision.
+    /// Returns the steps that a component cools when `steps` went before the decision.
     pub(crate) fn steps(self, steps: u64) -> u64 {
         match self {
             Self::Steps(cooldown) => cooldown,

@@ -10,7 +10,7 @@ use crate::report::svg::{Picture, Rectangle, Scale, Size, attribute, coordinate,
 const PARTS: [(&str, &str); 4] =
     [("training", "train"), ("evaluation", "eval"), ("monitoring", "watch"), ("other", "rest")];
 
-/// The picture; `None` when no time was measured.
+/// Draws the picture; `None` when no time was measured.
 pub(crate) fn time_bars(comparison: &ComparisonData) -> Option<Figure> {
     comparison.result.rows.iter().find_map(parts)?;
     let seeds = if comparison.has_spread() { "Mean over the seeds. " } else { "" };
