@@ -15,7 +15,7 @@ pub enum Error {
     NoComponents {
         /// Why nothing was found.
         reason: String,
-        /// The names that were looked at, shortened when there are many.
+        /// The names of the model's parameters, shortened when there are many.
         seen: String,
     },
 

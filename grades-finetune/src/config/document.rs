@@ -98,7 +98,7 @@ impl Document {
     pub fn rename_old_keys(&mut self) -> Vec<String> {
         let mut problems = Problems::default();
         let (table, notes) = with_new_names(&self.table, &mut problems);
-        // What is given twice stays, for the reader of the tables to refuse.
+        // A key that is given twice stays, for the reader of the tables to refuse.
         if !problems.is_empty() {
             return Vec::new();
         }

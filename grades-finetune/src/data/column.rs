@@ -143,7 +143,7 @@ words! {
     pub enum Format: "format" {
         /// Columns between tabs, one example a line, no quoting: a quotation mark is a character like others.
         Tsv = "tsv",
-        /// Columns between commas, with `"` around cells that hold commas, quotation marks or line ends.
+        /// Columns between commas, with `"` around cells that have commas, quotation marks or line ends.
         Csv = "csv",
         /// One JSON object a line.
         Jsonl = "jsonl",

@@ -55,7 +55,7 @@ pub(super) struct Entry {
 pub(super) struct Original {
     pub(super) variable: Tensor,
     pub(super) value: Tensor,
-    /// Whether the store holds it as one that may train.
+    /// Whether it is trainable in the store.
     pub(super) trainable: bool,
 }
 
@@ -186,7 +186,7 @@ impl Adapters {
         }
         let modules: Vec<String> = adapters.keys().cloned().collect();
         store::add(vs, &variables)?;
-        // What others in use train goes on as it is.
+        // Variables that others in use train go on training.
         let active = self.entries.iter().filter(|entry| entry.active);
         let used: BTreeSet<String> = active.flat_map(|entry| entry.stored.keys().cloned()).collect();
         for (_, variable) in plan.frozen.iter().filter(|(name, _)| !used.contains(*name)) {

@@ -56,7 +56,7 @@ pub(super) struct Seen {
     pub(super) adapters: Vec<String>,
 }
 
-/// Looks at all layers of a model.
+/// Visits all layers of a model.
 pub(super) fn look(model: &mut (impl LinearLayers + ?Sized)) -> Result<Vec<Seen>> {
     let mut seen: Vec<Seen> = Vec::new();
     model.visit_linear(&mut |name, layer| {

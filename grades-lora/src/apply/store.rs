@@ -29,7 +29,7 @@ pub(super) fn variables(vs: &VarStore) -> Result<BTreeMap<String, Variable>> {
     named.collect()
 }
 
-/// Returns the name under which the store holds a tensor of an adapter.
+/// Returns the name that a tensor of an adapter has in the store.
 pub(super) fn name_of(module: &str, part: &str, adapter: &str) -> String {
     format!("{module}.{part}.{adapter}.weight")
 }
@@ -39,7 +39,7 @@ pub(super) fn is_adapters(name: &str) -> bool {
     [".lora_A.", ".lora_B.", ".lora_magnitude_vector."].iter().any(|part| name.contains(part))
 }
 
-/// Adds variables, none of which may be there; they keep their `requires_grad`.
+/// Adds variables, none of which may be there yet; their `requires_grad` stays.
 pub(super) fn add(vs: &VarStore, variables: &[(String, Tensor)]) -> Result<()> {
     {
         // `Path::add` would rename a variable that is there, and panic where a thread panicked before.

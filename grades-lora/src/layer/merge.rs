@@ -13,7 +13,7 @@ impl Linear {
     /// once. On a 16-bit base each element is then off by up to u times its own size, u being 2⁻⁸ for bf16 and 2⁻¹¹ for
     /// f16, and for f16 by 2⁻²⁵ more, below which it has no numbers; an output is off by up to
     /// Σ|x|·(u·|W + s·B·A| + 2⁻²⁵). The base's own weight stays as it is, in the `VarStore` and wherever else it is
-    /// used, so that the layer takes twice the memory until [`unmerge`](Self::unmerge) or [`detach`](Self::detach).
+    /// used, so that the layer needs twice the memory until [`unmerge`](Self::unmerge) or [`detach`](Self::detach).
     ///
     /// A merged adapter has no dropout, and a base with something merged takes no gradient; what is done to its weight
     /// meanwhile shows after unmerging.
@@ -73,7 +73,7 @@ impl Linear {
         Ok(())
     }
 
-    /// Writes what is merged into the base's weight for good and takes every adapter out.
+    /// Writes the merged adapters into the base's weight for good and removes every adapter.
     pub(crate) fn bake(&mut self) -> Result<()> {
         if let Some(merged) = &self.merged {
             let _no_grad = tch::no_grad_guard();

@@ -50,7 +50,7 @@ pub struct BertConfig {
     pub(super) path: PathBuf,
 }
 
-/// More blocks than any model has: variables are made for each before the files are looked at.
+/// More blocks than any model has: variables are made for each before the files are read.
 const MOST_LAYERS: usize = 4096;
 
 impl BertConfig {

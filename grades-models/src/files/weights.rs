@@ -134,7 +134,7 @@ impl Weights {
 
     /// Returns the error of tensors that are in no file, with the reason where the names show it.
     pub(crate) fn missing(&self, names: Vec<String>) -> Error {
-        // What a wrapper adds to all names, and how to get at the model in it.
+        // The prefixes that wrappers add to all names.
         const WRAPPERS: [(&str, &str); 2] = [("module.", "DataParallel"), ("_orig_mod.", "torch.compile")];
         let wrapper = WRAPPERS.iter().find(|(prefix, _)| self.has_prefix(prefix));
         let hint = match wrapper {

@@ -19,7 +19,7 @@ pub struct Component {
     pub layer: Option<u32>,
     /// Its parameters, as positions in the list that the map was made from.
     pub parameters: Vec<usize>,
-    /// How many numbers it holds.
+    /// The number of its elements.
     pub elements: u64,
 }
 

@@ -2,7 +2,7 @@
 
 use super::ComponentKind;
 
-/// A parameter as far as its name and shape tell.
+/// The name and the shape of a parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterInfo {
     /// The name, parts separated by dots.

@@ -10,11 +10,11 @@ use toml::Value;
 /// A component whose gradient is all noise walks at random around its optimum; what still helps is to take the noise out
 /// of its weights. So it cools first, over C steps, and then it freezes. 0 freezes at once, as the paper does.
 ///
-/// As TOML: `cooldown = 80`, or `cooldown = { share = 1.0 }` for as many steps as went before the decision.
+/// As TOML: `cooldown = 80`, or `cooldown = { share = 1.0 }` for the number of steps before the decision.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum Cooldown {
-    /// So many optimizer steps.
+    /// A number of optimizer steps.
     Steps(u64),
     /// This share of the steps until the decision.
     Share {

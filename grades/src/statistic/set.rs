@@ -1,4 +1,4 @@
-//! A set of statistics: what a policy needs, what a sample holds.
+//! A set of statistics: those that a policy reads, or that a sample has.
 
 use super::Statistic;
 

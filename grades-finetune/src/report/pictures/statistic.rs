@@ -145,7 +145,7 @@ fn marks(
 ) {
     let (last, statistic, group) = at;
     let Some(decided) = cooled.or(frozen) else { return };
-    // What the deadline decided has no value of this statistic.
+    // A decision by the deadline has no value of this statistic.
     let value =
         if decided.statistic == statistic && decided.value.is_finite() { decided.value } else { last };
     let (x, y) = plot.place(decided.step as f64, value);

@@ -78,7 +78,7 @@ pub(super) fn read(path: &Path) -> Result<(Vec<ComponentRecord>, Vec<StatisticPa
                 components.len()
             );
         }
-        // What a resumed run measures again takes the place of what was measured before.
+        // Measurements of a resumed run replace those of the same steps before.
         if step < last {
             panels.iter_mut().for_each(|panel| panel.forget_from(step));
         }

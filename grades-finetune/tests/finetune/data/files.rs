@@ -78,7 +78,7 @@ fn errors_name_file_and_line() {
         ("a.csv", b"", ("t", "l"), "a.csv: has no examples"),
         ("a.jsonl", b"\n", ("t", "l"), "a.jsonl: has no examples"),
         ("a.tsv", b"t\tl\n", ("t", "l"), "a.tsv: has a header but no examples"),
-        ("a.txt", b"a\t1", ("0", "1"), "a.txt: the extension tells no format; expected .tsv, .csv or .jsonl"),
+        ("a.txt", b"a\t1", ("0", "1"), "a.txt: the extension names no format; expected .tsv, .csv or .jsonl"),
         (
             "a.tsv",
             b"t\tl\na\t1\n",
