@@ -109,8 +109,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn prompts(arguments: &Arguments) -> Result<Vec<String>> {
     let mut prompts = arguments.prompt.clone();
     if let Some(path) = &arguments.prompts {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = grades_lora::read_regular_text(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         prompts.extend(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned));
     }
     if prompts.is_empty() {

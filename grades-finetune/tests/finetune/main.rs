@@ -29,6 +29,7 @@ mod results;
 mod run_folder;
 mod sequences;
 mod signals;
+mod special_files;
 mod statistics;
 mod support;
 mod tables;
