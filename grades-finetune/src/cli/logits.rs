@@ -9,7 +9,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 
 use super::merge::{base_of, no_fresh_parts};
-use super::output::print;
+use super::output::print_text;
 use crate::config::DeviceChoice;
 use crate::storage::write_named;
 use grades_models::Family;
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Family::Decoder(_) => of_decoder(arguments, &base, device)?,
     };
     write(&arguments.out, &logits)?;
-    print(&format!("wrote {:?} logits to {}\n", logits.size(), arguments.out.display()))?;
+    print_text(&format!("wrote {:?} logits to {}\n", logits.size(), arguments.out.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use grades_lora::LoraConfig;
 
-use super::output::print;
+use super::output::print_text;
 use crate::config::Dtype;
 use grades_models::Family;
 use grades_models::bert::{LoadOptions, load_adapted};
@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             model.save(out)?;
         }
     }
-    print(&format!("wrote {}, {} with {} merged\n", out.display(), base.display(), adapter.display()))?;
+    print_text(&format!("wrote {}, {} with {} merged\n", out.display(), base.display(), adapter.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::output::Output;
+use crate::printable::printable;
 use crate::report::{Subject, write, write_page};
 
 /// The options.
@@ -50,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let mut out = Output::open();
     for path in written {
-        writeln!(out, "wrote {}", path.display())?;
+        writeln!(out, "wrote {}", printable(&path.display().to_string()))?;
     }
     out.finish()?;
     Ok(ExitCode::SUCCESS)

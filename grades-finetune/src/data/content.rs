@@ -12,6 +12,9 @@ use super::error::{Error, Result};
 /// [`Error::Io`] when the file cannot be read or is no regular one, [`Error::File`] for what is no text.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let io = |source| Error::Io { path: path.to_path_buf(), source };
+    if path.is_dir() {
+        return Err(Error::file(path, "is no regular file but a folder"));
+    }
     let bytes = grades_lora::read_regular(path).map_err(io)?;
     Ok(match decoded(path, &bytes)? {
         Cow::Borrowed(rest) if rest.len() == bytes.len() => bytes,

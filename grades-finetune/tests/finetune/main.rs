@@ -13,6 +13,7 @@ mod commands;
 mod compare;
 mod config;
 mod configs;
+mod control_characters;
 mod cooling;
 mod data;
 mod decoder;

@@ -52,19 +52,19 @@ const FINETUNE: &[(&str, &[&str])] = &[
     ("records", &[]),
     ("state", &["records"]),
     ("storage", &[]),
-    ("data", &[]),
+    ("data", &["printable"]),
     ("config", &["data", "records"]),
     ("report", &["records", "storage"]),
     ("run", &["config", "records", "storage"]),
     ("checkpoint", &["causes", "records", "state", "storage"]),
-    ("log", &["causes", "records", "state", "storage"]),
+    ("log", &["causes", "printable", "records", "state", "storage"]),
     ("tasks", &["config", "data", "records"]),
     (
         "train",
         &["causes", "checkpoint", "config", "data", "log", "records", "run", "state", "storage", "tasks"],
     ),
     ("bench", &["config", "records", "run", "tasks", "train"]),
-    ("compare", &["causes", "config", "log", "records", "run", "storage"]),
+    ("compare", &["causes", "config", "log", "printable", "records", "run", "storage"]),
 ];
 
 /// Files of more than 400 lines.
