@@ -3,6 +3,7 @@
 use grades::Problems;
 use grades::schema::words;
 
+use super::expressions::{block, end, problem, saved, whole};
 use crate::error::{Error, Result};
 
 /// Which layers are adapted and how; the same as PEFT's `LoraConfig`, as far as it is supported.
@@ -82,6 +83,9 @@ pub struct LoraConfig {
     /// Where the base model is from, for `adapter_config.json`.
     pub base_model: Option<String>,
 }
+
+/// An expression of a configuration: its key, its text and its form.
+type Expression<'a> = (&'static str, &'a str, fn(&str) -> String);
 
 /// Which layers are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -340,8 +344,26 @@ impl LoraConfig {
         if let Some(task) = self.task_type.as_deref().filter(|task| !TASKS.contains(task)) {
             note("task_type", format!("expected one of {}, found \"{task}\"", TASKS.join(", ")));
         }
-        for (key, error) in super::matching::bad_expressions(self) {
-            note(key, error);
+        for (key, source, wrap) in self.expressions() {
+            if let Some(error) = problem(source, wrap) {
+                note(key, error);
+            }
         }
+    }
+
+    /// Lists the expressions, each with its key and its form.
+    fn expressions(&self) -> Vec<Expression<'_>> {
+        let mut list: Vec<Expression<'_>> = Vec::new();
+        if let Targets::Pattern(pattern) = &self.target_modules {
+            list.push(("target_modules", pattern, whole));
+        }
+        if let Some(Targets::Pattern(pattern)) = &self.exclude_modules {
+            list.push(("exclude_modules", pattern, whole));
+        }
+        list.extend(self.modules_to_save.iter().map(|name| ("modules_to_save", name.as_str(), saved as _)));
+        list.extend(self.layers_pattern.iter().map(|name| ("layers_pattern", name.as_str(), block as _)));
+        list.extend(self.rank_pattern.iter().map(|(name, _)| ("rank_pattern", name.as_str(), end as _)));
+        list.extend(self.alpha_pattern.iter().map(|(name, _)| ("alpha_pattern", name.as_str(), end as _)));
+        list
     }
 }
