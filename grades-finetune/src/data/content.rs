@@ -13,7 +13,7 @@ use super::error::{Error, Result};
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let io = |source| Error::Io { path: path.to_path_buf(), source };
     if path.is_dir() {
-        return Err(Error::file(path, "is no regular file but a folder"));
+        return Err(Error::file(path, "is no regular file"));
     }
     let bytes = grades_lora::read_regular(path).map_err(io)?;
     Ok(match decoded(path, &bytes)? {
