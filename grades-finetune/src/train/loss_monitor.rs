@@ -220,7 +220,7 @@ mod tests {
             loss: f64::NAN,
             learning_rate: 0.1,
             grad_norm: None,
-            work: StepWork { examples: 1, tokens: 1, flops: 1, seconds: 1.0 },
+            work: StepWork { examples: 1, tokens: 1, flops: 1, cache_flops: 0, seconds: 1.0 },
             components: ComponentCounts::default(),
             memory: StepMemory::default(),
             skipped: None,

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::checkpointer::Checkpointer;
+use super::prefix::restored_cache;
 use super::resume::{Restored, Resume, ResumePoint};
 use super::room::Room;
 use super::saver::Rescue;
@@ -118,7 +119,8 @@ fn run(
     let Restored { mut state, checkpoint, .. } = restored;
     state.counters.clock.wall.start_at(started);
     let checkpointer = Checkpointer::new(&folder, config.checkpoint, text, inputs, logs, checkpoint);
-    let mut trainer = Trainer::new(&config, setup, state, checkpointer, loggers);
+    let cache = restored_cache(config.cache, &setup, &state, folder.path())?;
+    let mut trainer = Trainer::new(&config, setup, state, cache, checkpointer, loggers);
     let reason = trainer.fit(interrupt)?;
     let Finished { summary, warnings, rescue } = trainer.finish(reason, folder.path(), interrupt)?;
     let text = serde_json::to_string_pretty(&summary)? + "\n";

@@ -2,7 +2,7 @@
 //!
 //! `GRADES_TORTURE=1` (`make torture`) runs the long forms.
 
-mod broken;
+pub(crate) mod broken;
 mod damage;
 mod disk;
 mod in_process;
