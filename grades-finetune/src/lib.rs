@@ -25,6 +25,7 @@
 //! - To read results: [`records`] for the files, [`report`] for pages and pictures, [`compare`] for several ways to train.
 
 pub mod bench;
+mod cache;
 mod causes;
 pub mod checkpoint;
 pub mod cli;
@@ -32,6 +33,7 @@ pub mod compare;
 pub mod config;
 pub mod data;
 pub mod log;
+mod printable;
 pub mod records;
 pub mod report;
 pub mod run;

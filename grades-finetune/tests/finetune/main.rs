@@ -9,10 +9,12 @@
 
 mod bad_config;
 mod bad_files;
+mod cache;
 mod commands;
 mod compare;
 mod config;
 mod configs;
+mod control_characters;
 mod cooling;
 mod data;
 mod decoder;
@@ -29,6 +31,7 @@ mod results;
 mod run_folder;
 mod sequences;
 mod signals;
+mod special_files;
 mod statistics;
 mod support;
 mod tables;

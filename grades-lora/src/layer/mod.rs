@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 /// A linear layer: y = x·Wᵀ + b, and beside it any number of adapters.
 ///
 /// Without adapters it is tch's [`nn::Linear`], from which it is made with `into`, and costs the same. Adapters are added
-/// in by [`Adapters::add`](crate::Adapters::add), or to a single layer by [`attach`](Self::attach).
+/// by [`Adapters::add`](crate::Adapters::add), or to a single layer by [`attach`](Self::attach).
 ///
 /// ```
 /// use grades_lora::{Adapter, Linear, LoraConfig};
