@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use grades_lora::{Adapters, LoraConfig};
 
-use super::output::print;
+use super::output::print_text;
 use crate::config::Dtype;
 use grades_models::bert::{LoadOptions, load_adapted};
 use grades_models::decoder::{self, Decoder};
@@ -53,11 +53,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (layers, variables) = model.layers_mut();
     adapters.merge_and_unload(layers, variables)?;
     model.save(out)?;
-    print(&format!("wrote {}, {} with {} merged\n", out.display(), base.display(), adapter.display()))?;
+    print_text(&format!("wrote {}, {} with {} merged\n", out.display(), base.display(), adapter.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The base's directory: the one given, or the one that the adapter names.
+/// Returns the base's directory: the one given, or the one that the adapter names.
 pub(super) fn base_of(adapter: &Path, given: Option<&Path>) -> Result<PathBuf> {
     if let Some(given) = given {
         return Ok(given.to_path_buf());

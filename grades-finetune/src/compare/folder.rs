@@ -25,7 +25,7 @@ impl ComparisonFolder {
     /// Makes the folder, or opens one that an earlier start made with the same files.
     pub(super) fn open(path: PathBuf, inputs: &BTreeMap<String, String>) -> Result<Self> {
         let marker = path.join(INPUTS);
-        let begun = match fs::read(&marker) {
+        let begun = match grades_lora::read_regular(&marker) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", marker.display())),
@@ -87,7 +87,7 @@ impl ComparisonFolder {
     /// Refuses a run that an earlier start had with another configuration.
     pub(super) fn check(&self, run: &str, table: &Table) -> Result<()> {
         let path = self.config(run);
-        let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
+        let Ok(text) = grades_lora::read_regular_text(&path) else { return Ok(()) };
         let before: Table = text.parse().with_context(|| format!("{} is damaged", path.display()))?;
         let Some((key, old, new)) = difference("", &before, table) else { return Ok(()) };
         let word = |value: Option<String>| value.unwrap_or_else(|| "absent".to_owned());
@@ -125,7 +125,7 @@ fn make(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))
 }
 
-/// The first key in which two configurations differ, with what it was and is.
+/// Finds the first key in which two configurations differ, with what it was and is.
 fn difference(path: &str, before: &Table, now: &Table) -> Option<(String, Option<String>, Option<String>)> {
     let mut keys: Vec<&String> = before.keys().chain(now.keys()).collect();
     keys.sort();
@@ -140,7 +140,7 @@ fn difference(path: &str, before: &Table, now: &Table) -> Option<(String, Option
     })
 }
 
-/// The checksums of the files that all runs read.
+/// Computes the checksums of the files that all runs read.
 pub(super) fn inputs(base: &Table) -> Result<BTreeMap<String, String>> {
     let text = |table: &str, key: &str| {
         base.get(table).and_then(|table| table.get(key)).and_then(Value::as_str).map(PathBuf::from)

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::printable::printable;
 use crate::records::{Comparison, ComparisonRow, Paired, Quantity, flop_unit};
 
 /// Writes the cell of a row.
@@ -13,7 +14,7 @@ struct Column {
     cell: Cell,
 }
 
-/// The tables of a comparison, to be pasted into a README: the rows, and their differences to the baseline.
+/// Writes the tables of a comparison, to be pasted into a README: the rows, and their differences to the baseline.
 pub fn markdown(comparison: &Comparison) -> String {
     let mut text = table(comparison, &columns(comparison));
     let spread = match comparison.seeds.as_slice() {
@@ -43,13 +44,22 @@ pub fn markdown(comparison: &Comparison) -> String {
             let _ = writeln!(
                 text,
                 "\nWatching gradients lengthens a step of `{}` by {:.1} % (median of {} paired steps; quartiles {:.1} and {:.1} %).",
-                row.name, cost.percent, cost.pairs, cost.quartiles[0], cost.quartiles[1]
+                printable(&row.name),
+                cost.percent,
+                cost.pairs,
+                cost.quartiles[0],
+                cost.quartiles[1]
             );
         }
     }
     for failure in &comparison.failures {
-        let _ =
-            writeln!(text, "\nMissing: `{}` with seed {}: {}.", failure.row, failure.seed, failure.reason);
+        let _ = writeln!(
+            text,
+            "\nMissing: `{}` with seed {}: {}.",
+            printable(&failure.row),
+            failure.seed,
+            printable(&failure.reason)
+        );
     }
     let differences = differences(comparison);
     let any = comparison.rows.iter().any(|row| !row.paired.is_empty());
@@ -61,7 +71,7 @@ pub fn markdown(comparison: &Comparison) -> String {
             table(comparison, &differences)
         );
     }
-    let _ = write!(text, "\nMade by `{}`.\n", comparison.command);
+    let _ = write!(text, "\nMade by `{}`.\n", printable(&comparison.command));
     text
 }
 
@@ -80,7 +90,7 @@ fn table(comparison: &Comparison, columns: &[Column]) -> String {
         } else {
             String::new()
         };
-        let _ = write!(text, "| {}{missing} |", row.label().replace('|', "\\|"));
+        let _ = write!(text, "| {}{missing} |", printable(&row.label().replace('|', "\\|")));
         for column in columns {
             let _ = write!(text, " {} |", (column.cell)(row).unwrap_or_else(|| "–".to_owned()));
         }
@@ -89,7 +99,7 @@ fn table(comparison: &Comparison, columns: &[Column]) -> String {
     text
 }
 
-/// The columns of the first table; measures that no row has are left out.
+/// Returns the columns of the first table; measures that no row has are left out.
 fn columns(comparison: &Comparison) -> Vec<Column> {
     let largest =
         comparison.rows.iter().filter_map(|row| row.mean.get(Quantity::CostFlops)).fold(0.0, f64::max);
@@ -144,7 +154,7 @@ const MEASURES: [(&str, Quantity); 6] = [
     ("test exact match", Quantity::TestExactMatch),
 ];
 
-/// The columns of the second table.
+/// Returns the columns of the second table.
 fn differences(comparison: &Comparison) -> Vec<Column> {
     const LIST: [(&str, Quantity, usize); 5] = [
         ("dev accuracy", Quantity::EvalAccuracy, 4),

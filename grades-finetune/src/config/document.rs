@@ -32,8 +32,8 @@ impl Document {
     ///
     /// When the file cannot be read or is not TOML; the message has the file, the line and the column.
     pub fn read(path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = grades_lora::read_regular_text(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         Self::parse(&text).with_context(|| format!("{} is not TOML", path.display()))
     }
 
@@ -98,7 +98,7 @@ impl Document {
     pub fn rename_old_keys(&mut self) -> Vec<String> {
         let mut problems = Problems::default();
         let (table, notes) = with_new_names(&self.table, &mut problems);
-        // What is given twice stays, for the reader of the tables to refuse.
+        // A key that is given twice stays, for the reader of the tables to refuse.
         if !problems.is_empty() {
             return Vec::new();
         }
@@ -118,7 +118,7 @@ impl From<Table> for Document {
     }
 }
 
-/// A TOML value; what is none is a string, so that paths and words need no quotes in a shell.
+/// Reads a TOML value; what is none is a string, so that paths and words need no quotes in a shell.
 fn parse_value(text: &str) -> Value {
     let parsed = format!("value = {text}").parse::<Table>().ok();
     // Several keys would mean that the text held a line end and more assignments.

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::records::Comparison;
-use crate::storage::write_atomic;
+use crate::storage::{write_atomic, write_named};
 use pictures::Figure;
 
 /// The subject of a report.
@@ -49,7 +49,7 @@ impl Subject {
         Ok(Self::Comparison(ComparisonData::of_runs(&runs)))
     }
 
-    /// The page, as HTML.
+    /// Writes the page as HTML.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl Subject {
     }
 }
 
-/// The figures of a run; what there is nothing to show of is left out.
+/// Draws the figures of a run, except those that have nothing to show.
 fn run_figures(analysis: &Analysis<'_>) -> Vec<Figure> {
     let run = analysis.run;
     let mut figures: Vec<Figure> = run
@@ -135,7 +135,13 @@ pub fn write_comparison_report(folder: &Path) -> Result<()> {
     write(&folder.join("report.html"), &page)
 }
 
-/// Writes a file, or nothing.
+/// Writes a page to the file that the user names.
+pub(crate) fn write_page(path: &Path, text: &str) -> Result<()> {
+    // The error begins with the path.
+    write_named(path, text.as_bytes()).map_err(|error| anyhow::anyhow!("cannot write {error}"))
+}
+
+/// Writes a file of a folder, or nothing.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     // The error begins with the path.
     write_atomic(path, text.as_bytes()).map_err(|error| anyhow::anyhow!("cannot write {error}"))

@@ -18,7 +18,7 @@ use crate::config::{RunConfig, resolve_for_model};
 use crate::log::tensorboard::TensorBoard;
 use crate::log::{FileLogger, LogFiles, Logger, Loggers, Progress};
 use crate::records::Summary;
-use crate::run::{Interrupt, RunFolder, run_inputs};
+use crate::run::{Interrupt, RunFolder, check_open_files, run_inputs};
 use crate::storage::write_atomic;
 use crate::tasks;
 
@@ -93,6 +93,7 @@ fn run(
     interrupt: &Interrupt,
     mut loggers: Loggers<'_>,
 ) -> Result<Outcome> {
+    check_open_files()?;
     let started = Instant::now();
     let loading = interrupt.end_at_once();
     let (mut setup, config) = Setup::build(tasks::load(config)?)?;

@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 
 use super::names::{self, PREFIX};
-use super::{CONFIG_FILE, WEIGHTS_FILE, own_file};
+use super::{CONFIG_FILE, WEIGHTS_FILE, own_file, read_regular, read_regular_text};
 use crate::config::LoraConfig;
 use crate::config::read_peft;
 use crate::error::shortened;
@@ -19,7 +19,7 @@ pub(crate) struct Expected {
     pub(crate) size: Vec<i64>,
     /// The dtype that it is converted to.
     pub(crate) kind: Kind,
-    /// Where it is put.
+    /// The tensor that is filled.
     pub(crate) device: Device,
 }
 
@@ -27,7 +27,7 @@ impl LoraConfig {
     /// Reads `adapter_config.json` of a folder.
     ///
     /// No key is ignored that might ask for something. One that PEFT 0.21.2 does not have, as a later version may write
-    /// it, is accepted only where it holds null, false, `""`, `[]` or `{}`; with anything else the file is refused.
+    /// it, is accepted only where it is null, false, `""`, `[]` or `{}`; with anything else the file is refused.
     ///
     /// # Errors
     ///
@@ -35,14 +35,14 @@ impl LoraConfig {
     /// is not implemented, by key and value.
     pub fn from_adapter(dir: &Path) -> Result<Self> {
         let path = own(dir, CONFIG_FILE)?;
-        let text = std::fs::read_to_string(&path).map_err(|source| Error::io("read", &path, source))?;
+        let text = read_regular_text(&path).map_err(|source| Error::io("read", &path, source))?;
         read_peft(&path, &text)
     }
 }
 
-/// Reads `adapter_model.safetensors` of a folder, which must hold just these tensors; their names are without prefix.
+/// Reads `adapter_model.safetensors` of a folder, which must have just these tensors; their names are without prefix.
 ///
-/// Beside them it may hold weights of adapted layers themselves, as PEFT writes that of a targeted `lm_head`; these must
+/// Beside them it may have weights of adapted layers themselves, as PEFT writes that of a targeted `lm_head`; these must
 /// be those of `bases`, by name.
 pub(crate) fn read_weights(
     dir: &Path,
@@ -57,7 +57,7 @@ pub(crate) fn read_weights(
              save_pretrained() it again",
         ));
     }
-    let bytes = std::fs::read(&path).map_err(|source| Error::io("read", &path, source))?;
+    let bytes = read_regular(&path).map_err(|source| Error::io("read", &path, source))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| {
         let length = bytes.len();
         let message =
@@ -114,7 +114,7 @@ pub(crate) fn read_weights(
     Ok(tensors)
 }
 
-/// A file of the folder; one that is a link to somewhere else is refused.
+/// Returns the path of a file of the folder; one that is a link to somewhere else is refused.
 fn own(dir: &Path, name: &str) -> Result<PathBuf> {
     own_file(dir, name).map_err(|source| Error::io("read", &dir.join(name), source))
 }

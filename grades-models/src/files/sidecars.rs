@@ -29,7 +29,7 @@ impl Sidecars {
         let mut files = Vec::new();
         for name in NAMES {
             let path = dir.join(name);
-            match std::fs::read(&path) {
+            match grades_lora::read_regular(&path) {
                 Ok(bytes) => files.push((name, bytes)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(Error::io("read", &path, source)),
@@ -38,7 +38,7 @@ impl Sidecars {
         Ok(Self(files))
     }
 
-    /// The bytes of a file, when it is there.
+    /// Returns the bytes of a file, when it is there.
     pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, bytes)| bytes.as_slice())
     }
