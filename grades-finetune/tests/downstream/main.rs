@@ -3,6 +3,7 @@
 // Clippy allows these in test functions, but not in the functions that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -68,9 +69,11 @@ fn cargo() -> Command {
     command
 }
 
-/// Packages a crate and unpacks the package into a folder of its own name.
+/// Packages a crate and unpacks the package into a folder of its own name, whose files stay where they are the same: cargo
+/// goes by their times, and then builds nothing anew.
 fn unpack(workspace: &Path, name: &str, into: &Path) {
-    let target = into.join("packaging");
+    let new = tempfile::tempdir_in(into).unwrap();
+    let target = new.path().join("packaging");
     run(cargo()
         .current_dir(workspace)
         .arg("package")
@@ -84,8 +87,36 @@ fn unpack(workspace: &Path, name: &str, into: &Path) {
         .arg(&target));
     let version = env!("CARGO_PKG_VERSION");
     let package = target.join("package").join(format!("{name}-{version}.crate"));
-    run(Command::new("tar").arg("xzmf").arg(package).current_dir(into));
-    std::fs::rename(into.join(format!("{name}-{version}")), into.join(name)).unwrap();
+    run(Command::new("tar").arg("xzmf").arg(package).current_dir(new.path()));
+    update(&new.path().join(format!("{name}-{version}")), &into.join(name));
+}
+
+/// Makes a folder equal to another one, and touches only what differs.
+fn update(from: &Path, to: &Path) {
+    let names = |folder: &Path| -> Vec<OsString> {
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    };
+    std::fs::create_dir_all(to).unwrap();
+    for name in names(to).into_iter().filter(|name| !from.join(name).exists()) {
+        let gone = to.join(name);
+        let removed = if gone.is_dir() { std::fs::remove_dir_all(gone) } else { std::fs::remove_file(gone) };
+        removed.unwrap();
+    }
+    for name in names(from) {
+        let (from, to) = (from.join(&name), to.join(&name));
+        if from.is_dir() {
+            update(&from, &to);
+        } else {
+            write(&to, &std::fs::read(&from).unwrap());
+        }
+    }
+}
+
+/// Writes a file, unless it has this content.
+fn write(path: &Path, content: &[u8]) {
+    if std::fs::read(path).ok().as_deref() != Some(content) {
+        std::fs::write(path, content).unwrap();
+    }
 }
 
 /// The tables of the workspace's manifest that say how a profile builds: with the same ones the C++ of tch, which takes
@@ -101,16 +132,20 @@ fn a_program_elsewhere_trains_saves_and_resumes_with_the_packages() {
     let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned();
     let finetune = Path::new(env!("CARGO_BIN_EXE_finetune"));
     let target = finetune.ancestors().nth(2).unwrap();
-    let dir = tempfile::tempdir().unwrap();
+    // Where a second run finds it built. It is a workspace of its own, and cargo, which reads the configuration of the
+    // current folder and of those above it, is called from elsewhere.
+    let outside = Path::new(env!("CARGO_TARGET_TMPDIR")).join("outside");
+    std::fs::create_dir_all(&outside).unwrap();
     for name in ["grades-core", "grades-policies"] {
-        unpack(&workspace, name, dir.path());
+        unpack(&workspace, name, &outside);
     }
 
-    let program = dir.path().join("program");
+    let program = outside.join("program");
     std::fs::create_dir_all(program.join("src")).unwrap();
-    std::fs::create_dir_all(program.join(".cargo")).unwrap();
-    std::fs::write(program.join("src/main.rs"), PROGRAM).unwrap();
-    std::fs::copy(workspace.join("Cargo.lock"), program.join("Cargo.lock")).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::create_dir(elsewhere.path().join(".cargo")).unwrap();
+    write(&program.join("src/main.rs"), PROGRAM.as_bytes());
+    write(&program.join("Cargo.lock"), &std::fs::read(workspace.join("Cargo.lock")).unwrap());
     let manifest = format!(
         r#"
         [package]
@@ -132,12 +167,17 @@ fn a_program_elsewhere_trains_saves_and_resumes_with_the_packages() {
         "#,
         profiles(&workspace)
     );
-    std::fs::write(program.join("Cargo.toml"), manifest).unwrap();
+    write(&program.join("Cargo.toml"), manifest.as_bytes());
     let config = run(Command::new(finetune).args(["doctor", "--cargo-config"]));
-    std::fs::write(program.join(".cargo/config.toml"), &config).unwrap();
+    std::fs::write(elsewhere.path().join(".cargo/config.toml"), config).unwrap();
 
-    run(cargo().current_dir(&program).args(["build", "--offline", "--target-dir"]).arg(target));
+    run(cargo()
+        .current_dir(elsewhere.path())
+        .args(["build", "--offline", "--manifest-path"])
+        .arg(program.join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target));
     let built = target.join("debug").join("outside");
-    let printed = run(Command::new(&built).arg(dir.path()).env_remove("LD_LIBRARY_PATH"));
+    let printed = run(Command::new(&built).arg(elsewhere.path()).env_remove("LD_LIBRARY_PATH"));
     assert!(printed.starts_with("2 of 2 frozen after "), "{printed}");
 }
