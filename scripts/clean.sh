@@ -11,6 +11,10 @@ else
     rm -rf target
 fi
 
+if [ -f "$STAMPS/smollm2" ]; then
+    rm -rf "$ROOT/models/SmolLM2-135M-Instruct"
+fi
+
 if [ -d "$STAMPS" ]; then
     # Setup's notes go last: what is left if this is cut short can still be cleaned.
     find "$VENV" -mindepth 1 -maxdepth 1 ! -name .setup -exec rm -rf {} +

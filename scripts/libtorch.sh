@@ -6,10 +6,24 @@ TORCH_VERSION=$(sed -n 's/^torch==//p' "$ROOT/python/requirements.txt")
 # Does the user bring a libtorch, in one of the two ways that tch documents?
 brings_libtorch() { [ -n "${LIBTORCH_USE_PYTORCH+set}" ] || [ -n "${LIBTORCH:-}" ]; }
 
+# Prints the version of torch that the tch of Cargo.lock is written for; docs/install.md has the same pairs.
+needed_version() {
+    local tch
+    tch=$(sed -n '/^name = "tch"$/{n;s/^version = "\(.*\)"$/\1/p}' "$ROOT/Cargo.lock")
+    case $tch in
+        0.24.*) echo 2.11.0 ;;
+        0.26.*) echo 2.13.0 ;;
+        *) fail "Cargo.lock has tch ${tch:-of no version}, which this project was not built with: use 0.24 or 0.26" ;;
+    esac
+}
+
 # check_version VERSION WHERE: tch is written for one version; as in tch, LIBTORCH_BYPASS_VERSION_CHECK skips this.
 check_version() {
-    [ "${1%%+*}" = "$TORCH_VERSION" ] || [ -n "${LIBTORCH_BYPASS_VERSION_CHECK+set}" ] ||
-        fail "$2 is version $1, but $TORCH_VERSION is needed (LIBTORCH_BYPASS_VERSION_CHECK=1 skips this check)"
+    local needed
+    [ -z "${LIBTORCH_BYPASS_VERSION_CHECK+set}" ] || return 0
+    needed=$(needed_version) || exit 1
+    [ "${1%%+*}" = "$needed" ] ||
+        fail "$2 is version $1, but the tch of Cargo.lock needs $needed (LIBTORCH_BYPASS_VERSION_CHECK=1 skips this check)"
 }
 
 # Prints libtorch's folder. tch looks at LIBTORCH_USE_PYTORCH first, so this does too.
@@ -22,7 +36,12 @@ find_libtorch() {
         check_version "$("$python" -c 'import importlib.metadata as m; print(m.version("torch"))')" "the torch of $python"
     elif [ -n "${LIBTORCH:-}" ]; then
         dir=$(cd "$LIBTORCH" 2>/dev/null && pwd) || fail "LIBTORCH is $LIBTORCH, which is no folder"
-        [ ! -f "$dir/build-version" ] || check_version "$(cat "$dir/build-version")" "the libtorch of LIBTORCH"
+        # A libtorch from pytorch.org has the first file, the torch package of PyPI has the second.
+        if [ -f "$dir/build-version" ]; then
+            check_version "$(cat "$dir/build-version")" "the libtorch of LIBTORCH"
+        elif [ -f "$dir/version.py" ]; then
+            check_version "$(sed -n "s/^__version__ = '\(.*\)'$/\1/p" "$dir/version.py")" "the libtorch of LIBTORCH"
+        fi
     else
         dir=$(package_dir "$VENV/bin/python" torch) || fail "torch is not in .venv: run make clean"
         # tch's build script compares this file with the version it is written for, before it compiles anything. PyPI's

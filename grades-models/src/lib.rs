@@ -17,15 +17,15 @@
 //! use tch::Tensor;
 //! use tch::nn::OptimizerConfig;
 //!
-//! # let base = tempfile::tempdir()?;
-//! # let base = base.path();
 //! // A model directory with nothing but its configuration.
+//! let base = std::env::temp_dir().join("grades-models-example");
+//! std::fs::create_dir_all(&base)?;
 //! std::fs::write(
 //!     base.join("config.json"),
 //!     r#"{"model_type": "llama", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
 //!         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64}"#,
 //! )?;
-//! let model = Decoder::draw(base, LoadOptions::default(), 1)?;
+//! let model = Decoder::draw(&base, LoadOptions::default(), 1)?;
 //! let mut optimizer = tch::nn::Adam::default().build(model.var_store(), 0.01)?;
 //!
 //! // One sequence of six tokens; from each of the first five the next one is predicted.

@@ -22,7 +22,6 @@ use crate::children::Children;
 /// let quiet = FixedThreshold::new(Statistic::GradRms, 1e-4);
 /// let fallen = RelativeToPeak::new(0.5, 20, 5);
 /// let policy = AllOf::new(vec![Box::new(quiet), Box::new(fallen)]);
-/// # let _ = policy;
 /// ```
 #[derive(Debug, Clone)]
 pub struct AllOf {

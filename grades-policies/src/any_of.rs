@@ -22,7 +22,6 @@ use crate::children::Children;
 /// let silent = FixedThreshold::new(Statistic::GradL1, 1e-6);
 /// let noise = SignalFraction::new(0.005, 20, 5);
 /// let policy = AnyOf::new(vec![Box::new(silent), Box::new(noise)]);
-/// # let _ = policy;
 /// ```
 #[derive(Debug, Clone)]
 pub struct AnyOf {

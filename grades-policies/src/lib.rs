@@ -16,7 +16,6 @@
 //!     policy = { name = "fixed-threshold", metric = "grad-mean-abs", tau = 1e-5 }
 //!     "#,
 //! )?;
-//! # let _ = config;
 //! # Ok::<(), grades::Error>(())
 //! ```
 //!

@@ -24,7 +24,6 @@ use crate::common::{self, Hits, Window};
 /// use grades_policies::Plateau;
 ///
 /// let policy = Plateau::new(0.7, 0.005, 20, 5);
-/// # let _ = policy;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Plateau {

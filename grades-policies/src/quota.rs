@@ -21,7 +21,6 @@ use crate::common::{Average, WINDOW, Window};
 /// use grades_policies::Quota;
 ///
 /// let policy = Quota::new(0.8, 20);
-/// # let _ = policy;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Quota {

@@ -21,7 +21,6 @@ use crate::common::{self, Average, Hits, WINDOW, Window};
 /// use grades_policies::RelativeToPeak;
 ///
 /// let policy = RelativeToPeak::new(0.5, 20, 5);
-/// # let _ = policy;
 /// ```
 #[derive(Debug, Clone)]
 pub struct RelativeToPeak {

@@ -29,7 +29,6 @@ use crate::common::{self, Average, Hits, LearningRate, WINDOW, Window};
 /// use grades_policies::SignalFraction;
 ///
 /// let policy = SignalFraction::new(0.005, 20, 5);
-/// # let _ = policy;
 /// ```
 #[derive(Debug, Clone)]
 pub struct SignalFraction {

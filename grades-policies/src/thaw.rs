@@ -26,7 +26,6 @@ use crate::common;
 /// use grades_policies::{FixedThreshold, Thaw};
 ///
 /// let policy = Thaw::new(50, 10, 0.0, FixedThreshold::new(Statistic::GradL1, 0.02));
-/// # let _ = policy;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Thaw {

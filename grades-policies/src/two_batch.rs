@@ -23,7 +23,6 @@ use crate::common::{self, Average, Hits, WINDOW, Window};
 /// use grades_policies::TwoBatchNoise;
 ///
 /// let policy = TwoBatchNoise::new(0.05, 20, 5);
-/// # let _ = policy;
 /// ```
 #[derive(Debug, Clone)]
 pub struct TwoBatchNoise {

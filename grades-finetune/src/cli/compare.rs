@@ -11,6 +11,7 @@ use super::output::print;
 use crate::compare::{Options, compare, markdown, variants};
 use crate::config::{Document, RunConfig};
 use crate::records::StopReason;
+use crate::report::write_comparison_report;
 use crate::run::Interrupt;
 
 /// The options: what is compared, and where the results go.
@@ -81,6 +82,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         command: command(),
     };
     let outcome = compare(&options, &Interrupt::listen()?)?;
+    write_comparison_report(&options.folder)?;
     let _ = writeln!(std::io::stderr(), "results in {}", options.folder.display());
     print(&markdown(&outcome.comparison))?;
     Ok(if outcome.interrupted {

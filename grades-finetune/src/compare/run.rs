@@ -19,7 +19,6 @@ use super::variants::Variant;
 use crate::causes::with_causes;
 use crate::log::{Progress, duration};
 use crate::records::{Comparison, Failure, Quantity, StopReason, mean};
-use crate::report::write_comparison_report;
 use crate::run::Interrupt;
 
 /// The options of a comparison.
@@ -52,7 +51,7 @@ pub struct Outcome {
     pub interrupted: bool,
 }
 
-/// Makes all runs that do not exist yet, and writes `compare.json`, `compare.md` and `report.html`.
+/// Makes all runs that do not exist yet, and writes `compare.json` and `compare.md`.
 ///
 /// A run that fails is reported and left out; the others go on. What an earlier start finished is not made again.
 ///
@@ -89,7 +88,6 @@ pub fn compare(options: &Options, interrupt: &Interrupt) -> Result<Outcome> {
     comparison.failures = failures;
     folder.write(Comparison::FILE, &(serde_json::to_string_pretty(&comparison)? + "\n"))?;
     folder.write("compare.md", &markdown(&comparison))?;
-    write_comparison_report(&options.folder)?;
     Ok(Outcome { comparison, interrupted })
 }
 

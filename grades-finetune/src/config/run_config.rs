@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use grades::schema::{ConfigTable, Key, Section};
+use grades::statistic::Statistic;
 use grades::{Error, FreezingConfig, Problems};
 use serde::Serialize;
 use toml::{Table, Value};
@@ -115,6 +116,7 @@ impl RunConfig {
         let optimizer = read::<OptimizerConfig>(table(OptimizerConfig::NAME), adapts, &mut problems);
         let lora = lora_table.map(|table| LoraRun::read(table, &mut problems));
         let (freezing, cools) = read_freezing(freezing_table, &mut problems)?;
+        check_two_batches(freezing.as_ref(), training.as_ref(), &mut problems);
         let schedule = read::<ScheduleConfig>(table(ScheduleConfig::NAME), cools, &mut problems);
         let checkpoint = read::<CheckpointConfig>(table(CheckpointConfig::NAME), false, &mut problems);
         let guard = read::<GuardConfig>(table(GuardConfig::NAME), false, &mut problems);
@@ -192,6 +194,24 @@ fn read_freezing(
     let freezing = FreezingConfig::read("freezing", table, problems)?;
     let cools = problems.as_slice().len() == before && freezing.as_ref().is_some_and(FreezingConfig::cools);
     Ok((freezing, cools))
+}
+
+/// Refuses a policy that compares two batches in steps of one.
+fn check_two_batches(
+    freezing: Option<&FreezingConfig>,
+    training: Option<&TrainingConfig>,
+    problems: &mut Problems,
+) {
+    let statistics = freezing.map(|freezing| freezing.policy().statistics()).unwrap_or_default();
+    let needed = [Statistic::TwoBatchSignal, Statistic::TwoBatchNoise];
+    let Some(statistic) = needed.into_iter().find(|needed| statistics.contains(*needed)) else { return };
+    if training.is_some_and(|training| training.gradient_accumulation_steps == 1) {
+        let message = format!(
+            "is 1, so each step has one batch; the policy compares the first batch of a step with all of them \
+             (statistic {statistic}): set at least 2"
+        );
+        problems.push("training.gradient_accumulation_steps", message);
+    }
 }
 
 /// Refuses early stopping without evaluations.

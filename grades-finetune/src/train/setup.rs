@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use grades::policy::Never;
-use grades::tracker::StepReport;
 use grades::{FreezingConfig, FreezingOptimizer};
 
 use super::evaluator::Evaluator;
@@ -42,9 +41,9 @@ impl Setup {
         let schedule = LrSchedule::new(&config.schedule, config.optimizer.lr, planned);
         let freezing = config.freezing.clone().unwrap_or_else(|| FreezingConfig::new(Never));
         let inner = build_optimizer(&config.optimizer, task.store())?;
-        let optimizer = FreezingOptimizer::new(inner, task.store(), &freezing, planned)?;
-        // The loggers read the reports that `step` returns; an observer makes these include the comparisons.
-        let optimizer = optimizer.with_observer(|_: &StepReport| Ok(()));
+        // The loggers read the reports that `step` returns.
+        let optimizer =
+            FreezingOptimizer::new(inner, task.store(), &freezing, planned)?.with_comparisons(true);
         // Before a resumed run freezes anything again.
         let meter = FlopMeter::new(task.matmuls());
         Ok((Self { task, adapter, optimizer, schedule, loader, evaluator, meter }, config))

@@ -87,6 +87,7 @@ impl<'a> Trainer<'a> {
         if reason.is_premature() {
             return Ok(reason);
         }
+        self.flush_statistics()?;
         self.ended = Some(reason);
         match self.validate_last(interrupt)? {
             Some(StopReason::Interrupted) => Ok(StopReason::Interrupted),
@@ -154,8 +155,7 @@ impl<'a> Trainer<'a> {
 
         let seconds = self.counters.clock.train_seconds();
         let components = ComponentCounts { cooling: report.cooling, frozen: report.frozen };
-        let memory =
-            StepMemory { memory_bytes: resident_memory(), training_bytes: self.optimizer.memory().total() };
+        let training_bytes = self.optimizer.memory().total();
         let record = StepRecord {
             step,
             epoch: batch.epoch,
@@ -164,7 +164,7 @@ impl<'a> Trainer<'a> {
             grad_norm,
             work: StepWork { examples, tokens, flops, seconds },
             components,
-            memory,
+            memory: StepMemory { memory_bytes: resident_memory(), training_bytes },
             skipped,
         };
         let losses = self.monitor.add(record, loss)?;
@@ -196,6 +196,12 @@ impl<'a> Trainer<'a> {
         }
         self.loggers.log(&Event::Report(report));
         Ok(())
+    }
+
+    /// Reads the statistics of the last step where they are still on the device. With the averages this is
+    /// `FreezingOptimizer::finish` in parts: the evaluations, checkpoints and best weights in between need the optimizer.
+    fn flush_statistics(&mut self) -> Result<()> {
+        self.optimizer.flush()?.map_or(Ok(()), |report| self.handle_report(&report))
     }
 
     /// Logs the steps whose losses were read.
@@ -242,9 +248,7 @@ impl<'a> Trainer<'a> {
 
     /// Starts to write a checkpoint.
     fn save_checkpoint(&mut self) -> Result<()> {
-        if let Some(report) = self.optimizer.flush()? {
-            self.handle_report(&report)?;
-        }
+        self.flush_statistics()?;
         self.read_losses()?;
         let (device, best) = (self.task.store().device(), self.evaluator.best_weights());
         let warnings = self.checkpointer.save(self.state(), &mut self.optimizer, device, best)?;
@@ -271,11 +275,10 @@ impl<'a> Trainer<'a> {
     /// cannot be saved.
     pub(super) fn finish(
         mut self,
-        reason: StopReason,
+        mut reason: StopReason,
         run: &Path,
         interrupt: &Interrupt,
     ) -> Result<Finished> {
-        let mut reason = reason;
         if reason == StopReason::Interrupted {
             self.loggers.log(&Event::Interrupted);
         }
@@ -368,7 +371,7 @@ impl<'a> Trainer<'a> {
 
     /// Sums up the run.
     fn summary(&self, reason: StopReason, scores: [Scores; 2]) -> Summary {
-        let result = RunResult {
+        RunResult {
             reason,
             counters: &self.counters,
             losses: self.monitor.state(),
@@ -378,8 +381,8 @@ impl<'a> Trainer<'a> {
             scores,
             best: self.evaluator.best_step(),
             validation_is_cost: self.evaluator.is_part_of_the_cost(),
-        };
-        result.summarize()
+        }
+        .summarize()
     }
 
     /// Collects the warnings that a run ends with.

@@ -2,16 +2,10 @@
 
 use crate::support::{Folder, LINKED};
 
-/// The message for a configuration with these keys set.
-fn refused(assignments: &[&str]) -> String {
-    let arguments: Vec<&str> = assignments.iter().flat_map(|assignment| ["--set", *assignment]).collect();
-    Folder::new().refused(&arguments)
-}
-
 /// Sets all keys at once, and expects one problem for each.
 fn all_refused(cases: &[(&str, &str)]) {
     let assignments: Vec<&str> = cases.iter().map(|(assignment, _)| *assignment).collect();
-    let error = refused(&assignments);
+    let error = Folder::new().run_refused(&assignments);
     let problems: Vec<&str> = error.lines().skip(1).map(str::trim_start).collect();
     assert_eq!(problems.len(), cases.len(), "{error}");
     for (assignment, expected) in cases {
@@ -22,11 +16,11 @@ fn all_refused(cases: &[(&str, &str)]) {
 
 #[test]
 fn an_unknown_policy_is_named_with_the_nearest_and_all_others() {
-    let error = refused(&["freezing.policy.name=fixed-treshold"]);
+    let error = Folder::new().run_refused(&["freezing.policy.name=fixed-treshold"]);
     let expected = "freezing.policy.name: no policy \"fixed-treshold\" is linked (did you mean \"fixed-threshold\"?); \
                     linked policies: ";
     assert!(error.starts_with(&format!("{expected}{LINKED}")), "{error}");
-    let error = refused(&["freezing.policy={}"]);
+    let error = Folder::new().run_refused(&["freezing.policy={}"]);
     assert_eq!(error, format!("freezing.policy.name: is missing; linked policies: {LINKED}"));
 }
 
@@ -73,7 +67,7 @@ fn all_problems_are_shown_at_once() {
         "[model]\nkind = 'f8'\n[data]\ntrain = 3\n[training]\nepoch = 1\n[freezing]\ngrace = 2\n[freezing.policy]\n\
          name = 'patience'\nhits = 0\npolicy = { name = 'fixed-threshold', tau = -1 }\n",
     );
-    let error = folder.refused(&[]);
+    let error = folder.run_refused(&[]);
     let lines: Vec<&str> = error.lines().collect();
     let expected = [
         "7 problems:",
@@ -132,7 +126,7 @@ fn numbers_that_are_out_of_range_are_refused() {
 
 #[test]
 fn excluding_all_components_shows_the_names() {
-    let error = refused(&["freezing.components.exclude=['.*']"]);
+    let error = Folder::new().run_refused(&["freezing.components.exclude=['.*']"]);
     let expected =
         "no component to freeze: all that could freeze is excluded (12 parameters)\nparameters seen: bert.";
     assert!(error.starts_with(expected), "{error}");

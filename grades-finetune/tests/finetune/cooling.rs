@@ -6,7 +6,7 @@ use grades::tracker::{FreezeEvent, Transition};
 use grades_finetune::config::{Document, RunConfig, ScheduleName};
 use grades_finetune::records::StopReason;
 
-use crate::support::{CONFIG, Folder, Run};
+use crate::support::{Folder, Run};
 
 /// Freezes at the first check at which it has an answer: the fourth, as one step alone tells nothing.
 const AT_ONCE: &str = r#"freezing.policy={ name = "signal-fraction", floor = 1, window = 3, hits = 1 }"#;
@@ -25,17 +25,10 @@ fn schedule(run: &Run) -> String {
     run.files.config()["schedule"]["name"].as_str().unwrap().to_owned()
 }
 
-/// The base configuration with this in the place of its policy.
-fn folder_with(freezing: &str) -> Folder {
-    let folder = Folder::new();
-    let (rest, _) = CONFIG.split_once("[freezing.policy]").unwrap();
-    folder.write("base.toml", format!("{rest}{freezing}"));
-    folder
-}
-
 #[test]
 fn an_empty_freezing_table_cools_and_keeps_the_learning_rate_until_all_is_frozen() {
-    let folder = folder_with("[freezing]\n");
+    let folder = Folder::new();
+    folder.set_freezing("[freezing]\n");
     let run = folder.run(&["training.epochs=16", "optimizer.lr=0.01"]);
     assert_eq!(schedule(&run), "until-frozen");
     let summary = &run.summary;
@@ -122,7 +115,7 @@ fn until_frozen_can_be_asked_for_by_name() {
     let folder = Folder::new();
     let sets = ["optimizer.lr=0.01", "schedule.name=until-frozen", "schedule.warmup=0"];
     assert_eq!(learning_rates(&folder.run(&sets)), [0.01; 6]);
-    folder.write("base.toml", CONFIG.split("[freezing.policy]").next().unwrap());
+    folder.set_freezing("");
     let run = folder.run(&sets);
     assert_eq!(learning_rates(&run), [0.01; 6]);
     assert_eq!(schedule(&run), "until-frozen");
@@ -160,13 +153,10 @@ fn two_batches_of_a_step_are_compared() {
     assert_eq!((first.policy.as_ref(), first.statistic), ("two-batch", statistic));
     assert_eq!((first.event, first.step), (Transition::Cool, 2));
 
-    let error = format!("{:#}", Run::train(&folder, &sets, None).unwrap_err());
-    assert!(
-        error.contains(
-            "FreezingOptimizer::backward_accumulate (training.gradient_accumulation_steps = 2 in finetune)"
-        ),
-        "{error}"
-    );
+    let error = folder.run_refused(&sets);
+    let expected = "training.gradient_accumulation_steps: is 1, so each step has one batch; the policy compares the first \
+                    batch of a step with all of them (statistic two-batch-signal): set at least 2";
+    assert_eq!(error, expected);
 }
 
 #[test]
@@ -182,7 +172,8 @@ fn a_step_of_a_single_batch_is_left_out_of_the_comparison() {
 
 #[test]
 fn sgd_without_momentum_cannot_tell_signal_from_noise() {
-    let folder = folder_with("[freezing]\n");
+    let folder = Folder::new();
+    folder.set_freezing("[freezing]\n");
     let sgd = ["training.epochs=7", "optimizer.name=sgd"];
     folder.run(&sgd);
     let error = folder.run_refused(&[&sgd[..], &["optimizer.momentum=0"]].concat());
@@ -193,7 +184,8 @@ fn sgd_without_momentum_cannot_tell_signal_from_noise() {
 
 #[test]
 fn a_window_that_is_given_must_fit_into_the_run() {
-    let folder = folder_with("[freezing]\n");
+    let folder = Folder::new();
+    folder.set_freezing("[freezing]\n");
     let policy = "freezing.policy={ name = 'signal-fraction', window = 20 }";
     let error = folder.run_refused(&["training.max_steps=5", policy]);
     assert_eq!(error, "freezing.policy.window: 20 checks are more than the 5 that the run has");

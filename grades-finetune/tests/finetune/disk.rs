@@ -1,5 +1,7 @@
 //! A disk that is full, played by a limit on the size of files.
 
+use grades_finetune::records::{StepRecord, StopReason};
+
 use crate::support::Folder;
 
 #[test]
@@ -17,8 +19,8 @@ fn a_model_that_does_not_fit_leaves_no_half_of_it() {
         folder.names("runs/base"),
         ["config.toml", "evals.jsonl", "freezes.jsonl", "model", "statistics.jsonl", "steps.jsonl"]
     );
-    assert_eq!(folder.lines("runs/base/steps.jsonl").len(), 2);
-    assert_eq!(folder.lines("runs/base/freezes.jsonl").len(), 12);
+    assert_eq!(folder.files("base").steps().len(), 2);
+    assert_eq!(folder.files("base").freezes().len(), 12);
 }
 
 #[test]
@@ -31,14 +33,14 @@ fn logs_that_do_not_fit_are_told_of_and_the_model_is_saved() {
     assert_eq!(ran.stderr.matches("its lines wait").count(), 2, "each log is told of once: {}", ran.stderr);
     let expected = "warning: steps.jsonl is incomplete: File too large (os error 27)\n";
     assert!(ran.stderr.contains(expected), "{}", ran.stderr);
-    let summary = folder.json("runs/base/summary.json");
-    assert_eq!((&summary["ended"], &summary["steps"]), (&"all-steps".into(), &180.into()));
+    let summary = folder.files("base").summary();
+    assert_eq!((summary.ended, summary.steps.steps), (StopReason::AllSteps, 180));
     assert!(folder.path("runs/base/model/model.safetensors").exists());
     // All lines but the last are whole.
     let text = folder.text("runs/base/steps.jsonl");
     let whole: Vec<&str> = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
     assert!(whole.len() > 20 && whole.len() < 180, "{} lines", whole.len());
     for (step, line) in (1..).zip(whole) {
-        assert_eq!(serde_json::from_str::<serde_json::Value>(line).unwrap()["step"], step);
+        assert_eq!(serde_json::from_str::<StepRecord>(line).unwrap().step, step);
     }
 }

@@ -7,7 +7,7 @@ use crate::support::{FREEZE_ALL, Folder};
 #[test]
 fn the_timeline_tells_when_why_and_what_it_saved() {
     let folder = Folder::new();
-    folder.trained(&["--set", FREEZE_ALL, "--set", "freezing.policy.metric=\"grad-mean-abs\""]);
+    folder.run(&[FREEZE_ALL, "freezing.policy.metric=\"grad-mean-abs\""]);
     let ran = folder.finetune(&["inspect", "runs/base", "--width", "200"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let lines: Vec<&str> = ran.stdout.lines().collect();
@@ -23,8 +23,7 @@ fn the_timeline_tells_when_why_and_what_it_saved() {
     assert_eq!(words(lines[head + 2]), ["1", "2", "2", "2", "2", "2", "2"]);
     let froze: Vec<&&str> = lines.iter().filter(|line| line.contains("  froze   ")).collect();
     assert_eq!(froze.len(), 12);
-    let event = &folder.lines("runs/base/freezes.jsonl")[0];
-    assert!(froze[0].contains(event["component"].as_str().unwrap()), "{}", froze[0]);
+    assert!(froze[0].contains(&folder.files("base").freezes()[0].component), "{}", froze[0]);
     assert!(froze[0].ends_with("against 1e9 (fixed-threshold)"), "{}", froze[0]);
     assert!(lines.iter().any(|line| line.starts_with("Updates of weights not made: 66.7")));
     assert!(lines.iter().any(|line| line.starts_with("Fewer steps: 4 of 6 were not needed")));
@@ -33,12 +32,8 @@ fn the_timeline_tells_when_why_and_what_it_saved() {
 #[test]
 fn lines_fit_a_narrow_terminal() {
     let folder = Folder::new();
-    folder.trained(&["--set", FREEZE_ALL]);
-    let name = folder
-        .lines("runs/base/freezes.jsonl")
-        .iter()
-        .map(|event| event["component"].as_str().unwrap().len())
-        .max();
+    folder.run(&[FREEZE_ALL]);
+    let name = folder.files("base").freezes().iter().map(|event| event.component.len()).max();
     // A component's name is never broken.
     let most = name.unwrap() + 16;
     let mut command = folder.command(crate::support::PROGRAM, &["inspect", "runs/base"]);
@@ -55,7 +50,7 @@ fn lines_fit_a_narrow_terminal() {
 #[test]
 fn json_has_all_components_and_events() {
     let folder = Folder::new();
-    folder.trained(&["--set", FREEZE_ALL]);
+    folder.run(&[FREEZE_ALL]);
     let ran = folder.finetune(&["inspect", "runs/base", "--json"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let told: Value = serde_json::from_str(&ran.stdout).unwrap();
@@ -74,7 +69,7 @@ fn json_has_all_components_and_events() {
 #[test]
 fn an_unfinished_run_is_shown_so_far() {
     let folder = Folder::new();
-    folder.trained(&["--set", "freezing.policy={name=\"signal-fraction\",floor=1.0,window=1,hits=1}"]);
+    folder.run(&["freezing.policy={name=\"signal-fraction\",floor=1.0,window=1,hits=1}"]);
     std::fs::remove_file(folder.path("runs/base/summary.json")).unwrap();
     let ran = folder.finetune(&["inspect", "runs/base"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -94,7 +89,7 @@ fn what_is_no_run_and_what_is_damaged_is_named() {
     let ran = folder.finetune(&["inspect", "model"]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.error().starts_with("model is no run: it has none of config.toml, "), "{}", ran.error());
-    folder.trained(&["--set", FREEZE_ALL]);
+    folder.run(&[FREEZE_ALL]);
     let text = folder.text("runs/base/freezes.jsonl").replacen("\"step\":2", "\"step\":\"two\"", 1);
     folder.write("runs/base/freezes.jsonl", text);
     let ran = folder.finetune(&["inspect", "runs/base"]);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use grades_finetune::records::StopReason;
 use serde_json::json;
 use tch::{Kind, Tensor};
 
@@ -21,12 +22,12 @@ fn logits(folder: &Folder, arguments: &[&str]) -> Tensor {
     tensors(folder, "out.safetensors").remove("logits").unwrap()
 }
 
-const LORA: [&str; 7] = ["--lora", "--lora-rank", "2", "--lora-alpha", "5", "--lr", "0.05"];
+const LORA: [&str; 3] = ["lora.r=2", "lora.lora_alpha=5", "optimizer.lr=0.05"];
 
 #[test]
 fn a_run_writes_an_adapter_that_logits_and_merge_take() {
     let folder = Folder::new();
-    folder.trained(&LORA);
+    folder.trained(&["--lora", "--lora-rank", "2", "--lora-alpha", "5", "--lr", "0.05"]);
     let mut names = folder.names("runs/base");
     names.retain(|name| !name.ends_with(".jsonl"));
     assert_eq!(
@@ -69,72 +70,58 @@ fn a_run_writes_an_adapter_that_logits_and_merge_take() {
 #[test]
 fn the_written_configuration_repeats_the_run() {
     let folder = Folder::new();
-    folder.trained(&LORA);
-    let written = folder.toml("runs/base/config.toml");
+    let run = folder.run(&LORA);
+    let written = run.files.config();
     let lora = written["lora"].as_table().unwrap();
     assert_eq!(lora.len(), grades_lora::LoraConfig::KEYS.len() + 1);
     assert_eq!((lora["r"].as_integer(), lora["merge_frozen"].as_bool()), (Some(2), Some(false)));
-    let ran = folder.finetune(&["train", "--config", "runs/base/config.toml", "--name", "again"]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
+    folder.write("base.toml", run.files.bytes("config.toml"));
+    let again = folder.run(&[]);
     for file in ["adapter/adapter_model.safetensors", "adapter/adapter_config.json"] {
-        assert_eq!(
-            folder.bytes(&format!("runs/again/{file}")),
-            folder.bytes(&format!("runs/base/{file}")),
-            "{file}"
-        );
+        assert_eq!(again.files.bytes(file), run.files.bytes(file), "{file}");
     }
     // Full fine-tuning with the same file.
     folder.trained(&["--no-lora", "--name", "full"]);
     assert!(folder.names("runs/full").contains(&"model".to_owned()));
-    assert!(!folder.toml("runs/full/config.toml").contains_key("lora"));
+    assert!(!folder.files("full").config().contains_key("lora"));
 }
 
 #[test]
 fn the_default_learning_rate_is_that_of_adapters() {
     let folder = Folder::new();
     folder.write(
-        "bare.toml",
-        "[model]\npath = 'model'\n[data]\ntrain = 'train.tsv'\nmax_tokens = 12\n[training]\nmax_steps = 1\n[lora]",
+        "base.toml",
+        "[output]\nfolder = 'runs'\n[model]\npath = 'model'\n[data]\ntrain = 'train.tsv'\nmax_tokens = 12\n\
+         [training]\nmax_steps = 1\n[lora]",
     );
-    let ran = folder.finetune(&["train", "--config", "bare.toml"]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert_eq!(folder.toml("runs/bare/config.toml")["optimizer"]["lr"].as_float(), Some(5e-4));
-    assert!(ran.stderr.contains("adapters in 13 layers: "), "{}", ran.stderr);
+    let run = folder.run(&[]);
+    assert_eq!(run.files.config()["optimizer"]["lr"].as_float(), Some(5e-4));
+    let notes = run.log.notes;
+    assert!(notes.iter().any(|note| note.starts_with("adapters in 13 layers: ")), "{notes:?}");
 }
 
 #[test]
 fn adapters_freeze_in_pairs_or_apart_and_are_merged_while_others_train() {
     let folder = Folder::with(&Tiny::base().without_dropout());
-    let freeze = [
-        "--set",
-        "freezing.policy.name=quota",
-        "--set",
-        "freezing.policy={ name = 'quota', max_share = 0.6 }",
-    ];
-    let run = |name: &str, more: &[&str]| {
-        let ran = folder.trained(&[&LORA, &freeze[..], &["--name", name, "--epochs", "4"], more].concat());
-        (ran, folder.json(&format!("runs/{name}/summary.json")))
-    };
-    let (_, plain) = run("plain", &[]);
-    let (ran, merged) = run("merged", &["--merge-frozen"]);
-    assert_eq!((&plain["components_total"], &merged["components_total"]), (&json!(13), &json!(13)));
-    assert!(plain["components_frozen"].as_u64().unwrap() > 3, "{plain}");
-    assert_eq!(plain["components_frozen"], merged["components_frozen"]);
+    let policy = "freezing.policy={ name = 'quota', max_share = 0.6 }";
+    let run = |own: &str| folder.run(&[&LORA[..], &[policy, "training.epochs=4", own]].concat());
+    let plain = run("output.name=plain");
+    let arguments =
+        ["--merge-frozen", "--lora-rank", "2", "--lora-alpha", "5", "--lr", "0.05", "--epochs", "4"];
+    let ran = folder.trained(&[&arguments[..], &["--set", policy, "--name", "merged"]].concat());
+    let (plain, merged) = (plain.summary.freezing, folder.files("merged").summary().freezing);
+    assert_eq!((plain.components_total, merged.components_total), (13, 13));
+    assert!(plain.components_frozen > 3, "{plain:?}");
+    assert_eq!(plain.components_frozen, merged.components_frozen);
     assert!(ran.stderr.contains("merged into their bases: bert."), "{}", ran.stderr);
     // Merging changes rounding only, which Adam makes larger than that of one pass.
     let of = |name: &str| logits(&folder, &["--adapter", &format!("runs/{name}/adapter")]);
     assert_within(&of("merged"), &of("plain"), ADAM_UPDATES, "merged while training");
-    let (_, apart) = run("apart", &["--set", "freezing.components.adapters=apart"]);
-    assert_eq!(apart["components_total"], json!(26));
-    let components: Vec<String> = folder
-        .lines("runs/apart/freezes.jsonl")
-        .iter()
-        .map(|event| event["component"].as_str().unwrap().to_owned())
-        .collect();
-    assert!(
-        components.iter().all(|name| name.contains(".lora_A.") || name.contains(".lora_B.")),
-        "{components:?}"
-    );
+    let apart = run("freezing.components.adapters=apart");
+    assert_eq!(apart.summary.freezing.components_total, 26);
+    let freezes = apart.files.freezes();
+    let of_one = |name: &str| name.contains(".lora_A.") || name.contains(".lora_B.");
+    assert!(freezes.iter().all(|event| of_one(&event.component)), "{freezes:?}");
 }
 
 #[test]
@@ -142,8 +129,9 @@ fn what_is_drawn_afresh_is_saved_though_an_entry_names_only_what_it_is_in() {
     let mut tiny = Tiny::base();
     tiny.tensors.retain(|name, _| !name.starts_with("pooler."));
     let folder = Folder::with(&tiny);
-    let save = ["--set", "lora.modules_to_save=['classifier', 'pooler']", "--max-steps", "1"];
-    folder.trained(&[&LORA[..], &save].concat());
+    folder.run(
+        &[&LORA[..], &["lora.modules_to_save=['classifier', 'pooler']", "training.max_steps=1"]].concat(),
+    );
     let config = folder.json("runs/base/adapter/adapter_config.json");
     assert_eq!(config["modules_to_save"], json!(["classifier", "pooler"]));
     assert_eq!(logits(&folder, &["--adapter", "runs/base/adapter"]).size()[1], 2);
@@ -152,19 +140,15 @@ fn what_is_drawn_afresh_is_saved_though_an_entry_names_only_what_it_is_in() {
 #[test]
 fn a_run_ends_when_all_adapters_are_frozen() {
     let folder = Folder::new();
-    folder.trained(&[&LORA[..], &["--set", FREEZE_ALL]].concat());
-    let summary = folder.json("runs/base/summary.json");
-    assert_eq!((&summary["ended"], &summary["steps"]), (&json!("all-frozen"), &json!(2)));
+    let run = folder.run(&[&LORA[..], &[FREEZE_ALL]].concat());
+    assert_eq!((run.summary.ended, run.summary.steps.steps), (StopReason::AllFrozen, 2));
     assert_eq!(folder.names("runs/base/adapter").len(), 3);
 }
 
 #[test]
 fn what_is_wrong_is_said_before_anything_is_written() {
     let folder = Folder::new();
-    let refused = |assignments: &[&str]| {
-        let set: Vec<&str> = assignments.iter().flat_map(|a| ["--set", *a]).collect();
-        folder.refused(&set)
-    };
+    let refused = |assignments: &[&str]| folder.run_refused(assignments);
     let error = refused(&["lora.rank=8"]);
     assert!(error.starts_with("lora.rank: unknown key"), "{error}");
     let error = refused(&["lora.r=0", "lora.lora_dropout=1.5", "lora.merge_frozen=sometimes"]);
@@ -188,7 +172,7 @@ fn what_is_wrong_is_said_before_anything_is_written() {
 #[test]
 fn merge_and_logits_say_what_is_missing() {
     let folder = Folder::new();
-    folder.trained(&[&LORA[..], &["--max-steps", "1"]].concat());
+    folder.run(&[&LORA[..], &["training.max_steps=1"]].concat());
     let failed = |arguments: &[&str], words: &str| {
         let ran: Ran = folder.finetune(arguments);
         assert_eq!(ran.code, Some(1), "{ran:?}");

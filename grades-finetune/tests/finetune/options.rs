@@ -6,7 +6,7 @@ use crate::support::{Folder, Ran, Tiny};
 
 /// A value of the resolved configuration of a run, by its dotted key.
 fn resolved(folder: &Folder, run: &str, key: &str) -> Value {
-    let mut value = Value::Table(folder.toml(&format!("runs/{run}/config.toml")));
+    let mut value = Value::Table(folder.files(run).config());
     for part in key.split('.') {
         value = value.get(part).unwrap_or_else(|| panic!("{key} is not in config.toml")).clone();
     }
@@ -20,41 +20,47 @@ fn every_option_sets_its_key() {
     for name in ["a.tsv", "b.tsv", "c.tsv"] {
         folder.write(name, folder.text("train.tsv"));
     }
+    struct Case {
+        option: &'static str,
+        value: &'static str,
+        key: &'static str,
+    }
+    let option = |option, value, key| Case { option, value, key };
     let options = [
-        ("--model", "other model", "model.path"),
-        ("--train", "a.tsv", "data.train"),
-        ("--eval", "b.tsv", "data.eval"),
-        ("--test", "c.tsv", "data.test"),
+        option("--model", "other model", "model.path"),
+        option("--train", "a.tsv", "data.train"),
+        option("--eval", "b.tsv", "data.eval"),
+        option("--test", "c.tsv", "data.test"),
         // A name that would be a number in TOML is a name all the same.
-        ("--name", "7", "output.name"),
-        ("--output", "runs", "output.folder"),
-        ("--epochs", "5", "training.epochs"),
-        ("--max-steps", "2", "training.max_steps"),
-        ("--batch-size", "4", "training.batch_size"),
-        ("--gradient-accumulation-steps", "3", "training.gradient_accumulation_steps"),
-        ("--lr", "0.25", "optimizer.lr"),
-        ("--max-tokens", "9", "data.max_tokens"),
-        ("--eval-every", "1", "training.eval_every"),
-        ("--seed", "11", "training.seed"),
-        ("--device", "cpu", "model.device"),
-        ("--save-every", "2", "checkpoint.every"),
-        ("--keep", "3", "checkpoint.keep"),
-        ("--lora-rank", "3", "lora.r"),
-        ("--lora-alpha", "6.0", "lora.lora_alpha"),
+        option("--name", "7", "output.name"),
+        option("--output", "runs", "output.folder"),
+        option("--epochs", "5", "training.epochs"),
+        option("--max-steps", "2", "training.max_steps"),
+        option("--batch-size", "4", "training.batch_size"),
+        option("--gradient-accumulation-steps", "3", "training.gradient_accumulation_steps"),
+        option("--lr", "0.25", "optimizer.lr"),
+        option("--max-tokens", "9", "data.max_tokens"),
+        option("--eval-every", "1", "training.eval_every"),
+        option("--seed", "11", "training.seed"),
+        option("--device", "cpu", "model.device"),
+        option("--save-every", "2", "checkpoint.every"),
+        option("--keep", "3", "checkpoint.keep"),
+        option("--lora-rank", "3", "lora.r"),
+        option("--lora-alpha", "6.0", "lora.lora_alpha"),
     ];
-    let arguments: Vec<&str> = options.iter().flat_map(|(option, value, _)| [*option, *value]).collect();
+    let arguments: Vec<&str> = options.iter().flat_map(|case| [case.option, case.value]).collect();
     // Without a file: the options alone suffice.
     let ran = folder.finetune(&[&["train"], &arguments[..]].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    for (option, given, key) in options {
+    for Case { option, value, key } in &options {
         let found = match resolved(&folder, "7", key) {
             Value::String(text) => text,
             other => other.to_string(),
         };
-        assert_eq!(found, given, "{option}");
+        assert_eq!(found, *value, "{option}");
     }
-    assert_eq!(folder.json("runs/7/summary.json")["steps"], 2);
-    assert_eq!(folder.lines("runs/7/steps.jsonl")[0]["examples"], 12);
+    assert_eq!(folder.files("7").summary().steps.steps, 2);
+    assert_eq!(folder.files("7").steps()[0].work.examples, 12);
 
     let help = folder.finetune(&["train", "--help"]).stdout;
     let listed = help.lines().filter(|line| line.trim_start().starts_with("--")).count();
@@ -131,9 +137,9 @@ fn set_takes_values_of_every_kind() {
     assert_eq!((found("schedule.name"), found("schedule.warmup")), ("cosine".into(), 0.1.into()));
     assert_eq!(found("freezing.components.track"), vec!["attention", "mlp"].into());
     assert_eq!(found("freezing.policy.policy.tau"), 1.into());
-    assert_eq!(folder.json("runs/named/summary.json")["components_total"], 10);
+    assert_eq!(folder.files("named").summary().freezing.components_total, 10);
     // Nobody asked for the norm of the gradients.
-    assert!(folder.lines("runs/named/steps.jsonl")[0]["grad_norm"].is_null());
+    assert_eq!(folder.files("named").steps()[0].grad_norm, None);
 }
 
 #[test]
@@ -159,7 +165,7 @@ fn a_bad_assignment_is_refused() {
         ),
     ];
     for (assignment, expected) in cases {
-        assert_eq!(folder.refused(&["--set", assignment]), expected);
+        assert_eq!(folder.run_refused(&[assignment]), expected);
     }
     // An option is read as its key is.
     let error = folder.refused(&["--epochs", "1.5"]);

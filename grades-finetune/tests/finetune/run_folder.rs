@@ -24,22 +24,23 @@ fn a_name_that_is_taken_is_refused() {
 fn names_that_nobody_chose_are_numbered() {
     let folder = Folder::new();
     let short = ["--max-steps", "1"];
-    for _ in 0..3 {
-        folder.trained(&short);
+    folder.trained(&short);
+    for _ in 0..2 {
+        folder.run(&["training.max_steps=1"]);
     }
     assert_eq!(folder.names("runs"), ["base", "base-2", "base-3"]);
     let own = ["train", "--model", "model", "--train", "train.tsv", "--max-tokens", "12"];
     let ran = folder.finetune(&[&own[..], &short].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(folder.names("runs").contains(&"run".to_owned()), "without a file it is called run");
-    assert!(folder.json("runs/run/summary.json")["eval_loss"].is_null(), "there is nothing to evaluate");
+    assert_eq!(folder.files("run").summary().eval.loss, None, "there is nothing to evaluate");
 }
 
 #[test]
 fn a_name_is_one_folder() {
     let folder = Folder::new();
     for name in ["../up", "a/b", ".", ""] {
-        let error = folder.refused(&["--name", name]);
+        let error = folder.run_refused(&[&format!("output.name={name}")]);
         assert_eq!(error, format!("output.name: \"{name}\" is not the name of a folder"));
     }
 }
@@ -48,9 +49,9 @@ fn a_name_is_one_folder() {
 fn an_output_folder_that_cannot_be_made_is_named() {
     let folder = Folder::new();
     let before = folder.bytes("train.tsv");
-    let error = folder.refused(&["--output", "train.tsv"]);
+    let error = folder.run_refused(&["output.folder=train.tsv"]);
     assert!(error.starts_with("cannot make the folder train.tsv: "), "{error}");
-    let error = folder.refused(&["--output", "train.tsv/runs"]);
+    let error = folder.run_refused(&["output.folder=train.tsv/runs"]);
     assert_eq!(error, "cannot make the folder train.tsv/runs: Not a directory (os error 20)");
     assert_eq!(folder.bytes("train.tsv"), before);
 }
@@ -64,6 +65,6 @@ fn an_output_folder_that_may_not_be_written_is_named() {
         // Permissions do not stop root.
         return;
     }
-    let error = folder.refused(&["--output", "locked"]);
+    let error = folder.run_refused(&["output.folder=locked"]);
     assert_eq!(error, "cannot make the folder locked/base: Permission denied (os error 13)");
 }

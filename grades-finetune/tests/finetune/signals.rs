@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use grades_finetune::records::StopReason;
+
 use crate::support::Folder;
 
 /// Far more epochs than anyone waits for.
@@ -16,12 +18,12 @@ fn ends_well(signal: &str) {
     assert_eq!(code, Some(130), "{shown}");
     assert!(shown.contains("interrupted: saving what is trained so far"), "{shown}");
 
-    let summary = folder.json("runs/base/summary.json");
-    assert_eq!(summary["ended"], "interrupted");
-    let steps = folder.lines("runs/base/steps.jsonl");
-    assert_eq!(summary["steps"], steps.len());
-    assert!(steps.len() < 100_000 && summary["planned_steps"] == 3_000_000);
-    assert!(summary["eval_loss"].is_f64() && summary["final_train_loss"].is_f64(), "{summary}");
+    let files = folder.files("base");
+    let (summary, steps) = (files.summary(), files.steps());
+    assert_eq!(summary.ended, StopReason::Interrupted);
+    assert_eq!(summary.steps.steps, steps.len() as u64);
+    assert!(steps.len() < 100_000 && summary.steps.planned_steps == 3_000_000);
+    assert!(summary.eval.loss.is_some() && summary.final_train_loss.is_some(), "{summary:?}");
     assert_eq!(
         folder.names("runs/base/model"),
         ["config.json", "model.safetensors", "tokenizer.json"],
@@ -52,5 +54,5 @@ fn a_second_signal_ends_at_once() {
     let (code, shown) = run.end();
     assert_eq!(code, Some(130), "{shown}");
     assert!(!folder.path("runs/base/summary.json").exists());
-    assert_eq!(folder.lines("runs/base/steps.jsonl").len(), 1, "the lines so far are there");
+    assert_eq!(folder.files("base").steps().len(), 1, "the lines so far are there");
 }

@@ -11,20 +11,24 @@ use crate::layer::Linear;
 /// [`FreezingOptimizer`](grades::FreezingOptimizer) leaves them. Call it after a step that froze something:
 ///
 /// ```
-/// # use grades_lora::{Adapters, Linear, LinearLayers, LoraConfig, MergeFrozen};
-/// # use tch::{Device, nn};
-/// # struct Net(Linear);
-/// # impl LinearLayers for Net {
-/// #     fn visit_linear(&mut self, visit: &mut dyn FnMut(&str, &mut Linear)) { visit("layer", &mut self.0) }
-/// # }
-/// # let vs = nn::VarStore::new(Device::Cpu);
-/// # let mut net = Net(nn::linear(vs.root() / "layer", 8, 8, Default::default()).into());
-/// # Adapters::new().add(&mut net, &vs, "default", &LoraConfig::new(2))?;
-/// # for tensor in net.0.adapters()[0].tensors() { let _ = tensor.set_requires_grad(false); }
-/// // let report = optimizer.backward_step(&loss)?;
-/// // if !report.events.is_empty() {
+/// use grades_lora::{Adapters, Linear, LinearLayers, LoraConfig, MergeFrozen};
+/// use tch::{Device, nn};
+///
+/// struct Net(Linear);
+/// impl LinearLayers for Net {
+///     fn visit_linear(&mut self, visit: &mut dyn FnMut(&str, &mut Linear)) {
+///         visit("layer", &mut self.0)
+///     }
+/// }
+///
+/// let vs = nn::VarStore::new(Device::Cpu);
+/// let mut net = Net(nn::linear(vs.root() / "layer", 8, 8, Default::default()).into());
+/// Adapters::new().add(&mut net, &vs, "default", &LoraConfig::new(2))?;
+/// // In a run this does a policy, in a step whose report has events.
+/// for tensor in net.0.adapters()[0].tensors() {
+///     let _ = tensor.set_requires_grad(false);
+/// }
 /// let merged = MergeFrozen::new().apply(&mut net)?;
-/// // }
 /// assert_eq!(merged.merged, ["layer"]);
 /// # Ok::<(), grades_lora::Error>(())
 /// ```

@@ -130,9 +130,11 @@ impl BertClassifier {
     /// Computes the output of the lowest `blocks` blocks, without dropout and without gradients.
     ///
     /// ```no_run
-    /// # use grades_models::bert::{BertClassifier, LoadOptions};
-    /// # let dir = std::path::Path::new("models/mine");
-    /// # let (ids, mask) = (tch::Tensor::new(), tch::Tensor::new());
+    /// use grades_models::bert::{BertClassifier, LoadOptions};
+    ///
+    /// let dir = std::path::Path::new("models/mine");
+    /// let ids = tch::Tensor::from_slice(&[101i64, 7592, 102]).view([1, 3]);
+    /// let mask = ids.ones_like();
     /// let (model, _) = BertClassifier::load(dir, LoadOptions::default())?;
     /// let prefix = model.prefix(&ids, &mask, 2)?;
     /// let further = model.extend_prefix(&prefix, &mask, 3)?;
@@ -262,9 +264,10 @@ impl BertClassifier {
     /// The linear layers, under Hugging Face's names, and the variables, to put adapters in:
     ///
     /// ```no_run
-    /// # use grades_models::bert::{BertClassifier, LoadOptions};
-    /// # use grades_lora::{Adapters, LoraConfig};
-    /// # let dir = std::path::Path::new("models/mine");
+    /// use grades_lora::{Adapters, LoraConfig};
+    /// use grades_models::bert::{BertClassifier, LoadOptions};
+    ///
+    /// let dir = std::path::Path::new("models/mine");
     /// let (mut model, _) = BertClassifier::load(dir, LoadOptions::default())?;
     /// let (layers, variables) = model.layers_mut();
     /// let mut adapters = Adapters::new();

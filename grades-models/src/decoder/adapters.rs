@@ -14,9 +14,10 @@ impl Decoder {
     /// The linear layers of the blocks, under Hugging Face's names, and the variables, for adapters.
     ///
     /// ```no_run
-    /// # use grades_models::decoder::{Decoder, LoadOptions};
-    /// # use grades_lora::{Adapters, LoraConfig};
-    /// # let dir = std::path::Path::new("models/mine");
+    /// use grades_lora::{Adapters, LoraConfig};
+    /// use grades_models::decoder::{Decoder, LoadOptions};
+    ///
+    /// let dir = std::path::Path::new("models/mine");
     /// let (mut model, _) = Decoder::load(dir, LoadOptions::default())?;
     /// let (layers, variables) = model.layers_mut();
     /// let mut adapters = Adapters::new();

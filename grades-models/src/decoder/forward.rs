@@ -89,9 +89,10 @@ impl Decoder {
     /// prefix, where they have one.
     ///
     /// ```no_run
-    /// # use grades_models::decoder::{Decoder, LoadOptions, Tokens};
-    /// # let dir = std::path::Path::new("models/mine");
-    /// # let ids = tch::Tensor::new();
+    /// use grades_models::decoder::{Decoder, LoadOptions, Tokens};
+    ///
+    /// let dir = std::path::Path::new("models/mine");
+    /// let ids = tch::Tensor::from_slice(&[1i64, 5, 6, 2]).view([1, 4]);
     /// let (model, _) = Decoder::load(dir, LoadOptions::default())?;
     /// let mut tokens = Tokens::from(ids);
     /// let whole = model.forward(&tokens)?;

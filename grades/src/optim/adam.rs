@@ -7,6 +7,7 @@ use toml::Value;
 use super::fused::{Call, Fused, KernelFamily, scaled};
 use super::groups::Group;
 use super::range::Range;
+use super::setters::setters;
 use super::upcast::Upcast;
 use super::{GradScale, HalfPrecision, Implementation, MomentRates};
 use crate::error::{Problems, Result};
@@ -120,18 +121,6 @@ impl AdamConfig {
         self
     }
 
-    /// Sets the state of bf16 and f16 parameters; that of PyTorch by default.
-    pub fn half_precision(mut self, half_precision: HalfPrecision) -> Self {
-        self.half_precision = half_precision;
-        self
-    }
-
-    /// Sets how updates are computed; fused by default.
-    pub fn implementation(mut self, implementation: Implementation) -> Self {
-        self.implementation = implementation;
-        self
-    }
-
     /// Builds the optimizer of the trainable variables of `vs`; variables that are added later are not among them.
     ///
     /// # Errors
@@ -150,6 +139,8 @@ impl AdamConfig {
         Ok(Fused::new(self, group, Parameters::from_var_store(vs)?))
     }
 }
+
+setters!(AdamConfig);
 
 /// The fields of the state.
 const AVERAGE: usize = 0;

@@ -12,6 +12,7 @@ mod range;
 mod rates;
 pub(crate) mod reduction;
 mod request;
+mod setters;
 mod sgd;
 mod stateful;
 mod stats;

@@ -7,6 +7,7 @@ use toml::Value;
 use super::fused::{Call, Fused, KernelFamily, scaled};
 use super::groups::Group;
 use super::range::Range;
+use super::setters::setters;
 use super::upcast::Upcast;
 use super::{GradScale, HalfPrecision, Implementation, MomentRates};
 use crate::error::{Problems, Result};
@@ -84,18 +85,6 @@ impl SgdConfig {
         self
     }
 
-    /// Sets the state of bf16 and f16 parameters; that of PyTorch by default.
-    pub fn half_precision(mut self, half_precision: HalfPrecision) -> Self {
-        self.half_precision = half_precision;
-        self
-    }
-
-    /// Sets how updates are computed; fused by default.
-    pub fn implementation(mut self, implementation: Implementation) -> Self {
-        self.implementation = implementation;
-        self
-    }
-
     /// Builds the optimizer of the trainable variables of `vs`; variables that are added later are not among them.
     ///
     /// # Errors
@@ -120,6 +109,8 @@ impl SgdConfig {
         Ok(Fused::new(self, group, Parameters::from_var_store(vs)?))
     }
 }
+
+setters!(SgdConfig);
 
 /// The field of the state: the momentum buffer, which a parameter has from its first gradient under a momentum on.
 const BUFFER: usize = 0;

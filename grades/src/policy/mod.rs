@@ -96,9 +96,10 @@ pub trait FreezePolicy: DynClone + Debug + Send {
 
     /// Returns the value and the threshold that it compares at this observation, for logs and pictures.
     ///
-    /// It is asked after [`decide`](Self::decide) with the same observation, and only where somebody observes the run.
-    /// `None` when there is nothing to compare yet, such as before an average is ready. Where `decide` freezes, this is
-    /// its [`Cause`]. The default is the first statistic that it reads, with a threshold that is not a number.
+    /// It is asked after [`decide`](Self::decide) with the same observation, and only in runs that record comparisons.
+    /// `None` when there is nothing to compare yet, such as before an average is ready. Where `decide` freezes, its
+    /// [`Cause`] is recorded instead, so this must agree with it. The default is the first statistic that it reads, with a
+    /// threshold that is not a number.
     fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
         let statistic = self.statistics().iter().next()?;
         let value = observation.value(statistic)?;

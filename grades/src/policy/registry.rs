@@ -100,42 +100,53 @@ inventory::collect!(PolicyPlugin);
 /// Offers a policy to configurations by its name.
 ///
 /// ```
-/// use grades::submit;
-/// use grades::policy::{Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin};
-/// use grades::policy::PolicyRegistry;
+/// use grades::policy::{
+///     Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyRegistry,
+/// };
 /// use grades::schema::{Key, Section};
-/// use grades::statistic::StatisticSet;
+/// use grades::statistic::{Statistic, StatisticSet};
+/// use grades::submit;
 ///
+/// /// Freezes a component once the root mean square of its gradient is below a value.
 /// #[derive(Debug, Clone)]
-/// struct Never;
+/// struct RmsBelow {
+///     value: f64,
+/// }
 ///
-/// impl FreezePolicy for Never {
+/// impl FreezePolicy for RmsBelow {
 ///     fn name(&self) -> &'static str {
 ///         Self::NAME
 ///     }
 ///     fn statistics(&self) -> StatisticSet {
-///         StatisticSet::default()
+///         StatisticSet::of([Statistic::GradRms])
 ///     }
-///     fn decide(&mut self, _: &Observation<'_>) -> Decision {
-///         Decision::Keep
-///     }
-/// }
-///
-/// impl PolicyConfig for Never {
-///     const NAME: &'static str = "never";
-///     const SUMMARY: &'static str = "freezes nothing";
-///     const KEYS: &'static [Key] = &[];
-///     fn from_config(_: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
-///         Some(Never)
+///     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
+///         match observation.value(Statistic::GradRms) {
+///             Some(rms) => Decision::freeze_below(Self::NAME, Statistic::GradRms, rms, self.value),
+///             None => Decision::Keep,
+///         }
 ///     }
 /// }
 ///
-/// submit! { PolicyPlugin::of::<Never>() }
+/// impl PolicyConfig for RmsBelow {
+///     const NAME: &'static str = "rms-below";
+///     const SUMMARY: &'static str = "freezes once the gradient's root mean square is below a value";
+///     const KEYS: &'static [Key] = &[Key::new("value", "the threshold, above 0 (required)")];
+///     fn from_config(section: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
+///         Some(Self { value: section.number("value", "a number above 0", |value| value > 0.0)? })
+///     }
+/// }
 ///
-/// # fn main() -> Result<(), grades::Error> {
-/// assert!(PolicyRegistry::linked()?.names().any(|name| name == "never"));
-/// # Ok(())
-/// # }
+/// submit! { PolicyPlugin::of::<RmsBelow>() }
+///
+/// fn main() -> Result<(), grades::Error> {
+///     let config = grades::FreezingConfig::from_toml(
+///         "[freezing]\npolicy = { name = \"rms-below\", value = 1e-4 }",
+///     )?;
+///     assert_eq!(config.policy().name(), "rms-below");
+///     assert!(PolicyRegistry::linked()?.names().any(|name| name == "rms-below"));
+///     Ok(())
+/// }
 /// ```
 #[macro_export]
 macro_rules! submit {

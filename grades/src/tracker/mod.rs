@@ -66,7 +66,8 @@ pub struct Check {
     pub events: Vec<FreezeEvent>,
     /// The positions of the components whose statistics were not finite; they were skipped.
     pub non_finite: Vec<usize>,
-    /// The comparison that the policy of each active component made, in the order of the components; empty unless
+    /// The comparison that the policy of each active component made, in the order of the components: the cause of its
+    /// decision to freeze, else what [`FreezePolicy::compares`](crate::policy::FreezePolicy::compares) returns. Empty unless
     /// [`FreezeTracker::record_comparisons`] is set.
     pub compared: Vec<Option<Cause>>,
 }
@@ -169,7 +170,10 @@ impl FreezeTracker {
                         .with_cost(self.costs.components()[index]);
                     let decision = track.policy.decide(&observation);
                     if let Some(compared) = check.compared.get_mut(index) {
-                        *compared = track.policy.compares(&observation);
+                        *compared = match &decision {
+                            Decision::Freeze(cause) => Some(cause.clone()),
+                            _ => track.policy.compares(&observation),
+                        };
                     }
                     let cause = match decision {
                         Decision::Freeze(cause) if grace_over && track.samples > 1 => cause,

@@ -46,7 +46,8 @@ pub struct Checked {
     pub grad_norm: Option<f64>,
     /// The statistics; `None` when the policies were not asked at this step.
     pub snapshot: Option<GradientSnapshot>,
-    /// The comparison that the policy of each component made, in the order of the components; empty without observers.
+    /// The comparison that the policy of each component made, in the order of the components; empty in runs
+    /// without observers, unless they ask for it (`FreezingOptimizer::with_comparisons`).
     /// `None` for a component that was not asked, because it cools or is frozen, or whose policy has nothing to
     /// compare yet.
     pub compared: Vec<Option<Cause>>,

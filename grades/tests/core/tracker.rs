@@ -428,10 +428,19 @@ fn what_is_compared_is_told_to_those_who_ask() {
         let compared: Vec<Option<f64>> =
             check.compared.iter().map(|cause| cause.as_ref().map(|cause| cause.value)).collect();
         assert_eq!(compared, expected, "step {step}");
-        // A policy that does not say more is known by the first statistic that it reads, without a threshold.
-        for cause in check.compared.iter().flatten() {
+        // A policy that does not say more is known by the first statistic that it reads, without a threshold, until it
+        // decides to freeze.
+        for (index, cause) in check.compared.iter().enumerate() {
+            let Some(cause) = cause else { continue };
             assert_eq!((&*cause.policy, cause.measure), ("below", Statistic::GradL1.into()));
-            assert!(cause.threshold.is_nan());
+            let decides = index == 1;
+            assert_eq!(cause.threshold.is_nan(), !decides, "step {step}, component {index}");
+        }
+        for event in &check.events {
+            assert_eq!(
+                check.compared[event.index].as_ref().map(|cause| cause.threshold),
+                Some(event.threshold)
+            );
         }
         let silent = quiet.check(&snapshot(step, values));
         assert_eq!(silent, Check { compared: Vec::new(), ..check }, "nothing else differs");

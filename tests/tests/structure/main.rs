@@ -64,7 +64,7 @@ const FINETUNE: &[(&str, &[&str])] = &[
         &["causes", "checkpoint", "config", "data", "log", "records", "run", "state", "storage", "tasks"],
     ),
     ("bench", &["config", "records", "run", "tasks", "train"]),
-    ("compare", &["causes", "config", "log", "records", "report", "run", "storage"]),
+    ("compare", &["causes", "config", "log", "records", "run", "storage"]),
 ];
 
 /// Files of more than 400 lines.

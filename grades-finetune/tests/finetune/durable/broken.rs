@@ -2,105 +2,81 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use grades::observe::StatisticsRecord;
+use grades::tracker::FreezeEvent;
+use grades_finetune::records::{EvalRecord, MemoryCounts, StepRecord, Summary, Times};
+use serde::Serialize;
 
 use crate::support::{Folder, Ran, copy_folder};
 
 /// The result of a run without its times: its logs, its model, the numbers of its summary.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Result {
-    steps: Vec<Value>,
-    freezes: Vec<Value>,
-    statistics: Vec<Value>,
-    evals: Vec<Value>,
-    summary: BTreeMap<String, Value>,
+    pub(crate) steps: Vec<StepRecord>,
+    pub(crate) freezes: Vec<FreezeEvent>,
+    pub(crate) evals: Vec<EvalRecord>,
+    statistics: Vec<StatisticsRecord>,
+    summary: Summary,
     /// The files of the model or the adapter.
-    files: BTreeMap<String, Vec<u8>>,
+    parameters: BTreeMap<String, Vec<u8>>,
 }
-
-/// Keys of the summary that differ from run to run.
-const TIMES: [&str; 11] = [
-    "cost_seconds",
-    "train_cpu_seconds",
-    "validation_seconds",
-    "wall_seconds",
-    "train_seconds",
-    "eval_seconds",
-    "examples_per_second",
-    "tokens_per_second",
-    "peak_memory_bytes",
-    "resumes",
-    "optimizer_state_bytes",
-];
 
 impl Result {
     pub(crate) fn of(folder: &Folder, run: &str) -> Self {
-        let run = format!("runs/{run}");
-        let mut steps = folder.lines(&format!("{run}/steps.jsonl"));
-        for line in &mut steps {
-            let line = line.as_object_mut().unwrap();
-            for key in ["seconds", "memory_bytes"] {
-                line.remove(key).expect("a line has its time and memory");
+        let files = folder.files(run);
+        let mut steps = files.steps();
+        for step in &mut steps {
+            assert!(step.memory.memory_bytes.take().is_some(), "a step has its memory: {step:?}");
+            step.work.seconds = 0.0;
+        }
+        let mut evals = files.evals();
+        for eval in &mut evals {
+            let times = [&mut eval.train_seconds, &mut eval.validation_seconds, &mut eval.wall_seconds];
+            for time in times.into_iter().chain([&mut eval.evaluation.seconds]) {
+                assert!(time.is_finite(), "an evaluation has its times");
+                *time = 0.0;
             }
         }
-        let mut evals = folder.lines(&format!("{run}/evals.jsonl"));
-        for line in &mut evals {
-            let line = line.as_object_mut().unwrap();
-            for key in ["seconds", "train_seconds", "validation_seconds", "wall_seconds"] {
-                line.remove(key).expect("a line has its times");
-            }
-        }
-        let summary = folder.json(&format!("{run}/summary.json"));
-        let summary = summary.as_object().unwrap().iter().filter(|(key, _)| !TIMES.contains(&key.as_str()));
-        let mut files = BTreeMap::new();
+        let mut summary = files.summary();
+        (summary.time, summary.memory) = (Times::default(), MemoryCounts::default());
+        (summary.data.examples_per_second, summary.data.tokens_per_second) = (0.0, None);
+        summary.steps.resumes = 0;
+        let mut parameters = BTreeMap::new();
         for part in ["model", "adapter"] {
-            for name in folder.names(&format!("{run}/{part}")) {
-                let name = format!("{run}/{part}/{name}");
-                files.insert(name.replace(&run, ""), folder.bytes(&name));
+            for name in folder.names(&format!("runs/{run}/{part}")) {
+                let name = format!("{part}/{name}");
+                parameters.insert(name.clone(), files.bytes(&name));
             }
         }
-        assert!(!files.is_empty(), "{run} has neither a model nor an adapter");
-        Self {
-            steps,
-            freezes: folder.lines(&format!("{run}/freezes.jsonl")),
-            statistics: folder.lines(&format!("{run}/statistics.jsonl")),
-            evals,
-            summary: summary.map(|(key, value)| (key.clone(), value.clone())).collect(),
-            files,
-        }
+        assert!(!parameters.is_empty(), "{run} has neither a model nor an adapter");
+        let (_, statistics) = files.statistics();
+        Self { steps, freezes: files.freezes(), evals, statistics, summary, parameters }
     }
 
-    pub(crate) fn steps(&self) -> &[Value] {
-        &self.steps
-    }
-
-    pub(crate) fn evals(&self) -> &[Value] {
-        &self.evals
-    }
-
-    pub(crate) fn freezes(&self) -> &[Value] {
-        &self.freezes
-    }
-
-    /// Fails at the first line that differs.
+    /// Fails at the first line that differs. Lines are compared as JSON, in which a loss that is no number equals another.
     pub(crate) fn assert_same(&self, other: &Self, what: &str) {
-        for (one, other) in self.steps.iter().zip(&other.steps) {
-            assert_eq!(one, other, "{what}");
-        }
-        assert_eq!(self.steps.len(), other.steps.len(), "{what}: lines of steps.jsonl");
-        assert_eq!(self.freezes, other.freezes, "{what}: freezes.jsonl");
-        assert_eq!(self.statistics, other.statistics, "{what}: statistics.jsonl");
-        assert_eq!(self.evals, other.evals, "{what}: evals.jsonl");
-        assert_eq!(self.summary, other.summary, "{what}: summary.json");
+        assert_same_lines(&self.steps, &other.steps, &format!("{what}: steps.jsonl"));
+        assert_same_lines(&self.freezes, &other.freezes, &format!("{what}: freezes.jsonl"));
+        assert_same_lines(&self.statistics, &other.statistics, &format!("{what}: statistics.jsonl"));
+        assert_same_lines(&self.evals, &other.evals, &format!("{what}: evals.jsonl"));
+        assert_same_lines(&[&self.summary], &[&other.summary], &format!("{what}: summary.json"));
         let differ: Vec<&String> = self
-            .files
+            .parameters
             .iter()
-            .filter(|(name, bytes)| other.files.get(*name) != Some(bytes))
+            .filter(|(name, bytes)| other.parameters.get(*name) != Some(bytes))
             .map(|(name, _)| name)
             .collect();
         assert!(differ.is_empty(), "{what}: {differ:?} differ");
-        assert_eq!(self.files.len(), other.files.len(), "{what}: files");
+        assert_eq!(self.parameters.len(), other.parameters.len(), "{what}: files");
     }
+}
+
+fn assert_same_lines<T: Serialize>(some: &[T], others: &[T], what: &str) {
+    for (one, other) in some.iter().zip(others) {
+        let [one, other] = [one, other].map(|line| serde_json::to_string(line).unwrap());
+        assert_eq!(one, other, "{what}");
+    }
+    assert_eq!(some.len(), others.len(), "{what}: lines");
 }
 
 /// Returns the steps of the checkpoints of a run.
@@ -115,7 +91,7 @@ pub(crate) fn checkpoint(run: &str, step: u64) -> String {
 }
 
 /// Copies a run as a `kill -9` would have left it some time after the checkpoint of `step`: without later checkpoints and
-/// without a model, but with the lines that were written meanwhile.
+/// without a model, but with the lines that were written meanwhile. It shows its progress when it is resumed.
 pub(crate) fn broken_off(folder: &Folder, run: &str, step: u64, copy: &str) {
     let (from, to) = (folder.path(&format!("runs/{run}")), folder.path(&format!("runs/{copy}")));
     copy_folder(&from, &to);
@@ -129,6 +105,14 @@ pub(crate) fn broken_off(folder: &Folder, run: &str, step: u64, copy: &str) {
         }
     }
     std::fs::remove_file(to.join("summary.json")).unwrap();
+    let config = format!("runs/{copy}/config.toml");
+    folder.write(&config, folder.text(&config).replace("\nquiet = true\n", "\nquiet = false\n"));
+}
+
+/// Trains `runs/whole` in this process, with a checkpoint at every second step.
+pub(crate) fn whole(folder: &Folder, assignments: &[&str]) {
+    let checkpoints = ["output.name=whole", "output.report=false", "checkpoint.every=2", "checkpoint.keep=9"];
+    folder.run(&[&checkpoints[..], assignments].concat());
 }
 
 /// Runs `finetune train --resume runs/NAME`, which must succeed.

@@ -1,11 +1,11 @@
 //! Damaged checkpoints are found, named and left out.
 
-use crate::durable::broken::{Result, broken_off, checkpoint, checkpoints, resumed};
+use crate::durable::broken::{Result, broken_off, checkpoint, checkpoints, resumed, whole};
 use crate::support::Folder;
 
 fn saved() -> Folder {
     let folder = Folder::new();
-    folder.trained(&["--name", "whole", "--save-every", "2", "--keep", "9"]);
+    whole(&folder, &[]);
     folder
 }
 
@@ -107,11 +107,11 @@ fn what_killed_processes_left_is_removed() {
 #[test]
 fn only_the_newest_are_kept() {
     let folder = Folder::new();
-    folder.trained(&["--save-every", "1", "--keep", "3"]);
+    folder.run(&["checkpoint.every=1", "checkpoint.keep=3"]);
     assert_eq!(checkpoints(&folder, "base"), [4, 5, 6]);
-    folder.trained(&["--save-every", "4"]);
+    folder.run(&["checkpoint.every=4"]);
     assert_eq!(checkpoints(&folder, "base-2"), [4]);
-    folder.trained(&[]);
+    folder.run(&[]);
     assert!(!folder.path("runs/base-3/checkpoints").exists());
 }
 

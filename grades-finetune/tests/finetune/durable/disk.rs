@@ -4,7 +4,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use crate::durable::broken::{Result, broken_off, checkpoint, checkpoints, resumed};
+use crate::durable::broken::{Result, broken_off, checkpoint, checkpoints, resumed, whole};
 use crate::support::{Folder, PROGRAM, Ran};
 
 /// The warnings that name the checkpoint of a step.
@@ -16,7 +16,7 @@ fn warnings(ran: &Ran, path: &str) -> Vec<String> {
 #[test]
 fn a_full_disk_costs_the_checkpoint_and_nothing_else() {
     let folder = Folder::new();
-    folder.trained(&["--name", "whole", "--save-every", "2", "--keep", "9"]);
+    whole(&folder, &[]);
     broken_off(&folder, "whole", 2, "run");
     // The parameters alone are of 9 KiB, the optimizer's moments of twice that.
     for (kibibytes, name) in [(8, "parameters.safetensors"), (16, "optimizer.safetensors")] {
@@ -133,7 +133,7 @@ fn in_a_name_space(folder: &Folder, script: &str, arguments: &[&str]) -> Option<
 #[test]
 fn a_full_file_system_loses_nothing() {
     let folder = Folder::new();
-    folder.trained(&["--name", "whole", "--save-every", "2", "--keep", "9"]);
+    whole(&folder, &[]);
     let script = r#"mkdir small && mount -t tmpfs -o "size=$1" tmpfs small || exit 99
 "$0" train --config base.toml --output small --name run --save-every 2 --keep 9 --no-report --quiet
 echo "code $?" >&2
@@ -157,7 +157,7 @@ cp -r small/run runs/"#;
 fn a_file_system_that_is_full_for_a_while_costs_no_line() {
     let folder = Folder::new();
     let long = ["--epochs", "300", "--save-every", "20", "--no-report", "--quiet"];
-    folder.trained(&[&["--name", "whole"], &long[..]].concat());
+    folder.run(&["output.name=whole", "training.epochs=300"]);
     let script = r#"mkdir small && mount -t tmpfs -o size=4m tmpfs small || exit 99
 "$0" train --config base.toml --output small --name run "$@" &
 until [ -e small/run/checkpoints/step-00000020 ]; do sleep 0.01; done
@@ -176,7 +176,7 @@ wait $! && ls small/run/checkpoints >&2 && cp -r small/run runs/"#;
 #[test]
 fn an_old_checkpoint_that_stays_does_not_make_the_new_one_less_whole() {
     let folder = Folder::new();
-    folder.trained(&["--name", "whole", "--save-every", "2", "--keep", "9"]);
+    whole(&folder, &[]);
     broken_off(&folder, "whole", 2, "run");
     let old = folder.path(&checkpoint("run", 2));
     std::fs::set_permissions(&old, Permissions::from_mode(0o555)).unwrap();

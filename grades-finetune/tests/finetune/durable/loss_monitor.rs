@@ -1,5 +1,7 @@
 //! Losses and gradients that are not finite.
 
+use grades_finetune::records::SkipReason;
+
 use crate::durable::broken::{Result, broken_off, resumed};
 use crate::support::{Folder, Tiny};
 
@@ -20,22 +22,18 @@ fn a_bad_step_is_skipped_and_counted() {
     let folder = poisoned();
     let arguments = [&["--save-every", "5", "--keep", "9"], &STEPS[..], &["data.bucket=1"]].concat();
     let ran = folder.train(&[&["--name", "whole"], &arguments[..]].concat());
-    let summary = folder.json("runs/whole/summary.json");
-    let steps = folder.lines("runs/whole/steps.jsonl");
-    let bad: Vec<u64> = steps
-        .iter()
-        .filter(|step| step["skipped"] == "loss")
-        .map(|step| step["step"].as_u64().unwrap())
-        .collect();
+    let (steps, summary) = (folder.files("whole").steps(), folder.files("whole").summary());
+    let bad: Vec<u64> =
+        steps.iter().filter(|step| step.skipped == Some(SkipReason::Loss)).map(|step| step.step).collect();
     // Every fifth sentence has the word.
-    assert_eq!((steps.len(), summary["bad_steps"].as_u64()), (24, Some(bad.len() as u64)));
+    assert_eq!((steps.len(), summary.steps.bad_steps), (24, bad.len() as u64));
     assert!((4..=5).contains(&bad.len()), "{bad:?}");
     for step in &steps {
-        assert_eq!(step["loss"].is_null(), step["skipped"] == "loss", "{step}");
+        assert_eq!(step.loss.is_nan(), step.skipped == Some(SkipReason::Loss), "{step:?}");
     }
     let ends_badly = bad.contains(&24);
     assert_eq!(ran.code, Some(i32::from(ends_badly)), "{ran:?}");
-    assert!(summary["final_train_loss"].is_f64());
+    assert!(summary.final_train_loss.is_some());
 
     broken_off(&folder, "whole", 10, "run");
     if !ends_badly {
@@ -78,7 +76,7 @@ fn too_many_in_a_row_end_the_run_with_a_checkpoint() {
          (guard.max_bad_steps = 4); try a lower optimizer.lr or training.clip_norm. The newest whole checkpoint is \
          runs/base/checkpoints/step-00000004"
     );
-    assert_eq!(folder.lines("runs/base/steps.jsonl").len(), 4);
+    assert_eq!(folder.files("base").steps().len(), 4);
     assert!(!folder.path("runs/base/summary.json").exists() && !folder.path("runs/base/adapter").exists());
     // It may be resumed, and tries as often again.
     let ran = folder.finetune(&["train", "--resume", "runs/base"]);
@@ -109,12 +107,12 @@ fn gradients_that_are_not_finite_are_skipped_whatever_the_loss() {
         let set = ["guard.max_bad_steps=99", more[0], more[1]].map(|key| ["--set", key]).concat();
         let ran = folder.train(&[&["--name", name], &set[..]].concat());
         assert_eq!(ran.code, Some(1), "{ran:?}");
-        let steps = folder.lines(&format!("runs/{name}/steps.jsonl"));
+        let steps = folder.files(name).steps();
         assert_eq!(steps.len(), 6);
         for step in &steps {
-            assert!(step["skipped"] == "gradients" && step["loss"].is_f64(), "{step}");
+            assert!(step.skipped == Some(SkipReason::Gradients) && step.loss.is_finite(), "{step:?}");
         }
-        assert_eq!(folder.json(&format!("runs/{name}/summary.json"))["bad_steps"], 6, "{name}");
+        assert_eq!(folder.files(name).summary().steps.bad_steps, 6, "{name}");
         // No update was applied, so the weights are those of the files.
         let [before, after] = ["model", &format!("runs/{name}/model")].map(|dir| {
             let bytes = folder.bytes(&format!("{dir}/model.safetensors"));
@@ -128,10 +126,9 @@ fn gradients_that_are_not_finite_are_skipped_whatever_the_loss() {
         assert!(before == after, "{name}: a weight was changed");
     }
     // Without a check the weights are lost; the next loss shows it.
-    let set = ["guard.max_bad_steps=99", "training.clip_norm=0"].map(|key| ["--set", key]).concat();
-    folder.train(&[&["--name", "unseen"], &set[..]].concat());
-    let steps = folder.lines("runs/unseen/steps.jsonl");
-    assert!(steps[0].get("skipped").is_none() && steps[1]["skipped"] == "loss", "{steps:?}");
+    let run = folder.run_until(None, &["guard.max_bad_steps=99", "training.clip_norm=0"]);
+    let steps = run.files.steps();
+    assert!(steps[0].skipped.is_none() && steps[1].skipped == Some(SkipReason::Loss), "{steps:?}");
 }
 
 #[test]
@@ -156,7 +153,11 @@ fn a_loss_out_of_line_is_reported() {
     let ran = folder.trained(&arguments);
     let lines = ran.stderr.lines().filter(|line| line.starts_with("warning: the loss of step ")).count();
     assert!(lines > 0, "{}", ran.stderr);
-    assert_eq!(folder.json("runs/base/summary.json")["loss_spikes"].as_u64(), Some(lines as u64));
-    let none = folder.trained(&[&arguments[..4], &["--set", "guard.spike_factor=0"]].concat());
-    assert!(!none.stderr.contains("warning: the loss"), "{}", none.stderr);
+    assert_eq!(folder.files("base").summary().steps.loss_spikes, lines as u64);
+    let none = folder.run(&["training.epochs=60", "optimizer.lr=0.3", "guard.spike_factor=0"]);
+    assert!(
+        none.log.warnings.iter().all(|warning| !warning.starts_with("the loss")),
+        "{:?}",
+        none.log.warnings
+    );
 }

@@ -1,11 +1,11 @@
 //! Changes that refuse a resume, and changes that do not.
 
-use crate::durable::broken::{Result, broken_off, resumed};
-use crate::support::{Folder, Ran, examples};
+use crate::durable::broken::{Result, broken_off, resumed, whole};
+use crate::support::{Folder, Ran, Run, examples};
 
 fn saved() -> Folder {
     let folder = Folder::new();
-    folder.trained(&["--name", "whole", "--save-every", "2", "--keep", "9"]);
+    whole(&folder, &[]);
     broken_off(&folder, "whole", 4, "run");
     folder
 }
@@ -14,28 +14,29 @@ fn resume(folder: &Folder, arguments: &[&str]) -> Ran {
     folder.finetune(&[&["train", "--resume", "runs/run"], arguments].concat())
 }
 
-fn refused(folder: &Folder, arguments: &[&str]) -> String {
-    let before = (folder.names("runs/run"), folder.bytes("runs/run/steps.jsonl"));
-    let ran = resume(folder, arguments);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert_eq!(
-        (folder.names("runs/run"), folder.bytes("runs/run/steps.jsonl")),
-        before,
-        "nothing is touched"
-    );
-    ran.error()
+/// Resumes in this process with assignments that must be refused, and returns the message.
+fn refused(folder: &Folder, assignments: &[&str]) -> String {
+    let files = folder.files("run");
+    let before = (folder.names("runs/run"), files.bytes("steps.jsonl"));
+    let error = Run::resume(folder, &files, assignments).unwrap_err();
+    assert_eq!((folder.names("runs/run"), files.bytes("steps.jsonl")), before, "nothing is touched");
+    folder.relative(&format!("{error:#}"))
 }
 
 #[test]
 fn another_configuration_is_refused_by_its_keys() {
     let folder = saved();
-    let error = refused(&folder, &["--lr", "0.5", "--epochs", "3", "--set", "freezing.policy.tau=1"]);
+    let error = refused(&folder, &["optimizer.lr=0.5", "training.epochs=3", "freezing.policy.tau=1"]);
     for part in
         ["optimizer.lr: 0.001 before, 0.5 now", "training.epochs: 2 before, 3 now", "freezing.policy.tau: "]
     {
         assert!(error.contains(part), "{part}: {error}");
     }
     assert!(!error.contains("data.") && error.contains("--allow-changes"), "{error}");
+    // The program ends with 1, as for any error.
+    let ran = resume(&folder, &["--lr", "0.5"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.error().contains("optimizer.lr: 0.001 before, 0.5 now"), "{}", ran.error());
     assert_eq!(resume(&folder, &["--lr", "0.5", "--allow-changes"]).code, Some(0));
 }
 
@@ -49,10 +50,9 @@ fn what_changes_no_result_may_change() {
         &["--model", "moved", "--train", "other.tsv", "--save-every", "1", "--set", "training.eval_every=2"],
     );
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let (mut whole, mut run) = (Result::of(&folder, "whole"), Result::of(&folder, "run"));
+    let (whole, run) = (Result::of(&folder, "whole"), Result::of(&folder, "run"));
     whole.assert_same(&run, "elsewhere");
-    (whole, run) = (run, whole);
-    assert_eq!(whole, run);
+    run.assert_same(&whole, "elsewhere");
 }
 
 #[test]
@@ -108,8 +108,9 @@ fn the_same_command_begins_and_resumes() {
 #[test]
 fn without_a_name_the_last_run_of_the_configuration_is_meant() {
     let folder = Folder::new();
-    folder.trained(&["--save-every", "2", "--keep", "9"]);
-    folder.trained(&["--save-every", "2", "--keep", "9"]);
+    for _ in 0..2 {
+        folder.run(&["checkpoint.every=2", "checkpoint.keep=9"]);
+    }
     std::fs::rename(folder.path("runs/base-2"), folder.path("runs/whole")).unwrap();
     broken_off(&folder, "whole", 2, "base-2");
     let ran = folder.trained(&["--resume", "--save-every", "2", "--keep", "9"]);

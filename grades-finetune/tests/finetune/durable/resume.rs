@@ -1,8 +1,9 @@
 //! k + n steps are k steps, a checkpoint, a new process and n steps, bit by bit.
 
+use grades::tracker::Transition;
 use serde_json::json;
 
-use crate::durable::broken::{Result, broken_off, checkpoints, resumed};
+use crate::durable::broken::{Result, broken_off, checkpoints, resumed, whole};
 use crate::support::{Folder, Tiny, examples};
 use crate::tiny_decoder::TinyDecoder;
 
@@ -44,12 +45,9 @@ fn classifier() -> Folder {
     folder
 }
 
+/// A decoder with six lines of one length.
 fn decoder(changes: serde_json::Value) -> Folder {
-    let folder = Folder::new();
-    std::fs::remove_dir_all(folder.path("model")).unwrap();
-    let tiny = TinyDecoder::new(changes);
-    tiny.complete();
-    crate::support::copy_folder(tiny.path(), &folder.path("model"));
+    let folder = Folder::decoder(&TinyDecoder::new(changes));
     let lines: Vec<String> =
         ["sky blue", "grass green", "snow white", "coal black", "sun yellow", "sky white"]
             .iter()
@@ -63,12 +61,10 @@ fn decoder(changes: serde_json::Value) -> Folder {
     folder
 }
 
-/// Runs without a checkpoint, with one at each `every`th step, and from some of those.
+/// Runs without a checkpoint and with one at each `every`th step, in this process, and from some of those in another one.
 fn goes_on(folder: &Folder, every: u64, from: &[u64], sets: &[&str]) -> Result {
-    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", *set]).collect();
-    let every = every.to_string();
-    folder.trained(&[&["--name", "plain"], &sets[..]].concat());
-    folder.trained(&[&["--name", "whole", "--save-every", &every, "--keep", "100"], &sets[..]].concat());
+    folder.run(&[&["output.name=plain"], sets].concat());
+    whole(folder, &[&[&format!("checkpoint.every={every}"), "checkpoint.keep=100"], sets].concat());
     let whole = Result::of(folder, "whole");
     Result::of(folder, "plain").assert_same(&whole, "checkpoints change nothing");
     for step in from {
@@ -77,8 +73,7 @@ fn goes_on(folder: &Folder, every: u64, from: &[u64], sets: &[&str]) -> Result {
         let ran = resumed(folder, &copy);
         assert!(ran.stderr.contains(&format!("resumed after step {step} from ")), "{}", ran.stderr);
         Result::of(folder, &copy).assert_same(&whole, &format!("{sets:?} from step {step}"));
-        let resumes = folder.json(&format!("runs/{copy}/summary.json"))["resumes"].as_u64();
-        assert_eq!(resumes, Some(1));
+        assert_eq!(folder.files(&copy).summary().steps.resumes, 1);
     }
     assert!(!checkpoints(folder, "whole").is_empty());
     whole
@@ -86,14 +81,14 @@ fn goes_on(folder: &Folder, every: u64, from: &[u64], sets: &[&str]) -> Result {
 
 /// The events of a run at steps after the first checkpoint that is gone on from.
 fn freezes_after(result: &Result, step: u64) -> usize {
-    result.freezes().iter().filter(|event| event["step"].as_u64() > Some(step)).count()
+    result.freezes.iter().filter(|event| event.step > step).count()
 }
 
 #[test]
 fn adamw_with_the_automatic_policy() {
     let result = goes_on(&classifier(), 3, &[3, 9], &["freezing.followers='with-block'"]);
-    assert!(freezes_after(&result, 3) > 10, "{:?}", result.freezes());
-    assert_eq!(result.steps().len(), 12);
+    assert!(freezes_after(&result, 3) > 10, "{:?}", result.freezes);
+    assert_eq!(result.steps.len(), 12);
 }
 
 #[test]
@@ -104,7 +99,7 @@ fn adam_with_patience_over_a_threshold() {
         "freezing.policy={name='patience',hits=2,policy={name='fixed-threshold',tau=0.02}}",
     ];
     let result = goes_on(&classifier(), 2, &[4], &sets);
-    assert!(freezes_after(&result, 4) > 0, "{:?}", result.freezes());
+    assert!(freezes_after(&result, 4) > 0, "{:?}", result.freezes);
 }
 
 #[test]
@@ -131,7 +126,7 @@ fn what_thaws_thaws() {
         "freezing.policy={name='thaw',period=3,policy={name='relative-to-peak',rho=0.9,window=2,hits=1}}",
     ];
     let result = goes_on(&classifier(), 2, &[4, 8], &sets);
-    assert!(result.freezes().iter().any(|event| event["event"] == "thaw"), "{:?}", result.freezes());
+    assert!(result.freezes.iter().any(|event| event.event == Transition::Thaw), "{:?}", result.freezes);
 }
 
 #[test]
@@ -166,7 +161,7 @@ fn a_decoder_in_half_precision_whose_blocks_are_computed_twice() {
         "data.max_tokens=32",
     ];
     let result = goes_on(&folder, 2, &[2], &[&sets[..], &["freezing.cooldown=0"]].concat());
-    assert!(result.steps().len() > 4);
+    assert!(result.steps.len() > 4);
 }
 
 #[test]
@@ -191,9 +186,9 @@ fn early_stopping_that_has_kept_its_best_weights() {
         "freezing.cooling='average'",
     ];
     let result = goes_on(&classifier(), 2, &[2], &sets);
-    let bests: Vec<&serde_json::Value> = result.evals().iter().map(|line| &line["best"]).collect();
-    assert!(bests.iter().any(|best| **best == json!(false)), "{bests:?}");
-    assert!(result.steps().len() > 2);
+    let bests: Vec<Option<bool>> = result.evals.iter().map(|eval| eval.best).collect();
+    assert!(bests.contains(&Some(false)), "{bests:?}");
+    assert!(result.steps.len() > 2);
 }
 
 #[test]
@@ -205,8 +200,7 @@ fn components_that_cool_by_averaging() {
 #[test]
 fn adapters_of_a_model_that_has_a_head_train_it_after_a_break_too() {
     let folder = Folder::with(&Tiny::classifier());
-    let arguments = ["--lora", "--lora-rank", "2", "--save-every", "2", "--keep", "9"];
-    folder.trained(&[&["--name", "whole"], &arguments[..]].concat());
+    whole(&folder, &["lora.r=2"]);
     let whole = Result::of(&folder, "whole");
     broken_off(&folder, "whole", 2, "run");
     resumed(&folder, "run");
@@ -215,15 +209,15 @@ fn adapters_of_a_model_that_has_a_head_train_it_after_a_break_too() {
     let ran = folder.finetune(&["train", "--config", "runs/whole/config.toml", "--name", "again"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     Result::of(&folder, "again").assert_same(&whole, "the resolved configuration");
-    let config = folder.toml("runs/whole/config.toml");
+    let config = folder.files("whole").config();
     assert_eq!(config["lora"]["modules_to_save"], vec!["classifier"].into());
 }
 
 #[test]
 fn other_hyperparameters_are_used_when_changes_are_allowed() {
     let folder = classifier();
-    folder.trained(&["--name", "whole", "--save-every", "4", "--keep", "9"]);
-    let model = |run: &str| folder.bytes(&format!("runs/{run}/model/model.safetensors"));
+    whole(&folder, &["checkpoint.every=4"]);
+    let model = |run: &str| folder.files(run).parameters();
     for (name, change) in [
         ("decay", "optimizer.weight_decay=0.9"),
         ("beta", "optimizer.beta1=0.5"),
@@ -240,7 +234,7 @@ fn other_hyperparameters_are_used_when_changes_are_allowed() {
 #[test]
 fn another_chat_template_is_noticed() {
     let folder = decoder(json!({}));
-    folder.trained(&["--name", "whole", "--save-every", "4", "--keep", "9"]);
+    whole(&folder, &["checkpoint.every=4"]);
     broken_off(&folder, "whole", 4, "run");
     let before =
         folder.path("model/chat_template.jinja").exists().then(|| folder.text("model/chat_template.jinja"));

@@ -1,5 +1,7 @@
 //! SIGINT and SIGTERM: the current step ends and a checkpoint is written.
 
+use grades_finetune::records::StopReason;
+
 use crate::durable::broken::{Result, checkpoints, resumed};
 use crate::support::Folder;
 
@@ -9,7 +11,7 @@ const LONG: [&str; 4] = ["--epochs", "80", "--set", "training.eval_every=0"];
 #[test]
 fn a_run_that_a_signal_ended_goes_on_as_if_there_had_been_none() {
     let folder = Folder::new();
-    folder.trained(&[&LONG[..], &["--name", "whole"]].concat());
+    folder.run(&["output.name=whole", "training.epochs=80", "training.eval_every=0"]);
     let whole = Result::of(&folder, "whole");
     for signal in ["-INT", "-TERM"] {
         let name = signal.trim_start_matches('-').to_lowercase();
@@ -17,9 +19,9 @@ fn a_run_that_a_signal_ended_goes_on_as_if_there_had_been_none() {
         running.send(signal);
         let (code, shown) = running.end();
         assert_eq!(code, Some(130), "{shown}");
-        let summary = folder.json(&format!("runs/{name}/summary.json"));
-        let steps = summary["steps"].as_u64().unwrap();
-        assert_eq!((&summary["ended"], checkpoints(&folder, &name)), (&"interrupted".into(), vec![steps]));
+        let summary = folder.files(&name).summary();
+        let steps = summary.steps.steps;
+        assert_eq!((summary.ended, checkpoints(&folder, &name)), (StopReason::Interrupted, vec![steps]));
         assert!(steps < 240, "the run has ended by itself");
         resumed(&folder, &name);
         Result::of(&folder, &name).assert_same(&whole, signal);
@@ -39,12 +41,14 @@ fn an_evaluation_that_was_due_at_the_signal_is_made_up_for() {
         "--set",
         "early_stopping.patience=200",
     ];
-    folder.trained(&[&arguments[..], &["--name", "whole"]].concat());
+    let whole =
+        ["output.name=whole", "training.epochs=80", "training.eval_every=1", "early_stopping.patience=200"];
+    folder.run(&whole);
     let whole = Result::of(&folder, "whole");
     let running = folder.start(&[&arguments[..], &["--name", "run"]].concat());
     running.send("-TERM");
     assert_eq!(running.end().0, Some(130));
-    let steps = folder.json("runs/run/summary.json")["steps"].as_u64().unwrap();
+    let steps = folder.files("run").summary().steps.steps;
     assert!(steps < 240, "the run has ended by itself");
     resumed(&folder, "run");
     Result::of(&folder, "run").assert_same(&whole, &format!("a signal at step {steps}"));
@@ -54,7 +58,8 @@ fn an_evaluation_that_was_due_at_the_signal_is_made_up_for() {
 fn a_second_signal_damages_nothing() {
     let folder = Folder::new();
     let arguments = [&LONG[..], &["--save-every", "1"]].concat();
-    folder.trained(&[&arguments[..], &["--name", "whole"]].concat());
+    let whole = ["output.name=whole", "training.epochs=80", "training.eval_every=0", "checkpoint.every=1"];
+    folder.run(&whole);
     let running = folder.start(&[&arguments[..], &["--name", "run"]].concat());
     for _ in 0..2 {
         running.send("-TERM");
@@ -74,5 +79,6 @@ fn a_run_that_another_process_is_at_is_left_alone() {
     assert_eq!(ran.error(), "another process is at the run runs/run; it must end first");
     running.send("-INT");
     assert_eq!(running.end().0, Some(130));
-    assert_eq!(folder.json("runs/run/summary.json")["steps"], folder.lines("runs/run/steps.jsonl").len());
+    let files = folder.files("run");
+    assert_eq!(files.summary().steps.steps, files.steps().len() as u64);
 }

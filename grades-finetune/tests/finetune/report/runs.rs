@@ -15,7 +15,7 @@ fn a_run_gets_a_page_unless_told_otherwise() {
     assert!(page.contains("all 12 components froze, so it ended after 2 of 6 steps"));
     folder.trained(&["--name", "plain", "--no-report"]);
     assert!(!folder.names("runs/plain").contains(&"report.html".to_owned()));
-    assert_eq!(folder.toml("runs/plain/config.toml")["output"]["report"].as_bool(), Some(false));
+    assert_eq!(folder.files("plain").config()["output"]["report"].as_bool(), Some(false));
     assert!(!folder.names("runs/base").contains(&"tensorboard".to_owned()), "off unless asked for");
 }
 
@@ -35,8 +35,8 @@ fn statistics_jsonl_has_what_the_policy_compared() {
     }
     // What froze is asked no more.
     assert_eq!(folder.run(&[FREEZE_ALL]).files.statistics().1.len(), 2);
-    folder.trained(&["--name", "unwatched", "--no-freezing"]);
-    assert_eq!(folder.files("unwatched").statistics().1.len(), 0, "the components alone");
+    folder.set_freezing("");
+    assert_eq!(folder.run(&[]).files.statistics().1.len(), 0, "the components alone");
 }
 
 #[test]
@@ -56,8 +56,9 @@ fn the_page_and_the_pictures_are_made_again() {
 #[test]
 fn several_runs_are_compared() {
     let folder = Folder::new();
-    folder.trained(&["--name", "a", "--no-freezing"]);
-    folder.trained(&["--name", "b", "--set", FREEZE_ALL]);
+    folder.run(&["output.name=b", FREEZE_ALL]);
+    folder.set_freezing("");
+    folder.run(&["output.name=a"]);
     let ran = folder.finetune(&["report", "runs/a", "runs/b"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.error().starts_with("--out is missing"), "{}", ran.error());
@@ -72,7 +73,7 @@ fn several_runs_are_compared() {
 #[test]
 fn event_files_are_written_when_asked_for() {
     let folder = Folder::new();
-    folder.trained(&["--tensorboard", "--set", FREEZE_ALL]);
+    folder.run(&["output.tensorboard=true", FREEZE_ALL]);
     let files = folder.names("runs/base/tensorboard");
     assert_eq!(files.len(), 1);
     assert!(files[0].starts_with("events.out.tfevents."), "{files:?}");

@@ -6,11 +6,12 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::run::message;
 use super::{PROGRAM, Ran, Run, RunFiles, Running, Tiny};
 use crate::tiny_decoder::TinyDecoder;
 
 /// Two epochs of three steps each; the threshold is so low that nothing freezes.
-pub(crate) const CONFIG: &str = r#"
+const CONFIG: &str = r#"
 [output]
 folder = "runs"
 
@@ -114,6 +115,12 @@ impl Folder {
         folder
     }
 
+    /// Replaces the policy of `base.toml`; nothing freezes where `table` is empty.
+    pub(crate) fn set_freezing(&self, table: &str) {
+        let (rest, _) = CONFIG.split_once("[freezing.policy]").unwrap();
+        self.write("base.toml", format!("{rest}{table}"));
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -184,7 +191,12 @@ impl Folder {
             panic!("{assignments:?} are not refused")
         };
         assert_eq!(self.names("."), before, "{assignments:?} left something behind");
-        format!("{error:#}").replace(&format!("{}/", self.dir.path().display()), "")
+        self.relative(&message(&error))
+    }
+
+    /// A text in which paths below this folder are relative to it, as the program has them.
+    pub(crate) fn relative(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.dir.path().display()), "")
     }
 
     /// A program in this folder, on the CPU and one thread whatever the machine has.

@@ -15,7 +15,7 @@ mod process;
 mod run;
 
 pub(crate) use files::RunFiles;
-pub(crate) use folder::{CONFIG, FREEZE_ALL, Folder, LINKED, PAIRS, copy_folder, examples};
+pub(crate) use folder::{FREEZE_ALL, Folder, LINKED, PAIRS, copy_folder, examples};
 pub(crate) use process::{PROGRAM, Ran, Running};
 pub(crate) use run::Run;
 

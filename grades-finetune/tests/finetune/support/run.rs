@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use grades_finetune::config::{Document, RunConfig};
 use grades_finetune::log::{Event, Logger, MemoryLogger};
 use grades_finetune::records::Summary;
@@ -10,7 +10,6 @@ use grades_finetune::run::Interrupt;
 use grades_finetune::train::{Outcome, Resume, resume, train_logged};
 // Links the policies, so that configurations can name them.
 use grades_policies as _;
-use toml::Value;
 
 use super::{Folder, RunFiles};
 
@@ -25,8 +24,8 @@ pub(crate) struct Run {
     pub(crate) warnings: Vec<String>,
 }
 
-/// The keys that have paths, which are relative to the folder in its configuration.
-const PATHS: [&str; 5] = ["model.path", "data.train", "data.eval", "data.test", "output.folder"];
+/// The keys of files, which are relative to the folder in its configuration.
+const INPUTS: [&str; 4] = ["model.path", "data.train", "data.eval", "data.test"];
 
 /// Lets one run train at a time: all draw from the same generator.
 fn alone() -> MutexGuard<'static, ()> {
@@ -36,6 +35,12 @@ fn alone() -> MutexGuard<'static, ()> {
     // As the program has in these tests.
     tch::set_num_threads(1);
     guard
+}
+
+/// The message that the program prints for an error.
+pub(crate) fn message(error: &Error) -> String {
+    let causes = error.chain().map(ToString::to_string);
+    causes.reduce(|text, cause| if text.contains(&cause) { text } else { text + ": " + &cause }).unwrap()
 }
 
 impl Run {
@@ -66,13 +71,17 @@ fn configuration(folder: &Folder, assignments: &[&str]) -> Result<RunConfig> {
         document.set(assignment)?;
     }
     document.rename_old_keys();
-    for key in PATHS {
-        let Some((table, name)) = key.split_once('.') else { continue };
-        let value = document.table().get(table).and_then(|table| table.get(name));
-        if let Some(path) = value.and_then(Value::as_str).map(|path| folder.path(path)) {
-            document.put(key, path.display().to_string())?;
+    let text = |document: &Document, key: &str| {
+        let (table, name) = key.split_once('.')?;
+        document.table().get(table)?.get(name)?.as_str().map(str::to_owned)
+    };
+    for key in INPUTS {
+        if let Some(path) = text(&document, key) {
+            document.put(key, folder.path(&path).display().to_string())?;
         }
     }
+    let runs = text(&document, "output.folder").unwrap_or_else(|| "runs".to_owned());
+    document.put("output.folder", folder.path(&runs).display().to_string())?;
     Ok(RunConfig::read(document.table())?)
 }
 

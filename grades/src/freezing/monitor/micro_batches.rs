@@ -110,7 +110,7 @@ impl MicroBatches {
             what: "a policy that compares two batches (statistics two-batch-signal, two-batch-noise)"
                 .to_owned(),
             reason: "the step's gradient came from one backward pass; accumulate at least two per step with \
-                     FreezingOptimizer::backward_accumulate (training.gradient_accumulation_steps = 2 in finetune)"
+                     FreezingOptimizer::backward_accumulate"
                 .to_owned(),
         })
     }

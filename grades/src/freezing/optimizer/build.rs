@@ -97,11 +97,19 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         Ok(self)
     }
 
-    /// Adds an observer of all further steps.
+    /// Adds an observer of all further steps; their reports have the comparisons of policies.
     #[must_use]
     pub fn with_observer(mut self, observer: impl StepObserver + 'static) -> Self {
         self.observers.add(observer);
-        self.tracker.record_comparisons(true);
+        self.with_comparisons(true)
+    }
+
+    /// Sets whether reports have the comparisons of policies ([`Checked::compared`](crate::tracker::Checked::compared)).
+    ///
+    /// They have none by default, and have them from the first observer on.
+    #[must_use]
+    pub fn with_comparisons(mut self, recorded: bool) -> Self {
+        self.tracker.record_comparisons(recorded);
         self
     }
 }

@@ -61,18 +61,18 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Deferred statistics ([`step`](Self::step)) are read first, and observers get a report of them.
     ///
     /// ```
-    /// # use grades::policy::Never;
-    /// # use grades::{FreezingConfig, FreezingOptimizer};
-    /// # use grades::component::{ComponentConfig, ComponentKind};
-    /// # use grades::optim::AdamConfig;
-    /// # use tch::{Device, Kind, nn};
-    /// # let vs = nn::VarStore::new(Device::Cpu);
-    /// # let w = vs.root().ones("w", &[2]);
-    /// # let components = ComponentConfig::default().with_pattern("w", ComponentKind::Up)?;
-    /// # let config = FreezingConfig::new(Never).with_components(components);
-    /// # let make = || FreezingOptimizer::new(AdamConfig::adamw().build(&vs, 0.1)?, &vs, &config, 10);
-    /// # let folder = tempfile::tempdir()?;
-    /// # let file = folder.path().join("optimizer.safetensors");
+    /// use grades::optim::AdamConfig;
+    /// use grades::policy::Never;
+    /// use grades::{FreezingConfig, FreezingOptimizer};
+    /// use tch::{Device, Kind, nn};
+    ///
+    /// let vs = nn::VarStore::new(Device::Cpu);
+    /// let w = (vs.root() / "block" / 0).ones("weight", &[2, 2]);
+    /// let config = FreezingConfig::new(Never);
+    /// let make = || FreezingOptimizer::new(AdamConfig::adamw().build(&vs, 0.1)?, &vs, &config, 10);
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let file = folder.path().join("optimizer.safetensors");
     /// let mut optimizer = make()?;
     /// optimizer.backward_step(&(&w * &w).sum(Kind::Float))?;
     /// optimizer.save(&file)?;

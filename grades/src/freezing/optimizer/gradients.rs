@@ -67,25 +67,24 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// micro-batch here; for all others this is the same as calling `backward` on `loss * share`.
     ///
     /// ```
-    /// # use grades::policy::Never;
-    /// # use grades::{FreezingConfig, FreezingOptimizer};
-    /// # use grades::component::{ComponentConfig, ComponentKind};
-    /// # use tch::nn::{self, Module, OptimizerConfig};
-    /// # use tch::{Device, Kind, Reduction, Tensor};
-    /// # let vs = nn::VarStore::new(Device::Cpu);
-    /// # let net = nn::linear(vs.root() / "layer", 4, 1, Default::default());
-    /// # let components = ComponentConfig::default().with_pattern(r"layer\.weight", ComponentKind::Up)?;
-    /// # let config = FreezingConfig::new(Never).with_components(components);
-    /// # let mut opt = FreezingOptimizer::new(nn::Sgd::default().build(&vs, 0.1)?, &vs, &config, 10)?;
-    /// # let batches = [16, 8].map(|n| Tensor::randn([n, 4], (Kind::Float, Device::Cpu)));
+    /// use grades::policy::Never;
+    /// use grades::{FreezingConfig, FreezingOptimizer};
+    /// use tch::nn::{self, Module, OptimizerConfig};
+    /// use tch::{Device, Kind, Reduction, Tensor};
+    ///
+    /// let vs = nn::VarStore::new(Device::Cpu);
+    /// let net = nn::linear(vs.root() / "layer" / 0, 4, 1, Default::default());
+    /// let inner = nn::Sgd::default().build(&vs, 0.1)?;
+    /// let mut opt = FreezingOptimizer::new(inner, &vs, &FreezingConfig::new(Never), 10)?;
+    ///
+    /// let batches = [16, 8].map(|n| Tensor::randn([n, 4], (Kind::Float, Device::Cpu)));
     /// opt.zero_grad()?;
     /// for x in &batches {
     ///     let y = x.sum_dim_intlist(1, true, Kind::Float);
     ///     let loss = net.forward(x).mse_loss(&y, Reduction::Mean);
     ///     opt.backward_accumulate(&loss, x.size()[0] as f64 / 24.0)?;
     /// }
-    /// let report = opt.step()?;
-    /// # assert!(report.applied);
+    /// assert!(opt.step()?.applied);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

@@ -31,10 +31,10 @@ use crate::tracker::{FreezeEvent, FreezeTracker, StepReport, Transition};
 /// In a training loop two lines change, the one that builds the optimizer and the one that steps:
 ///
 /// ```
-/// use grades::{FreezingConfig, FreezingOptimizer};
 /// use grades::component::{ComponentConfig, ComponentKind};
 /// use grades::policy::Threshold;
 /// use grades::statistic::Statistic;
+/// use grades::{FreezingConfig, FreezingOptimizer};
 /// use tch::nn::{self, Module, OptimizerConfig};
 /// use tch::{Device, Kind, Tensor};
 ///
@@ -53,8 +53,7 @@ use crate::tracker::{FreezeEvent, FreezeTracker, StepReport, Transition};
 ///     }
 /// }
 /// assert!(opt.should_stop());
-/// let finished = opt.finish()?;
-/// # assert!(finished.report.is_none());
+/// let inner = opt.finish()?.optimizer;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -141,23 +140,23 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// planned steps, so components that cool go on cooling. The report says that no update was applied.
     ///
     /// ```
-    /// # use grades::{FreezingConfig, FreezingOptimizer};
-    /// # use grades::component::{ComponentConfig, ComponentKind};
-    /// # use grades::optim::AdamConfig;
-    /// # use grades::policy::Never;
-    /// # use tch::{Device, Kind, nn};
-    /// # let vs = nn::VarStore::new(Device::Cpu);
-    /// # let w = vs.root().ones("w", &[2]);
-    /// # let components = ComponentConfig::default().with_pattern("w", ComponentKind::Up)?;
-    /// # let config = FreezingConfig::new(Never).with_components(components);
-    /// # let mut optimizer = FreezingOptimizer::new(AdamConfig::adamw().build(&vs, 0.1)?, &vs, &config, 10)?;
-    /// # let loss = (&w * f64::INFINITY).sum(Kind::Float);
+    /// use grades::optim::AdamConfig;
+    /// use grades::policy::Never;
+    /// use grades::{FreezingConfig, FreezingOptimizer};
+    /// use tch::{Device, Kind, nn};
+    ///
+    /// let vs = nn::VarStore::new(Device::Cpu);
+    /// let w = (vs.root() / "block" / 0).ones("weight", &[2, 2]);
+    /// let inner = AdamConfig::adamw().build(&vs, 0.1)?;
+    /// let mut optimizer = FreezingOptimizer::new(inner, &vs, &FreezingConfig::new(Never), 10)?;
+    ///
+    /// let loss = (&w * f64::INFINITY).sum(Kind::Float);
     /// optimizer.zero_grad()?;
     /// optimizer.backward_accumulate(&loss, 1.0)?;
     /// let norm = optimizer.clip_grad_norm(1.0)?;
     /// let report = if norm.is_finite() { optimizer.step()? } else { optimizer.skip_step()? };
     /// assert!(!report.applied && report.step == 1);
-    /// assert_eq!(w, tch::Tensor::ones([2], (Kind::Float, Device::Cpu)));
+    /// assert_eq!(w.double_value(&[0, 0]), 1.0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -197,6 +196,9 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Every run should end with it, whatever ended it. After a run whose components all froze nothing is left to do;
     /// any other run may lack its last statistics and its averages. A run that goes on later from a file that
     /// [`save`](Self::save) wrote is dropped instead. Where averages are lost by that, a warning is logged.
+    ///
+    /// A program that still needs the wrapper after the last step, such as to save it or to choose between the averages and
+    /// other weights, calls [`flush`](Self::flush) and [`apply_averages`](Self::apply_averages) instead, which is the same.
     ///
     /// # Errors
     ///
