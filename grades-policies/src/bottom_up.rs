@@ -9,7 +9,7 @@ use grades::statistic::{Statistic, StatisticSet};
 use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Length, TENTH, Window};
+use crate::common::{INTERVAL, Length, Window};
 
 /// Freezes the lowest blocks, in order, as long as their gradients change less than those of the others: AutoFreeze (Liu,
 /// Agarwal and Venkataraman, arXiv 2102.01386, section 4.1).
@@ -142,7 +142,7 @@ impl PolicyConfig for BottomUp {
             "percentile",
             "of the changes of all blocks, at or below which a block freezes, from 0 to 100 (50)",
         ),
-        TENTH,
+        INTERVAL,
     ];
 
     fn from_config(section: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {

@@ -10,7 +10,7 @@ pub(crate) use average::Average;
 pub(crate) use estimate::Estimate;
 pub(crate) use hits::Hits;
 pub(crate) use learning_rate::LearningRate;
-pub(crate) use window::{Length, TENTH, WINDOW, Window};
+pub(crate) use window::{INTERVAL, Length, TENTH, WINDOW, Window};
 
 use grades::policy::{FreezePolicy, Observation};
 use grades::schema::{Key, Section};

@@ -16,6 +16,10 @@ pub(crate) const TENTH: Key = Key::new(
     "checks that the average reaches over, at least 2, or { share = S } of the run's ({ share = 0.1 })",
 );
 
+/// The key of an interval, a tenth of the run by default.
+pub(crate) const INTERVAL: Key =
+    Key::new("window", "checks of an interval, at least 1, or { share = S } of the run's ({ share = 0.1 })");
+
 /// The accepted values, for errors.
 const EXPECTED: &str =
     "a whole number of checks, at least 1, or { share = S } of the run's with S above 0, up to 1";

@@ -31,6 +31,13 @@ pub struct BlockPeers {
     pub weight_gradient: f64,
 }
 
+impl BlockPeers {
+    /// Returns whether a component of it trains.
+    pub fn trains(&self) -> bool {
+        self.scored + self.waiting + self.others > 0
+    }
+}
+
 /// All components of one check whose scores are of one measure, summed up by block.
 ///
 /// Each policy sees its own component; what it needs to know of the others is here, in a size that does not grow with
@@ -115,9 +122,8 @@ impl Peers {
 
     /// Returns the cost of a step if the first `frozen` of the [`blocks`](Self::blocks) were frozen.
     pub fn cost_from(&self, frozen: usize) -> f64 {
-        let trains = |block: &BlockPeers| block.weight_gradient > 0.0;
         let above = self.blocks.get(frozen..).unwrap_or_default();
-        let lowest = frozen + above.iter().position(trains).unwrap_or(above.len());
+        let lowest = frozen + above.iter().position(BlockPeers::trains).unwrap_or(above.len());
         let from = |first: usize| self.blocks.get(first..).unwrap_or_default().iter();
         let forward: f64 = from(if self.cached_prefix { lowest } else { 0 }).map(|block| block.forward).sum();
         let inputs = from(if self.ends_backward { lowest } else { 0 });

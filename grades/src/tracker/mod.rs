@@ -3,6 +3,7 @@
 //! It works on numbers only, without tensors.
 
 mod event;
+mod peers;
 mod ranks;
 mod report;
 mod schedule;
@@ -16,9 +17,7 @@ pub use state::TrackerState;
 use crate::component::{Component, ComponentMap};
 use crate::config::{Cooling, FreezingConfig};
 use crate::error::Result;
-use crate::policy::{
-    Cause, Decision, FrozenObservation, Measure, Observation, Peers, Population, Score, StepCosts,
-};
+use crate::policy::{Cause, Decision, FrozenObservation, Observation, Population, Score, StepCosts};
 use crate::statistic::{GradientSnapshot, StatisticSet};
 use schedule::Schedule;
 use track::{Phase, Track};
@@ -152,7 +151,7 @@ impl FreezeTracker {
             })
             .collect();
         let ranks = ranks::ranks(scores.iter().map(|score| score.map(|score| score.value)));
-        let peers = self.peers(&scores, snapshot);
+        let peers = peers::by_measure(&scores, &self.tracks, components, snapshot.samples(), costs);
         let mut longest = 0;
         for (index, track) in self.tracks.iter_mut().enumerate() {
             let (component, sample) =
@@ -212,27 +211,6 @@ impl FreezeTracker {
         }
         self.extend_averaging(longest);
         check
-    }
-
-    /// Returns the sums over the components of each measure that a score has.
-    fn peers(&self, scores: &[Option<Score>], snapshot: &GradientSnapshot) -> Vec<(Measure, Peers)> {
-        let mut measures: Vec<Measure> = Vec::new();
-        for score in scores.iter().flatten() {
-            if !measures.contains(&score.measure) {
-                measures.push(score.measure);
-            }
-        }
-        if measures.is_empty() {
-            return Vec::new();
-        }
-        let trains: Vec<bool> = self
-            .tracks
-            .iter()
-            .zip(snapshot.samples())
-            .map(|(track, sample)| track.is_active() && sample.is_some_and(|sample| sample.is_finite()))
-            .collect();
-        let of = |measure| Peers::new(measure, self.components(), scores, &trains, &self.costs);
-        measures.into_iter().map(|measure| (measure, of(measure))).collect()
     }
 
     /// Extends the cool-downs by averaging to the longest that has just begun: while one component moves, the optimum of
