@@ -127,6 +127,14 @@ def folders():
     yield "left", bytes_bpe(specials=MARKS), left, {}, "llama"
 
 
+def parts():
+    """Name, tokenizer, tokenizer_config.json and model type of folders without tokenizer.json."""
+    end = {"eos_token": "<|im_end|>"}
+    yield "gpt-parts", bytes_bpe(specials=MARKS), {"tokenizer_class": "GPT2Tokenizer", **end}, "llama"
+    yield "qwen-parts", bytes_bpe(specials=MARKS), {"tokenizer_class": "Qwen2TokenizerFast", **end}, "llama"
+    yield "qwen3-parts", bytes_bpe(), {"additional_special_tokens": MARKS, **end}, "qwen3"
+
+
 CHATML = """{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}\
 {%- if message.role == 'assistant' %}{% generation %}{{ message['content'] + '<|im_end|>' + '\n' }}{% endgeneration %}\
 {%- else %}{{ message['content'] + '<|im_end|>' + '\n' }}{% endif %}{% endfor %}\
@@ -440,6 +448,14 @@ def main() -> None:
         return
     chat_template_utils.datetime = FixedDate
     cases, sentences, refused = [], [], 0
+    for name, tokenizer, config, model in parts():
+        folder = root / name
+        folder.mkdir()
+        tokenizer.model.save(str(folder))
+        write(folder, "tokenizer_config.json", config)
+        write(folder, "config.json", {"model_type": model})
+        loaded = AutoTokenizer.from_pretrained(folder)
+        sentences += [{"folder": name, "text": text, "ids": loaded(text)["input_ids"]} for text in SENTENCES + CORPUS]
     for name, tokenizer, config, files, model in folders():
         plain = root / name
         plain.mkdir()
@@ -483,9 +499,8 @@ def main() -> None:
                 rest = {k: v for k, v in line.items() if k != "messages"}
                 assert without.apply_chat_template(line["messages"], tokenize=True, return_dict=True, **rest)["input_ids"] == ids
                 mask[0] = 0
-                # Without tags, a prompt that begins thoughts is given, not learnt; and where a template counts the messages
-                # and writes something after them, only tags know what the assistant says.
-                only_tags = key == "shown" or ("enable_thinking" in line and key == "thinking")
+                # Without tags, a prompt that begins thoughts is given, not learnt.
+                only_tags = "enable_thinking" in line and key == "thinking"
                 for folder in (tagged,) if only_tags else (tagged, untagged):
                     whole = {"folder": folder.name, "line": line, "end": end, "date": DATE, "turns": "all", "max_tokens": 1000, "ids": ids, "mask": mask}
                     cases.append(whole)

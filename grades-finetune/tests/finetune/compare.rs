@@ -3,10 +3,13 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use grades_finetune::records::{
+    Comparison, ComparisonRow, Failure, Metric, Numbers, Overhead, Quantity, StopReason, Target,
+};
 use grades_finetune::storage::Lock;
-use serde_json::{Value, json};
 
-use crate::support::{Folder, PROGRAM, Ran};
+use crate::support::{Folder, PROGRAM, Ran, RunFiles, send};
+use crate::tolerance::{FORMULA, assert_number_within};
 
 /// Two epochs of three steps each; all that freezes does so at step 4.
 const CONFIG: &str = r#"
@@ -54,13 +57,26 @@ fn compare(folder: &Folder, arguments: &[&str]) -> Ran {
     folder.finetune(&[&["compare", "--config", "base.toml", "--output", "out"], arguments].concat())
 }
 
-fn row<'a>(comparison: &'a Value, name: &str) -> &'a Value {
-    let rows = comparison["rows"].as_array().unwrap();
-    rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{name} in {comparison}"))
+fn row<'a>(comparison: &'a Comparison, name: &str) -> &'a ComparisonRow {
+    comparison.row(name).unwrap_or_else(|| panic!("{name} in {comparison:?}"))
 }
 
-fn names(comparison: &Value) -> Vec<&str> {
-    comparison["rows"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect()
+fn names(comparison: &Comparison) -> Vec<&str> {
+    comparison.rows.iter().map(|row| row.name.as_str()).collect()
+}
+
+/// A number that is there.
+fn number(numbers: &Numbers, quantity: Quantity) -> f64 {
+    numbers.get(quantity).unwrap_or_else(|| panic!("{quantity:?} in {numbers:?}"))
+}
+
+fn read(folder: &Folder) -> Comparison {
+    Comparison::read(&folder.path("out/compare-base/compare.json")).unwrap()
+}
+
+/// The files of a run of the comparison.
+fn files(folder: &Folder, run: &str) -> RunFiles {
+    RunFiles { path: folder.path("out/compare-base/runs").join(run) }
 }
 
 /// The runs that were begun, in their order.
@@ -81,12 +97,12 @@ fn rows_are_run_with_every_seed_and_put_together() {
         ["--seeds", "3,5", "--rows", "full,full-es,full-grades,lora-grades,full-half", "--with", "slow.toml"];
     let ran = compare(&folder, &arguments);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let result = folder.json("out/compare-base/compare.json");
+    let result = read(&folder);
     assert_eq!(names(&result), ["full", "full-es", "full-grades", "lora-grades", "full-half", "slow"]);
-    assert_eq!(result["seeds"], json!([3, 5]));
-    assert_eq!(result["failures"], json!([]));
+    assert_eq!(result.seeds, [3, 5]);
+    assert_eq!(result.failures, []);
     let command = "finetune compare --config base.toml --output out --seeds 3,5 --rows full,full-es,full-grades,lora-grades,full-half --with slow.toml";
-    assert_eq!(result["command"], command);
+    assert_eq!(result.command, command);
     // Seed by seed, in another order each.
     let of = |seed: u32, order: [&str; 6]| order.map(|row| format!("{row}-seed{seed}"));
     let first = of(3, ["full", "full-es", "full-grades", "lora-grades", "full-half", "slow"]);
@@ -96,89 +112,83 @@ fn rows_are_run_with_every_seed_and_put_together() {
     // Numbers of runs are those of their summaries, and rows are made of those.
     for name in names(&result) {
         let row = row(&result, name);
-        let runs = row["runs"].as_array().unwrap();
-        assert_eq!(runs.len(), 2, "{name}");
-        for (run, seed) in runs.iter().zip([3, 5]) {
-            assert_eq!(run["seed"], seed);
-            let folder_name = run["folder"].as_str().unwrap();
-            assert_eq!(folder_name, format!("runs/{name}-seed{seed}"));
-            let summary = folder.json(&format!("out/compare-base/{folder_name}/summary.json"));
-            for key in [
-                "ended",
-                "steps",
-                "planned_steps",
-                "train_seconds",
-                "eval_accuracy",
-                "eval_loss",
-                "test_accuracy",
-                "test_loss",
-                "flops",
-                "peak_memory_bytes",
+        assert_eq!(row.runs.len(), 2, "{name}");
+        for (run, seed) in row.runs.iter().zip([3, 5]) {
+            assert_eq!(run.seed, Some(seed));
+            assert_eq!(run.folder, format!("runs/{name}-seed{seed}"));
+            let files = files(&folder, &format!("{name}-seed{seed}"));
+            let summary = files.summary();
+            assert_eq!(run.ended, Some(summary.ended), "{name}");
+            for quantity in [
+                Quantity::Steps,
+                Quantity::PlannedSteps,
+                Quantity::TrainSeconds,
+                Quantity::EvalAccuracy,
+                Quantity::EvalLoss,
+                Quantity::TestAccuracy,
+                Quantity::TestLoss,
+                Quantity::Flops,
+                Quantity::PeakMemoryBytes,
             ] {
-                assert_eq!(run[key].as_f64(), summary[key].as_f64(), "{name}: {key}");
+                assert_eq!(run.numbers.get(quantity), quantity.of(&summary), "{name}: {quantity:?}");
             }
-            let config = folder.toml(&format!("out/compare-base/{folder_name}/config.toml"));
-            assert_eq!(config["training"]["seed"].as_integer(), Some(seed));
-            assert_eq!(
-                config["training"]["eval_every"].as_integer(),
-                Some(2),
-                "all have the same evaluations"
-            );
-            let number = |key: &str| run[key].as_f64().unwrap();
-            let validation = if name == "full-es" { number("validation_seconds") } else { 0.0 };
-            let cost = number("wall_seconds") - number("eval_seconds") + validation;
-            assert!((number("cost_seconds") - cost).abs() < 1e-9, "{name}");
-            assert!(number("cost_seconds") >= number("train_seconds"), "{name}");
-            assert!(number("validation_flops") > 0.0, "{name}");
-            let validation = if name == "full-es" { number("validation_flops") } else { 0.0 };
-            assert_eq!(number("cost_flops"), number("flops") + validation, "{name}");
+            let training = files.config()["training"].clone();
+            assert_eq!(training["seed"].as_integer(), Some(seed.cast_signed()));
+            assert_eq!(training["eval_every"].as_integer(), Some(2), "all have the same evaluations");
+            let number = |quantity| number(&run.numbers, quantity);
+            let paid = |quantity| if name == "full-es" { number(quantity) } else { 0.0 };
+            let cost = number(Quantity::WallSeconds) - number(Quantity::EvalSeconds)
+                + paid(Quantity::ValidationSeconds);
+            assert_number_within(number(Quantity::CostSeconds), cost, FORMULA, name);
+            assert!(number(Quantity::CostSeconds) >= number(Quantity::TrainSeconds), "{name}");
+            assert!(number(Quantity::ValidationFlops) > 0.0, "{name}");
+            let flops = number(Quantity::Flops) + paid(Quantity::ValidationFlops);
+            assert_eq!(number(Quantity::CostFlops), flops, "{name}");
         }
-        let of = |key: &str| [0, 1].map(|at| runs[at][key].as_f64().unwrap());
-        for key in ["steps", "eval_loss", "train_seconds", "flops"] {
-            let [a, b] = of(key);
-            let (mean, spread) = (row["mean"][key].as_f64().unwrap(), row["spread"][key].as_f64().unwrap());
-            assert!((mean - (a + b) / 2.0).abs() <= 1e-9 * mean.abs(), "{name}: {key}");
-            assert!((spread - (a - b).abs() / 2f64.sqrt()).abs() <= 1e-9 * mean.abs(), "{name}: {key}");
+        for quantity in [Quantity::Steps, Quantity::EvalLoss, Quantity::TrainSeconds, Quantity::Flops] {
+            let [a, b] = [0, 1].map(|run: usize| number(&row.runs[run].numbers, quantity));
+            let (mean, spread) = (number(&row.mean, quantity), number(&row.spread, quantity));
+            let what = format!("{name}: {quantity:?}");
+            assert_number_within(mean, (a + b) / 2.0, FORMULA, &what);
+            // Of numbers as large as the mean.
+            let error = (spread - (a - b).abs() / 2f64.sqrt()).abs();
+            assert!(error <= FORMULA * mean.abs(), "{what}: {spread} of {a} and {b}");
         }
     }
-    let steps = |name: &str| row(&result, name)["mean"]["steps"].as_f64().unwrap();
+    let steps = |name: &str| number(&row(&result, name).mean, Quantity::Steps);
     assert_eq!((steps("full"), steps("full-grades"), steps("full-half")), (6.0, 4.0, 3.0));
-    assert_eq!(
-        row(&result, "full-grades")["savings"]["steps"].as_f64().map(|share| (share * 3.0).round()),
-        Some(2.0)
-    );
-    assert_eq!(row(&result, "full-grades")["runs"][0]["ended"], "all-frozen");
-    let lora = folder.toml("out/compare-base/runs/lora-grades-seed3/config.toml");
+    assert_eq!(row(&result, "full-grades").savings.steps.map(|share| (share * 3.0).round()), Some(2.0));
+    assert_eq!(row(&result, "full-grades").runs[0].ended, Some(StopReason::AllFrozen));
+    let lora = files(&folder, "lora-grades-seed3").config();
     assert_eq!(lora["optimizer"]["lr"].as_float(), Some(1e-2), "ten times that of the whole model");
     assert_eq!(lora["lora"]["r"].as_integer(), Some(8));
-    assert!(folder.toml("out/compare-base/runs/full-seed3/config.toml").get("freezing").is_none());
-    assert_eq!(
-        folder.toml("out/compare-base/runs/slow-seed3/config.toml")["optimizer"]["lr"].as_float(),
-        Some(1e-4)
-    );
+    assert!(files(&folder, "full-seed3").config().get("freezing").is_none());
+    assert_eq!(files(&folder, "slow-seed3").config()["optimizer"]["lr"].as_float(), Some(1e-4));
 
     // The baseline's own result is what the others are to reach.
-    let target = row(&result, "full")["mean"]["eval_accuracy"].as_f64().unwrap();
-    assert_eq!(result["target"], json!({"metric": "accuracy", "value": target}));
     let full = row(&result, "full");
-    for run in full["runs"].as_array().unwrap() {
-        let evals =
-            folder.lines(&format!("out/compare-base/{}/evals.jsonl", run["folder"].as_str().unwrap()));
-        let reached = evals.iter().find(|line| line["accuracy"].as_f64().unwrap() >= target);
-        let at = |key: &str| reached.map(|line| line[key].clone()).unwrap_or(Value::Null);
-        assert_eq!(run["steps_to_target"], at("step"));
-        assert_eq!(run["seconds_to_target"], at("train_seconds"));
+    let target = number(&full.mean, Quantity::EvalAccuracy);
+    assert_eq!(result.target, Some(Target { metric: Metric::Accuracy, value: target }));
+    for run in &full.runs {
+        let evals = files(&folder, run.folder.trim_start_matches("runs/")).evals();
+        let reached = evals.iter().find(|eval| eval.evaluation.accuracy.unwrap() >= target);
+        let (steps, seconds) = reached.map(|eval| (eval.step as f64, eval.train_seconds)).unzip();
+        assert_eq!(run.numbers.get(Quantity::StepsToTarget), steps);
+        assert_eq!(run.numbers.get(Quantity::SecondsToTarget), seconds);
     }
-    let paired = &row(&result, "slow")["paired"]["eval_loss"];
-    let losses = |name: &str| [0, 1].map(|at| row(&result, name)["runs"][at]["eval_loss"].as_f64().unwrap());
+    let paired = row(&result, "slow").paired[&Quantity::EvalLoss];
+    let losses = |name: &str| {
+        [0, 1].map(|run: usize| number(&row(&result, name).runs[run].numbers, Quantity::EvalLoss))
+    };
     let (slow, fast) = (losses("slow"), losses("full"));
     let difference = ((slow[0] - fast[0]) + (slow[1] - fast[1])) / 2.0;
-    assert!((paired["mean"].as_f64().unwrap() - difference).abs() < 1e-12);
-    assert_eq!(paired["n"], 2);
+    // Of numbers as large as the losses.
+    assert!((paired.mean - difference).abs() <= FORMULA * fast[0], "{paired:?}: {difference}");
+    assert_eq!(paired.n, 2);
     for name in ["full-grades", "lora-grades"] {
-        assert_eq!(row(&result, name)["monitoring"]["pairs"], 4, "{name}");
+        assert_eq!(row(&result, name).monitoring.unwrap().pairs, 4, "{name}");
     }
-    assert!(full.get("monitoring").is_none());
+    assert!(full.monitoring.is_none());
 
     assert_eq!(folder.text("out/compare-base/compare.md"), ran.stdout);
     assert!(ran.stdout.contains("| full + GradES | 4 ± 0 |"), "{}", ran.stdout);
@@ -246,8 +256,7 @@ fn a_comparison_that_was_killed_goes_on() {
             assert!(child.try_wait().unwrap().is_none(), "it ended before its time");
             std::thread::sleep(Duration::from_millis(5));
         }
-        let id = child.id().to_string();
-        assert!(std::process::Command::new("kill").args([signal, &id]).status().unwrap().success());
+        send(&child, signal);
         let status = child.wait().unwrap();
         if signal == "-TERM" {
             // As after Ctrl-C; unless it was done by then.
@@ -264,8 +273,8 @@ fn a_comparison_that_was_killed_goes_on() {
     assert!(begun(&ran).contains(&"full-half-seed1".to_owned()), "{ran:?}");
     assert!(!begun(&ran).contains(&"full-seed0".to_owned()), "{ran:?}");
     assert_eq!(folder.bytes("out/compare-base/runs/full-seed0/summary.json"), first, "it was not made again");
-    let result = folder.json("out/compare-base/compare.json");
-    assert!(names(&result).iter().all(|name| row(&result, name)["runs"].as_array().unwrap().len() == 2));
+    let result = read(&folder);
+    assert!(result.rows.iter().all(|row| row.runs.len() == 2));
     // Times with another number of threads are no part of it.
     let ran = Ran::of(folder.command(PROGRAM, &arguments).env("OMP_NUM_THREADS", "2"));
     assert_eq!(ran.code, Some(1), "{ran:?}");
@@ -288,19 +297,18 @@ fn a_row_that_fails_does_not_keep_the_others() {
         ran.stderr.starts_with("warning: one seed says nothing about the spread between runs"),
         "{ran:?}"
     );
-    let result = folder.json("out/compare-base/compare.json");
-    let failures = result["failures"].as_array().unwrap();
-    assert_eq!((failures.len(), &failures[0]["row"], &failures[0]["seed"]), (1, &json!("broken"), &json!(0)));
-    let reason = failures[0]["reason"].as_str().unwrap();
+    let result = read(&folder);
+    let [Failure { row: failed, seed, reason }] = &result.failures[..] else {
+        panic!("{:?}", result.failures)
+    };
+    assert_eq!((failed.as_str(), *seed), ("broken", 0));
     assert!(
         reason.starts_with("exit status: 3; error: the last 3 steps, up to step 4, had a loss"),
         "{reason}"
     );
-    assert_eq!(row(&result, "broken")["runs"], json!([]));
-    assert!(
-        row(&result, "full-third")["mean"]["steps"] == 2
-            && row(&result, "full-third")["spread"]["steps"].is_null()
-    );
+    assert_eq!(row(&result, "broken").runs, []);
+    let third = row(&result, "full-third");
+    assert_eq!((third.mean.get(Quantity::Steps), third.spread.get(Quantity::Steps)), (Some(2.0), None));
     assert!(ran.stdout.contains("| broken (0 of 1 runs) | – |"), "{}", ran.stdout);
     assert!(
         ran.stdout.contains("Missing: `broken` with seed 0: exit status: 3; error: the last 3 steps"),
@@ -355,12 +363,11 @@ fn watching_gradients_is_measured_by_itself_too() {
     let folder = folder();
     let ran = folder.finetune(&["monitoring", "--config", "base.toml", "--steps", "6"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let result: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(result["pairs"], 3);
-    let [low, high] = [0, 1].map(|at| result["quartiles"][at].as_f64().unwrap());
-    let percent = result["percent"].as_f64().unwrap();
-    assert!(low <= percent && percent <= high && low > -100.0, "{result}");
-    assert!(result["seconds_per_step"].as_f64().unwrap() > 0.0);
+    let Overhead { percent, quartiles: [low, high], pairs, seconds_per_step } =
+        serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(pairs, 3);
+    assert!(low <= percent && percent <= high && low > -100.0, "{}", ran.stdout);
+    assert!(seconds_per_step > 0.0);
     assert_eq!(folder.names("runs"), [""; 0], "nothing is written");
     let lora = ["--set", "lora.r=2", "--set", "training.gradient_accumulation_steps=2"];
     let ran =

@@ -1,6 +1,6 @@
 //! `finetune compare` of a decoder, whose evaluations have no accuracy.
 
-use serde_json::json;
+use grades_finetune::records::{Comparison, Metric, Quantity, Target};
 
 use crate::decoder::llama;
 
@@ -32,17 +32,19 @@ fn a_decoder_is_compared_by_its_loss() {
     ];
     let ran = folder.finetune(&command);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let result = folder.json("runs/compare-base/compare.json");
-    let row = |name: &str| result["rows"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap();
-    let loss = row("full")["mean"]["eval_loss"].as_f64().unwrap();
-    assert_eq!(result["target"], json!({"metric": "loss", "value": loss}));
-    assert_eq!((&row("full")["mean"]["steps"], &row("full-es")["mean"]["steps"]), (&json!(4), &json!(2)));
-    assert!(row("full")["mean"]["test_exact_match"].is_number());
+    let result = Comparison::read(&folder.path("runs/compare-base/compare.json")).unwrap();
+    let row = |name: &str| result.row(name).unwrap();
+    let mean = |name: &str, quantity| row(name).mean.get(quantity);
+    let loss = mean("full", Quantity::EvalLoss).unwrap();
+    assert_eq!(result.target, Some(Target { metric: Metric::Loss, value: loss }));
+    let steps = (mean("full", Quantity::Steps), mean("full-es", Quantity::Steps));
+    assert_eq!(steps, (Some(4.0), Some(2.0)));
+    assert!(mean("full", Quantity::TestExactMatch).is_some());
     // Adapters have no weight gradients of the base, whose blocks are computed twice all the same.
-    let flops = |name: &str| row(name)["mean"]["flops"].as_f64().unwrap();
+    let flops = |name: &str| mean(name, Quantity::Flops).unwrap();
     assert!(flops("lora") < flops("full") && flops("lora") > flops("full") / 2.0);
-    assert!(row("lora-grades")["paired_with_lora"]["eval_loss"]["n"] == 2);
-    assert_eq!(row("lora-grades")["monitoring"]["pairs"], 2);
+    assert_eq!(row("lora-grades").paired_with_lora[&Quantity::EvalLoss].n, 2);
+    assert_eq!(row("lora-grades").monitoring.unwrap().pairs, 2);
     for word in ["dev loss", "dev exact match", "test loss"] {
         assert!(ran.stdout.contains(word), "{}", ran.stdout);
     }

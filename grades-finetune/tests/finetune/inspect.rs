@@ -1,8 +1,10 @@
 //! `finetune inspect`.
 
+use grades::tracker::FreezeEvent;
 use serde_json::Value;
 
-use crate::support::{FREEZE_ALL, Folder};
+use crate::support::{FREEZE_ALL, Folder, PROGRAM, Ran};
+use crate::tolerance::{FORMULA, assert_number_within};
 
 #[test]
 fn the_timeline_tells_when_why_and_what_it_saved() {
@@ -36,8 +38,8 @@ fn lines_fit_a_narrow_terminal() {
     let name = folder.files("base").freezes().iter().map(|event| event.component.len()).max();
     // A component's name is never broken.
     let most = name.unwrap() + 16;
-    let mut command = folder.command(crate::support::PROGRAM, &["inspect", "runs/base"]);
-    let ran = crate::support::Ran::of(command.env("COLUMNS", "30"));
+    let mut command = folder.command(PROGRAM, &["inspect", "runs/base"]);
+    let ran = Ran::of(command.env("COLUMNS", "30"));
     assert_eq!(ran.code, Some(0), "{ran:?}");
     for line in ran.stdout.lines().filter(|line| !line.contains("encoder")) {
         assert!(line.chars().count() <= most.min(52), "{line}");
@@ -54,7 +56,8 @@ fn json_has_all_components_and_events() {
     let ran = folder.finetune(&["inspect", "runs/base", "--json"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let told: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(told["events"].as_array().unwrap(), &folder.lines("runs/base/freezes.jsonl"));
+    let events: Vec<FreezeEvent> = serde_json::from_value(told["events"].clone()).unwrap();
+    assert_eq!(events, folder.files("base").freezes());
     let components = told["components"].as_array().unwrap();
     assert_eq!(components.len(), 12);
     for component in components {
@@ -63,7 +66,7 @@ fn json_has_all_components_and_events() {
     }
     assert_eq!((&told["saved"]["steps"], &told["ended"]), (&Value::from(4), &Value::from("all-frozen")));
     let share = told["saved"]["updates_share"].as_f64().unwrap();
-    assert!((share - 2.0 / 3.0).abs() < 1e-12, "{share}");
+    assert_number_within(share, 2.0 / 3.0, FORMULA, "updates_share");
 }
 
 #[test]

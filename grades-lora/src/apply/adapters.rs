@@ -39,6 +39,8 @@ pub(super) struct Entry {
     pub(super) modules: Vec<String>,
     /// The variables of the base that it brings values for: their names in files.
     pub(super) stored: BTreeMap<String, String>,
+    /// Second names of those in files: pairs of a second name and a variable's.
+    pub(super) tied: Vec<(String, String)>,
     /// Those values while it is not in use.
     pub(super) own: BTreeMap<String, Tensor>,
     pub(super) active: bool,
@@ -236,6 +238,7 @@ impl Adapters {
             tensors,
             modules,
             stored,
+            tied: plan.tied,
             own: values,
             active: false,
             trainable,

@@ -38,6 +38,12 @@ pub trait LinearLayers {
         let last = name.rsplit_once('.').map_or(name, |(_, last)| last);
         matches!(last, "lm_head" | "score" | "classifier" | "embed_out")
     }
+
+    /// The weights that are others' under a second name, such as an output matrix that is tied to the embedding: pairs of
+    /// the second name, which is no variable's, and the variable's.
+    fn tied(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
 }
 
 /// The facts about a layer that are known without touching it.

@@ -31,6 +31,9 @@ impl Adapters {
             let current = self.originals.get(variable).map(|original| &original.variable);
             if let Some(tensor) = own.or(current) {
                 tensors.insert(key.clone(), tensor.shallow_clone());
+                for (second, _) in entry.tied.iter().filter(|(_, tied)| tied == variable) {
+                    tensors.insert(second.clone(), tensor.shallow_clone());
+                }
             }
         }
         files::write(dir, &entry.config, &tensors)
@@ -74,6 +77,12 @@ impl Adapters {
             let device = stored.variable.device();
             expected.insert(stored.key.clone(), Expected { size: stored.variable.size(), kind, device });
         }
+        for (second, variable) in &plan.tied {
+            if let Some(stored) = plan.stored.get(variable) {
+                let (size, kind) = (stored.variable.size(), stored.variable.f_kind()?);
+                expected.insert(second.clone(), Expected { size, kind, device: stored.variable.device() });
+            }
+        }
         let mut bases = BTreeMap::new();
         each(model, |module, layer| {
             if plan.layers.contains_key(module) {
@@ -82,6 +91,17 @@ impl Adapters {
             Ok(())
         })?;
         let mut tensors = files::read_weights(dir, &expected, &bases)?;
+        for (second, variable) in &plan.tied {
+            let own = plan.stored.get(variable).and_then(|stored| tensors.get(&stored.key));
+            if let (Some(copy), Some(own)) = (tensors.get(second), own)
+                && !copy.f_equal(own)?
+            {
+                let message = format!(
+                    "\"{second}\" and \"{variable}\" differ, but \"ensure_weight_tying\" makes them one weight of this model"
+                );
+                return Err(Error::file(&dir.join(files::WEIGHTS_FILE), message));
+            }
+        }
         let mut adapters = BTreeMap::new();
         for (module, planned) in &plan.layers {
             let mut take = |part: &str| tensors.remove(&format!("{module}.{part}"));

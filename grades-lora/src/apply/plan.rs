@@ -19,6 +19,8 @@ pub(super) struct Plan {
     pub(super) layers: BTreeMap<String, Planned>,
     /// Variables of the base that train and are saved, by name.
     pub(super) stored: BTreeMap<String, Stored>,
+    /// Second names of those in files, with `ensure_weight_tying`: pairs of a second name and a variable's.
+    pub(super) tied: Vec<(String, String)>,
     /// All other variables of the base.
     pub(super) frozen: BTreeMap<String, Tensor>,
 }
@@ -55,6 +57,7 @@ impl Plan {
         let layers = adapted(&seen, &matcher, name, config)?;
         let mut stored = BTreeMap::new();
         let mut frozen = BTreeMap::new();
+        let mut tied = if config.ensure_weight_tying { model.tied() } else { Vec::new() };
         let mut used = BTreeSet::new();
         let mut biases_seen = BTreeSet::new();
         let biases: BTreeSet<String> = seen
@@ -67,7 +70,8 @@ impl Plan {
                 continue;
             }
             let mut saved = false;
-            for entry in matcher.saved_by(&name) {
+            let seconds = tied.iter().filter(|(_, variable)| *variable == name).map(|(second, _)| second);
+            for entry in std::iter::once(&name).chain(seconds).flat_map(|name| matcher.saved_by(name)) {
                 used.insert(entry.to_owned());
                 saved = true;
             }
@@ -106,7 +110,8 @@ impl Plan {
                 });
             }
         }
-        Ok(Self { layers, stored, frozen })
+        tied.retain(|(_, variable)| stored.contains_key(variable));
+        Ok(Self { layers, stored, tied, frozen })
     }
 
     /// Refuses a configuration of which a part means no layer of the model, such as a name with a slip in it.

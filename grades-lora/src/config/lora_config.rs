@@ -3,6 +3,7 @@
 use grades::Problems;
 use grades::schema::words;
 
+use super::expressions::{block, end, problem, saved, whole};
 use crate::error::{Error, Result};
 
 /// Which layers are adapted and how; the same as PEFT's `LoraConfig`, as far as it is supported.
@@ -36,6 +37,7 @@ use crate::error::{Error, Result};
 /// init_lora_weights = true           # B zero; "gaussian": A normal with deviation 1 / r; false: both drawn
 /// bias = "none"                      # "all", "lora_only": biases that train as well
 /// modules_to_save = []               # modules that train in full and are saved with the adapter
+/// ensure_weight_tying = false        # true: an embedding among them stays the output matrix that is tied to it
 /// ```
 ///
 /// Of several patterns that match, the first counts: in code and in `adapter_config.json` in their order, in TOML by the
@@ -71,6 +73,9 @@ pub struct LoraConfig {
     pub bias: Bias,
     /// Modules that train in full: names or their ends.
     pub modules_to_save: Vec<String>,
+    /// Whether an embedding that trains in full stays tied to the output matrix, where the base ties them. Without it each of
+    /// the two is a weight of its own, as in PEFT.
+    pub ensure_weight_tying: bool,
     /// PEFT's name of the task, for `adapter_config.json`: `SEQ_CLS`, `SEQ_2_SEQ_LM`, `CAUSAL_LM`, `TOKEN_CLS`,
     /// `QUESTION_ANS` or `FEATURE_EXTRACTION`. As in PEFT, layers called `classifier` or `score` are not adapted for
     /// `SEQ_CLS` and `TOKEN_CLS`, and `qa_outputs` is not for `QUESTION_ANS`.
@@ -78,6 +83,9 @@ pub struct LoraConfig {
     /// Where the base model is from, for `adapter_config.json`.
     pub base_model: Option<String>,
 }
+
+/// An expression of a configuration: its key, its text and its form.
+type Expression<'a> = (&'static str, &'a str, fn(&str) -> String);
 
 /// Which layers are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,6 +158,7 @@ impl Default for LoraConfig {
             init: Init::default(),
             bias: Bias::default(),
             modules_to_save: Vec::new(),
+            ensure_weight_tying: false,
             task_type: None,
             base_model: None,
         }
@@ -263,6 +272,13 @@ impl LoraConfig {
         self
     }
 
+    /// Sets whether an embedding that trains in full stays tied to the output matrix.
+    #[must_use]
+    pub fn ensure_weight_tying(mut self, ensure: bool) -> Self {
+        self.ensure_weight_tying = ensure;
+        self
+    }
+
     /// Sets PEFT's name of the task, one of those that [`task_type`](Self::task_type) lists.
     #[must_use]
     pub fn task_type(mut self, task: &str) -> Self {
@@ -328,8 +344,26 @@ impl LoraConfig {
         if let Some(task) = self.task_type.as_deref().filter(|task| !TASKS.contains(task)) {
             note("task_type", format!("expected one of {}, found \"{task}\"", TASKS.join(", ")));
         }
-        for (key, error) in super::matching::bad_expressions(self) {
-            note(key, error);
+        for (key, source, wrap) in self.expressions() {
+            if let Some(error) = problem(source, wrap) {
+                note(key, error);
+            }
         }
+    }
+
+    /// Lists the expressions, each with its key and its form.
+    fn expressions(&self) -> Vec<Expression<'_>> {
+        let mut list: Vec<Expression<'_>> = Vec::new();
+        if let Targets::Pattern(pattern) = &self.target_modules {
+            list.push(("target_modules", pattern, whole));
+        }
+        if let Some(Targets::Pattern(pattern)) = &self.exclude_modules {
+            list.push(("exclude_modules", pattern, whole));
+        }
+        list.extend(self.modules_to_save.iter().map(|name| ("modules_to_save", name.as_str(), saved as _)));
+        list.extend(self.layers_pattern.iter().map(|name| ("layers_pattern", name.as_str(), block as _)));
+        list.extend(self.rank_pattern.iter().map(|(name, _)| ("rank_pattern", name.as_str(), end as _)));
+        list.extend(self.alpha_pattern.iter().map(|(name, _)| ("alpha_pattern", name.as_str(), end as _)));
+        list
     }
 }

@@ -2,6 +2,7 @@
 
 use fancy_regex::Regex;
 
+use super::expressions::{block, end, saved, whole};
 use super::{LoraConfig, Targets};
 use crate::error::{Error, Result};
 
@@ -157,47 +158,6 @@ fn heads(task: Option<&str>) -> &'static [&'static str] {
         Some("QUESTION_ANS") => &["qa_outputs"],
         _ => &[],
     }
-}
-
-/// Returns the first invalid expression of a configuration, with its key.
-pub(super) fn bad_expressions(config: &LoraConfig) -> Vec<(&'static str, String)> {
-    let mut expressions: Vec<(&'static str, &str, String)> = Vec::new();
-    if let Targets::Pattern(pattern) = &config.target_modules {
-        expressions.push(("target_modules", pattern, whole(pattern)));
-    }
-    if let Some(Targets::Pattern(pattern)) = &config.exclude_modules {
-        expressions.push(("exclude_modules", pattern, whole(pattern)));
-    }
-    expressions
-        .extend(config.modules_to_save.iter().map(|name| ("modules_to_save", name.as_str(), saved(name))));
-    expressions
-        .extend(config.layers_pattern.iter().map(|name| ("layers_pattern", name.as_str(), block(name))));
-    expressions
-        .extend(config.rank_pattern.iter().map(|(name, _)| ("rank_pattern", name.as_str(), end(name))));
-    expressions
-        .extend(config.alpha_pattern.iter().map(|(name, _)| ("alpha_pattern", name.as_str(), end(name))));
-    let wrong = |(key, source, wrapped): (&'static str, &str, String)| {
-        // What is wrong on its own must not become right by being wrapped.
-        let error = Regex::new(source).and_then(|_| Regex::new(&wrapped)).err()?;
-        Some((key, format!("\"{source}\" is no regular expression: {error}")))
-    };
-    expressions.into_iter().filter_map(wrong).collect()
-}
-
-fn whole(pattern: &str) -> String {
-    format!(r"\A(?:{pattern})\z")
-}
-
-fn end(pattern: &str) -> String {
-    format!(r"\A(?:.*\.)?(?:{pattern})\z")
-}
-
-fn saved(name: &str) -> String {
-    format!(r"\A(?:|.*\.)(?:{name})(?:\z|\.)")
-}
-
-fn block(name: &str) -> String {
-    format!(r"\A(?:|.*?\.)(?:{name})\.(\d+)\.")
 }
 
 fn by_layer<T: Copy>(key: &'static str, patterns: &[(String, T)]) -> Result<Vec<(Regex, T)>> {

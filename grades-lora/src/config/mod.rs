@@ -1,5 +1,6 @@
 //! Which layers are adapted, and how.
 
+mod expressions;
 mod lora_config;
 mod matching;
 mod peft;

@@ -75,6 +75,7 @@ pub(crate) fn read_peft(path: &Path, text: &str) -> Result<LoraConfig> {
         bias,
         // PEFT adds its names of heads each time it loads an adapter of a classifier.
         modules_to_save: without_repeats(saved.unwrap_or_default()),
+        ensure_weight_tying: reader.take("ensure_weight_tying", "true or false")?.unwrap_or(false),
         task_type: reader.take("task_type", "a string")?,
         base_model: reader.take("base_model_name_or_path", "a string")?,
     };

@@ -28,6 +28,7 @@ impl LoraConfig {
         Key::new("init_lora_weights", "true: B zero; \"gaussian\": A normal; false: A and B drawn (true)"),
         Key::new("bias", "biases that train as well: none, all or lora_only (none)"),
         Key::new("modules_to_save", "names or ends of modules that train in full"),
+        Key::new("ensure_weight_tying", "an embedding among them stays the tied output matrix (false)"),
     ];
 
     /// Reads a table that stands alone, such as a file of its own.
@@ -97,6 +98,7 @@ impl LoraConfig {
         let bias = |value: Value| Bias::from_word(value.as_str()?);
         config.bias = section.value_or("bias", Bias::None, &Bias::choices(), bias).unwrap_or_default();
         config.modules_to_save = section.texts("modules_to_save").unwrap_or_default();
+        config.ensure_weight_tying = section.flag_or("ensure_weight_tying", false).unwrap_or_default();
         let mut problems = Problems::default();
         config.note_problems("", &mut problems);
         for problem in problems.as_slice() {
@@ -139,6 +141,7 @@ impl LoraConfig {
             ),
             ("bias", Value::String(self.bias.name().to_owned())),
             ("modules_to_save", Value::Array(texts(&self.modules_to_save))),
+            ("ensure_weight_tying", Value::Boolean(self.ensure_weight_tying)),
         ];
         entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }

@@ -101,7 +101,6 @@ fn what_is_not_supported_is_refused_by_name() {
         ("eva_config", json!({"rho": 2.0})),
         ("lora_ga_config", json!({"a": 1})),
         ("loftq_config", json!({"loftq_bits": 4})),
-        ("ensure_weight_tying", json!(true)),
         ("a_key_of_peft_0_30", json!("on")),
     ];
     for (key, value) in refused {
@@ -115,7 +114,9 @@ fn what_is_not_supported_is_refused_by_name() {
     let inert = json!({"peft_type": "LORA", "target_modules": ["q"], "loftq_config": {}, "runtime_config": {"x": 1},
         "peft_version": "0.9.0", "a_key_of_peft_0_30": null, "another": false, "third": [], "fourth": {},
         "fifth": ""});
-    assert!(from_json(&inert.to_string()).is_ok());
+    assert!(!from_json(&inert.to_string()).unwrap().ensure_weight_tying);
+    let tied = json!({"peft_type": "LORA", "target_modules": ["q"], "ensure_weight_tying": true});
+    assert!(from_json(&tied.to_string()).unwrap().ensure_weight_tying);
 }
 
 #[test]

@@ -30,28 +30,33 @@ impl Decoder {
 
     /// Prepares the model for an adapter of this configuration, which is not added yet.
     ///
-    /// An adapter that has an embedding of its own (`modules_to_save`) changes the embedding alone, as in PEFT: an output
-    /// matrix that is tied to it becomes a frozen copy of the base's, `lm_head.weight`.
+    /// An adapter that has an embedding or an output matrix of its own (`modules_to_save`) changes that alone, as in PEFT:
+    /// where the two are tied, the output matrix becomes a copy, `lm_head.weight`, that is frozen unless the adapter has it.
+    /// With `ensure_weight_tying` they stay one weight.
     ///
     /// # Errors
     ///
     /// [`Error::Torch`](crate::Error::Torch) when libtorch refuses, as without memory for the copy.
     pub fn prepare_for(&mut self, adapter: &LoraConfig) -> Result<()> {
         // PEFT compares the ends of names; an entry takes a module with all that is in it.
-        let ends = |entry: &String| {
-            ["model", "model.embed_tokens"].iter().any(|module| module.ends_with(entry.as_str()))
+        let saves = |modules: &[&str]| {
+            let ends = |entry: &String| modules.iter().any(|module| module.ends_with(entry.as_str()));
+            adapter.modules_to_save.iter().any(ends)
         };
-        if !self.config.tie_word_embeddings || !adapter.modules_to_save.iter().any(ends) {
+        let (embedding, head) = (saves(&["model", "model.embed_tokens"]), saves(&["lm_head"]));
+        if !self.config.tie_word_embeddings || adapter.ensure_weight_tying || !(embedding || head) {
             return Ok(());
         }
+        let is_trained = head;
         let root = self.store.root().sub("lm_head");
         let head = variable(&root, "weight", &self.embedding.size(), self.dtypes.parameters)?;
         {
             let _no_grad = tch::no_grad_guard();
             head.shallow_clone().f_copy_(&self.embedding)?;
         }
-        self.head = head.f_set_requires_grad(false)?;
+        self.head = if is_trained { head } else { head.f_set_requires_grad(false)? };
         self.config.tie_word_embeddings = false;
+        self.blocks.tied = false;
         Ok(())
     }
 

@@ -50,7 +50,7 @@ impl Decoder {
             return self.backward_in_segments(tokens, targets, &context, how.scale, dropout);
         }
         let (first, mut x) = self.start(tokens)?;
-        for (layer, block) in self.blocks.0.iter().enumerate().skip(first) {
+        for (layer, block) in self.blocks.list.iter().enumerate().skip(first) {
             seed_block(dropout, layer);
             x = block.forward(&x, &context, None)?;
         }
@@ -72,11 +72,11 @@ impl Decoder {
         for own in self.trained_blocks().into_iter().skip(first) {
             trained.push(own || trained.last().copied().unwrap_or(false));
         }
-        let mut inputs = Vec::with_capacity(self.blocks.0.len());
+        let mut inputs = Vec::with_capacity(self.blocks.list.len());
         let mut x = start.f_detach()?;
         {
             let _no_grad = tch::no_grad_guard();
-            for (layer, block) in self.blocks.0.iter().enumerate().skip(first) {
+            for (layer, block) in self.blocks.list.iter().enumerate().skip(first) {
                 seed_block(dropout, layer);
                 let next = block.forward(&x, context, None)?;
                 inputs.push(std::mem::replace(&mut x, next));
@@ -88,7 +88,7 @@ impl Decoder {
         rest.f_backward()?;
         let mut gradient = leaf.grad();
         drop((rest, leaf, x));
-        for ((layer, block), &before) in self.blocks.0.iter().enumerate().skip(first).zip(&trained).rev() {
+        for ((layer, block), &before) in self.blocks.list.iter().enumerate().skip(first).zip(&trained).rev() {
             let (Some(input), true) = (inputs.pop(), gradient.defined()) else { break };
             let leaf = input.f_set_requires_grad(before)?;
             seed_block(dropout, layer);
@@ -106,7 +106,7 @@ impl Decoder {
 
     /// Returns for each block whether any of its variables trains, those of adapters included.
     fn trained_blocks(&self) -> Vec<bool> {
-        let mut trained = vec![false; self.blocks.0.len()];
+        let mut trained = vec![false; self.blocks.list.len()];
         for (name, variable) in self.store.variables() {
             let layer = name.strip_prefix("model.layers.").and_then(|rest| rest.split('.').next());
             let layer = layer.and_then(|layer| layer.parse::<usize>().ok());

@@ -82,7 +82,7 @@ impl Decoder {
     pub fn hidden(&self, tokens: &Tokens) -> Result<Tensor> {
         let context = self.context(tokens, 0, false)?;
         let (first, x) = self.start(tokens)?;
-        Ok(self.norm.forward(&self.run(x, first..self.blocks.0.len(), &context)?)?)
+        Ok(self.norm.forward(&self.run(x, first..self.blocks.list.len(), &context)?)?)
     }
 
     /// Computes the output of the lowest `blocks` blocks, without dropout and without gradients; begins at the tokens'
@@ -108,21 +108,21 @@ impl Decoder {
         let context = self.context(tokens, 0, false)?;
         let _no_grad = tch::no_grad_guard();
         let (first, x) = self.start(tokens)?;
-        let rest = Prefix::rest(first, blocks, self.blocks.0.len())?;
+        let rest = Prefix::rest(first, blocks, self.blocks.list.len())?;
         Ok(Prefix { blocks, states: self.run(x, rest, &context)? })
     }
 
     /// Returns the block at which a pass begins, and its input.
     pub(super) fn start(&self, tokens: &Tokens) -> Result<(usize, Tensor)> {
         let Some(prefix) = &tokens.prefix else { return Ok((0, self.embed(&tokens.ids)?)) };
-        Prefix::rest(prefix.blocks, self.blocks.0.len(), self.blocks.0.len())?;
+        Prefix::rest(prefix.blocks, self.blocks.list.len(), self.blocks.list.len())?;
         prefix.check(&tokens.ids.size(), self.config.hidden_size, self.dtypes.parameters)?;
         Ok((prefix.blocks, prefix.states.shallow_clone()))
     }
 
     /// Hidden states through these blocks, without dropout of the decoder's own.
     fn run(&self, mut x: Tensor, blocks: Range<usize>, context: &Context) -> Result<Tensor> {
-        for block in self.blocks.0.get(blocks).unwrap_or_default() {
+        for block in self.blocks.list.get(blocks).unwrap_or_default() {
             x = block.forward(&x, context, None)?;
         }
         Ok(x)
@@ -138,7 +138,7 @@ impl Decoder {
         let tokens = Tokens::from(ids.shallow_clone());
         let context = self.context(&tokens, cache.len(), false)?;
         let mut x = self.embed(ids)?;
-        for (block, layer) in self.blocks.0.iter().zip(&mut cache.layers) {
+        for (block, layer) in self.blocks.list.iter().zip(&mut cache.layers) {
             x = block.forward(&x, &context, Some(layer))?;
         }
         let last = x.f_narrow(1, x.size()[1] - 1, 1)?.f_squeeze_dim(1)?;
@@ -147,7 +147,7 @@ impl Decoder {
 
     /// A cache with nothing in it.
     pub fn cache(&self) -> Cache {
-        Cache::new(self.blocks.0.len())
+        Cache::new(self.blocks.list.len())
     }
 
     /// Hidden states `[.., hidden]` → logits `[.., vocabulary]`.

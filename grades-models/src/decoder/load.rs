@@ -61,7 +61,8 @@ impl Decoder {
     ///
     /// Tensors are copied from memory maps straight into variables of the dtype and on the device asked for. Where the
     /// configuration ties the output matrix to the embedding, an equal copy of it in the files is ignored. One that differs
-    /// is kept, and the two are not tied: [`LoadReport::untied`]. `transformers` does the same.
+    /// is kept, and the two are not tied: [`LoadReport::untied`]. Where the files have the output matrix alone, the embedding is
+    /// that. `transformers` does the same.
     ///
     /// # Errors
     ///
@@ -69,7 +70,13 @@ impl Decoder {
     /// model or rotation that is not supported, tensors that are missing, unexpected or of the wrong shape.
     pub fn load(dir: &Path, options: LoadOptions) -> Result<(Self, LoadReport)> {
         let mut config = DecoderConfig::load(dir)?;
-        let weights = Weights::open(dir)?;
+        let mut weights = Weights::open(dir)?;
+        if config.tie_word_embeddings {
+            let embedding = embedding_name(&weights);
+            if !weights.contains(&embedding) {
+                weights.rename(HEAD, embedding);
+            }
+        }
         let raw = config.raw.clone();
         let named = |error| name_quantization(error, &raw, dir);
         weights.check_sizes("model.", &config.sizes()).map_err(named)?;
@@ -168,11 +175,18 @@ impl Decoder {
     }
 }
 
+/// The name of the output matrix in files.
+const HEAD: &str = "lm_head.weight";
+
+/// Returns the name that the embedding has in the files.
+fn embedding_name(weights: &Weights) -> String {
+    let prefix = if weights.has_prefix("model.") { "model." } else { "" };
+    format!("{prefix}embed_tokens.weight")
+}
+
 /// Returns whether the files have an output matrix that differs from the embedding.
 fn has_own_head(weights: &Weights) -> Result<bool> {
-    const HEAD: &str = "lm_head.weight";
-    let prefix = if weights.has_prefix("model.") { "model." } else { "" };
-    Ok(weights.contains(HEAD) && !weights.are_equal(HEAD, &format!("{prefix}embed_tokens.weight"))?)
+    Ok(weights.contains(HEAD) && !weights.are_equal(HEAD, &embedding_name(weights))?)
 }
 
 /// The source of a variable's values: rows of a tensor of the files from `first` on.

@@ -57,7 +57,7 @@ impl Decoder {
             variable(&root.sub("lm_head"), "weight", &table, dtypes.parameters)?
         };
         let frequencies = config.rope.frequencies(device)?;
-        let blocks = Blocks(blocks);
+        let blocks = Blocks { list: blocks, tied: config.tie_word_embeddings };
         let input_detached = false;
         Ok(Self {
             store,
@@ -100,7 +100,7 @@ impl Decoder {
     pub fn matmuls(&self, activation_checkpointing: bool) -> Matmuls {
         let mut matmuls = Matmuls::default();
         let mut x = self.embedding.requires_grad() && !self.input_detached;
-        for block in &self.blocks.0 {
+        for block in &self.blocks.list {
             let mut own = Matmuls::default();
             x = block.matmuls(&mut own, x);
             matmuls.extend(&own);
@@ -118,7 +118,7 @@ impl Decoder {
     /// Returns the matmuls of these blocks alone, counted from the bottom: what a pass that begins above them saves forward.
     pub fn block_matmuls(&self, blocks: Range<usize>) -> Matmuls {
         let mut matmuls = Matmuls::default();
-        for block in self.blocks.0.get(blocks).unwrap_or_default() {
+        for block in self.blocks.list.get(blocks).unwrap_or_default() {
             block.matmuls(&mut matmuls, false);
         }
         matmuls
@@ -129,7 +129,7 @@ impl Decoder {
         if self.embedding.requires_grad() {
             return 0;
         }
-        self.blocks.0.iter().take_while(|block| !block.matmuls(&mut Matmuls::default(), false)).count()
+        self.blocks.list.iter().take_while(|block| !block.matmuls(&mut Matmuls::default(), false)).count()
     }
 
     /// The model's configuration.

@@ -25,8 +25,16 @@ pub(crate) struct Weights {
     /// The file to name when a tensor is in none: the only one, or the index.
     pub(crate) path: PathBuf,
     files: Vec<Opened>,
-    /// Tensor name → position in `files`.
-    tensors: BTreeMap<String, usize>,
+    tensors: BTreeMap<String, Located>,
+}
+
+/// Where a tensor is.
+#[derive(Debug)]
+struct Located {
+    /// The position in the list of files.
+    file: usize,
+    /// The name in that file.
+    name: String,
 }
 
 impl Weights {
@@ -52,7 +60,8 @@ impl Weights {
     /// Opens one file.
     pub(super) fn open_file(path: PathBuf) -> Result<Self> {
         let file = Opened::open(path.clone())?;
-        let tensors = file.metadata.offset_keys().into_iter().map(|name| (name, 0)).collect();
+        let located = |name: String| (name.clone(), Located { file: 0, name });
+        let tensors = file.metadata.offset_keys().into_iter().map(located).collect();
         Ok(Self { path, files: vec![file], tensors })
     }
 
@@ -86,7 +95,7 @@ impl Weights {
             if files.get(position).is_none_or(|mapped| mapped.metadata.info(&name).is_none()) {
                 return Err(error(format!("says that \"{name}\" is in \"{file}\", which does not have it")));
             }
-            tensors.insert(name, position);
+            tensors.insert(name.clone(), Located { file: position, name });
         }
         Ok(Self { path, files, tensors })
     }
@@ -111,8 +120,16 @@ impl Weights {
     }
 
     fn find(&self, name: &str) -> Option<(&Opened, &TensorInfo)> {
-        let file = self.files.get(*self.tensors.get(name)?)?;
-        Some((file, file.metadata.info(name)?))
+        let located = self.tensors.get(name)?;
+        let file = self.files.get(located.file)?;
+        Some((file, file.metadata.info(&located.name)?))
+    }
+
+    /// Gives a tensor another name.
+    pub(crate) fn rename(&mut self, from: &str, to: String) {
+        if let Some(located) = self.tensors.remove(from) {
+            self.tensors.insert(to, located);
+        }
     }
 
     /// Returns the error of tensors that are in no file, with the reason where the names show it.

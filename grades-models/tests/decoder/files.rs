@@ -113,6 +113,26 @@ fn a_copy_of_a_tied_matrix_is_ignored_and_a_missing_untied_one_refused() {
 }
 
 #[test]
+fn an_output_matrix_alone_is_the_tied_embedding() {
+    for prefix in ["model.", ""] {
+        let tiny = TinyDecoder::new(json!({"tie_word_embeddings": true}));
+        tiny.write(u64::MAX);
+        let (whole, _) = tiny.load();
+        let tensors = Tensor::read_safetensors(tiny.file("model.safetensors")).unwrap();
+        let renamed = tensors.into_iter().map(|(name, tensor)| match name.as_str() {
+            "model.embed_tokens.weight" => ("lm_head.weight".to_owned(), tensor),
+            name => (name.replacen("model.", prefix, 1), tensor),
+        });
+        let renamed: Vec<(String, Tensor)> = renamed.collect();
+        Tensor::write_safetensors(&renamed, tiny.file("model.safetensors")).unwrap();
+        let (model, report) = tiny.load();
+        assert!(report.ignored.is_empty() && !report.untied);
+        let embedding = |model: &Decoder| model.var_store().variables()["model.embed_tokens.weight"].copy();
+        assert_eq!(embedding(&model), embedding(&whole), "{prefix:?}");
+    }
+}
+
+#[test]
 fn parts_of_fused_matrices_are_reported_and_split_when_asked() {
     let tiny = TinyDecoder::phi3(json!({}));
     tiny.write(u64::MAX);

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use regex::Regex;
+
 /// The files of a crate by their module path: `config::table`, and `` for `lib.rs`.
 pub(crate) struct Crate {
     pub(crate) files: BTreeMap<String, File>,
@@ -143,14 +145,24 @@ fn expand(statement: &str) -> Vec<String> {
         .collect()
 }
 
-/// The imports within the crate, absolute.
+/// The imports within the crate, absolute: of `use` statements and of paths inside of code.
 fn imports(text: &str, module: &str, is_folder: bool) -> Vec<Import> {
-    statements(text)
-        .iter()
-        .filter(|(public, _)| !public)
-        .flat_map(|(_, statement)| expand(statement))
-        .filter_map(|path| absolute(&path, module, is_folder))
-        .collect()
+    let statements = statements(text);
+    let uses = statements.iter().filter(|(public, _)| !public).flat_map(|(_, statement)| expand(statement));
+    uses.chain(inline_paths(text)).filter_map(|path| absolute(&path, module, is_folder)).collect()
+}
+
+/// The paths inside of code that begin in the crate, such as `crate::a::b` in `crate::a::b()`. Comments have none, nor do
+/// visibilities and the `$crate` of macros, which others expand.
+pub(crate) fn inline_paths(text: &str) -> Vec<String> {
+    let path = Regex::new(r"(?:^|[^$\w:])((?:crate|super|self)(?:::\w+)+)").unwrap();
+    let visibility = Regex::new(r"pub\(in [^)]*\)").unwrap();
+    let uses = Regex::new(r"(?m)^\s*(?:pub(?:\([^)]*\))? )?use [^;]*;").unwrap();
+    let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let code = code.join("\n");
+    let code = uses.replace_all(&code, "");
+    let code = visibility.replace_all(&code, "");
+    path.captures_iter(&code).map(|found| found[1].to_owned()).collect()
 }
 
 fn exports(text: &str, module: &str, is_folder: bool) -> BTreeMap<String, String> {

@@ -34,6 +34,13 @@ impl Message {
         Self { fields }
     }
 
+    /// Returns the message with another value of a field.
+    pub(super) fn with(&self, key: &str, value: Value) -> Self {
+        let mut fields = self.fields.clone();
+        fields.set(key, value);
+        Self { fields }
+    }
+
     /// Who speaks, where the message says so.
     pub fn role(&self) -> Option<&str> {
         self.fields.text("role")

@@ -5,6 +5,7 @@ mod declared;
 mod json_file;
 mod library;
 mod limits;
+mod parts;
 mod pretrained;
 mod sentences;
 

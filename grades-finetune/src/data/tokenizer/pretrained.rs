@@ -9,8 +9,7 @@ use super::class::Class;
 use super::declared::Declared;
 use super::json_file::object;
 use super::library::{guarded, parse};
-use super::limits;
-use crate::data::content;
+use super::{limits, parts};
 use crate::data::error::{Error, Result};
 
 /// A tokenizer, without truncation and padding, and what else its files say.
@@ -26,21 +25,21 @@ pub(crate) struct Pretrained {
 }
 
 impl Pretrained {
-    /// Loads `tokenizer.json` and what stands beside it; `vocab.txt` alone gives a tokenizer of word pieces.
+    /// Loads `tokenizer.json` and what stands beside it; `vocab.txt` alone gives a tokenizer of word pieces, `vocab.json`
+    /// with `merges.txt` one of byte pairs.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when there is neither, [`Error::File`] when one of the files makes no sense.
+    /// [`Error::Io`] when there is none of these, [`Error::File`] when one of the files makes no sense, or a tokenizer is
+    /// there in another form only.
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let dir = path.parent().unwrap_or(Path::new(""));
-        let bytes = file_or_vocabulary(path)?;
+        let bytes = parts::file_or_parts(path)?;
         // A file that is no JSON is refused with the library's own words.
         let file: Map<String, Value> = serde_json::from_slice(&bytes).unwrap_or_default();
         limits::check(&file).map_err(|reason| Error::file(path, format!("is refused: {reason}")))?;
         let config = object(&dir.join("tokenizer_config.json"))?;
-        // The model's own reader says what is wrong with its configuration.
-        let model = object(&dir.join("config.json")).unwrap_or_default();
-        let class = Class::of(&config, &model, &file);
+        let class = class_of(dir, &config, &file);
         let declared = Declared::read(dir, &config, &file, class.default_tokens())?;
         let mut inner = if class == Class::File {
             parse(path, &bytes)?
@@ -80,42 +79,18 @@ impl Pretrained {
 /// As for [`Pretrained::load`].
 pub(crate) fn special_tokens(dir: &Path) -> Result<Vec<(String, String)>> {
     let config = object(&dir.join("tokenizer_config.json"))?;
-    let model = object(&dir.join("config.json")).unwrap_or_default();
-    let file: Map<String, Value> = match content::read(&dir.join("tokenizer.json")) {
+    let file: Map<String, Value> = match parts::file_or_parts(&dir.join("tokenizer.json")) {
         Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
         Err(_) => Map::new(),
     };
-    let class = Class::of(&config, &model, &file);
+    let class = class_of(dir, &config, &file);
     Ok(Declared::read(dir, &config, &file, class.default_tokens())?.into_names())
 }
 
-/// Reads `tokenizer.json`, or makes one of `vocab.txt`: a word piece a line.
-fn file_or_vocabulary(path: &Path) -> Result<Vec<u8>> {
-    let missing = match content::read(path) {
-        Ok(bytes) => return Ok(bytes),
-        Err(error) => error,
-    };
-    let pieces = path.with_file_name("vocab.txt");
-    let absent =
-        matches!(&missing, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
-    if !absent || !pieces.is_file() {
-        return Err(missing);
-    }
-    let bytes = content::read(&pieces)?;
-    let text = content::utf8(&pieces, 1, &bytes)?;
-    let lines = text.strip_suffix('\n').unwrap_or(text).split('\n');
-    let vocabulary: Map<String, Value> =
-        (0u32..).zip(lines).map(|(id, piece)| (piece.trim_end_matches('\r').to_owned(), id.into())).collect();
-    let file = json!({
-        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "post_processor": null,
-        "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null,
-            "lowercase": true},
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
-        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": 100, "vocab": vocabulary}
-    });
-    Ok(file.to_string().into_bytes())
+/// Returns the class of a directory's tokenizer.
+fn class_of(dir: &Path, config: &Map<String, Value>, file: &Map<String, Value>) -> Class {
+    // The model's own reader says what is wrong with its configuration.
+    Class::of(config, &object(&dir.join("config.json")).unwrap_or_default(), file)
 }
 
 /// Sets the tokens that BERT has around a sentence and between two.

@@ -3,6 +3,7 @@
 use grades_finetune::data::{Dataset, Header, Labels, Limits, Records, Source, Tokenizer, describe};
 
 use crate::data::examples::{examples, tokenizer_file};
+use crate::support::Folder;
 
 fn auto(name: &str, content: &str) -> Result<Records, String> {
     examples(name, content.as_bytes(), &Source::default())
@@ -294,10 +295,10 @@ fn separators_and_encodings_are_read_where_they_are_certain() {
         let error = examples(name, &bytes, &Source::default()).unwrap_err();
         assert!(error.contains(expected), "expected: {expected}\nfound:    {error}");
     }
-    let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("a.tsv");
-    std::fs::create_dir(&folder).unwrap();
-    let error = grades_finetune::data::read(&folder, &Source::default()).unwrap_err().to_string();
+    let folder = Folder::empty();
+    std::fs::create_dir(folder.path("a.tsv")).unwrap();
+    let error =
+        grades_finetune::data::read(&folder.path("a.tsv"), &Source::default()).unwrap_err().to_string();
     assert!(error.ends_with("a.tsv: is no regular file"), "{error}");
 }
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use grades_finetune::data::{Column, Labels, Record, Records, Source, read};
 use serde_json::json;
-use tempfile::TempDir;
+
+use crate::support::Folder;
 
 /// A source as a user would write it on the command line.
 pub(crate) fn source(text: &str, label: &str) -> Source {
@@ -12,22 +13,18 @@ pub(crate) fn source(text: &str, label: &str) -> Source {
     Source { text: column(text), label: column(label), ..Source::default() }
 }
 
-/// A file in a folder that lives as long as the first value.
-pub(crate) fn file(name: &str, content: &[u8]) -> (TempDir, PathBuf) {
-    let dir = TempDir::new().unwrap();
-    let path = dir.path().join(name);
-    std::fs::write(&path, content).unwrap();
-    (dir, path)
+/// A file in a folder of its own.
+pub(crate) fn file(name: &str, content: &[u8]) -> (Folder, PathBuf) {
+    let folder = Folder::empty();
+    folder.write(name, content);
+    let path = folder.path(name);
+    (folder, path)
 }
 
 /// Reads `content` as a file called `name`.
 pub(crate) fn examples(name: &str, content: &[u8], source: &Source) -> Result<Records, String> {
-    let (_dir, path) = file(name, content);
-    // Only the name is the same in every run.
-    read(&path, source).map_err(|error| {
-        let folder = format!("{}/", path.parent().unwrap().display());
-        error.to_string().replace(&folder, "")
-    })
+    let (folder, path) = file(name, content);
+    read(&path, source).map_err(|error| folder.relative(&error.to_string()))
 }
 
 /// Examples made of their texts and labels.
@@ -44,7 +41,7 @@ pub(crate) fn labels(names: &[&str]) -> Labels {
 }
 
 /// A tokenizer that knows the words a to e, and asks for a truncation and padding of its own.
-pub(crate) fn tokenizer_file() -> (TempDir, PathBuf) {
+pub(crate) fn tokenizer_file() -> (Folder, PathBuf) {
     let vocabulary = json!({
         "[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "a": 4, "b": 5, "c": 6, "d": 7, "e": 8
     });

@@ -81,7 +81,7 @@ fn what_is_said_decides() {
 fn tokenizer(max_tokens: usize) -> Result<Tokenizer, String> {
     let (dir, path) = tokenizer_file();
     let config = json!({"model_input_names": ["input_ids", "token_type_ids"]});
-    std::fs::write(dir.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+    std::fs::write(dir.path("tokenizer_config.json"), config.to_string()).unwrap();
     let limits = Limits { max_tokens, max_positions: 20, vocab_size: 9 };
     Tokenizer::load(&path, limits).map_err(|error| error.to_string())
 }

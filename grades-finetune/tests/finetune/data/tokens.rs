@@ -110,3 +110,41 @@ fn a_batch_is_padded_to_its_longest() {
     assert_eq!(error(&[]), "a batch without examples");
     assert_eq!(error(&[0, 3]), "example 3 of a dataset with 3 examples");
 }
+
+#[test]
+fn merges_make_a_tokenizer_for_the_classes_that_read_them_and_others_name_the_cure() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let load = || {
+        let path = dir.path().join("tokenizer.json");
+        let limits = Limits { max_tokens: 8, max_positions: 8, vocab_size: 9 };
+        Tokenizer::load(&path, limits)
+            .map_err(|error| error.to_string().replace(&dir.path().display().to_string(), "DIR"))
+    };
+    assert!(load().unwrap_err().starts_with("cannot read DIR/tokenizer.json: "));
+    write("tokenizer.model", "");
+    let cure = "`python -c 'from transformers import AutoTokenizer as A; A.from_pretrained(\"DIR\").save_pretrained(\"DIR\")'` \
+                writes tokenizer.json";
+    assert_eq!(
+        load().unwrap_err(),
+        format!("DIR/tokenizer.json: is missing; tokenizer.model is read by Python alone: {cure}")
+    );
+    write("vocab.json", r#"{"h": 0, "i": 1, "Ġ": 2, "hi": 3, "Ġhi": 4, "<|endoftext|>": 5}"#);
+    write("merges.txt", "#version: 0.2\nh i\nĠ hi\n");
+    for (config, found) in
+        [(r#"{"tokenizer_class": "LlamaTokenizer"}"#, "it is \"LlamaTokenizer\""), ("{}", "none is named")]
+    {
+        write("tokenizer_config.json", config);
+        assert_eq!(
+            load().unwrap_err(),
+            format!(
+                "DIR/tokenizer.json: is missing; vocab.json and merges.txt are read for \"tokenizer_class\" GPT2Tokenizer and \
+                 Qwen2Tokenizer (tokenizer_config.json), and {found} here: {cure}"
+            )
+        );
+    }
+    write("tokenizer_config.json", r#"{"tokenizer_class": "GPT2Tokenizer"}"#);
+    assert_eq!(load().unwrap().encode("hi hi<|endoftext|>").unwrap(), [3, 4, 5]);
+    write("merges.txt", "hi\n");
+    assert_eq!(load().unwrap_err(), "DIR/merges.txt:1: expected two pieces with a space between them");
+}

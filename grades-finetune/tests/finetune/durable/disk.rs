@@ -79,7 +79,7 @@ fn a_run_folder_that_is_gone_is_told_of_and_the_model_is_saved() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(folder.path("runs/run/model/model.safetensors").exists());
     // The logs went with the folder, and so did checkpoints that a run can go on from.
-    assert_eq!(folder.lines("runs/moved/steps.jsonl").len(), 180);
+    assert_eq!(folder.files("moved").steps().len(), 180);
     resumed(&folder, "moved");
     assert_eq!(
         folder.bytes("runs/moved/model/model.safetensors"),

@@ -1,51 +1,81 @@
 //! Pages of comparisons.
 
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
-use grades_finetune::records::Quantity;
+use grades_finetune::records::{
+    Comparison, ComparisonRow, EVALS, EvalRecord, Evaluation, Failure, Metric, Numbers, Quantity, RunResult,
+    StopReason, Target, write_line,
+};
 use grades_finetune::report::{ComparisonData, Subject};
+use serde_json::json;
 
 use crate::report::made::{Made, assert_sound, figures};
+use crate::support::Folder;
+use crate::tolerance::{FORMULA, assert_number_within};
 
-fn run(seed: u64, steps: f64, seconds: f64, accuracy: f64) -> Value {
-    json!({
-        "seed": seed, "folder": "gone", "ended": "all-steps", "steps": steps, "planned_steps": 100,
-        "train_seconds": seconds * 0.8, "eval_seconds": seconds * 0.1, "wall_seconds": seconds, "flops": 1e12,
-        "cost_seconds": seconds * 0.95, "peak_memory_bytes": 1e9, "eval_accuracy": accuracy, "eval_loss": 1.0 - accuracy,
-        "unheard_of": [1, 2],
-    })
+/// The result of a run.
+#[derive(Clone, Copy)]
+struct Outcome {
+    steps: f64,
+    seconds: f64,
+    accuracy: f64,
 }
 
-fn comparison() -> Value {
-    let row = |name: &str, label: &str, steps: f64, seconds: f64, accuracy: f64| {
-        let runs: Vec<Value> = (0..3)
-            .map(|seed| run(seed, steps, seconds + seed as f64, accuracy + seed as f64 / 200.0))
-            .collect();
-        json!({"name": name, "label": label, "runs": runs, "mean": {}, "spread": {}})
+fn run(seed: u64, Outcome { steps, seconds, accuracy }: Outcome) -> RunResult {
+    let mut numbers = Numbers::default();
+    for (quantity, value) in [
+        (Quantity::Steps, steps),
+        (Quantity::PlannedSteps, 100.0),
+        (Quantity::TrainSeconds, seconds * 0.8),
+        (Quantity::EvalSeconds, seconds * 0.1),
+        (Quantity::WallSeconds, seconds),
+        (Quantity::Flops, 1e12),
+        (Quantity::CostSeconds, seconds * 0.95),
+        (Quantity::PeakMemoryBytes, 1e9),
+        (Quantity::EvalAccuracy, accuracy),
+        (Quantity::EvalLoss, 1.0 - accuracy),
+    ] {
+        numbers.set(quantity, Some(value));
+    }
+    RunResult { seed: Some(seed), folder: "gone".to_owned(), ended: Some(StopReason::AllSteps), numbers }
+}
+
+fn comparison() -> Comparison {
+    let row = |name: &str, label: &str, outcome: Outcome| {
+        let of = |seed: u64| {
+            let (seconds, accuracy) = (outcome.seconds + seed as f64, outcome.accuracy + seed as f64 / 200.0);
+            run(seed, Outcome { seconds, accuracy, ..outcome })
+        };
+        let runs = (0..3).map(of).collect();
+        ComparisonRow { name: name.to_owned(), label: label.to_owned(), runs, ..ComparisonRow::default() }
     };
-    json!({
-        "baseline": "full", "command": "finetune compare --config <x>.toml", "target": {"metric": "accuracy", "value": 0.88},
-        "failures": [{"row": "half", "seed": 3, "reason": "exit <1>"}],
-        "rows": [
-            row("full", "full", 100.0, 200.0, 0.88),
-            row("grades", "full + <GradES> & more", 50.0, 80.0, 0.879),
-            row("half", "half of the steps", 50.0, 100.0, 0.80),
+    Comparison {
+        baseline: "full".to_owned(),
+        command: "finetune compare --config <x>.toml".to_owned(),
+        target: Some(Target { metric: Metric::Accuracy, value: 0.88 }),
+        failures: vec![Failure { row: "half".to_owned(), seed: 3, reason: "exit <1>".to_owned() }],
+        rows: vec![
+            row("full", "full", Outcome { steps: 100.0, seconds: 200.0, accuracy: 0.88 }),
+            row("grades", "full + <GradES> & more", Outcome { steps: 50.0, seconds: 80.0, accuracy: 0.879 }),
+            row("half", "half of the steps", Outcome { steps: 50.0, seconds: 100.0, accuracy: 0.80 }),
         ],
-    })
+        ..Comparison::default()
+    }
 }
 
-fn written(value: &Value) -> (TempDir, ComparisonData) {
-    let dir = TempDir::new().unwrap();
-    std::fs::write(dir.path().join("compare.json"), value.to_string()).unwrap();
-    let comparison = ComparisonData::read(dir.path()).unwrap();
-    (dir, comparison)
+/// Writes a comparison and reads it.
+fn written(comparison: &Comparison) -> ComparisonData {
+    let folder = Folder::empty();
+    folder.write(Comparison::FILE, serde_json::to_string(comparison).unwrap());
+    ComparisonData::read(&folder.path("")).unwrap()
 }
 
 #[test]
 fn a_comparison_has_its_pictures_its_table_and_a_verdict() {
-    let (dir, _) = written(&comparison());
-    let page = Subject::read(&[dir.path().to_path_buf()]).unwrap().page().unwrap();
+    let folder = Folder::empty();
+    let mut value = serde_json::to_value(comparison()).unwrap();
+    // As another version has it.
+    value["rows"][0]["runs"][0]["unheard_of"] = json!([1, 2]);
+    folder.write(Comparison::FILE, value.to_string());
+    let page = Subject::read(&[folder.path("")]).unwrap().page().unwrap();
     assert_sound(&page);
     assert_eq!(figures(&page), ["accuracy", "time", "savings"]);
     assert!(
@@ -58,15 +88,16 @@ fn a_comparison_has_its_pictures_its_table_and_a_verdict() {
     assert!(page.contains("target 88\u{a0}%"));
 }
 
-/// The page of `full` and one other row, with so many seeds; each row has its seconds and its accuracy.
+/// The page of `full` and one other row, which took this many seconds and reached this accuracy with each seed.
 fn page_of_two(seeds: u64, full: (f64, f64), other: (f64, f64)) -> String {
     let row = |name: &str, (seconds, accuracy): (f64, f64)| {
-        let runs: Vec<Value> = (0..seeds).map(|seed| run(seed, 100.0, seconds, accuracy)).collect();
-        json!({"name": name, "runs": runs})
+        let outcome = Outcome { steps: 100.0, seconds, accuracy };
+        let runs = (0..seeds).map(|seed| run(seed, outcome)).collect();
+        ComparisonRow { name: name.to_owned(), runs, ..ComparisonRow::default() }
     };
-    let value = json!({"baseline": "full", "rows": [row("full", full), row("grades", other)]});
-    let (_dir, comparison) = written(&value);
-    let page = Subject::Comparison(comparison).page().unwrap();
+    let rows = vec![row("full", full), row("grades", other)];
+    let comparison = Comparison { baseline: "full".to_owned(), rows, ..Comparison::default() };
+    let page = Subject::Comparison(written(&comparison)).page().unwrap();
     assert_sound(&page);
     page
 }
@@ -110,15 +141,46 @@ fn an_axis_of_accuracies_ends_at_100_percent() {
     );
 }
 
+/// An evaluation with an accuracy, so many seconds after the start.
+fn evaluation(step: u64, wall_seconds: f64, accuracy: f64) -> EvalRecord {
+    let evaluation = Evaluation {
+        loss: 0.5,
+        perplexity: None,
+        accuracy: Some(accuracy),
+        accuracy_per_byte: None,
+        exact_match: None,
+        examples: 0,
+        flops: 0,
+        seconds: 0.0,
+    };
+    EvalRecord {
+        step,
+        is_final: false,
+        best: None,
+        train_seconds: f64::NAN,
+        validation_seconds: 0.0,
+        wall_seconds,
+        flops: 0,
+        validation_flops: 0,
+        evaluation,
+    }
+}
+
+fn lines(evals: &[EvalRecord]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for eval in evals {
+        write_line(&mut lines, eval).unwrap();
+    }
+    lines
+}
+
 #[test]
 fn a_curve_of_one_evaluation_is_a_dot() {
-    let dir = TempDir::new().unwrap();
-    let line = |step: u64| {
-        json!({"step": step, "wall_seconds": step, "loss": 0.5, "accuracy": 0.7}).to_string() + "\n"
-    };
-    let paths = [("one", line(5)), ("two", line(5) + &line(10))].map(|(name, evals)| {
-        let path = Made { planned: name.len() as u64, ..Made::new(2, 20) }.write(dir.path(), name);
-        std::fs::write(path.join("evals.jsonl"), evals).unwrap();
+    let folder = Folder::empty();
+    let paths = [("one", &[5][..]), ("two", &[5, 10])].map(|(name, steps)| {
+        let path = Made { planned: name.len() as u64, ..Made::new(2, 20) }.write(&folder, name);
+        let evals: Vec<EvalRecord> = steps.iter().map(|step| evaluation(*step, *step as f64, 0.7)).collect();
+        std::fs::write(path.join(EVALS), lines(&evals)).unwrap();
         path
     });
     let page = Subject::read(&paths).unwrap().page().unwrap();
@@ -130,56 +192,48 @@ fn a_curve_of_one_evaluation_is_a_dot() {
 
 #[test]
 fn rows_without_runs_and_without_numbers_are_drawn_as_far_as_they_go() {
-    let mut value = comparison();
-    value["rows"][1]["runs"] = json!([]);
-    value["rows"][2]["runs"] = json!([{"seed": 0}]);
-    let (_dir, comparison) = written(&value);
-    let page = Subject::Comparison(comparison).page().unwrap();
+    let mut comparison = comparison();
+    comparison.rows[1].runs = Vec::new();
+    comparison.rows[2].runs = vec![RunResult { seed: Some(0), ..RunResult::default() }];
+    let page = Subject::Comparison(written(&comparison)).page().unwrap();
     assert_sound(&page);
     assert!(page.contains("No run yet: full + &lt;GradES&gt; &amp; more."));
-    let (_dir, empty) = written(&json!({"rows": [{"name": "a"}]}));
-    let page = Subject::Comparison(empty).page().unwrap();
+    let folder = Folder::empty();
+    folder.write(Comparison::FILE, r#"{"rows": [{"name": "a"}]}"#);
+    let page = Subject::read(&[folder.path("")]).unwrap().page().unwrap();
     assert_sound(&page);
     assert_eq!(figures(&page), [""; 0]);
 }
 
 #[test]
 fn what_is_no_comparison_is_refused() {
-    let dir = TempDir::new().unwrap();
-    let path = dir.path().join("compare.json");
+    let folder = Folder::empty();
     for (text, expected) in [
         ("{", "compare.json: expected what finetune compare writes"),
         ("{\"rows\":[]}", "compare.json: there are no rows"),
     ] {
-        std::fs::write(&path, text).unwrap();
-        let error = format!("{:#}", ComparisonData::read(dir.path()).unwrap_err());
+        folder.write(Comparison::FILE, text);
+        let error = format!("{:#}", ComparisonData::read(&folder.path("")).unwrap_err());
         assert!(error.contains(expected), "{error}");
     }
 }
 
 #[test]
 fn runs_that_differ_in_their_seed_alone_are_one_row() {
-    let dir = TempDir::new().unwrap();
+    let folder = Folder::empty();
     let mut paths: Vec<_> = (0..3)
-        .map(|seed| Made { seed, ..Made::new(2, 20) }.write(dir.path(), &format!("grades-{seed}")))
+        .map(|seed| Made { seed, ..Made::new(2, 20) }.write(&folder, &format!("grades-{seed}")))
         .collect();
-    paths.push(Made { watched: false, ..Made::new(2, 20) }.write(dir.path(), "full"));
-    let evals = [(5, 1.5, 0.7), (10, 3.0, 0.75), (20, 6.0, 0.8)];
-    let lines: String = evals
-        .iter()
-        .map(|(step, seconds, accuracy)| {
-            json!({"step": step, "wall_seconds": seconds, "loss": 0.5, "accuracy": accuracy}).to_string()
-                + "\n"
-        })
-        .collect();
-    std::fs::write(paths[0].join("evals.jsonl"), lines).unwrap();
+    paths.push(Made { watched: false, ..Made::new(2, 20) }.write(&folder, "full"));
+    let evals = [evaluation(5, 1.5, 0.7), evaluation(10, 3.0, 0.75), evaluation(20, 6.0, 0.8)];
+    std::fs::write(paths[0].join(EVALS), lines(&evals)).unwrap();
     let Subject::Comparison(comparison) = Subject::read(&paths).unwrap() else { panic!("not a comparison") };
     let shape: Vec<(&str, usize)> =
         comparison.result.rows.iter().map(|row| (row.label(), row.runs.len())).collect();
     assert_eq!(shape, [("grades-0", 3), ("full", 1)]);
     let average = comparison.result.rows[0].average(|run| run.get(Quantity::EvalAccuracy)).unwrap();
-    let (mean, spread) = (average.mean, average.deviation.unwrap());
-    assert!((mean - 0.81).abs() < 1e-12 && (spread - 0.01).abs() < 1e-12, "{mean} {spread}");
+    assert_number_within(average.mean, 0.81, FORMULA, "mean");
+    assert_number_within(average.deviation.unwrap(), 0.01, FORMULA, "spread");
     let page = Subject::Comparison(comparison).page().unwrap();
     assert_sound(&page);
     assert_eq!(figures(&page), ["accuracy", "time", "savings", "curves"]);

@@ -1,52 +1,76 @@
 //! Folders of runs, as `finetune train` writes them.
 
-use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use grades::component::ComponentKind;
+use grades::observe::{ComponentRecord, StatisticsHeader, StatisticsRecord, Thresholds};
+use grades::policy::Measure;
+use grades::statistic::Statistic;
+use grades::tracker::{FreezeEvent, Transition};
+use grades_finetune::records::{
+    BestStep, ComponentCounts, DataCounts, FREEZES, FlopCounts, FreezeCounts, MemoryCounts, STATISTICS,
+    STEPS, Scores, StepCounts, StepMemory, StepRecord, StepWork, StopReason, Summary, Times, write_line,
+};
 use grades_finetune::report::Subject;
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::Value;
+
+use crate::support::Folder;
 
 /// A run to be written.
 pub(crate) struct Made {
-    /// Names, kinds and blocks.
-    pub(crate) components: Vec<(String, &'static str, Option<u32>)>,
+    pub(crate) components: Vec<ComponentRecord>,
     pub(crate) steps: u64,
     pub(crate) planned: u64,
     /// Whether components cool and freeze, one after the other.
     pub(crate) freezes: bool,
     /// Whether the run has a policy at all.
     pub(crate) watched: bool,
-    /// Every so many losses are not finite; 0 for none.
+    /// Each loss whose step is a multiple of it is not finite; 0 for none.
     pub(crate) nan_every: u64,
-    pub(crate) ended: Option<&'static str>,
+    pub(crate) ended: Option<StopReason>,
     pub(crate) seed: u64,
 }
 
 /// The kinds of a block of Llama.
-pub(crate) const KINDS: [&str; 7] = ["query", "key", "value", "output", "gate", "up", "down"];
+pub(crate) const KINDS: [ComponentKind; 7] = [
+    ComponentKind::Query,
+    ComponentKind::Key,
+    ComponentKind::Value,
+    ComponentKind::Output,
+    ComponentKind::Gate,
+    ComponentKind::Up,
+    ComponentKind::Down,
+];
+
+/// The policy of made runs, which is called as its statistic is, and its threshold.
+const POLICY: &str = "signal-fraction";
+const THRESHOLD: f64 = 0.005;
+
+pub(crate) fn component(name: impl Into<String>, kind: ComponentKind, layer: Option<u32>) -> ComponentRecord {
+    ComponentRecord { name: name.into(), kind, layer, parameters: 100 }
+}
 
 impl Made {
-    /// So many blocks of seven matrices, half of which freeze.
+    /// Blocks of seven matrices, half of which freeze.
     pub(crate) fn new(blocks: u32, steps: u64) -> Self {
-        let components = (0..blocks)
-            .flat_map(|block| KINDS.map(|kind| (format!("model.layers.{block}.{kind}"), kind, Some(block))))
-            .collect();
+        let block = |block| {
+            KINDS.map(|kind| component(format!("model.layers.{block}.{}", kind.name()), kind, Some(block)))
+        };
         Self {
-            components,
+            components: (0..blocks).flat_map(block).collect(),
             steps,
             planned: steps,
             freezes: true,
             watched: true,
             nan_every: 0,
-            ended: Some("all-steps"),
+            ended: Some(StopReason::AllSteps),
             seed: 0,
         }
     }
 
-    /// Writes `folder/name`.
-    pub(crate) fn write(&self, folder: &Path, name: &str) -> PathBuf {
-        let path = folder.join(name);
+    /// Writes a run of this name and returns its folder.
+    pub(crate) fn write(&self, folder: &Folder, name: &str) -> PathBuf {
+        let path = folder.path(name);
         std::fs::create_dir_all(&path).unwrap();
         let freezing =
             if self.watched { "[freezing]\n[freezing.policy]\nname = \"signal-fraction\"\n" } else { "" };
@@ -55,82 +79,143 @@ impl Made {
              [training]\nepochs = 3\nseed = {}\n{freezing}",
             self.seed
         );
-        std::fs::write(path.join("config.toml"), config).unwrap();
-        let named: Vec<Value> = self
-            .components
-            .iter()
-            .map(|(name, kind, layer)| json!({"name": name, "kind": kind, "layer": layer, "parameters": 100}))
-            .collect();
-        let mut statistics = json!({"components": named}).to_string() + "\n";
-        let (mut steps, mut freezes) = (String::new(), String::new());
-        let count = self.components.len() as u64;
-        // Component i cools from this step on, and freezes a tenth of the run later; the second half never does.
-        let decided = |index: u64| (self.steps * (index + 2) / (2 * count + 2)).max(2);
-        let froze = |index: u64| (decided(index) + self.steps / 10).min(self.steps);
-        let freezes_at_all = |index: u64| self.freezes && self.watched && index < count / 2 && self.steps > 2;
-        let (mut cooling, mut frozen) = (0u64, 0u64);
+        let (mut steps, mut freezes, mut statistics) = (Vec::new(), Vec::new(), Vec::new());
+        write_line(&mut statistics, &StatisticsHeader { components: self.components.clone() }).unwrap();
+        let mut counts = ComponentCounts::default();
         for step in 1..=self.steps {
-            for index in (0..count).filter(|index| freezes_at_all(*index)) {
-                let (name, kind, layer) = &self.components[index as usize];
-                let mut event = |what: &str| {
-                    let line = json!({
-                        "event": what, "step": step, "component": name, "kind": kind, "layer": layer,
-                        "statistic": "signal-fraction", "value": 0.004, "threshold": 0.005,
-                        "policy": "signal-fraction", "parameters": 100,
-                    });
-                    writeln!(freezes, "{line}").unwrap();
-                };
-                if decided(index) == step && froze(index) > step {
-                    event("cool");
-                    cooling += 1;
+            for event in self.events(step) {
+                match event.event {
+                    Transition::Cool => counts.cooling += 1,
+                    _ => {
+                        counts.cooling = counts.cooling.saturating_sub(1);
+                        counts.frozen += 1;
+                    }
                 }
-                if froze(index) == step {
-                    event("freeze");
-                    cooling = cooling.saturating_sub(1);
-                    frozen += 1;
-                }
+                write_line(&mut freezes, &event).unwrap();
             }
             if self.watched {
-                let value = |index: u64| {
-                    let asked = !freezes_at_all(index) || step <= decided(index);
-                    asked.then(|| 0.5 / (1.0 + step as f64 / (1.0 + index as f64)) + 0.004)
-                };
-                let values: Vec<Option<f64>> = (0..count).map(value).collect();
-                let line = json!({
-                    "step": step, "policy": "signal-fraction", "statistic": "signal-fraction", "threshold": 0.005,
-                    "values": values,
-                });
-                writeln!(statistics, "{line}").unwrap();
+                write_line(&mut statistics, &self.check(step)).unwrap();
             }
-            let bad = self.nan_every > 0 && step % self.nan_every == 0;
-            let loss = if bad { None } else { Some(1.0 / step as f64 + 0.1) };
-            let line = json!({
-                "step": step, "epoch": 1, "loss": loss, "learning_rate": 1e-4, "grad_norm": 1.0, "examples": 8,
-                "tokens": 64, "seconds": step as f64 * 0.25, "cooling": cooling, "frozen": frozen,
-                "memory_bytes": 500_000_000u64, "training_bytes": 90_000_000u64,
-            });
-            writeln!(steps, "{line}").unwrap();
+            write_line(&mut steps, &self.step(step, counts)).unwrap();
         }
-        std::fs::write(path.join("steps.jsonl"), steps).unwrap();
-        std::fs::write(path.join("freezes.jsonl"), freezes).unwrap();
-        std::fs::write(path.join("statistics.jsonl"), statistics).unwrap();
+        let files = [
+            ("config.toml", config.into_bytes()),
+            (STEPS, steps),
+            (FREEZES, freezes),
+            (STATISTICS, statistics),
+        ];
+        for (file, content) in files {
+            std::fs::write(path.join(file), content).unwrap();
+        }
         if let Some(ended) = self.ended {
-            let summary = json!({
-                "ended": ended, "wall_seconds": self.steps as f64 * 0.3, "train_seconds": self.steps as f64 * 0.25,
-                "steps": self.steps, "planned_steps": self.planned, "components_frozen": frozen,
-                "components_total": count, "eval_accuracy": 0.8 + self.seed as f64 / 100.0, "eval_loss": 0.5,
-                "test_accuracy": 0.79, "test_loss": 0.52, "eval_seconds": 1.5, "peak_memory_bytes": 600_000_000u64,
-            });
-            std::fs::write(path.join("summary.json"), summary.to_string()).unwrap();
+            let summary = serde_json::to_string(&self.summary(ended, counts.frozen)).unwrap();
+            std::fs::write(path.join(Summary::FILE), summary).unwrap();
         }
         path
+    }
+
+    /// The step from which a component cools; it freezes a tenth of the run later. `None` of the second half, which never
+    /// does.
+    fn decided(&self, index: usize) -> Option<u64> {
+        let (index, count) = (index as u64, self.components.len() as u64);
+        let freezes = self.freezes && self.watched && index < count / 2 && self.steps > 2;
+        freezes.then(|| (self.steps * (index + 2) / (2 * count + 2)).max(2))
+    }
+
+    fn events(&self, step: u64) -> Vec<FreezeEvent> {
+        let mut events = Vec::new();
+        for (index, component) in self.components.iter().enumerate() {
+            let Some(decided) = self.decided(index) else { continue };
+            let froze = (decided + self.steps / 10).min(self.steps);
+            let event = |event| FreezeEvent {
+                event,
+                step,
+                component: component.name.clone(),
+                kind: component.kind,
+                layer: component.layer,
+                statistic: Measure::Statistic(Statistic::SignalFraction),
+                value: 0.004,
+                threshold: THRESHOLD,
+                policy: POLICY.into(),
+                parameters: component.parameters,
+                index,
+            };
+            if decided == step && froze > step {
+                events.push(event(Transition::Cool));
+            }
+            if froze == step {
+                events.push(event(Transition::Freeze));
+            }
+        }
+        events
+    }
+
+    /// The values of a check: of those that are still asked.
+    fn check(&self, step: u64) -> StatisticsRecord {
+        let value = |index: usize| {
+            let asked = self.decided(index).is_none_or(|decided| step <= decided);
+            asked.then(|| 0.5 / (1.0 + step as f64 / (1.0 + index as f64)) + 0.004)
+        };
+        StatisticsRecord {
+            step,
+            policy: POLICY.into(),
+            statistic: Measure::Statistic(Statistic::SignalFraction),
+            threshold: Thresholds::One(Some(THRESHOLD)),
+            values: (0..self.components.len()).map(value).collect(),
+        }
+    }
+
+    fn step(&self, step: u64, components: ComponentCounts) -> StepRecord {
+        let bad = self.nan_every > 0 && step % self.nan_every == 0;
+        StepRecord {
+            step,
+            epoch: 1,
+            loss: if bad { f64::NAN } else { 1.0 / step as f64 + 0.1 },
+            learning_rate: 1e-4,
+            grad_norm: Some(1.0),
+            work: StepWork { examples: 8, tokens: 64, flops: 0, seconds: step as f64 * 0.25 },
+            components,
+            memory: StepMemory { memory_bytes: Some(500_000_000), training_bytes: 90_000_000 },
+            skipped: None,
+        }
+    }
+
+    fn summary(&self, ended: StopReason, components_frozen: usize) -> Summary {
+        let steps = self.steps as f64;
+        Summary {
+            ended,
+            time: Times {
+                wall_seconds: steps * 0.3,
+                train_seconds: steps * 0.25,
+                eval_seconds: 1.5,
+                ..Times::default()
+            },
+            steps: StepCounts { steps: self.steps, planned_steps: self.planned, ..StepCounts::default() },
+            freezing: FreezeCounts {
+                components_frozen,
+                components_total: self.components.len(),
+                ..FreezeCounts::default()
+            },
+            data: DataCounts::default(),
+            final_train_loss: None,
+            eval: Scores {
+                accuracy: Some(0.8 + self.seed as f64 / 100.0),
+                loss: Some(0.5),
+                ..Scores::default()
+            },
+            test: Scores { accuracy: Some(0.79), loss: Some(0.52), ..Scores::default() },
+            best: BestStep::default(),
+            flops: FlopCounts::default(),
+            memory: MemoryCounts { peak_memory_bytes: Some(600_000_000), ..MemoryCounts::default() },
+            device: String::new(),
+        }
     }
 }
 
 /// The page of a made run.
 pub(crate) fn page_of(made: &Made) -> String {
-    let dir = TempDir::new().unwrap();
-    let path = made.write(dir.path(), "run");
+    let folder = Folder::empty();
+    let path = made.write(&folder, "run");
     Subject::read(&[path]).unwrap().page().unwrap()
 }
 

@@ -1,10 +1,12 @@
 //! Pages of single runs.
 
-use tempfile::TempDir;
-
+use grades::component::ComponentKind;
+use grades::tracker::FreezeEvent;
+use grades_finetune::records::{Ending, read_lines, write_line};
 use grades_finetune::report::{RunData, Subject, write_run_report};
 
-use crate::report::made::{Made, assert_sound, figures, page_of, pictures};
+use crate::report::made::{KINDS, Made, assert_sound, component, figures, page_of, pictures};
+use crate::support::Folder;
 
 const ALL: [&str; 4] = ["statistic-0", "heat-map", "loss", "progress"];
 
@@ -16,7 +18,7 @@ fn a_run_has_all_pictures() {
     assert!(page.contains(
         "it ran all 60 steps; 14 of 28 components froze, with accuracy 80\u{a0}% on the evaluation data."
     ));
-    for kind in crate::report::made::KINDS {
+    for kind in KINDS.map(ComponentKind::name) {
         assert!(page.contains(&format!("</span>{kind}</label>")), "a filter for {kind}");
     }
     // 14 freeze: a mark for each in both pictures of the loss, a ring and a dot in both of the statistic.
@@ -31,16 +33,15 @@ fn a_run_has_all_pictures() {
 
 #[test]
 fn runs_of_any_length_have_sound_pages() {
-    for (steps, expected) in [(0, &ALL[..0]), (1, &ALL[..]), (2, &ALL[..]), (3, &ALL[..])] {
+    let page = page_of(&Made::new(2, 0));
+    assert_sound(&page);
+    assert_eq!(figures(&page), [""; 0]);
+    assert!(page.contains("No step has been logged"));
+    for steps in [1, 2, 3] {
         let page = page_of(&Made::new(2, steps));
         assert_sound(&page);
         let drawn = figures(&page);
-        if steps == 0 {
-            assert_eq!(drawn, expected);
-            assert!(page.contains("No step has been logged"));
-        } else {
-            assert!(drawn.contains(&"loss") && drawn.contains(&"statistic-0"), "{steps}: {drawn:?}");
-        }
+        assert!(drawn.contains(&"loss") && drawn.contains(&"statistic-0"), "{steps}: {drawn:?}");
     }
 }
 
@@ -80,10 +81,10 @@ fn losses_that_are_not_finite_are_gaps() {
 fn names_are_escaped_everywhere() {
     let mut made = Made::new(2, 30);
     let name = "</script><b>&\"'.0.\u{1}é";
-    made.components[0].0 = name.to_owned();
-    made.components[1].0 = "]]>--><!--".to_owned();
-    let dir = TempDir::new().unwrap();
-    let path = made.write(dir.path(), "<i>&\"run");
+    made.components[0].name = name.to_owned();
+    made.components[1].name = "]]>--><!--".to_owned();
+    let folder = Folder::empty();
+    let path = made.write(&folder, "<i>&\"run");
     let page = Subject::read(std::slice::from_ref(&path)).unwrap().page().unwrap();
     assert_sound(&page);
     assert!(!page.contains("<b>&") && !page.contains("<i>&"));
@@ -98,10 +99,11 @@ fn adapters_are_told_apart_by_their_layers() {
     let mut made = Made::new(0, 30);
     for block in 0..2 {
         for layer in ["self_attn.q_proj", "self_attn.v_proj"] {
-            made.components.push((format!("model.layers.{block}.{layer}"), "adapter", Some(block)));
+            let name = format!("model.layers.{block}.{layer}");
+            made.components.push(component(name, ComponentKind::Adapter, Some(block)));
         }
     }
-    made.components.push(("head".to_owned(), "head", None));
+    made.components.push(component("head", ComponentKind::Head, None));
     let page = page_of(&made);
     assert_sound(&page);
     for role in ["self_attn.q_proj", "self_attn.v_proj", "head"] {
@@ -112,8 +114,8 @@ fn adapters_are_told_apart_by_their_layers() {
 
 #[test]
 fn thresholds_that_differ_are_drawn_at_each_line() {
-    let dir = TempDir::new().unwrap();
-    let path = Made { freezes: false, ..Made::new(1, 20) }.write(dir.path(), "run");
+    let folder = Folder::empty();
+    let path = Made { freezes: false, ..Made::new(1, 20) }.write(&folder, "run");
     let file = path.join("statistics.jsonl");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(
@@ -130,8 +132,8 @@ fn thresholds_that_differ_are_drawn_at_each_line() {
 
 #[test]
 fn the_page_goes_into_the_runs_folder() {
-    let dir = TempDir::new().unwrap();
-    let path = Made { ended: None, ..Made::new(2, 20) }.write(dir.path(), "run");
+    let folder = Folder::empty();
+    let path = Made { ended: None, ..Made::new(2, 20) }.write(&folder, "run");
     write_run_report(&path).unwrap();
     let page = std::fs::read_to_string(path.join("report.html")).unwrap();
     assert_sound(&page);
@@ -143,9 +145,9 @@ fn the_page_goes_into_the_runs_folder() {
 
 #[test]
 fn pictures_are_files_of_their_own() {
-    let dir = TempDir::new().unwrap();
-    let path = Made::new(2, 20).write(dir.path(), "run");
-    let written = Subject::read(&[path]).unwrap().write_pictures(&dir.path().join("pictures/here")).unwrap();
+    let folder = Folder::empty();
+    let path = Made::new(2, 20).write(&folder, "run");
+    let written = Subject::read(&[path]).unwrap().write_pictures(&folder.path("pictures/here")).unwrap();
     assert_eq!(written.len(), 4);
     for file in written {
         let text = std::fs::read_to_string(&file).unwrap();
@@ -161,8 +163,8 @@ fn pictures_are_files_of_their_own() {
 
 #[test]
 fn a_page_says_why_the_policy_decided_little() {
-    let dir = TempDir::new().unwrap();
-    let path = Made::new(2, 40).write(dir.path(), "run");
+    let folder = Folder::empty();
+    let path = Made::new(2, 40).write(&folder, "run");
     let file = path.join("freezes.jsonl");
     let page = || Subject::read(std::slice::from_ref(&path)).unwrap().page().unwrap();
     assert!(!page().contains("too short"));
@@ -179,21 +181,16 @@ fn a_page_says_why_the_policy_decided_little() {
 #[test]
 fn colours_of_freezes_are_those_of_the_whole_plan() {
     // All freeze in the last steps of the plan: no cell has a strong colour.
-    let dir = TempDir::new().unwrap();
-    let path = Made::new(1, 100).write(dir.path(), "run");
+    let folder = Folder::empty();
+    let path = Made::new(1, 100).write(&folder, "run");
     let file = path.join("freezes.jsonl");
-    let events: String = std::fs::read_to_string(&file)
-        .unwrap()
-        .lines()
-        .filter(|line| line.contains("\"freeze\""))
-        .enumerate()
-        .map(|(index, line)| {
-            let mut event: serde_json::Value = serde_json::from_str(line).unwrap();
-            event["step"] = (96 + index).into();
-            event.to_string() + "\n"
-        })
-        .collect();
-    std::fs::write(&file, events).unwrap();
+    let mut events: Vec<FreezeEvent> = read_lines(&file, Ending::Whole).unwrap();
+    events.retain(FreezeEvent::is_freeze);
+    let mut lines = Vec::new();
+    for (step, event) in (96..).zip(events) {
+        write_line(&mut lines, &FreezeEvent { step, ..event }).unwrap();
+    }
+    std::fs::write(&file, lines).unwrap();
     let page = Subject::read(&[path]).unwrap().page().unwrap();
     let map = pictures(&page).into_iter().find(|picture| picture.contains("heat-map-wide-t")).unwrap();
     assert_eq!(map.matches("class=\"cell h0\"").count(), 3);

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use tempfile::TempDir;
-
 use grades_finetune::report::{RunData, Subject};
 
 use crate::report::made::Made;
+use crate::support::Folder;
 
 fn refused(path: &Path) -> String {
     format!("{:#}", Subject::read(&[path.to_path_buf()]).unwrap_err())
@@ -14,57 +13,65 @@ fn refused(path: &Path) -> String {
 
 #[test]
 fn what_is_no_run_is_refused_by_name() {
-    let dir = TempDir::new().unwrap();
-    let error = refused(&dir.path().join("gone"));
+    let folder = Folder::empty();
+    let error = refused(&folder.path("gone"));
     assert!(
         error.ends_with("gone does not exist; expected the folder of a run, as finetune train writes it"),
         "{error}"
     );
-    let error = refused(dir.path());
+    let error = refused(&folder.path(""));
     assert!(
         error.contains("is no run: it has none of config.toml, steps.jsonl, freezes.jsonl, summary.json"),
         "{error}"
     );
-    Made::new(1, 3).write(dir.path(), "b");
-    Made::new(1, 3).write(dir.path(), "a");
-    let error = refused(dir.path());
+    Made::new(1, 3).write(&folder, "b");
+    Made::new(1, 3).write(&folder, "a");
+    let error = refused(&folder.path(""));
     assert!(
         error.contains("there are runs in it: ") && error.contains("/a, ") && error.ends_with("/b"),
         "{error}"
     );
-    std::fs::write(dir.path().join("text"), "hello").unwrap();
-    let error = refused(&dir.path().join("text"));
+    std::fs::write(folder.path("text"), "hello").unwrap();
+    let error = refused(&folder.path("text"));
     assert!(error.contains("text: expected what finetune compare writes"), "{error}");
 }
 
 #[test]
 fn a_damaged_line_is_named_with_its_file() {
-    let cases = [
-        ("steps.jsonl", "{\"step\":\"x\"}", "steps.jsonl:2: "),
-        ("freezes.jsonl", "{}", "freezes.jsonl:2: missing field"),
-        ("statistics.jsonl", "{\"step\":1}", "statistics.jsonl:2: missing field `policy`"),
-        (
-            "statistics.jsonl",
-            r#"{"step":1,"policy":"p","statistic":"s","threshold":1,"values":[1]}"#,
-            "statistics.jsonl:2: unknown measure \"s\"",
-        ),
-        (
-            "statistics.jsonl",
-            r#"{"step":1,"policy":"p","statistic":"grad-l1","threshold":1,"values":[1]}"#,
-            "statistics.jsonl:2: 1 values for 7 components",
-        ),
-    ];
-    for (file, line, expected) in cases {
-        let dir = TempDir::new().unwrap();
-        let path = Made::new(1, 20).write(dir.path(), "run");
+    struct Case {
+        file: &'static str,
+        line: &'static str,
+        expected: &'static str,
+    }
+    for Case { file, line, expected } in [
+        Case { file: "steps.jsonl", line: r#"{"step":"x"}"#, expected: "steps.jsonl:2: " },
+        Case { file: "freezes.jsonl", line: "{}", expected: "freezes.jsonl:2: missing field" },
+        Case {
+            file: "statistics.jsonl",
+            line: r#"{"step":1}"#,
+            expected: "statistics.jsonl:2: missing field `policy`",
+        },
+        Case {
+            file: "statistics.jsonl",
+            line: r#"{"step":1,"policy":"p","statistic":"s","threshold":1,"values":[1]}"#,
+            expected: "statistics.jsonl:2: unknown measure \"s\"",
+        },
+        Case {
+            file: "statistics.jsonl",
+            line: r#"{"step":1,"policy":"p","statistic":"grad-l1","threshold":1,"values":[1]}"#,
+            expected: "statistics.jsonl:2: 1 values for 7 components",
+        },
+    ] {
+        let folder = Folder::empty();
+        let path = Made::new(1, 20).write(&folder, "run");
         let text = std::fs::read_to_string(path.join(file)).unwrap();
         let (first, rest) = text.split_once('\n').unwrap();
         std::fs::write(path.join(file), format!("{first}\n{line}\n{rest}")).unwrap();
         let error = refused(&path);
         assert!(error.contains(expected), "{file}: {error}");
     }
-    let dir = TempDir::new().unwrap();
-    let path = Made::new(1, 20).write(dir.path(), "run");
+    let folder = Folder::empty();
+    let path = Made::new(1, 20).write(&folder, "run");
     std::fs::write(path.join("summary.json"), "[1").unwrap();
     let error = refused(&path);
     assert!(error.contains("summary.json: expected a JSON object"), "{error}");
@@ -72,8 +79,8 @@ fn a_damaged_line_is_named_with_its_file() {
 
 #[test]
 fn a_run_that_was_killed_is_read_up_to_its_last_whole_line() {
-    let dir = TempDir::new().unwrap();
-    let path = Made { ended: None, ..Made::new(1, 20) }.write(dir.path(), "run");
+    let folder = Folder::empty();
+    let path = Made { ended: None, ..Made::new(1, 20) }.write(&folder, "run");
     for file in ["steps.jsonl", "statistics.jsonl"] {
         let text = std::fs::read_to_string(path.join(file)).unwrap();
         std::fs::write(path.join(file), &text[..text.len() - 9]).unwrap();
@@ -90,8 +97,8 @@ fn a_run_that_was_killed_is_read_up_to_its_last_whole_line() {
 
 #[test]
 fn steps_that_a_resumed_run_measured_again_replace_the_old_ones() {
-    let dir = TempDir::new().unwrap();
-    let path = Made { freezes: false, ..Made::new(1, 5) }.write(dir.path(), "run");
+    let folder = Folder::empty();
+    let path = Made { freezes: false, ..Made::new(1, 5) }.write(&folder, "run");
     let file = path.join("statistics.jsonl");
     let text = std::fs::read_to_string(&file).unwrap();
     let again = |step: u64, value: f64| {
@@ -112,8 +119,8 @@ fn steps_that_a_resumed_run_measured_again_replace_the_old_ones() {
 
 #[test]
 fn an_older_run_without_statistics_is_read() {
-    let dir = TempDir::new().unwrap();
-    let path = Made::new(2, 40).write(dir.path(), "run");
+    let folder = Folder::empty();
+    let path = Made::new(2, 40).write(&folder, "run");
     std::fs::remove_file(path.join("statistics.jsonl")).unwrap();
     let run = RunData::read(&path).unwrap();
     assert_eq!(run.components.len(), 7, "those that something happened to");

@@ -1,12 +1,12 @@
 //! Records: what is written is read back, and what older or broken-off runs lack is accepted.
 
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
 use grades_finetune::records::{
     ComponentCounts, Ending, EvalRecord, Evaluation, FlopCounts, SkipReason, StepMemory, StepRecord,
     StepWork, StopReason, Summary, read_lines, write_line,
 };
+use serde_json::{Value, json};
+
+use crate::support::Folder;
 
 /// More than a u64 has room for.
 const FLOPS: u128 = 1 << 70;
@@ -27,14 +27,13 @@ fn step(loss: f64) -> StepRecord {
 
 #[test]
 fn steps_are_read_as_they_were_written() {
-    let dir = TempDir::new().unwrap();
-    let path = dir.path().join("steps.jsonl");
+    let folder = Folder::empty();
     let mut file = Vec::new();
     for loss in [0.5, f64::NAN] {
         write_line(&mut file, &step(loss)).unwrap();
     }
-    std::fs::write(&path, &file).unwrap();
-    let read: Vec<StepRecord> = read_lines(&path, Ending::Whole).unwrap();
+    folder.write("steps.jsonl", &file);
+    let read: Vec<StepRecord> = read_lines(&folder.path("steps.jsonl"), Ending::Whole).unwrap();
     assert_eq!(read[0], step(0.5));
     assert!(read[1].loss.is_nan(), "null");
     let first = String::from_utf8(file).unwrap().lines().next().unwrap().to_owned();
@@ -108,15 +107,19 @@ fn a_summary_is_flat_and_names_each_score_by_its_part() {
 
 #[test]
 fn reasons_have_their_words_and_codes() {
-    let all = [
-        (StopReason::AllFrozen, "all-frozen", 0),
-        (StopReason::EnoughFrozen, "enough-frozen", 0),
-        (StopReason::EarlyStopped, "early-stopped", 0),
-        (StopReason::AllSteps, "all-steps", 0),
-        (StopReason::Interrupted, "interrupted", 130),
-        (StopReason::NonFinite, "bad-numbers", 3),
-    ];
-    for (reason, word, code) in all {
+    struct Case {
+        reason: StopReason,
+        word: &'static str,
+        code: u8,
+    }
+    for Case { reason, word, code } in [
+        Case { reason: StopReason::AllFrozen, word: "all-frozen", code: 0 },
+        Case { reason: StopReason::EnoughFrozen, word: "enough-frozen", code: 0 },
+        Case { reason: StopReason::EarlyStopped, word: "early-stopped", code: 0 },
+        Case { reason: StopReason::AllSteps, word: "all-steps", code: 0 },
+        Case { reason: StopReason::Interrupted, word: "interrupted", code: 130 },
+        Case { reason: StopReason::NonFinite, word: "bad-numbers", code: 3 },
+    ] {
         assert_eq!((reason.name(), reason.exit_code()), (word, code));
         assert_eq!(serde_json::to_value(reason).unwrap(), word);
         assert_eq!(serde_json::from_value::<StopReason>(word.into()).unwrap(), reason);

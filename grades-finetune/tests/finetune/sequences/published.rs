@@ -142,6 +142,50 @@ fn a_prompt_that_is_no_beginning_of_the_turn_counts_as_far_as_it_goes() {
     assert_eq!(encoded(template, Turns::All, &line).unwrap().list[0].targets, [4..6]);
 }
 
+/// The template writes how many messages there are, so no part of a conversation begins as the whole does.
+#[test]
+fn a_template_that_counts_the_messages_is_read_by_what_changes_with_a_message() {
+    let template = "{{ 'a' if messages | length > 3 else 'the' }} {% for m in messages %}\
+        {% if m.role == 'assistant' %}<assistant> {{ m.content }} {{ eos_token }} {% else %}<user> {{ m.content }} {% endif %}\
+        {% endfor %}what is";
+    let messages = json!([
+        {"role": "user", "content": "sky"}, {"role": "assistant", "content": "blue and white"},
+        {"role": "user", "content": "sun"}, {"role": "assistant", "content": "yellow"}
+    ]);
+    let line = json!({"messages": messages});
+    let found = encoded(template, Turns::All, &line).unwrap();
+    assert_eq!(
+        found.list[0].ids,
+        ids("a <user> sky <assistant> blue and white </s> <user> sun <assistant> yellow </s> what is")
+    );
+    assert_eq!(found.list[0].targets, [4..8, 11..13], "the answers and their ends, not what ends the whole");
+    assert_eq!(encoded(template, Turns::Last, &line).unwrap().list[0].targets, [11..13]);
+}
+
+#[test]
+fn a_template_that_does_not_show_what_the_assistant_says_is_refused_with_the_cure() {
+    let line = json!({"messages": [
+        {"role": "user", "content": "sky"}, {"role": "assistant", "content": "blue"},
+        {"role": "user", "content": "sun"}, {"role": "assistant", "content": "yellow"}
+    ]});
+    for template in [
+        // The order is turned round, and each answer's length decides what stands before all.
+        "{{ messages | map(attribute='content') | join('') | length }} {% for m in messages | reverse %}{{ m.content }} {% endfor %}",
+        // Answers are not shown at all.
+        "{{ messages | length }} {% for m in messages %}{% if m.role == 'user' %}{{ m.content }} {% endif %}{% endfor %}",
+    ] {
+        let error = encoded(template, Turns::All, &line).unwrap_err();
+        assert!(
+            error.contains("the chat template does not show what the assistant says: "),
+            "{template}: {error}"
+        );
+        assert!(
+            error.ends_with("put {% generation %} and {% endgeneration %} around that in the template"),
+            "{error}"
+        );
+    }
+}
+
 #[test]
 fn dates_are_fixed_or_refused() {
     let (tiny, _) = with_template("{{ strftime_now('%Y') }} {{ messages[0].content }}");

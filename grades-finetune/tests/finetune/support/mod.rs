@@ -16,7 +16,7 @@ mod run;
 
 pub(crate) use files::RunFiles;
 pub(crate) use folder::{FREEZE_ALL, Folder, LINKED, PAIRS, copy_folder, examples};
-pub(crate) use process::{PROGRAM, Ran, Running};
+pub(crate) use process::{PROGRAM, Ran, Running, send};
 pub(crate) use run::Run;
 
 pub(crate) use crate::tiny::{Tiny, VOCABULARY};

@@ -27,9 +27,7 @@ pub(super) fn without_meaning(key: &str) -> Option<WithoutMeaning> {
         "auto_mapping" | "inference_mode" | "peft_version" | "revision" | "runtime_config" => Whatever,
         // Means something only with megatron_config, and with use_qalora.
         "megatron_core" | "qalora_group_size" => Whatever,
-        "fan_in_fan_out" | "lora_bias" | "use_bdlora" | "use_qalora" | "ensure_weight_tying" => {
-            Only(&["false", "null"])
-        }
+        "fan_in_fan_out" | "lora_bias" | "use_bdlora" | "use_qalora" => Only(&["false", "null"]),
         "alora_invocation_tokens"
         | "arrow_config"
         | "corda_config"
@@ -220,7 +218,7 @@ impl<'a> File<'a> {
             base_model_name_or_path: config.base_model.as_deref(),
             bias: config.bias.name(),
             corda_config: None,
-            ensure_weight_tying: false,
+            ensure_weight_tying: config.ensure_weight_tying,
             eva_config: None,
             exclude_modules: config.exclude_modules.as_ref().map(targets),
             fan_in_fan_out: false,

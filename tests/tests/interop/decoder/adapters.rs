@@ -37,34 +37,50 @@ fn adapters_of_peft_give_its_logits_also_when_merged() {
 }
 
 #[test]
-fn an_adapter_with_an_embedding_leaves_a_tied_output_matrix_alone_as_in_peft() {
+fn adapters_with_an_embedding_or_output_matrix_are_tied_or_not_as_in_peft() {
     if skipped() {
         return;
     }
     let tied = names().into_iter().filter(|name| name.ends_with("tied") || *name == "llama-biases");
     let mut arguments = vec![PathBuf::from("adapted")];
     let mut ours = Vec::new();
-    for name in tied {
+    let ways: [(&[&str], bool); 4] = [
+        (&["embed_tokens"], false),
+        (&["lm_head"], false),
+        (&["embed_tokens", "lm_head"], false),
+        (&["embed_tokens"], true),
+    ];
+    for (name, (saved, ensure)) in tied.flat_map(|name| ways.map(|way| (name, way))) {
         let mut model = load(name, LoadOptions::default());
         assert!(model.config().tie_word_embeddings, "{name}");
-        let config = LoraConfig::new(2).target_pattern("all-linear").modules_to_save(["embed_tokens"]);
-        let config = config.task_type("CAUSAL_LM");
+        let config = LoraConfig::new(2).target_pattern("all-linear").modules_to_save(saved.iter().copied());
+        let config = config.ensure_weight_tying(ensure).task_type("CAUSAL_LM");
         model.prepare_for(&config).unwrap();
         let (layers, variables) = model.layers_mut();
         let mut adapters = Adapters::new();
         adapters.add(layers, variables, "default", &config).unwrap();
         let variables = model.var_store().variables();
-        let trained = &variables["model.embed_tokens.weight"];
-        assert!(trained.requires_grad() && !variables["lm_head.weight"].requires_grad(), "{name}");
-        tch::no_grad(|| trained.shallow_clone().copy_(&(trained * 1.5 + 0.1)));
-        let dir = folder().join(format!("{name}-embedding"));
+        for (module, variable) in
+            [("embed_tokens", "model.embed_tokens.weight"), ("lm_head", "lm_head.weight")]
+        {
+            let Some(variable) = variables.get(variable) else {
+                assert!(ensure && module == "lm_head", "{name}");
+                continue;
+            };
+            assert_eq!(variable.requires_grad(), saved.contains(&module), "{name}, {module}");
+            if variable.requires_grad() {
+                let shift = module.len() as f64 / 100.0;
+                tch::no_grad(|| variable.shallow_clone().copy_(&(variable * 1.5 + shift)));
+            }
+        }
+        let dir = folder().join(format!("{name}-{}-{ensure}", saved.join("-")));
         adapters.save("default", &dir).unwrap();
         let (again, _) = Decoder::load_adapted(&folder().join(name), &dir, LoadOptions::default()).unwrap();
         assert_eq!(logits(&again), logits(&model), "{name}");
         arguments.extend([folder().join(name), dir.clone()]);
         ours.push((name, dir, logits(&model)));
     }
-    assert_eq!(ours.len(), 3);
+    assert_eq!(ours.len(), 12);
     script("decoders.py", &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>());
     for (name, dir, ours) in ours {
         let theirs = Tensor::read_safetensors(dir.join("logits.safetensors")).unwrap().remove(0).1;

@@ -141,6 +141,11 @@ impl ChatTemplate {
         Ok(Rendered { text, generated: Some(generated) })
     }
 
+    /// Returns the text of a special token.
+    pub(super) fn token(&self, name: &str) -> Option<&str> {
+        self.tokens.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
+    }
+
     /// Returns the variables of a conversation.
     fn context(&self, messages: &[Message], variables: &Variables, prompt: bool) -> Value {
         let tokens = self.tokens.iter().map(|(key, text)| (key.clone(), Value::from(text.as_str())));
