@@ -50,10 +50,11 @@ test: setup-interop ## set up, then run all tests
 	$(CARGO) test -p grades-core -p grades-policies --no-default-features
 	$(CARGO) test --workspace
 
-# The long forms: over 200 kills, over a million damaged files, memory over 10,000 steps; an hour or so on 2 cores.
+# The long forms: over 200 kills at any moment and a kill or an error at every file operation, a million damaged files, memory
+# over 10,000 steps; two hours or so on 2 cores.
 torture: setup ## the long forms of the tests that kill, damage and wait; our C++ under sanitizers
 	@$(MAKE) --no-print-directory sanitize
-	GRADES_TORTURE=1 $(CARGO) test -p grades-finetune --test finetune -- --nocapture durable::kills durable::memory
+	GRADES_TORTURE=1 $(CARGO) test -p grades-finetune --test finetune -- --nocapture durable::kills durable::faults durable::combinations durable::memory
 	GRADES_TORTURE=1 RAYON_NUM_THREADS=1 $(CARGO) test -p grades-finetune --test fuzz -- --nocapture
 
 # Our C++, and no other, is compiled with checks; it has a target directory of its own, so that nothing else is built

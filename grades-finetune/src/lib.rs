@@ -25,6 +25,7 @@
 //! - To read results: [`records`] for the files, [`report`] for pages and pictures, [`compare`] for several ways to train.
 
 pub mod bench;
+mod cache;
 mod causes;
 pub mod checkpoint;
 pub mod cli;

@@ -65,102 +65,61 @@ pub trait Model {
     fn save(&self, dir: &Path) -> Result<()>;
 }
 
-impl Model for BertClassifier {
-    fn var_store(&self) -> &VarStore {
-        self.var_store()
-    }
+/// Implements [`Model`] by the type's own methods of the same names; the count of matmuls is given.
+macro_rules! model {
+    ($model:ty, $matmuls:expr) => {
+        impl Model for $model {
+            fn var_store(&self) -> &VarStore {
+                self.var_store()
+            }
 
-    fn layers_mut(&mut self) -> (&mut dyn LinearLayers, &VarStore) {
-        self.layers_mut()
-    }
+            fn layers_mut(&mut self) -> (&mut dyn LinearLayers, &VarStore) {
+                self.layers_mut()
+            }
 
-    fn matmuls(&self, _activation_checkpointing: bool) -> Matmuls {
-        self.matmuls()
-    }
+            fn matmuls(&self, activation_checkpointing: bool) -> Matmuls {
+                let matmuls: fn(&$model, bool) -> Matmuls = $matmuls;
+                matmuls(self, activation_checkpointing)
+            }
 
-    fn block_matmuls(&self, blocks: Range<usize>) -> Matmuls {
-        self.block_matmuls(blocks)
-    }
+            fn block_matmuls(&self, blocks: Range<usize>) -> Matmuls {
+                self.block_matmuls(blocks)
+            }
 
-    fn blocks(&self) -> usize {
-        self.config().num_hidden_layers
-    }
+            fn blocks(&self) -> usize {
+                self.config().num_hidden_layers
+            }
 
-    fn frozen_blocks(&self) -> usize {
-        self.frozen_blocks()
-    }
+            fn frozen_blocks(&self) -> usize {
+                self.frozen_blocks()
+            }
 
-    fn hidden_size(&self) -> i64 {
-        self.config().hidden_size
-    }
+            fn hidden_size(&self) -> i64 {
+                self.config().hidden_size
+            }
 
-    fn device(&self) -> Device {
-        self.device()
-    }
+            fn device(&self) -> Device {
+                self.device()
+            }
 
-    fn dtype(&self) -> Kind {
-        self.dtype()
-    }
+            fn dtype(&self) -> Kind {
+                self.dtype()
+            }
 
-    fn max_positions(&self) -> i64 {
-        self.max_positions()
-    }
+            fn max_positions(&self) -> i64 {
+                self.max_positions()
+            }
 
-    fn vocab_size(&self) -> i64 {
-        self.vocab_size()
-    }
+            fn vocab_size(&self) -> i64 {
+                self.vocab_size()
+            }
 
-    fn save(&self, dir: &Path) -> Result<()> {
-        self.save(dir)
-    }
+            fn save(&self, dir: &Path) -> Result<()> {
+                self.save(dir)
+            }
+        }
+    };
 }
 
-impl Model for Decoder {
-    fn var_store(&self) -> &VarStore {
-        self.var_store()
-    }
-
-    fn layers_mut(&mut self) -> (&mut dyn LinearLayers, &VarStore) {
-        self.layers_mut()
-    }
-
-    fn matmuls(&self, activation_checkpointing: bool) -> Matmuls {
-        self.matmuls(activation_checkpointing)
-    }
-
-    fn block_matmuls(&self, blocks: Range<usize>) -> Matmuls {
-        self.block_matmuls(blocks)
-    }
-
-    fn blocks(&self) -> usize {
-        self.config().num_hidden_layers
-    }
-
-    fn frozen_blocks(&self) -> usize {
-        self.frozen_blocks()
-    }
-
-    fn hidden_size(&self) -> i64 {
-        self.config().hidden_size
-    }
-
-    fn device(&self) -> Device {
-        self.device()
-    }
-
-    fn dtype(&self) -> Kind {
-        self.dtype()
-    }
-
-    fn max_positions(&self) -> i64 {
-        self.max_positions()
-    }
-
-    fn vocab_size(&self) -> i64 {
-        self.vocab_size()
-    }
-
-    fn save(&self, dir: &Path) -> Result<()> {
-        self.save(dir)
-    }
-}
+model!(BertClassifier, |model, _| model.matmuls());
+model!(Decoder, |model, activation_checkpointing| model.matmuls(activation_checkpointing));

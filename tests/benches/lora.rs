@@ -20,12 +20,22 @@ use tch::{Device, Kind, Tensor};
 const ROUNDS: usize = 41;
 const STEP_ROUNDS: usize = 15;
 
-/// Kind, inputs, outputs, rows, rank: a square layer, the widening one of MiniLM and the narrowing one of BERT-base.
-const LAYERS: [(&str, i64, i64, i64, i64); 4] = [
-    ("lora", 1024, 1024, 1024, 8),
-    ("lora", 384, 1536, 2048, 8),
-    ("lora", 3072, 768, 512, 16),
-    ("dora", 1024, 1024, 1024, 8),
+/// An adapted layer, and the rows of its input.
+#[derive(Clone, Copy)]
+struct Shape {
+    kind: &'static str,
+    inputs: i64,
+    outputs: i64,
+    rows: i64,
+    rank: i64,
+}
+
+/// A square layer, the widening one of MiniLM and the narrowing one of BERT-base.
+const LAYERS: [Shape; 4] = [
+    Shape { kind: "lora", inputs: 1024, outputs: 1024, rows: 1024, rank: 8 },
+    Shape { kind: "lora", inputs: 384, outputs: 1536, rows: 2048, rank: 8 },
+    Shape { kind: "lora", inputs: 3072, outputs: 768, rows: 512, rank: 16 },
+    Shape { kind: "dora", inputs: 1024, outputs: 1024, rows: 1024, rank: 8 },
 ];
 
 fn workspace(path: &str) -> PathBuf {
@@ -83,7 +93,7 @@ struct Pass {
 }
 
 impl Pass {
-    fn new((kind, inputs, outputs, rows, rank): (&str, i64, i64, i64, i64)) -> Self {
+    fn new(Shape { kind, inputs, outputs, rows, rank }: Shape) -> Self {
         let random = |shape: [i64; 2]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
         let bias = Tensor::randn([outputs], (Kind::Float, Device::Cpu));
         let mut layer = Linear::new(random([outputs, inputs]) * 0.02, Some(bias));
@@ -110,10 +120,10 @@ impl Pass {
 
 fn layers(rows: &mut Vec<Value>) {
     let mut peft = Peft::start();
-    let mut passes: Vec<_> = LAYERS.map(|case| (case, Pass::new(case), Vec::new(), Vec::new())).into();
+    let mut passes: Vec<_> = LAYERS.map(|shape| (shape, Pass::new(shape), Vec::new(), Vec::new())).into();
     // The first rounds make what is kept and are not counted.
     for round in 0..ROUNDS + 3 {
-        for ((kind, inputs, outputs, count, rank), pass, ours, theirs) in &mut passes {
+        for (Shape { kind, inputs, outputs, rows: count, rank }, pass, ours, theirs) in &mut passes {
             let (our, their) = (pass.time(), peft.time(&format!("{kind} {inputs} {outputs} {count} {rank}")));
             if round >= 3 {
                 ours.push(our);
@@ -122,7 +132,7 @@ fn layers(rows: &mut Vec<Value>) {
         }
     }
     peft.stop();
-    for ((kind, inputs, outputs, count, rank), _, ours, theirs) in passes {
+    for (Shape { kind, inputs, outputs, rows: count, rank }, _, ours, theirs) in passes {
         let name = format!("{kind} forward and backward, {count} × {inputs} → {outputs}, rank {rank}");
         rows.push(row(&name, median(ours), "PEFT 0.21.2", median(theirs)));
     }

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use grades::policy::Never;
 use grades::{FreezingConfig, FreezingOptimizer};
 
+use crate::cache::ActivationCache;
 use crate::config::RunConfig;
 use crate::records::Overhead;
 use crate::run::Interrupt;
@@ -104,7 +105,8 @@ impl<'a> Steps<'a> {
         let mut seconds = Vec::with_capacity(steps.len());
         for step in steps {
             let start = Instant::now();
-            let batches = step.iter().map(|indices| self.task.batch(indices));
+            let mut off = ActivationCache::off();
+            let batches = step.iter().map(|indices| self.task.batch(indices, &mut off));
             let batches = batches.collect::<Result<Vec<_>>>()?;
             let (rate, options) = (self.learning_rate, self.options);
             if let Some(outcome) = train_step(self.task, optimizer, &batches, rate, options, &|| false)? {

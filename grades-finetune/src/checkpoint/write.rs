@@ -10,7 +10,7 @@ use grades_models::files::write_file;
 
 use super::layout::{BEST, OPTIMIZER, PARAMETERS, RUN, name_of, step_of};
 use super::snapshot::Snapshot;
-use crate::storage::{AtomicFolder, Digest, remove_whole};
+use crate::storage::{AtomicFolder, Digest, remove_whole, sweep};
 
 /// A checkpoint on the disk.
 pub(super) struct Written {
@@ -40,6 +40,8 @@ pub(super) fn write(folder: &Path, keep: usize, snapshot: Snapshot) -> Result<Wr
 
 /// Writes a checkpoint into the folder of all checkpoints, which exists.
 fn fill(folder: &Path, keep: usize, mut snapshot: Snapshot) -> Result<Written> {
+    // A process that had no more handles could not remove what it had begun. What stays now is removed next time.
+    let _ = sweep(folder);
     let step = snapshot.run.state.step;
     let destination = folder.join(name_of(step));
     let filling = AtomicFolder::create(&destination)?;

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use grades_lora::LoraConfig;
+use grades_lora::{Adapters, LoraConfig};
 
 use super::output::print;
 use crate::config::Dtype;
-use grades_models::Family;
 use grades_models::bert::{LoadOptions, load_adapted};
 use grades_models::decoder::{self, Decoder};
+use grades_models::{Family, Model};
 
 /// The options.
 #[derive(Debug, Args)]
@@ -37,23 +37,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         bail!("{} is there already and not empty; choose another folder (--out)", out.display());
     }
     let dtype = arguments.dtype.kind();
-    match Family::of(&base)? {
+    let (mut model, mut adapters): (Box<dyn Model>, Adapters) = match Family::of(&base)? {
         Family::Bert => {
             let options = LoadOptions { dtype, ..LoadOptions::default() };
-            let (mut model, mut adapters, loaded) = load_adapted(&base, adapter, options)?;
+            let (model, adapters, loaded) = load_adapted(&base, adapter, options)?;
             no_fresh_parts(&loaded.fresh, &base, adapter)?;
-            let (layers, variables) = model.layers_mut();
-            adapters.merge_and_unload(layers, variables)?;
-            model.save(out)?;
+            (Box::new(model), adapters)
         }
         Family::Decoder(_) => {
             let options = decoder::LoadOptions { dtype, ..decoder::LoadOptions::default() };
-            let (mut model, mut adapters) = Decoder::load_adapted(&base, adapter, options)?;
-            let (layers, variables) = model.layers_mut();
-            adapters.merge_and_unload(layers, variables)?;
-            model.save(out)?;
+            let (model, adapters) = Decoder::load_adapted(&base, adapter, options)?;
+            (Box::new(model), adapters)
         }
-    }
+    };
+    let (layers, variables) = model.layers_mut();
+    adapters.merge_and_unload(layers, variables)?;
+    model.save(out)?;
     print(&format!("wrote {}, {} with {} merged\n", out.display(), base.display(), adapter.display()))?;
     Ok(ExitCode::SUCCESS)
 }

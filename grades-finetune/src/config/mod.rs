@@ -1,5 +1,6 @@
 //! The configuration of a run: one TOML file, every key of which the command line can override.
 
+mod cache;
 mod checkpoint;
 mod compare;
 mod data;
@@ -23,6 +24,7 @@ mod schedule;
 mod tables;
 mod training;
 
+pub use cache::{CacheConfig, CacheDtype, CacheMode};
 pub use checkpoint::CheckpointConfig;
 pub use compare::CompareConfig;
 pub use data::DataConfig;

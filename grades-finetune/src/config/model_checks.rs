@@ -2,9 +2,7 @@
 
 use anyhow::{Result, bail};
 use grades::Problems;
-use grades_models::Family;
-use grades_models::bert::BertConfig;
-use grades_models::decoder::DecoderConfig;
+use grades_models::{Family, ModelConfig};
 
 use super::data::{CLASSIFIER_TOKENS, DECODER_TOKENS};
 use super::run_config::RunConfig;
@@ -22,9 +20,10 @@ pub(crate) fn resolve_for_model(config: &mut RunConfig) -> Result<(Family, usize
              huggingface-cli download OWNER/MODEL --local-dir {path}"
         );
     }
-    let family = Family::of(path)?;
+    let model_config = ModelConfig::load(path)?;
+    let family = model_config.family();
     let mut problems = Problems::default();
-    let default = match family {
+    let most = match family {
         Family::Bert => {
             let keys = KeyNames { text: config.data.key_names().text, ..KeyNames::default() };
             let (data, model) = (&config.data, &config.model);
@@ -47,8 +46,7 @@ pub(crate) fn resolve_for_model(config: &mut RunConfig) -> Result<(Family, usize
                 }
             }
             config.set_default_modules(&["classifier"]);
-            let longest = BertConfig::load(&config.model.path)?.max_position_embeddings;
-            CLASSIFIER_TOKENS.min(usize::try_from(longest).unwrap_or(CLASSIFIER_TOKENS))
+            CLASSIFIER_TOKENS
         }
         Family::Decoder(architecture) => {
             let (data, model) = (&config.data, &config.model);
@@ -83,10 +81,10 @@ pub(crate) fn resolve_for_model(config: &mut RunConfig) -> Result<(Family, usize
                     }
                 }
             }
-            let longest = DecoderConfig::load(&model.path)?.max_position_embeddings;
-            DECODER_TOKENS.min(usize::try_from(longest).unwrap_or(DECODER_TOKENS))
+            DECODER_TOKENS
         }
     };
     let config = problems.into_result(config)?;
+    let default = most.min(usize::try_from(model_config.max_positions()).unwrap_or(most));
     Ok((family, *config.data.max_tokens.get_or_insert(default)))
 }

@@ -8,6 +8,7 @@ use grades::{Error, FreezingConfig, Problems};
 use serde::Serialize;
 use toml::{Table, Value};
 
+use super::cache::CacheConfig;
 use super::checkpoint::CheckpointConfig;
 use super::compare::CompareConfig;
 use super::data::DataConfig;
@@ -50,6 +51,9 @@ pub struct RunConfig {
     /// The policy and schedule of freezes; nothing freezes when absent.
     #[serde(skip)]
     pub freezing: Option<FreezingConfig>,
+    /// When outputs of frozen blocks are stored; never without a `[freezing]` table.
+    #[serde(skip)]
+    pub cache: CacheConfig,
     /// The table of the adapters, with every key.
     #[serde(rename = "lora", skip_serializing_if = "Option::is_none")]
     lora_table: Option<Table>,
@@ -115,7 +119,7 @@ impl RunConfig {
         let adapts = lora_table.is_some();
         let optimizer = read::<OptimizerConfig>(table(OptimizerConfig::NAME), adapts, &mut problems);
         let lora = lora_table.map(|table| LoraRun::read(table, &mut problems));
-        let (freezing, cools) = read_freezing(freezing_table, &mut problems)?;
+        let (freezing, cache, cools) = read_freezing(freezing_table, &mut problems)?;
         check_two_batches(freezing.as_ref(), training.as_ref(), &mut problems);
         let schedule = read::<ScheduleConfig>(table(ScheduleConfig::NAME), cools, &mut problems);
         let checkpoint = read::<CheckpointConfig>(table(CheckpointConfig::NAME), false, &mut problems);
@@ -135,6 +139,7 @@ impl RunConfig {
                 freezing_table: None,
                 lora_table: lora.as_ref().zip(lora_table).map(|(lora, given)| lora.resolved(given)),
                 freezing,
+                cache: cache?,
                 lora,
                 early_stopping: early_stopping.flatten(),
                 compare: compare?,
@@ -147,6 +152,9 @@ impl RunConfig {
             // Every setting in force is spelt out.
             let mut table = given.clone();
             table.extend(freezing.settings());
+            if let Ok(cache) = Value::try_from(config.cache) {
+                table.insert(CACHE.to_owned(), cache);
+            }
             config.freezing_table = Some(table);
         }
         Ok(config)
@@ -184,16 +192,28 @@ fn tables<'a>(document: &'a Table, problems: &mut Problems) -> BTreeMap<&'a str,
     tables
 }
 
-/// Reads the `[freezing]` table; returns as well whether components cool before they freeze.
+/// The table of the activation cache, in `[freezing]`. The trainer has it, not the optimizer.
+const CACHE: &str = "cache";
+
+/// Reads the `[freezing]` table and the one in it; returns as well whether components cool before they freeze.
 fn read_freezing(
     table: Option<&Table>,
     problems: &mut Problems,
-) -> Result<(Option<FreezingConfig>, bool), Error> {
-    let Some(table) = table else { return Ok((None, false)) };
+) -> Result<(Option<FreezingConfig>, Option<CacheConfig>, bool), Error> {
+    let Some(table) = table else { return Ok((None, Some(CacheConfig::NEVER), false)) };
+    let mut table = table.clone();
+    let cache = match table.remove(CACHE) {
+        None => read::<CacheConfig>(&Table::new(), false, problems),
+        Some(Value::Table(cache)) => read::<CacheConfig>(&cache, false, problems),
+        Some(other) => {
+            problems.push(CacheConfig::NAME, format!("expected a table, found {other}"));
+            None
+        }
+    };
     let before = problems.as_slice().len();
-    let freezing = FreezingConfig::read("freezing", table, problems)?;
+    let freezing = FreezingConfig::read("freezing", &table, problems)?;
     let cools = problems.as_slice().len() == before && freezing.as_ref().is_some_and(FreezingConfig::cools);
-    Ok((freezing, cools))
+    Ok((freezing, cache, cools))
 }
 
 /// Refuses a policy that compares two batches in steps of one.

@@ -4,6 +4,7 @@ use grades::policy::PolicyRegistry;
 use grades::{FreezingConfig, Result};
 use toml::Table;
 
+use super::cache::CacheConfig;
 use super::checkpoint::CheckpointConfig;
 use super::compare::CompareConfig;
 use super::data::DataConfig;
@@ -59,6 +60,7 @@ pub(crate) fn all_tables() -> Vec<TableInfo> {
     let policy = Table::from_iter([("name".to_owned(), FreezingConfig::DEFAULT_POLICY.into())]);
     let freezing = TableInfo::of_keys("freezing", FreezingConfig::ABOUT, FreezingConfig::KEYS);
     tables.push(freezing.optional().with_defaults(&Table::from_iter([("policy".to_owned(), policy.into())])));
+    tables.push(TableInfo::of::<CacheConfig>().optional());
     tables.push(LoraRun::describe());
     tables
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use grades::tracker::StepReport;
 
 use crate::records::{ComponentCounts, EvalRecord, StepRecord, StopReason};
+use crate::state::Counters;
 
 /// Something that happened in a run.
 #[derive(Debug, Clone, Copy)]
@@ -67,4 +68,13 @@ pub struct ProgressState {
     pub examples_per_second: f64,
     /// Training seconds so far.
     pub seconds: f64,
+}
+
+impl ProgressState {
+    /// Makes the progress after a step from the counters of the run.
+    pub fn new(step: u64, learning_rate: f64, components: ComponentCounts, counters: &Counters) -> Self {
+        let seconds = counters.clock.train_seconds();
+        let examples_per_second = counters.totals.examples as f64 / seconds;
+        Self { step, loss: counters.last_loss, learning_rate, components, examples_per_second, seconds }
+    }
 }

@@ -29,6 +29,7 @@ pub fn summary_table(summary: &Summary, folder: &Path) -> String {
         ("wall time", duration(time.wall_seconds)),
         ("peak memory", mebibytes(memory.peak_memory_bytes)),
         ("optimizer state at the end", mebibytes(memory.optimizer_state_bytes)),
+        ("activation cache", or_dash(cache(summary))),
         ("device", summary.device.clone()),
         ("results", folder.display().to_string()),
     ];
@@ -43,6 +44,20 @@ pub fn summary_table(summary: &Summary, folder: &Path) -> String {
         let _ = writeln!(table, "{name:<27} {value}");
     }
     table
+}
+
+/// Writes the size of the activation cache and what it saved; `None` where nothing was stored.
+fn cache(summary: &Summary) -> Option<String> {
+    let Summary { memory, flops, .. } = summary;
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    let (own, file) = (mebibytes(memory.cache_memory_bytes), mebibytes(memory.cache_file_bytes));
+    let (unit, size) = flop_unit(flops.cache_flops as f64);
+    let saved = format!("saved {:.3} {unit}", flops.cache_flops as f64 / size);
+    match (own, file) {
+        (0, 0) => None,
+        (_, 0) => Some(format!("{own} MiB of memory, {saved}")),
+        _ => Some(format!("{own} MiB of memory and {file} MiB of disk, {saved}")),
+    }
 }
 
 /// Writes the FLOPs and the share of them that freezing removed.

@@ -10,6 +10,11 @@ pub(super) fn nan() -> f64 {
     f64::NAN
 }
 
+/// Returns whether a number is 0, as it is where something was not used.
+pub(super) fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
+}
+
 /// Reads null, which is how JSON writes what is not finite, as NaN.
 pub(super) fn nan_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))

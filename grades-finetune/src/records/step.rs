@@ -3,7 +3,7 @@
 use grades::schema::words;
 use serde::{Deserialize, Serialize};
 
-use super::number::{nan, nan_if_null, whole, whole_or_null};
+use super::number::{is_zero, nan, nan_if_null, whole, whole_or_null};
 
 /// The file's name in a run's folder.
 pub const STEPS: &str = "steps.jsonl";
@@ -51,6 +51,9 @@ pub struct StepWork {
     /// Its floating-point operations, counted from the shapes.
     #[serde(default, deserialize_with = "whole")]
     pub flops: u128,
+    /// Those of its forward passes that the activation cache saved; they are not in `flops`.
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "whole")]
+    pub cache_flops: u128,
     /// Seconds since training began, without evaluations.
     pub seconds: f64,
 }
@@ -75,6 +78,9 @@ pub struct StepMemory {
     /// Bytes of parameters, gradients and optimizer state.
     #[serde(deserialize_with = "whole")]
     pub training_bytes: u64,
+    /// Bytes of outputs of frozen blocks that are stored, in main memory and in a file.
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "whole")]
+    pub cache_bytes: u64,
 }
 
 words! {

@@ -214,6 +214,9 @@ pub struct FlopCounts {
     /// Those of the same steps if nothing had been frozen.
     #[serde(deserialize_with = "whole")]
     pub flops_without_freezing: u128,
+    /// Those that the activation cache saved, of the difference of the two.
+    #[serde(deserialize_with = "whole")]
+    pub cache_flops: u128,
     /// Those of the evaluations during training.
     #[serde(deserialize_with = "whole")]
     pub validation_flops: u128,
@@ -232,6 +235,12 @@ pub struct MemoryCounts {
     /// Bytes of optimizer state at the end.
     #[serde(deserialize_with = "whole_or_null")]
     pub optimizer_state_bytes: Option<u64>,
+    /// The most bytes that the activation cache took in main memory.
+    #[serde(deserialize_with = "whole")]
+    pub cache_memory_bytes: u64,
+    /// The most bytes of its file.
+    #[serde(deserialize_with = "whole")]
+    pub cache_file_bytes: u64,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -15,10 +15,11 @@ use super::totals::Totals;
 /// frozen.add(Per::Token, 10, true, false);
 /// let (mut meter, mut totals) = (FlopMeter::new(all), Totals::default());
 /// let batch = BatchShape::new(1, 1, 0);
-/// assert_eq!(meter.add(batch, &mut totals), 60);
+/// assert_eq!(meter.add(batch, 0, &mut totals), 60);
 /// meter.change(frozen);
-/// assert_eq!(meter.add(batch, &mut totals), 40);
-/// assert_eq!((totals.flops, totals.flops_without_freezing), (100, 120));
+/// assert_eq!(meter.add(batch, 0, &mut totals), 40);
+/// assert_eq!(meter.add(batch, 15, &mut totals), 25);
+/// assert_eq!((totals.flops, totals.cache_flops, totals.flops_without_freezing), (125, 15, 180));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlopMeter {
@@ -37,9 +38,10 @@ impl FlopMeter {
         self.now = now;
     }
 
-    /// Adds the forward and backward pass of a batch to the totals; returns its FLOPs.
-    pub fn add(&self, batch: BatchShape, totals: &mut Totals) -> u128 {
-        let flops = self.now.total(batch);
+    /// Adds the forward and backward pass of a batch to the totals, less what the activation cache saved; returns its FLOPs.
+    pub fn add(&self, batch: BatchShape, saved: u128, totals: &mut Totals) -> u128 {
+        let flops = self.now.total(batch).saturating_sub(saved);
+        totals.cache_flops = totals.cache_flops.saturating_add(saved);
         totals.flops = totals.flops.saturating_add(flops);
         totals.flops_without_freezing = totals.flops_without_freezing.saturating_add(self.all.total(batch));
         flops

@@ -1,11 +1,13 @@
 //! The state of a run as plain data: every counter exactly once. Checkpoints store a [`TrainState`].
 
+mod cache;
 mod clock;
 mod early_stopping;
 mod flop_meter;
 mod loss_monitor;
 mod totals;
 
+pub use cache::CacheEra;
 pub use clock::{Clock, Stopwatch};
 pub use early_stopping::{EarlyStoppingState, PatienceState};
 pub use flop_meter::FlopMeter;
@@ -32,6 +34,9 @@ pub struct TrainState {
     /// The state of early stopping, in runs that use it.
     #[serde(rename = "stopping", default, skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStoppingState>,
+    /// The history of the activation cache.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cache: Vec<CacheEra>,
 }
 
 /// The counters of a run.

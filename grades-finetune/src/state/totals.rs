@@ -15,6 +15,9 @@ pub struct Totals {
     /// The FLOPs of the same steps if nothing had been frozen.
     #[serde(with = "text")]
     pub flops_without_freezing: u128,
+    /// The FLOPs of the training steps that the activation cache saved; they are not in `flops`.
+    #[serde(default, with = "text")]
+    pub cache_flops: u128,
     /// The FLOPs of the evaluations between steps.
     #[serde(default, with = "text")]
     pub validation_flops: u128,

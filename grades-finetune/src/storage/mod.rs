@@ -7,10 +7,12 @@
 mod digest;
 mod folder;
 mod lock;
+mod scratch;
 mod space;
 
 pub use digest::{Digest, RunningDigest, checksum, fingerprint};
 pub use folder::{AtomicFolder, remove_whole, sweep};
 pub use grades_models::files::atomic::{AtomicFile, Staged, commit_all, write_atomic};
 pub use lock::Lock;
+pub use scratch::ScratchFile;
 pub use space::{free_space, used_space};

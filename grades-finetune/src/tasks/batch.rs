@@ -1,6 +1,7 @@
 //! Batches on their device, with everything that is counted about them.
 
 use anyhow::{Result, anyhow};
+use grades_models::Prefix;
 use grades_models::decoder::{Targets, Tokens};
 use grades_models::flops::BatchShape;
 
@@ -17,13 +18,20 @@ pub(crate) struct Batch {
     pub(crate) tokens: usize,
     /// The sizes that the FLOPs are counted from.
     pub(crate) shape: BatchShape,
+    /// The FLOPs that the activation cache saved.
+    pub(crate) cache_flops: u128,
 }
 
 /// The tensors of a batch.
 #[derive(Debug)]
 pub(crate) enum BatchTensors {
     /// Sentences with a label each.
-    Labelled(crate::data::Batch),
+    Labelled {
+        /// The sentences and their labels.
+        batch: crate::data::Batch,
+        /// The output of the blocks below the first that the pass runs.
+        prefix: Option<Prefix>,
+    },
     /// Sequences whose tokens are predicted.
     Sequences {
         /// The tokens.
@@ -34,14 +42,14 @@ pub(crate) enum BatchTensors {
 }
 
 impl Batch {
-    /// Returns the labelled sentences.
+    /// Returns the labelled sentences, and the output of the blocks below the first that the pass runs.
     ///
     /// # Errors
     ///
     /// When another task made the batch.
-    pub(super) fn labelled(&self) -> Result<&crate::data::Batch> {
+    pub(super) fn labelled(&self) -> Result<(&crate::data::Batch, Option<&Prefix>)> {
         match &self.tensors {
-            BatchTensors::Labelled(batch) => Ok(batch),
+            BatchTensors::Labelled { batch, prefix } => Ok((batch, prefix.as_ref())),
             BatchTensors::Sequences { .. } => Err(anyhow!("expected a batch of labelled sentences")),
         }
     }
@@ -54,7 +62,7 @@ impl Batch {
     pub(super) fn sequences(&self) -> Result<(&Tokens, &Targets)> {
         match &self.tensors {
             BatchTensors::Sequences { tokens, targets } => Ok((tokens, targets)),
-            BatchTensors::Labelled(_) => Err(anyhow!("expected a batch of sequences")),
+            BatchTensors::Labelled { .. } => Err(anyhow!("expected a batch of sequences")),
         }
     }
 }

@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use grades_lora::LinearLayers;
+use grades_models::Model;
 use grades_models::decoder::{Backward, Decoder, LoadOptions, LoadReport};
 use grades_models::flops::{BatchShape, Matmuls};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
 use super::batch::{Batch, BatchTensors, MicroBatch};
-use super::evaluate_decoder::evaluate_decoder;
+use super::begin::{BatchRows, begin_decoder};
+use super::evaluate_decoder::{DecoderEvaluation, evaluate_decoder, fill_evaluation};
 use super::optimizer::Optimizer;
 use super::task::{Evaluated, Split, Task, TaskInfo};
+use crate::cache::{ActivationCache, CacheLayout, RowSet};
 use crate::config::{EvaluationConfig, RunConfig};
 use crate::data::sequence::{
     self, ChatTemplate, EncodeOptions, Encoder, Sequence, Sequences, Vocabulary, collate, read_examples, rows,
@@ -120,6 +123,12 @@ impl CausalLm {
     }
 }
 
+/// Returns the lengths of the choices of all questions, in their order.
+fn choice_lengths(sequences: &Sequences) -> Vec<usize> {
+    let choices = sequences.questions.iter().flat_map(|question| &question.choices);
+    choices.map(|choice| choice.sequence.ids.len()).collect()
+}
+
 /// Describes the training data in a few words.
 fn describe(training: &Sequences, rows: usize) -> String {
     let sequences = training.len();
@@ -178,6 +187,25 @@ impl Task for CausalLm {
         self.model.layers_mut()
     }
 
+    fn model(&self) -> &dyn Model {
+        &self.model
+    }
+
+    fn cache_layout(&self, evaluates: bool) -> CacheLayout {
+        let lengths = self.training.lengths();
+        let row = |row: &Vec<usize>| row.iter().filter_map(|&index| lengths.get(index)).sum();
+        let eval = self.eval.as_ref().filter(|_| evaluates);
+        CacheLayout {
+            training: self.rows.iter().map(row).collect(),
+            evaluation: eval.map(Sequences::lengths).unwrap_or_default(),
+            choices: eval.map(choice_lengths).unwrap_or_default(),
+        }
+    }
+
+    fn set_input_detached(&mut self, detached: bool) {
+        self.model.set_input_detached(detached);
+    }
+
     fn matmuls(&self) -> Matmuls {
         self.model.matmuls(self.activation_checkpointing)
     }
@@ -186,7 +214,7 @@ impl Task for CausalLm {
         &self.sampler
     }
 
-    fn batch(&self, indices: &[usize]) -> Result<Batch> {
+    fn batch(&self, indices: &[usize], cache: &mut ActivationCache) -> Result<Batch> {
         let rows: Vec<Vec<_>> = indices
             .iter()
             .filter_map(|&row| self.rows.get(row))
@@ -196,13 +224,16 @@ impl Task for CausalLm {
         let targets = sequences().map(|sequence: &&Sequence| sequence.target_count()).sum();
         let length = |row: &Vec<&Sequence>| row.iter().map(|sequence| sequence.ids.len()).sum::<usize>();
         let longest = rows.iter().map(length).max().unwrap_or(0);
-        let batch = collate(&rows, self.model.device())?;
+        let mut batch = collate(&rows, self.model.device())?;
+        let batch_rows = BatchRows { set: RowSet::Training, rows: indices, length: longest };
+        let cache_flops = begin_decoder(&self.model, &mut batch.tokens, batch_rows, cache)?;
         Ok(Batch {
             examples: sequences().count(),
             targets,
             tokens: batch.token_count,
             shape: BatchShape::new(indices.len(), longest, targets),
             tensors: BatchTensors::Sequences { tokens: batch.tokens, targets: batch.targets },
+            cache_flops,
         })
     }
 
@@ -221,14 +252,28 @@ impl Task for CausalLm {
         Ok(pass.loss.f_mul_scalar(scale)?)
     }
 
-    fn evaluate(&self, split: Split, batch_size: usize, stop: &dyn Fn() -> bool) -> Result<Evaluated> {
+    fn evaluate(
+        &self,
+        split: Split,
+        batch_size: usize,
+        cache: &mut ActivationCache,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Evaluated> {
+        let mut off = ActivationCache::off();
+        let cache = if split == Split::Eval { cache } else { &mut off };
         let split = match split {
             Split::Eval => &self.eval,
             Split::Test => &self.test,
         };
         let Some(sequences) = split else { return Ok(Evaluated::NoData) };
         let vocabulary = &self.encoder.vocabulary;
-        Ok(evaluate_decoder(&self.model, sequences, vocabulary, batch_size, &self.evaluation, stop)?.into())
+        let options = DecoderEvaluation { vocabulary, batch_size, options: &self.evaluation };
+        Ok(evaluate_decoder(&self.model, sequences, &options, cache, stop)?.into())
+    }
+
+    fn fill_cache(&self, batch_size: usize, cache: &mut ActivationCache) -> Result<()> {
+        let Some(eval) = &self.eval else { return Ok(()) };
+        fill_evaluation(&self.model, eval, batch_size, cache)
     }
 
     fn save(&self, dir: &Path) -> Result<()> {

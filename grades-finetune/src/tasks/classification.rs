@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 use grades_lora::LinearLayers;
-use grades_models::Error;
 use grades_models::bert::{BertClassifier, LoadOptions};
 use grades_models::flops::{BatchShape, Matmuls};
+use grades_models::{Error, Model};
 use tch::nn::VarStore;
 use tch::{Device, Reduction, Tensor};
 
 use super::batch::{Batch, BatchTensors, MicroBatch};
+use super::begin::{BatchRows, begin_classifier};
 use super::evaluate_classifier::{evaluate, logits};
 use super::optimizer::Optimizer;
 use super::task::{Evaluated, Split, Task, TaskInfo};
+use crate::cache::{ActivationCache, CacheLayout, RowSet};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Labels, Limits, Records, Sampler, SamplerOptions, Tokenizer, describe, read};
 
@@ -113,6 +115,23 @@ impl Task for Classification {
         self.model.layers_mut()
     }
 
+    fn model(&self) -> &dyn Model {
+        &self.model
+    }
+
+    fn cache_layout(&self, evaluates: bool) -> CacheLayout {
+        let evaluation = self.eval.as_ref().filter(|_| evaluates);
+        CacheLayout {
+            training: self.training.lengths(),
+            evaluation: evaluation.map(|(dataset, _)| dataset.lengths()).unwrap_or_default(),
+            choices: Vec::new(),
+        }
+    }
+
+    fn set_input_detached(&mut self, _detached: bool) {
+        // No classifier has an output matrix that is its embedding.
+    }
+
     fn matmuls(&self) -> Matmuls {
         self.model.matmuls()
     }
@@ -121,22 +140,25 @@ impl Task for Classification {
         &self.sampler
     }
 
-    fn batch(&self, indices: &[usize]) -> Result<Batch> {
+    fn batch(&self, indices: &[usize], cache: &mut ActivationCache) -> Result<Batch> {
         let lengths = indices.iter().filter_map(|&index| self.training.tokens(index)).map(<[u32]>::len);
-        let shape = BatchShape::new(indices.len(), lengths.max().unwrap_or(0), 0);
+        let length = lengths.max().unwrap_or(0);
         let batch = self.training.collate(indices, self.model.device())?;
+        let rows = BatchRows { set: RowSet::Training, rows: indices, length };
+        let (prefix, cache_flops) = begin_classifier(&self.model, &batch, rows, cache)?;
         Ok(Batch {
             examples: indices.len(),
             targets: indices.len(),
             tokens: batch.tokens,
-            shape,
-            tensors: BatchTensors::Labelled(batch),
+            shape: BatchShape::new(indices.len(), length, 0),
+            tensors: BatchTensors::Labelled { batch, prefix },
+            cache_flops,
         })
     }
 
     fn backward(&self, batch: &Batch, micro: MicroBatch, optimizer: &mut Optimizer) -> Result<Tensor> {
-        let examples = batch.labelled()?;
-        let logits = logits(&self.model, examples, true)?;
+        let (examples, prefix) = batch.labelled()?;
+        let logits = logits(&self.model, examples, prefix, true)?;
         let mean =
             logits.f_cross_entropy_loss(&examples.labels, None::<&Tensor>, Reduction::Mean, -100, 0.0)?;
         // The parts add up to the mean over all examples of the step, however batches divide them.
@@ -145,13 +167,32 @@ impl Task for Classification {
         Ok(mean.f_detach()?.f_mul_scalar(share)?)
     }
 
-    fn evaluate(&self, split: Split, batch_size: usize, stop: &dyn Fn() -> bool) -> Result<Evaluated> {
+    fn evaluate(
+        &self,
+        split: Split,
+        batch_size: usize,
+        cache: &mut ActivationCache,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Evaluated> {
+        let mut off = ActivationCache::off();
+        let cache = if split == Split::Eval { cache } else { &mut off };
         let split = match split {
             Split::Eval => &self.eval,
             Split::Test => &self.test,
         };
         let Some((dataset, sampler)) = split else { return Ok(Evaluated::NoData) };
-        Ok(evaluate(&self.model, dataset, sampler, batch_size, stop)?.into())
+        Ok(evaluate(&self.model, dataset, sampler, batch_size, cache, stop)?.into())
+    }
+
+    fn fill_cache(&self, batch_size: usize, cache: &mut ActivationCache) -> Result<()> {
+        let Some((dataset, sampler)) = &self.eval else { return Ok(()) };
+        for rows in sampler.evaluation_order(batch_size) {
+            let batch = dataset.collate(&rows, self.model.device())?;
+            let length = rows.iter().filter_map(|&row| dataset.tokens(row)).map(<[u32]>::len).max();
+            let rows = BatchRows { set: RowSet::Evaluation, rows: &rows, length: length.unwrap_or(0) };
+            begin_classifier(&self.model, &batch, rows, cache)?;
+        }
+        Ok(())
     }
 
     fn save(&self, dir: &Path) -> Result<()> {

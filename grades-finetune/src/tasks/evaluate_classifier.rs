@@ -1,22 +1,31 @@
 //! Evaluates a classifier: loss and accuracy.
 
 use anyhow::Result;
+use grades_models::Prefix;
 use grades_models::bert::BertClassifier;
 use grades_models::flops::BatchShape;
 use tch::{Kind, Reduction, Tensor};
 
+use super::begin::{BatchRows, begin_classifier};
+use crate::cache::{ActivationCache, RowSet};
 use crate::data::{Batch, Dataset, Sampler};
 use crate::records::Evaluation;
 
-/// Computes the logits of a batch of sentences or pairs, in f32.
+/// Computes the logits of a batch of sentences or pairs, in f32; from the output of the lowest blocks, where it is known.
 ///
 /// # Errors
 ///
 /// When the model or libtorch refuses.
-pub(super) fn logits(model: &BertClassifier, batch: &Batch, train: bool) -> Result<Tensor> {
-    let logits = match &batch.types {
-        Some(types) => model.forward_pairs(&batch.ids, types, &batch.mask, train)?,
-        None => model.forward(&batch.ids, &batch.mask, train)?,
+pub(super) fn logits(
+    model: &BertClassifier,
+    batch: &Batch,
+    prefix: Option<&Prefix>,
+    train: bool,
+) -> Result<Tensor> {
+    let logits = match (prefix, &batch.types) {
+        (Some(prefix), _) => model.forward_from(prefix, &batch.mask, train)?,
+        (None, Some(types)) => model.forward_pairs(&batch.ids, types, &batch.mask, train)?,
+        (None, None) => model.forward(&batch.ids, &batch.mask, train)?,
     };
     Ok(logits.f_to_kind(Kind::Float)?)
 }
@@ -32,6 +41,7 @@ pub(super) fn evaluate(
     dataset: &Dataset,
     sampler: &Sampler,
     batch_size: usize,
+    cache: &mut ActivationCache,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Evaluation>> {
     let start = std::time::Instant::now();
@@ -45,8 +55,10 @@ pub(super) fn evaluate(
         }
         let batch = dataset.collate(&indices, model.device())?;
         let length = batch.ids.size().get(1).and_then(|length| usize::try_from(*length).ok()).unwrap_or(0);
-        flops += matmuls.forward(BatchShape::new(indices.len(), length, 0));
-        let logits = logits(model, &batch, false)?;
+        let rows = BatchRows { set: RowSet::Evaluation, rows: &indices, length };
+        let (prefix, saved) = begin_classifier(model, &batch, rows, cache)?;
+        flops += matmuls.forward(BatchShape::new(indices.len(), length, 0)).saturating_sub(saved);
+        let logits = logits(model, &batch, prefix.as_ref(), false)?;
         let sum = logits.f_cross_entropy_loss(&batch.labels, None::<&Tensor>, Reduction::Sum, -100, 0.0)?;
         loss = loss.f_add(&sum)?;
         right = right.f_add(&logits.f_argmax(-1, false)?.f_eq_tensor(&batch.labels)?.f_sum(Kind::Int64)?)?;

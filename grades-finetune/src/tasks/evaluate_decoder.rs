@@ -7,9 +7,19 @@ use grades_models::decoder::{Decoder, Generation};
 use grades_models::flops::{BatchShape, Matmuls};
 use tch::{Device, Kind};
 
+use super::begin::{BatchRows, begin_decoder};
+use crate::cache::{ActivationCache, RowSet};
 use crate::config::EvaluationConfig;
-use crate::data::sequence::{Sequence, Sequences, Vocabulary, collate};
+use crate::data::sequence::{Sequence, SequenceBatch, Sequences, Vocabulary, collate};
 use crate::records::Evaluation;
+
+/// The options of an evaluation.
+#[derive(Debug)]
+pub(super) struct DecoderEvaluation<'a> {
+    pub(super) vocabulary: &'a Vocabulary,
+    pub(super) batch_size: usize,
+    pub(super) options: &'a EvaluationConfig,
+}
 
 /// Evaluates a decoder on all examples, without dropout and without gradients.
 ///
@@ -23,15 +33,15 @@ use crate::records::Evaluation;
 pub(super) fn evaluate_decoder(
     model: &Decoder,
     sequences: &Sequences,
-    vocabulary: &Vocabulary,
-    batch_size: usize,
-    options: &EvaluationConfig,
+    &DecoderEvaluation { vocabulary, batch_size, options }: &DecoderEvaluation<'_>,
+    cache: &mut ActivationCache,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Evaluation>> {
     let start = std::time::Instant::now();
     let all: Vec<&Sequence> = sequences.list.iter().collect();
-    let mut passes = Passes { matmuls: model.matmuls(false), flops: 0, stop };
-    let Some(losses) = sums(model, &all, batch_size, &mut passes)? else { return Ok(None) };
+    let matmuls = model.matmuls(false);
+    let mut passes = Passes { model, batch_size, cache, matmuls, flops: 0, stop };
+    let Some(losses) = passes.sums(&all, RowSet::Evaluation)? else { return Ok(None) };
     let count: usize = all.iter().map(|sequence| sequence.target_count()).sum();
     let loss = losses.iter().sum::<f64>() / count.max(1) as f64;
     let mut evaluation = Evaluation {
@@ -45,16 +55,14 @@ pub(super) fn evaluate_decoder(
         seconds: 0.0,
     };
     if !sequences.questions.is_empty() {
-        let Some((plain, per_byte)) = multiple_choice(model, sequences, batch_size, &mut passes)? else {
-            return Ok(None);
-        };
+        let Some((plain, per_byte)) = multiple_choice(sequences, &mut passes)? else { return Ok(None) };
         evaluation.accuracy = Some(plain);
         evaluation.accuracy_per_byte = Some(per_byte);
     }
     if options.exact_match && sequences.answers {
         let options =
             Generation { max_new_tokens: options.max_new_tokens, stop: model.stop_ids(), batch_size };
-        let Some(share) = exact_match(model, &all, vocabulary, &options, &mut passes)? else {
+        let Some(share) = exact_match(&all, vocabulary, &options, &mut passes)? else {
             return Ok(None);
         };
         evaluation.exact_match = Some(share);
@@ -64,75 +72,102 @@ pub(super) fn evaluate_decoder(
     Ok(Some(evaluation))
 }
 
-/// Counts the FLOPs of forward passes, and ends them.
+/// Stores the outputs of frozen blocks for all examples and choices, as [`evaluate_decoder`] does.
+///
+/// # Errors
+///
+/// When the model or libtorch refuses.
+pub(super) fn fill_evaluation(
+    model: &Decoder,
+    sequences: &Sequences,
+    batch_size: usize,
+    cache: &mut ActivationCache,
+) -> Result<()> {
+    let all: Vec<&Sequence> = sequences.list.iter().collect();
+    for (set, list) in [(RowSet::Evaluation, all), (RowSet::Choices, choices(sequences))] {
+        for rows in order(&list, batch_size) {
+            begin(model, &list, &rows, set, cache)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns all choices, question after question.
+fn choices(sequences: &Sequences) -> Vec<&Sequence> {
+    let choices = sequences.questions.iter().flat_map(|question| &question.choices);
+    choices.map(|choice| &choice.sequence).collect()
+}
+
+/// Orders sequences into batches, the longest first: if the memory does not suffice, the first batch fails.
+fn order(sequences: &[&Sequence], batch_size: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..sequences.len()).collect();
+    order.sort_by_key(|&index| {
+        std::cmp::Reverse(sequences.get(index).map_or(0, |sequence| sequence.ids.len()))
+    });
+    order.chunks(batch_size.max(1)).map(<[usize]>::to_vec).collect()
+}
+
+/// Makes a batch of these rows of a data set, which begins above the blocks whose outputs are stored; returns the FLOPs that
+/// this saves.
+fn begin(
+    model: &Decoder,
+    sequences: &[&Sequence],
+    rows: &[usize],
+    set: RowSet,
+    cache: &mut ActivationCache,
+) -> Result<(SequenceBatch, u128)> {
+    let alone: Vec<Vec<&Sequence>> =
+        rows.iter().filter_map(|&row| sequences.get(row)).map(|&sequence| vec![sequence]).collect();
+    let mut batch = collate(&alone, model.device())?;
+    let length = alone.iter().flatten().map(|sequence| sequence.ids.len()).max().unwrap_or(0);
+    let rows = BatchRows { set, rows, length };
+    let saved = begin_decoder(model, &mut batch.tokens, rows, cache)?;
+    Ok((batch, saved))
+}
+
+/// Runs forward passes: counts their FLOPs, and ends them.
 struct Passes<'a> {
+    model: &'a Decoder,
+    batch_size: usize,
+    cache: &'a mut ActivationCache,
     matmuls: Matmuls,
     flops: u128,
     stop: &'a dyn Fn() -> bool,
 }
 
 impl Passes<'_> {
-    /// Adds a forward pass that is about to begin, unless it must not.
-    fn add(&mut self, shape: BatchShape) -> ControlFlow<()> {
-        if (self.stop)() {
-            return ControlFlow::Break(());
-        }
-        self.flops += self.matmuls.forward(shape);
-        ControlFlow::Continue(())
-    }
-}
-
-/// Sums the losses of each sequence; `None` when the passes are ended.
-fn sums(
-    model: &Decoder,
-    sequences: &[&Sequence],
-    batch_size: usize,
-    passes: &mut Passes<'_>,
-) -> Result<Option<Vec<f64>>> {
-    let mut order: Vec<usize> = (0..sequences.len()).collect();
-    // Longest first: if the memory does not suffice, the first batch fails.
-    order.sort_by_key(|&index| {
-        std::cmp::Reverse(sequences.get(index).map_or(0, |sequence| sequence.ids.len()))
-    });
-    let mut sums = vec![0.0; sequences.len()];
-    for indices in order.chunks(batch_size.max(1)) {
-        let batch: Vec<&Sequence> =
-            indices.iter().filter_map(|&index| sequences.get(index).copied()).collect();
-        let rows: Vec<Vec<&Sequence>> = batch.iter().map(|&sequence| vec![sequence]).collect();
-        let collated = collate(&rows, model.device())?;
-        let length = batch.iter().map(|sequence| sequence.ids.len()).max().unwrap_or(0);
-        let targets = batch.iter().map(|sequence| sequence.target_count()).sum();
-        if passes.add(BatchShape::new(batch.len(), length, targets)).is_break() {
-            return Ok(None);
-        }
-        let losses = model.losses(&collated.tokens, &collated.targets)?;
-        let losses = Vec::<f64>::try_from(losses.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?)?;
-        let mut rest = losses.as_slice();
-        for (&index, sequence) in indices.iter().zip(batch) {
-            let (own, others) = rest.split_at(sequence.target_count().min(rest.len()));
-            rest = others;
-            if let Some(sum) = sums.get_mut(index) {
-                *sum = own.iter().sum();
+    /// Sums the losses of each sequence of a data set; `None` when the passes are ended.
+    fn sums(&mut self, sequences: &[&Sequence], set: RowSet) -> Result<Option<Vec<f64>>> {
+        let mut sums = vec![0.0; sequences.len()];
+        for indices in order(sequences, self.batch_size) {
+            if (self.stop)() {
+                return Ok(None);
+            }
+            let (batch, saved) = begin(self.model, sequences, &indices, set, self.cache)?;
+            let rows = || indices.iter().filter_map(|&index| sequences.get(index));
+            let length = rows().map(|sequence| sequence.ids.len()).max().unwrap_or(0);
+            let targets = rows().map(|sequence| sequence.target_count()).sum();
+            let flops = self.matmuls.forward(BatchShape::new(indices.len(), length, targets));
+            self.flops += flops.saturating_sub(saved);
+            let losses = self.model.losses(&batch.tokens, &batch.targets)?;
+            let losses = Vec::<f64>::try_from(losses.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?)?;
+            let mut rest = losses.as_slice();
+            for (&index, sequence) in indices.iter().zip(rows()) {
+                let (own, others) = rest.split_at(sequence.target_count().min(rest.len()));
+                rest = others;
+                if let Some(sum) = sums.get_mut(index) {
+                    *sum = own.iter().sum();
+                }
             }
         }
+        Ok(Some(sums))
     }
-    Ok(Some(sums))
 }
 
 /// Returns the shares of questions whose right choice is the most likely, by likelihood and by likelihood per byte; `None`
 /// when the passes are ended.
-fn multiple_choice(
-    model: &Decoder,
-    sequences: &Sequences,
-    batch_size: usize,
-    passes: &mut Passes<'_>,
-) -> Result<Option<(f64, f64)>> {
-    let choices: Vec<&Sequence> = sequences
-        .questions
-        .iter()
-        .flat_map(|question| question.choices.iter().map(|choice| &choice.sequence))
-        .collect();
-    let Some(losses) = sums(model, &choices, batch_size, passes)? else { return Ok(None) };
+fn multiple_choice(sequences: &Sequences, passes: &mut Passes<'_>) -> Result<Option<(f64, f64)>> {
+    let Some(losses) = passes.sums(&choices(sequences), RowSet::Choices)? else { return Ok(None) };
     let mut losses = losses.as_slice();
     let (mut plain, mut per_byte) = (0usize, 0usize);
     for question in &sequences.questions {
@@ -152,7 +187,6 @@ fn multiple_choice(
 
 /// Returns the share of generated answers that are exactly the response; `None` when the passes are ended.
 fn exact_match(
-    model: &Decoder,
     sequences: &[&Sequence],
     vocabulary: &Vocabulary,
     options: &Generation,
@@ -164,10 +198,14 @@ fn exact_match(
         .collect();
     let mut right = 0usize;
     let mut ended = false;
+    let Passes { model, matmuls, flops, stop, .. } = passes;
     let answers = model.generate_observed(&prompts, options, &mut |shape| {
-        let next = passes.add(shape);
-        ended |= next.is_break();
-        next
+        if stop() {
+            ended = true;
+            return ControlFlow::Break(());
+        }
+        *flops += matmuls.forward(shape);
+        ControlFlow::Continue(())
     })?;
     if ended {
         return Ok(None);

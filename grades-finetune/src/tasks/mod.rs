@@ -4,6 +4,7 @@
 
 mod adapters;
 mod batch;
+mod begin;
 mod causal_lm;
 mod classification;
 mod evaluate_classifier;

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use anyhow::Result;
 use grades_lora::LinearLayers;
+use grades_models::Model;
 use grades_models::flops::Matmuls;
 use tch::Tensor;
 use tch::nn::VarStore;
 
 use super::batch::{Batch, MicroBatch};
 use super::optimizer::Optimizer;
+use crate::cache::{ActivationCache, CacheLayout};
 use crate::data::Sampler;
 use crate::records::Evaluation;
 
@@ -51,20 +53,40 @@ pub(crate) trait Task {
     /// Returns the linear layers and the variables, to add adapters to.
     fn layers_mut(&mut self) -> (&mut dyn LinearLayers, &VarStore);
 
+    /// Returns the model.
+    fn model(&self) -> &dyn Model;
+
+    /// Returns the lengths of the rows whose hidden states can be stored; `evaluates` says whether there are evaluations
+    /// between steps.
+    fn cache_layout(&self, evaluates: bool) -> CacheLayout;
+
+    /// Detaches the input side of a tied embedding, or attaches it again.
+    fn set_input_detached(&mut self, detached: bool);
+
     /// Lists the matrix products of a training step with what is frozen now.
     fn matmuls(&self) -> Matmuls;
 
     /// Returns the order of the training data.
     fn sampler(&self) -> &Sampler;
 
-    /// Builds a batch of training examples.
-    fn batch(&self, indices: &[usize]) -> Result<Batch>;
+    /// Builds a batch of training examples, which begins above the blocks whose outputs are stored.
+    fn batch(&self, indices: &[usize], cache: &mut ActivationCache) -> Result<Batch>;
 
     /// Adds the gradients of one batch; returns its part of the step's mean loss.
     fn backward(&self, batch: &Batch, micro: MicroBatch, optimizer: &mut Optimizer) -> Result<Tensor>;
 
-    /// Evaluates the model on a split; `stop` is asked before each batch.
-    fn evaluate(&self, split: Split, batch_size: usize, stop: &dyn Fn() -> bool) -> Result<Evaluated>;
+    /// Evaluates the model on a split, in batches that begin above the blocks whose outputs are stored; `stop` is asked
+    /// before each.
+    fn evaluate(
+        &self,
+        split: Split,
+        batch_size: usize,
+        cache: &mut ActivationCache,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Evaluated>;
+
+    /// Stores the outputs of frozen blocks for `data.eval`, as an evaluation in batches of this size does.
+    fn fill_cache(&self, batch_size: usize, cache: &mut ActivationCache) -> Result<()>;
 
     /// Writes the model directory.
     fn save(&self, dir: &Path) -> Result<()>;

@@ -1,13 +1,16 @@
 //! Evaluates the model during training and at its end, and decides by early stopping.
 
-use std::time::Instant;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use tch::Tensor;
 
 use super::early_stopping::EarlyStopping;
+use crate::cache::ActivationCache;
 use crate::config::RunConfig;
-use crate::records::{BestStep, EvalRecord, Evaluation, Metric};
+use crate::records::{BestStep, EvalRecord, Evaluation, Metric, StopReason};
+use crate::run::Interrupt;
 use crate::state::{Counters, EarlyStoppingState};
 use crate::tasks::{Evaluated, Split, Task};
 
@@ -35,6 +38,9 @@ pub(super) enum Validation {
     /// It was stopped before its end, and has changed nothing.
     Stopped,
 }
+
+/// The time that the evaluations of an interrupted run may take.
+const MOMENT: Duration = Duration::from_secs(2);
 
 /// The evaluations after the last step.
 #[derive(Default)]
@@ -73,9 +79,29 @@ impl Evaluator {
         })
     }
 
+    /// Returns whether there are evaluations between steps.
+    pub(super) fn repeats(&self) -> bool {
+        self.every.is_some()
+    }
+
     /// Returns whether an evaluation is due between this step and the next.
     pub(super) fn is_due(&self, step: u64) -> bool {
         self.every.is_some_and(|every| step.is_multiple_of(every)) && step < self.planned_steps
+    }
+
+    /// Returns whether an evaluation was due after one of these steps.
+    pub(super) fn was_due(&self, mut steps: Range<u64>) -> bool {
+        steps.any(|step| step > 0 && self.is_due(step))
+    }
+
+    /// Stores the outputs of frozen blocks as an evaluation does.
+    pub(super) fn fill_cache(&self, task: &dyn Task, cache: &mut ActivationCache) -> Result<()> {
+        task.fill_cache(self.batch_size, cache)
+    }
+
+    /// Returns whether early stopping has seen the weights after this step.
+    pub(super) fn has_seen(&self, step: u64) -> bool {
+        self.stopping.as_ref().is_some_and(|stopping| stopping.has_seen(step))
     }
 
     /// Returns whether early stopping has not seen the weights after this step, which may be the best.
@@ -86,13 +112,13 @@ impl Evaluator {
     /// Evaluates the model after a step; `halt` is asked before each batch.
     pub(super) fn validate(
         &mut self,
-        task: &dyn Task,
+        (task, cache): (&dyn Task, &mut ActivationCache),
         step: u64,
         counters: &mut Counters,
         halt: &dyn Fn() -> bool,
     ) -> Result<Validation> {
         let start = Instant::now();
-        let evaluation = match task.evaluate(Split::Eval, self.batch_size, halt)? {
+        let evaluation = match task.evaluate(Split::Eval, self.batch_size, cache, halt)? {
             Evaluated::Done(evaluation) => evaluation,
             Evaluated::NoData => return Ok(Validation::NoData),
             Evaluated::Stopped => return Ok(Validation::Stopped),
@@ -108,17 +134,21 @@ impl Evaluator {
         Ok(Validation::Done { record, stop: verdict.is_some_and(|verdict| verdict.stop) })
     }
 
-    /// Evaluates the final model on `data.eval` and `data.test`; `halt` is asked before each batch.
+    /// Evaluates the final model on `data.eval` and `data.test`; those of an interrupted run take a moment
+    /// at most, others end when the user asks for it.
     pub(super) fn evaluate_final(
         &self,
-        task: &dyn Task,
+        (task, cache): (&dyn Task, &mut ActivationCache),
         step: u64,
         counters: &mut Counters,
-        halt: &dyn Fn() -> bool,
+        reason: StopReason,
+        interrupt: &Interrupt,
     ) -> Result<FinalEvaluation> {
+        let (interrupted, limit) = (reason == StopReason::Interrupted, Instant::now() + MOMENT);
+        let stop = || if interrupted { Instant::now() >= limit } else { interrupt.is_requested() };
         let mut done = FinalEvaluation::default();
         for (split, result) in [Split::Eval, Split::Test].into_iter().zip(&mut done.records) {
-            match task.evaluate(split, self.batch_size, halt)? {
+            match task.evaluate(split, self.batch_size, cache, &stop)? {
                 Evaluated::Done(evaluation) => {
                     counters.clock.eval_seconds += evaluation.seconds;
                     *result = Some(record(evaluation, step, counters, None, true));

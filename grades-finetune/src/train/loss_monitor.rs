@@ -162,9 +162,17 @@ mod tests {
     #[test]
     fn bad_steps_are_counted_until_a_good_one() {
         let mut monitor = monitor();
-        for (loss, skipped, gives_up) in
-            [(1.0, true, false), (f64::NAN, false, true), (1.0, false, false), (f64::INFINITY, true, false)]
-        {
+        struct Case {
+            loss: f64,
+            skipped: bool,
+            gives_up: bool,
+        }
+        for Case { loss, skipped, gives_up } in [
+            Case { loss: 1.0, skipped: true, gives_up: false },
+            Case { loss: f64::NAN, skipped: false, gives_up: true },
+            Case { loss: 1.0, skipped: false, gives_up: false },
+            Case { loss: f64::INFINITY, skipped: true, gives_up: false },
+        ] {
             monitor.check(1, loss, skipped);
             assert_eq!(monitor.gives_up(), gives_up, "{loss}");
         }
@@ -220,7 +228,7 @@ mod tests {
             loss: f64::NAN,
             learning_rate: 0.1,
             grad_norm: None,
-            work: StepWork { examples: 1, tokens: 1, flops: 1, seconds: 1.0 },
+            work: StepWork { examples: 1, tokens: 1, flops: 1, cache_flops: 0, seconds: 1.0 },
             components: ComponentCounts::default(),
             memory: StepMemory::default(),
             skipped: None,

@@ -9,6 +9,7 @@ mod early_stopping;
 mod evaluator;
 mod loss_monitor;
 mod lr_schedule;
+mod prefix;
 mod resume;
 mod room;
 mod run;

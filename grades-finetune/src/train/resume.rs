@@ -86,7 +86,7 @@ impl ResumePoint {
         if found.is_none() && !warnings.is_empty() {
             return Err(none_is_whole(&folder, &warnings));
         }
-        if found.is_some() && Document::read(&written).is_err() {
+        if found.is_some() && read_whole(&written).is_err() {
             warnings.push(format!(
                 "{} was missing or damaged: it is written again from the checkpoint",
                 written.display()
@@ -189,6 +189,15 @@ fn none_is_whole(folder: &RunFolder, warnings: &[String]) -> Error {
     )
 }
 
+/// Reads a configuration; a file that lost all its text is damaged.
+fn read_whole(path: &Path) -> Result<Document> {
+    let document = Document::read(path)?;
+    if document.table().is_empty() {
+        bail!("{} is empty", path.display());
+    }
+    Ok(document)
+}
+
 /// Reads the configuration of the run in a folder: its `config.toml`, or where that is missing or damaged the one in the
 /// newest checkpoint.
 ///
@@ -198,7 +207,7 @@ fn none_is_whole(folder: &RunFolder, warnings: &[String]) -> Error {
 pub fn run_configuration(run: &Path) -> Result<Document> {
     let path = run.join(CONFIG);
     let read = match path.exists() {
-        true => Document::read(&path),
+        true => read_whole(&path),
         false => Err(anyhow!("{} is not the folder of a run: it has no {CONFIG}", run.display())),
     };
     let Err(error) = read else { return read };

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use grades::config::Cooling;
 use grades::torch::byte_len;
+use tch::Tensor;
 
 use super::setup::Setup;
 use crate::config::{OptimizerName, RunConfig};
@@ -17,6 +18,11 @@ const FREEZE: u64 = 300;
 const VALUE: u64 = 12;
 const SCALAR: u64 = 60;
 const REPORT: u64 = 2 << 20;
+/// The bytes of a tensor's entry in a file's header, of the state of a run besides its tensors, and those that a file system
+/// may add to a file.
+const ENTRY: u64 = 128;
+const STATE: u64 = 16 << 10;
+const BLOCK: u64 = 4 << 10;
 
 /// The bytes that a run writes, by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +42,7 @@ impl Room {
     pub(super) fn estimate(config: &RunConfig, setup: &Setup) -> Self {
         let steps = setup.loader.steps();
         Self {
-            model: model(setup),
+            model: model(setup).saturating_add(sidecars(config)),
             checkpoint: one_checkpoint(config, setup),
             // A new one is written before an old one is removed; without any, a signal still makes one.
             checkpoints: match config.checkpoint.every {
@@ -83,13 +89,25 @@ impl Room {
 
 /// Returns the bytes of the files that the run ends with: those of the adapter, or of all variables.
 pub(super) fn model(setup: &Setup) -> u64 {
-    let whole = || setup.task.store().variables().values().map(byte_len).sum();
+    let whole = || setup.task.store().variables().values().map(file_bytes).sum();
     if setup.adapter.is_some() { parameters(setup) } else { whole() }
+}
+
+/// Returns the bytes of a tensor in a file.
+fn file_bytes(tensor: &Tensor) -> u64 {
+    byte_len(tensor) + ENTRY
+}
+
+/// Returns the bytes of the files beside a model's weights.
+fn sidecars(config: &RunConfig) -> u64 {
+    let names = ["tokenizer.json", "vocab.txt", "merges.txt", "tokenizer.model"];
+    // With config.json, these are about as many files again.
+    names.iter().map(|name| used_space(&config.model.path.join(name)) + BLOCK).sum()
 }
 
 /// Returns the bytes of the parameters that train.
 fn parameters(setup: &Setup) -> u64 {
-    setup.optimizer.parameters().iter().map(|(_, parameter)| byte_len(parameter.tensor())).sum()
+    setup.optimizer.parameters().iter().map(|(_, parameter)| file_bytes(parameter.tensor())).sum()
 }
 
 /// Returns the bytes of a checkpoint: the parameters, the optimizer's state, means, and the best weights.
@@ -97,7 +115,7 @@ fn one_checkpoint(config: &RunConfig, setup: &Setup) -> u64 {
     let (mut single, mut half) = (0, 0);
     for (_, parameter) in setup.optimizer.parameters().iter() {
         let elements = parameter.tensor().numel() as u64;
-        single += 4 * elements;
+        single += 4 * elements + ENTRY;
         half += if byte_len(parameter.tensor()) < 4 * elements { 4 * elements } else { 0 };
     }
     let moments = match config.optimizer.name {
@@ -109,7 +127,7 @@ fn one_checkpoint(config: &RunConfig, setup: &Setup) -> u64 {
     let parameters = parameters(setup);
     // Master copies of weights in half precision count as moments do.
     let state = single * (moments + u64::from(means)) + half;
-    parameters + state + if best { parameters } else { 0 }
+    parameters + state + if best { parameters } else { 0 } + STATE + 3 * BLOCK
 }
 
 /// Returns the bytes of the logs, the report, and the events for TensorBoard.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::checkpointer::Checkpointer;
+use super::prefix::restored_cache;
 use super::resume::{Restored, Resume, ResumePoint};
 use super::room::Room;
 use super::saver::Rescue;
@@ -17,7 +18,7 @@ use crate::config::{RunConfig, resolve_for_model};
 use crate::log::tensorboard::TensorBoard;
 use crate::log::{FileLogger, LogFiles, Logger, Loggers, Progress};
 use crate::records::Summary;
-use crate::run::{Interrupt, RunFolder, run_inputs};
+use crate::run::{Interrupt, RunFolder, check_open_files, run_inputs};
 use crate::storage::write_atomic;
 use crate::tasks;
 
@@ -92,6 +93,7 @@ fn run(
     interrupt: &Interrupt,
     mut loggers: Loggers<'_>,
 ) -> Result<Outcome> {
+    check_open_files()?;
     let started = Instant::now();
     let loading = interrupt.end_at_once();
     let (mut setup, config) = Setup::build(tasks::load(config)?)?;
@@ -118,7 +120,8 @@ fn run(
     let Restored { mut state, checkpoint, .. } = restored;
     state.counters.clock.wall.start_at(started);
     let checkpointer = Checkpointer::new(&folder, config.checkpoint, text, inputs, logs, checkpoint);
-    let mut trainer = Trainer::new(&config, setup, state, checkpointer, loggers);
+    let cache = restored_cache(config.cache, &setup, &state, folder.path())?;
+    let mut trainer = Trainer::new(&config, setup, state, cache, checkpointer, loggers);
     let reason = trainer.fit(interrupt)?;
     let Finished { summary, warnings, rescue } = trainer.finish(reason, folder.path(), interrupt)?;
     let text = serde_json::to_string_pretty(&summary)? + "\n";

@@ -1,5 +1,7 @@
 //! One optimizer step, shared by the trainer and the benchmark of the overhead.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use grades::torch::{generator_state, set_generator_state};
 use grades::tracker::StepReport;
@@ -7,7 +9,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::generators;
 use crate::config::RunConfig;
-use crate::records::SkipReason;
+use crate::records::{ComponentCounts, SkipReason, StepMemory, StepRecord, StepWork};
+use crate::state::{Counters, FlopMeter};
 use crate::tasks::{Batch, MicroBatch, Optimizer, Task};
 
 /// Clipping and checks of the gradients.
@@ -36,6 +39,30 @@ pub(crate) struct StepOutcome {
     pub(crate) grad_norm: Option<f64>,
     /// Why no update was applied; `None` where one was.
     pub(crate) skipped: Option<SkipReason>,
+}
+
+impl StepOutcome {
+    /// Makes the record of the step; its loss is read later.
+    pub(super) fn record(
+        &self,
+        epoch: u64,
+        learning_rate: f64,
+        work: StepWork,
+        memory: StepMemory,
+    ) -> StepRecord {
+        let StepReport { step, cooling, frozen, .. } = self.report;
+        StepRecord {
+            step,
+            epoch,
+            loss: f64::NAN,
+            learning_rate,
+            grad_norm: self.grad_norm,
+            work,
+            components: ComponentCounts { cooling, frozen },
+            memory,
+            skipped: self.skipped,
+        }
+    }
 }
 
 /// Accumulates the gradients of the batches and updates the parameters.
@@ -73,6 +100,24 @@ pub(crate) fn train_step(
 fn generator_states(task: &dyn Task) -> Result<Vec<(Device, Vec<u8>)>> {
     let generators = generators(task.store().device());
     generators.map(|(_, device)| Ok((device, generator_state(device)?))).collect()
+}
+
+/// Adds the work and the time of a step to the counters, wall and processor seconds; returns its work.
+pub(super) fn count_work(
+    batches: &[Batch],
+    meter: &FlopMeter,
+    counters: &mut Counters,
+    (time, cpu_seconds): (Duration, f64),
+) -> StepWork {
+    let Counters { totals, clock, .. } = counters;
+    let flops = batches.iter().map(|batch| meter.add(batch.shape, batch.cache_flops, totals)).sum();
+    let cache_flops = batches.iter().map(|batch| batch.cache_flops).sum();
+    let examples = batches.iter().map(|batch| batch.examples).sum();
+    let tokens = batches.iter().map(|batch| batch.tokens).sum();
+    totals.examples += examples as u64;
+    totals.tokens += tokens as u64;
+    clock.add_step(time, cpu_seconds);
+    StepWork { examples, tokens, flops, cache_flops, seconds: clock.train_seconds() }
 }
 
 /// Adds the gradients of all batches; returns the mean loss of the step, or `None` when `stop` says so before a batch.

@@ -12,7 +12,7 @@ pub(crate) struct StepBatch {
 }
 
 /// Iterates over the optimizer steps of a run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StepLoader {
     sampler: Sampler,
     /// Batches in a step.
@@ -48,6 +48,12 @@ impl StepLoader {
     /// Returns the optimizer steps of the whole run.
     pub(crate) fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// Returns whether a further epoch begins after the one of the next step: rows are seen again.
+    pub(crate) fn begins_another_epoch(&self) -> bool {
+        let epoch = self.steps_per_epoch().max(1);
+        self.steps.saturating_sub(1) / epoch > self.done / epoch
     }
 
     /// Returns the optimizer steps of an epoch.

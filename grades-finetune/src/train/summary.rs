@@ -1,9 +1,10 @@
 //! Sums up a run.
 
+use super::evaluator::Evaluator;
 use super::saver::Rescue;
+use crate::cache::CacheBytes;
 use crate::records::{
-    BestStep, DataCounts, FlopCounts, FreezeCounts, MemoryCounts, Scores, StepCounts, StopReason, Summary,
-    Times,
+    DataCounts, FlopCounts, FreezeCounts, MemoryCounts, Scores, StepCounts, StopReason, Summary, Times,
 };
 use crate::run::peak_memory;
 use crate::state::{Counters, LossMonitorState};
@@ -25,12 +26,12 @@ pub(super) struct RunResult<'a> {
     pub(crate) losses: &'a LossMonitorState,
     pub(crate) task: &'a dyn Task,
     pub(crate) optimizer: &'a Optimizer,
+    /// The most bytes that the activation cache took.
+    pub(crate) cache: CacheBytes,
     pub(crate) planned_steps: u64,
     /// The scores on the examples for evaluation and for tests.
     pub(crate) scores: [Scores; 2],
-    pub(crate) best: BestStep,
-    /// Whether evaluations are part of the cost of training in this way.
-    pub(crate) validation_is_cost: bool,
+    pub(crate) evaluator: &'a Evaluator,
 }
 
 impl RunResult<'_> {
@@ -53,11 +54,13 @@ impl RunResult<'_> {
             final_train_loss: *last_loss,
             eval,
             test,
-            best: self.best,
+            best: self.evaluator.best_step(),
             flops: self.flops(),
             memory: MemoryCounts {
                 peak_memory_bytes: peak_memory(),
                 optimizer_state_bytes: self.optimizer.memory().optimizer_state,
+                cache_memory_bytes: self.cache.memory,
+                cache_file_bytes: self.cache.file,
             },
             device: format!("{:?}", self.task.store().device()).to_lowercase(),
         }
@@ -66,7 +69,7 @@ impl RunResult<'_> {
     fn times(&self) -> Times {
         let clock = &self.counters.clock;
         let wall_seconds = clock.wall.seconds();
-        let paid = if self.validation_is_cost { clock.validation_seconds } else { 0.0 };
+        let paid = if self.evaluator.is_part_of_the_cost() { clock.validation_seconds } else { 0.0 };
         Times {
             wall_seconds,
             train_seconds: clock.train_seconds(),
@@ -103,10 +106,11 @@ impl RunResult<'_> {
 
     fn flops(&self) -> FlopCounts {
         let totals = &self.counters.totals;
-        let paid = if self.validation_is_cost { totals.validation_flops } else { 0 };
+        let paid = if self.evaluator.is_part_of_the_cost() { totals.validation_flops } else { 0 };
         FlopCounts {
             flops: totals.flops,
             flops_without_freezing: totals.flops_without_freezing,
+            cache_flops: totals.cache_flops,
             validation_flops: totals.validation_flops,
             cost_flops: Some(totals.flops.saturating_add(paid)),
         }

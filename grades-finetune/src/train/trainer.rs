@@ -1,7 +1,7 @@
 //! The trainer: the loop over steps, evaluations and checkpoints, and the end of a run.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use grades::tracker::StepReport;
@@ -10,21 +10,20 @@ use super::checkpointer::Checkpointer;
 use super::evaluator::{Evaluator, FinalEvaluation, Validation};
 use super::loss_monitor::{LossMonitor, ReadLosses};
 use super::lr_schedule::LrSchedule;
+use super::prefix::follow;
 use super::room;
 use super::saver::{Rescue, Saver, in_checkpoint, kind_of};
 use super::setup::Setup;
-use super::step::{StepOptions, StepOutcome, train_step};
+use super::step::{StepOptions, count_work, train_step};
 use super::step_loader::{StepBatch, StepLoader};
 use super::summary::{Finished, RunResult};
+use crate::cache::ActivationCache;
 use crate::config::RunConfig;
 use crate::log::{Event, Loggers, ProgressState};
-use crate::records::{ComponentCounts, Scores, StepMemory, StepRecord, StepWork, StopReason, Summary};
+use crate::records::{Scores, StepMemory, StopReason, Summary};
 use crate::run::{Interrupt, cpu_seconds, resident_memory};
 use crate::state::{Counters, FlopMeter, TrainState};
 use crate::tasks::{Optimizer, Task, TrainedAdapter};
-
-/// The time that the evaluations of an interrupted run may take.
-const MOMENT: Duration = Duration::from_secs(2);
 
 /// A run under way.
 pub(super) struct Trainer<'a> {
@@ -36,6 +35,7 @@ pub(super) struct Trainer<'a> {
     loader: StepLoader,
     counters: Counters,
     meter: FlopMeter,
+    cache: ActivationCache,
     monitor: LossMonitor,
     evaluator: Evaluator,
     checkpointer: Checkpointer,
@@ -52,6 +52,7 @@ impl<'a> Trainer<'a> {
         config: &RunConfig,
         setup: Setup,
         state: TrainState,
+        cache: ActivationCache,
         checkpointer: Checkpointer,
         loggers: Loggers<'a>,
     ) -> Self {
@@ -67,6 +68,7 @@ impl<'a> Trainer<'a> {
             loader,
             counters: state.counters,
             meter,
+            cache,
             monitor,
             evaluator,
             checkpointer,
@@ -76,9 +78,17 @@ impl<'a> Trainer<'a> {
         }
     }
 
+    /// Has the model, the cache and the count of FLOPs follow the freezes and thaws.
+    fn follow_freezes(&mut self) {
+        let note = follow(&mut self.cache, self.task.as_mut(), &self.optimizer, &self.loader);
+        note.iter().for_each(|note| self.loggers.note(note));
+        self.meter.change(self.task.matmuls());
+    }
+
     /// Trains until a reason to stop.
     pub(super) fn fit(&mut self, interrupt: &Interrupt) -> Result<StopReason> {
         self.counters.clock.training_loop.start_at(Instant::now());
+        self.follow_freezes();
         // A run that was interrupted after its last step resumes with the evaluations that follow.
         let reason = match self.ended {
             Some(reason) => reason,
@@ -126,8 +136,8 @@ impl<'a> Trainer<'a> {
             if self.checkpointer.is_due(report.step) {
                 self.save_checkpoint()?;
             }
-            let warnings = self.checkpointer.poll();
-            self.warn(warnings);
+            let warnings = self.checkpointer.poll().into_iter().chain(self.cache.warning());
+            self.warn(warnings.collect::<Vec<_>>());
         }
         Ok(StopReason::AllSteps)
     }
@@ -138,46 +148,28 @@ impl<'a> Trainer<'a> {
         let (start, cpu) = (Instant::now(), cpu_seconds());
         let step = self.optimizer.steps() + 1;
         let learning_rate = self.schedule.at(step);
-        let batches = batch.batches.iter().map(|indices| self.task.batch(indices));
+        let batches = batch.batches.iter().map(|indices| self.task.batch(indices, &mut self.cache));
         let batches = batches.collect::<Result<Vec<_>>>()?;
         let stop = || interrupt.is_requested();
         let (task, options) = (self.task.as_ref(), self.options);
         let outcome = train_step(task, &mut self.optimizer, &batches, learning_rate, options, &stop)?;
-        let Some(StepOutcome { report, loss, grad_norm, skipped }) = outcome else { return Ok(None) };
-        let totals = &mut self.counters.totals;
-        let flops = batches.iter().map(|batch| self.meter.add(batch.shape, totals)).sum();
-        let examples = batches.iter().map(|batch| batch.examples).sum();
-        let tokens = batches.iter().map(|batch| batch.tokens).sum();
-        totals.examples += examples as u64;
-        totals.tokens += tokens as u64;
-        self.counters.clock.add_step(start.elapsed(), cpu_seconds() - cpu);
-        self.handle_report(&report)?;
+        let Some(outcome) = outcome else { return Ok(None) };
+        let spent = (start.elapsed(), cpu_seconds() - cpu);
+        let work = count_work(&batches, &self.meter, &mut self.counters, spent);
+        self.handle_report(&outcome.report)?;
 
-        let seconds = self.counters.clock.train_seconds();
-        let components = ComponentCounts { cooling: report.cooling, frozen: report.frozen };
-        let training_bytes = self.optimizer.memory().total();
-        let record = StepRecord {
-            step,
-            epoch: batch.epoch,
-            loss: f64::NAN,
-            learning_rate,
-            grad_norm,
-            work: StepWork { examples, tokens, flops, seconds },
-            components,
-            memory: StepMemory { memory_bytes: resident_memory(), training_bytes },
-            skipped,
+        let memory = StepMemory {
+            memory_bytes: resident_memory(),
+            training_bytes: self.optimizer.memory().total(),
+            cache_bytes: self.cache.bytes().total(),
         };
-        let losses = self.monitor.add(record, loss)?;
+        let record = outcome.record(batch.epoch, learning_rate, work, memory);
+        let components = record.components;
+        let losses = self.monitor.add(record, outcome.loss)?;
         self.handle_losses(losses);
-        self.loggers.log(&Event::Progress(&ProgressState {
-            step,
-            loss: self.counters.last_loss,
-            learning_rate,
-            components,
-            examples_per_second: self.counters.totals.examples as f64 / seconds,
-            seconds,
-        }));
-        Ok(Some(report))
+        let progress = ProgressState::new(step, learning_rate, components, &self.counters);
+        self.loggers.log(&Event::Progress(&progress));
+        Ok(Some(outcome.report))
     }
 
     /// Logs a report of the optimizer, merges adapters, and counts what froze.
@@ -189,7 +181,7 @@ impl<'a> Trainer<'a> {
             }
         }
         if !report.events.is_empty() {
-            self.meter.change(self.task.matmuls());
+            self.follow_freezes();
         }
         for event in report.events.iter().filter(|event| event.is_freeze()) {
             self.counters.freezes.add(event.step);
@@ -224,7 +216,8 @@ impl<'a> Trainer<'a> {
     /// evaluation that the user's end cuts short is due again.
     fn validate(&mut self, interrupt: &Interrupt) -> Result<Option<StopReason>> {
         let (step, stop) = (self.optimizer.steps(), || interrupt.is_requested());
-        match self.evaluator.validate(self.task.as_ref(), step, &mut self.counters, &stop)? {
+        let model = (self.task.as_ref(), &mut self.cache);
+        match self.evaluator.validate(model, step, &mut self.counters, &stop)? {
             Validation::NoData => Ok(None),
             Validation::Stopped => {
                 self.counters.evaluation_due = true;
@@ -264,6 +257,7 @@ impl<'a> Trainer<'a> {
             counters: self.counters.stopped(),
             loss_monitor: self.monitor.state().clone(),
             early_stopping: self.evaluator.state(),
+            cache: self.cache.eras().to_vec(),
         }
     }
 
@@ -317,6 +311,7 @@ impl<'a> Trainer<'a> {
         if !self.evaluator.restores_best() {
             self.optimizer.apply_averages()?;
         } else if let Some(step) = self.evaluator.restore_best()? {
+            self.cache.clear();
             if let Some(adapter) = &self.adapter {
                 adapter.unmerge(self.task.as_mut())?;
             }
@@ -358,10 +353,9 @@ impl<'a> Trainer<'a> {
     /// Evaluates the final model, and logs the evaluation on `data.eval`. An interrupted run is evaluated only as far as that
     /// takes a moment.
     fn evaluate_final(&mut self, reason: StopReason, interrupt: &Interrupt) -> Result<FinalEvaluation> {
-        let (interrupted, limit) = (reason == StopReason::Interrupted, Instant::now() + MOMENT);
-        let stop = || if interrupted { Instant::now() >= limit } else { interrupt.is_requested() };
-        let (task, step) = (self.task.as_ref(), self.optimizer.steps());
-        let done = self.evaluator.evaluate_final(task, step, &mut self.counters, &stop)?;
+        let interrupted = reason == StopReason::Interrupted;
+        let (model, step) = ((self.task.as_ref(), &mut self.cache), self.optimizer.steps());
+        let done = self.evaluator.evaluate_final(model, step, &mut self.counters, reason, interrupt)?;
         // An evaluation that is made once more is logged then.
         if let (Some(record), true) = (&done.records[0], interrupted || !done.stopped) {
             self.loggers.log(&Event::Evaluation(record));
@@ -377,10 +371,10 @@ impl<'a> Trainer<'a> {
             losses: self.monitor.state(),
             task: self.task.as_ref(),
             optimizer: &self.optimizer,
+            cache: self.cache.most_bytes(),
             planned_steps: self.loader.steps(),
             scores,
-            best: self.evaluator.best_step(),
-            validation_is_cost: self.evaluator.is_part_of_the_cost(),
+            evaluator: &self.evaluator,
         }
         .summarize()
     }

@@ -9,6 +9,7 @@
 
 mod bad_config;
 mod bad_files;
+mod cache;
 mod commands;
 mod compare;
 mod config;

@@ -127,6 +127,9 @@ fn summary_json_has_all_numbers() {
         "examples_per_second",
         "flops",
         "flops_without_freezing",
+        "cache_flops",
+        "cache_memory_bytes",
+        "cache_file_bytes",
         "validation_flops",
         "cost_seconds",
         "cost_flops",
@@ -179,7 +182,9 @@ fn summary_json_has_all_numbers() {
     assert_eq!(flops.validation_flops, 0);
     assert_eq!(final_train_loss, Some(steps[5].loss), "on the CPU each loss is known at once");
     assert!(eval.loss.unwrap() > 0.0 && (0.0..=1.0).contains(&eval.accuracy.unwrap()), "{eval:?}");
-    let MemoryCounts { peak_memory_bytes, optimizer_state_bytes } = memory;
+    let MemoryCounts { peak_memory_bytes, optimizer_state_bytes, cache_memory_bytes, cache_file_bytes } =
+        memory;
+    assert_eq!((cache_memory_bytes, cache_file_bytes, flops.cache_flops), (0, 0, 0), "nothing froze");
     assert!(peak_memory_bytes > Some(10_000_000) && optimizer_state_bytes > Some(0), "{memory:?}");
     assert_eq!((test, best), (Scores::default(), BestStep::default()));
     assert_eq!(device, "cpu");

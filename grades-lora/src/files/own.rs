@@ -59,14 +59,19 @@ mod tests {
         for name in ["blobs/x", "other/x", "snapshots/rev/own"] {
             std::fs::write(cache.join(name), "").unwrap();
         }
-        for (name, target, fine) in [
-            ("a", "own".as_ref(), true),
-            ("b", "../../blobs/x".as_ref(), true),
-            ("c", "../../other/x".as_ref(), false),
-            ("d", cache.join("other/x").as_path(), false),
-            ("e", Path::new("/etc/passwd"), false),
-            ("f", "nowhere".as_ref(), false),
-            ("g", "../../other".as_ref(), false),
+        struct Case<'a> {
+            name: &'static str,
+            target: &'a Path,
+            fine: bool,
+        }
+        for Case { name, target, fine } in [
+            Case { name: "a", target: "own".as_ref(), fine: true },
+            Case { name: "b", target: "../../blobs/x".as_ref(), fine: true },
+            Case { name: "c", target: "../../other/x".as_ref(), fine: false },
+            Case { name: "d", target: cache.join("other/x").as_path(), fine: false },
+            Case { name: "e", target: Path::new("/etc/passwd"), fine: false },
+            Case { name: "f", target: "nowhere".as_ref(), fine: false },
+            Case { name: "g", target: "../../other".as_ref(), fine: false },
         ] {
             symlink(target, folder.join(name)).unwrap();
             assert_eq!(own_file(&folder, name).is_ok(), fine, "{name}");

@@ -75,26 +75,43 @@ fn a_failed_call_leaves_the_model_untouched() {
     net.stir("default");
     let before = (net.snapshot(), net.forward(&input(), false));
     let lora = LoraConfig::new(2);
+    struct Case {
+        name: &'static str,
+        config: LoraConfig,
+        words: &'static str,
+    }
     let cases = [
-        (
-            "more",
-            lora.clone().target_modules(["middle"]),
-            "matches none of the model's linear layers; they are: layers.0.mlp.up, layers.0.mlp.down, classifier",
-        ),
-        ("more", lora.clone().exclude_modules(["up", "down", "classifier"]), "exclude_modules"),
-        (
-            "more",
-            LoraConfig::new(7),
-            "layer \"layers.0.mlp.up\": a rank of 7 does not go with 6 inputs and 10 outputs; expected 1 to 6",
-        ),
-        ("more", lora.clone().rank_of("down", 40), "layer \"layers.0.mlp.down\": a rank of 40"),
-        ("more", LoraConfig::new(0), "r: expected a rank of at least 1"),
-        ("more", lora.clone().modules_to_save(["haed"]), "\"modules_to_save\" entry \"haed\" matches none"),
-        ("default", lora.clone(), "adapter \"default\": is there already"),
-        ("a.b", lora.clone(), "is no name"),
-        ("", lora, "is no name"),
+        Case {
+            name: "more",
+            config: lora.clone().target_modules(["middle"]),
+            words: "matches none of the model's linear layers; they are: layers.0.mlp.up, layers.0.mlp.down, classifier",
+        },
+        Case {
+            name: "more",
+            config: lora.clone().exclude_modules(["up", "down", "classifier"]),
+            words: "exclude_modules",
+        },
+        Case {
+            name: "more",
+            config: LoraConfig::new(7),
+            words: "layer \"layers.0.mlp.up\": a rank of 7 does not go with 6 inputs and 10 outputs; expected 1 to 6",
+        },
+        Case {
+            name: "more",
+            config: lora.clone().rank_of("down", 40),
+            words: "layer \"layers.0.mlp.down\": a rank of 40",
+        },
+        Case { name: "more", config: LoraConfig::new(0), words: "r: expected a rank of at least 1" },
+        Case {
+            name: "more",
+            config: lora.clone().modules_to_save(["haed"]),
+            words: "\"modules_to_save\" entry \"haed\" matches none",
+        },
+        Case { name: "default", config: lora.clone(), words: "adapter \"default\": is there already" },
+        Case { name: "a.b", config: lora.clone(), words: "is no name" },
+        Case { name: "", config: lora, words: "is no name" },
     ];
-    for (name, config, words) in cases {
+    for Case { name, config, words } in cases {
         let error = adapters.add(&mut net.layers, &net.vs, name, &config).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
         assert_eq!(net.snapshot(), before.0, "{words}");

@@ -121,22 +121,35 @@ fn what_is_not_supported_is_refused_by_name() {
 
 #[test]
 fn values_of_the_wrong_form_are_named() {
+    struct Case {
+        key: &'static str,
+        value: Value,
+        expected: &'static str,
+    }
     let cases = [
-        ("r", json!("8"), "\"r\": expected a whole number, found \"8\""),
-        ("r", json!(0), "r: expected a rank of at least 1"),
-        ("lora_alpha", json!([1]), "\"lora_alpha\": expected a number"),
-        ("target_modules", json!(null), "has no \"target_modules\""),
-        (
-            "rank_pattern",
-            json!({"q": 1.5}),
-            "\"rank_pattern\": expected an object from expressions to numbers",
-        ),
-        ("modules_to_save", json!("head"), "\"modules_to_save\": expected a list of strings"),
-        ("task_type", json!("CLASSIFY"), "task_type: expected one of SEQ_CLS, SEQ_2_SEQ_LM, CAUSAL_LM, "),
-        ("use_dora", json!(1), "\"use_dora\": expected true or false, found 1"),
-        ("peft_type", json!(null), "has no \"peft_type\""),
+        Case { key: "r", value: json!("8"), expected: "\"r\": expected a whole number, found \"8\"" },
+        Case { key: "r", value: json!(0), expected: "r: expected a rank of at least 1" },
+        Case { key: "lora_alpha", value: json!([1]), expected: "\"lora_alpha\": expected a number" },
+        Case { key: "target_modules", value: json!(null), expected: "has no \"target_modules\"" },
+        Case {
+            key: "rank_pattern",
+            value: json!({"q": 1.5}),
+            expected: "\"rank_pattern\": expected an object from expressions to numbers",
+        },
+        Case {
+            key: "modules_to_save",
+            value: json!("head"),
+            expected: "\"modules_to_save\": expected a list of strings",
+        },
+        Case {
+            key: "task_type",
+            value: json!("CLASSIFY"),
+            expected: "task_type: expected one of SEQ_CLS, SEQ_2_SEQ_LM, CAUSAL_LM, ",
+        },
+        Case { key: "use_dora", value: json!(1), expected: "\"use_dora\": expected true or false, found 1" },
+        Case { key: "peft_type", value: json!(null), expected: "has no \"peft_type\"" },
     ];
-    for (key, value, expected) in cases {
+    for Case { key, value, expected } in cases {
         let mut config = json!({"peft_type": "LORA", "target_modules": ["q"]});
         config[key] = value;
         let error = from_json(&config.to_string()).unwrap_err().to_string();

@@ -92,9 +92,18 @@ fn the_statistics_of_a_pair_are_taken_over_a_and_b() {
 #[test]
 fn a_pair_freezes_as_one_or_apart_and_gives_its_memory_back() {
     let config = LoraConfig::new(2).alpha(6.0).dora(true);
-    for (grouping, policy, frozen) in [
-        (AdapterGrouping::Together, UP, vec![true, true, true]),
-        (AdapterGrouping::Apart, At { component: "mlp.up.lora_B", ..UP }, vec![false, true, false]),
+    struct Case {
+        grouping: AdapterGrouping,
+        policy: At,
+        frozen: Vec<bool>,
+    }
+    for Case { grouping, policy, frozen } in [
+        Case { grouping: AdapterGrouping::Together, policy: UP, frozen: vec![true, true, true] },
+        Case {
+            grouping: AdapterGrouping::Apart,
+            policy: At { component: "mlp.up.lora_B", ..UP },
+            frozen: vec![false, true, false],
+        },
     ] {
         let (net, _, mut optimizer) = train(&config, policy, grouping);
         step(&net, &mut optimizer);

@@ -70,12 +70,17 @@ fn a_weight_that_others_use_is_not_written_to() {
             ("decoder", Linear::new(table.shallow_clone(), None)),
         ]
     };
-    let cases: [(&str, &str, Tied); 3] = [
-        ("lm_head", "variable \"embed.weight\"", Tied::new(lm_head)),
-        ("lm_head", "variable \"embed.weight\"", Tied::new(part)),
-        ("embed", "layer \"decoder\"", Tied::new(twins)),
+    struct Case {
+        target: &'static str,
+        shared: &'static str,
+        tied: Tied,
+    }
+    let cases = [
+        Case { target: "lm_head", shared: "variable \"embed.weight\"", tied: Tied::new(lm_head) },
+        Case { target: "lm_head", shared: "variable \"embed.weight\"", tied: Tied::new(part) },
+        Case { target: "embed", shared: "layer \"decoder\"", tied: Tied::new(twins) },
     ];
-    for (target, shared, mut tied) in cases {
+    for Case { target, shared, mut tied } in cases {
         let mut adapters = Adapters::new();
         let config = LoraConfig::new(2).alpha(6.0).target_modules([target]);
         adapters.add(&mut tied.head, &tied.vs, "default", &config).unwrap();

@@ -42,6 +42,17 @@ impl From<Tensor> for Tokens {
 }
 
 impl Tokens {
+    /// Returns other handles to the same tensors.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        let packed = self.packed.as_ref().map(|packed| Packed {
+            segments: packed.segments.shallow_clone(),
+            positions: packed.positions.shallow_clone(),
+        });
+        let prefix = self.prefix.as_ref().map(Prefix::shallow_clone);
+        Self { ids: self.ids.shallow_clone(), packed, prefix }
+    }
+
     /// Returns some of the rows, by their positions in the batch, i64.
     ///
     /// # Errors

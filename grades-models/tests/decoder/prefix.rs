@@ -33,11 +33,7 @@ fn batch(packed: bool) -> (Tokens, Targets) {
 }
 
 fn with_prefix(tokens: &Tokens, prefix: Prefix) -> Tokens {
-    let packed = tokens.packed.as_ref().map(|packed| Packed {
-        segments: packed.segments.shallow_clone(),
-        positions: packed.positions.shallow_clone(),
-    });
-    Tokens { ids: tokens.ids.shallow_clone(), packed, prefix: Some(prefix) }
+    Tokens { prefix: Some(prefix), ..tokens.shallow_clone() }
 }
 
 fn freeze(model: &Decoder, blocks: usize) {

@@ -87,14 +87,18 @@ fn full_precision_weights_are_saved_without_a_quantization() {
 fn quantized_weights_are_refused_by_their_name() {
     let name = "model.layers.0.mlp.up_proj.weight";
     let byte = |size: &[i64]| Tensor::zeros(size, (tch::Kind::Uint8, tch::Device::Cpu));
-    type Rename = fn(&str) -> String;
-    let spoil: [(&str, Rename, Tensor); 4] = [
-        ("bitsandbytes", |name| name.to_owned(), byte(&[24, 16])),
-        ("bitsandbytes", |name| name.to_owned(), byte(&[192, 1])),
-        ("bitsandbytes", |name| format!("{name}.absmax"), byte(&[6])),
-        ("gptq", |name| name.replace("weight", "qweight"), byte(&[3])),
+    struct Case {
+        method: &'static str,
+        change: fn(&str) -> String,
+        tensor: Tensor,
+    }
+    let spoil = [
+        Case { method: "bitsandbytes", change: |name| name.to_owned(), tensor: byte(&[24, 16]) },
+        Case { method: "bitsandbytes", change: |name| name.to_owned(), tensor: byte(&[192, 1]) },
+        Case { method: "bitsandbytes", change: |name| format!("{name}.absmax"), tensor: byte(&[6]) },
+        Case { method: "gptq", change: |name| name.replace("weight", "qweight"), tensor: byte(&[3]) },
     ];
-    for (method, change, tensor) in spoil {
+    for Case { method, change, tensor } in spoil {
         let tiny = TinyDecoder::new(json!({"quantization_config": {"quant_method": method}}));
         tiny.write(u64::MAX).write_config();
         let mut all = tensors(&tiny);

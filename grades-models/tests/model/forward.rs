@@ -127,13 +127,18 @@ fn shapes_that_do_not_fit_are_named() {
     let tiny = Tiny::classifier();
     let model = tiny.write().load();
     let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Int64, tch::Device::Cpu));
-    let cases: [(&[i64], &[i64], &str); 4] = [
-        (&[3], &[3], "ids have shape [3]; expected [batch, tokens]"),
-        (&[2, 3], &[2, 4], "the mask has shape [2, 4], the ids have [2, 3]"),
-        (&[1, 17], &[1, 17], "a sequence of 17 tokens; the model takes 1 to 16"),
-        (&[1, 0], &[1, 0], "a sequence of 0 tokens"),
+    struct Case {
+        ids: &'static [i64],
+        mask: &'static [i64],
+        expected: &'static str,
+    }
+    let cases = [
+        Case { ids: &[3], mask: &[3], expected: "ids have shape [3]; expected [batch, tokens]" },
+        Case { ids: &[2, 3], mask: &[2, 4], expected: "the mask has shape [2, 4], the ids have [2, 3]" },
+        Case { ids: &[1, 17], mask: &[1, 17], expected: "a sequence of 17 tokens; the model takes 1 to 16" },
+        Case { ids: &[1, 0], mask: &[1, 0], expected: "a sequence of 0 tokens" },
     ];
-    for (ids, mask, expected) in cases {
+    for Case { ids, mask, expected } in cases {
         let error = model.forward(&zeros(ids), &zeros(mask), false).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }

@@ -171,36 +171,65 @@ fn the_labels_of_the_model_and_of_the_user() {
 
 #[test]
 fn configurations_that_are_refused() {
+    struct Case {
+        key: &'static str,
+        value: serde_json::Value,
+        expected: &'static str,
+    }
     let cases = [
-        (
-            "model_type",
-            json!("llama"),
-            "\"model_type\" is \"llama\", which is not supported; supported: bert",
-        ),
-        ("model_type", json!(null), "\"model_type\": the key is missing; expected one of: bert"),
-        (
-            "position_embedding_type",
-            json!("relative_key"),
-            "\"relative_key\", which is not supported; supported: absolute",
-        ),
-        ("is_decoder", json!(true), "\"is_decoder\" is true, which is not supported; supported: false"),
-        ("add_cross_attention", json!(true), "\"add_cross_attention\" is true"),
-        (
-            "hidden_act",
-            json!("xielu"),
-            "\"hidden_act\" is \"xielu\", which is not supported; supported: gelu,",
-        ),
-        ("hidden_act", json!(3), "\"hidden_act\": expected a string, found 3"),
-        ("hidden_size", json!(null), "\"hidden_size\": the key is missing"),
-        ("hidden_size", json!(-8), "\"hidden_size\": expected a whole number from 1 to"),
-        ("num_attention_heads", json!(3), "3 does not divide \"hidden_size\" 8"),
-        ("hidden_dropout_prob", json!(1.5), "expected a probability of at least 0 and below 1, found 1.5"),
-        ("layer_norm_eps", json!("x"), "\"layer_norm_eps\": expected a number above 0, found \"x\""),
-        ("pad_token_id", json!(40), "\"pad_token_id\": expected an id below 40, found 40"),
-        ("id2label", json!({"0": "a", "2": "b"}), "the ids have a gap"),
-        ("id2label", json!({"0": "a", "1": "a"}), "a name occurs twice"),
+        Case {
+            key: "model_type",
+            value: json!("llama"),
+            expected: "\"model_type\" is \"llama\", which is not supported; supported: bert",
+        },
+        Case {
+            key: "model_type",
+            value: json!(null),
+            expected: "\"model_type\": the key is missing; expected one of: bert",
+        },
+        Case {
+            key: "position_embedding_type",
+            value: json!("relative_key"),
+            expected: "\"relative_key\", which is not supported; supported: absolute",
+        },
+        Case {
+            key: "is_decoder",
+            value: json!(true),
+            expected: "\"is_decoder\" is true, which is not supported; supported: false",
+        },
+        Case { key: "add_cross_attention", value: json!(true), expected: "\"add_cross_attention\" is true" },
+        Case {
+            key: "hidden_act",
+            value: json!("xielu"),
+            expected: "\"hidden_act\" is \"xielu\", which is not supported; supported: gelu,",
+        },
+        Case { key: "hidden_act", value: json!(3), expected: "\"hidden_act\": expected a string, found 3" },
+        Case { key: "hidden_size", value: json!(null), expected: "\"hidden_size\": the key is missing" },
+        Case {
+            key: "hidden_size",
+            value: json!(-8),
+            expected: "\"hidden_size\": expected a whole number from 1 to",
+        },
+        Case { key: "num_attention_heads", value: json!(3), expected: "3 does not divide \"hidden_size\" 8" },
+        Case {
+            key: "hidden_dropout_prob",
+            value: json!(1.5),
+            expected: "expected a probability of at least 0 and below 1, found 1.5",
+        },
+        Case {
+            key: "layer_norm_eps",
+            value: json!("x"),
+            expected: "\"layer_norm_eps\": expected a number above 0, found \"x\"",
+        },
+        Case {
+            key: "pad_token_id",
+            value: json!(40),
+            expected: "\"pad_token_id\": expected an id below 40, found 40",
+        },
+        Case { key: "id2label", value: json!({"0": "a", "2": "b"}), expected: "the ids have a gap" },
+        Case { key: "id2label", value: json!({"0": "a", "1": "a"}), expected: "a name occurs twice" },
     ];
-    for (key, value, expected) in cases {
+    for Case { key, value, expected } in cases {
         let mut tiny = Tiny::classifier();
         tiny.config[key] = value;
         let error = tiny.write().error(own());

@@ -66,15 +66,25 @@ fn they_are_what_their_children_are() {
         Box::new(Thaw::new(3, 2, 0.0, FixedThreshold::new(Statistic::GradL1, 1.0)))
     };
     let share = Cooldown::Share { share: 1.0 };
-    // (children, scale-free, thaws, cooldown)
+    struct Case {
+        children: Vec<Box<dyn FreezePolicy>>,
+        scale_free: bool,
+        thaws: bool,
+        cooldown: Cooldown,
+    }
     let cases = [
-        (vec![fixed()], false, false, Cooldown::Steps(0)),
-        (vec![peak(), noise()], true, false, share),
-        (vec![noise(), peak()], true, false, share),
-        (vec![peak(), fixed()], false, false, Cooldown::Steps(0)),
-        (vec![peak(), thaw()], false, true, Cooldown::Steps(0)),
+        Case { children: vec![fixed()], scale_free: false, thaws: false, cooldown: Cooldown::Steps(0) },
+        Case { children: vec![peak(), noise()], scale_free: true, thaws: false, cooldown: share },
+        Case { children: vec![noise(), peak()], scale_free: true, thaws: false, cooldown: share },
+        Case {
+            children: vec![peak(), fixed()],
+            scale_free: false,
+            thaws: false,
+            cooldown: Cooldown::Steps(0),
+        },
+        Case { children: vec![peak(), thaw()], scale_free: false, thaws: true, cooldown: Cooldown::Steps(0) },
     ];
-    for (children, scale_free, thaws, cooldown) in cases {
+    for Case { children, scale_free, thaws, cooldown } in cases {
         let read = children.iter().fold(StatisticSet::default(), |set, child| set.union(child.statistics()));
         for policy in [&AllOf::new(children.clone()) as &dyn FreezePolicy, &AnyOf::new(children)] {
             assert_eq!(policy.statistics(), read, "{policy:?}");

@@ -11,19 +11,25 @@ const INF: f64 = f64::INFINITY;
 
 #[test]
 fn it_freezes_below_tau_and_nowhere_else() {
-    // (gradient of one number at each check, decisions, message)
-    let cases: [(&[f64], &str, &str); 7] = [
-        (&[3.0, 2.0, 1.0, 0.9], "...F", "the first below"),
-        (&[0.9, 2.0, 0.9], "F.F", "it has no memory"),
-        (&[-0.9, -1.1], "F.", "the norm counts, not the sign"),
-        (&[1.0, 1.0 - f64::EPSILON], ".F", "equal is not below"),
-        (&[0.0, -0.0, f64::MIN_POSITIVE], "FFF", "no gradient at all is below"),
-        (&[NAN, INF, -INF], "...", "what is not finite is not below"),
-        (&[0.5, NAN, 0.5], "F.F", "nor does it matter afterwards"),
+    struct Case {
+        /// The gradient of one number at each check.
+        seen: &'static [f64],
+        /// A letter for each check.
+        gives: &'static str,
+        why: &'static str,
+    }
+    let cases = [
+        Case { seen: &[3.0, 2.0, 1.0, 0.9], gives: "...F", why: "the first below" },
+        Case { seen: &[0.9, 2.0, 0.9], gives: "F.F", why: "it has no memory" },
+        Case { seen: &[-0.9, -1.1], gives: "F.", why: "the norm counts, not the sign" },
+        Case { seen: &[1.0, 1.0 - f64::EPSILON], gives: ".F", why: "equal is not below" },
+        Case { seen: &[0.0, -0.0, f64::MIN_POSITIVE], gives: "FFF", why: "no gradient at all is below" },
+        Case { seen: &[NAN, INF, -INF], gives: "...", why: "what is not finite is not below" },
+        Case { seen: &[0.5, NAN, 0.5], gives: "F.F", why: "nor does it matter afterwards" },
     ];
-    for (gradients, expected, message) in cases {
+    for Case { seen, gives, why } in cases {
         let mut policy = FixedThreshold::new(Statistic::GradL1, 1.0);
-        assert_eq!(letters(&mut policy, gradients), expected, "{message}");
+        assert_eq!(letters(&mut policy, seen), gives, "{why}");
     }
 }
 

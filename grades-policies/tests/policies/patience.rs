@@ -19,20 +19,52 @@ fn below_1() -> FixedThreshold {
 
 #[test]
 fn it_freezes_after_so_many_hits_in_a_row() {
-    // (hits, gradient of one number at each check, decisions, message)
-    let cases: [(u64, &[f64], &str, &str); 9] = [
-        (1, &[2.0, 0.5], ".F", "one hit is the other policy itself"),
-        (3, &[0.5, 0.5, 0.5], "..F", "the third in a row"),
-        (3, &[0.5, 0.5, 2.0, 0.5, 0.5, 0.5], ".....F", "a loud one starts the count anew"),
-        (3, &[0.5, 0.5, 0.5, 0.5, 0.5], "..FFF", "it goes on saying so"),
-        (3, &[0.5, 0.5, 0.5, 2.0, 0.5, 0.5, 0.5], "..F...F", "until a loud one"),
-        (3, &[0.5, NAN, 0.5, INF, -INF, 0.5], ".....F", "what is not finite neither counts nor resets"),
-        (2, &[NAN, NAN, NAN, 0.5, 0.5], "....F", "nor does it before anything was seen"),
-        (2, &[0.5, 0.5, NAN], ".F.", "nor does it freeze once patience is at its end"),
-        (1000, &[0.0; 20], "....................", "it can take long"),
+    struct Case {
+        hits: u64,
+        /// The gradient of one number at each check.
+        seen: &'static [f64],
+        /// A letter for each check.
+        gives: &'static str,
+        why: &'static str,
+    }
+    let cases = [
+        Case { hits: 1, seen: &[2.0, 0.5], gives: ".F", why: "one hit is the other policy itself" },
+        Case { hits: 3, seen: &[0.5, 0.5, 0.5], gives: "..F", why: "the third in a row" },
+        Case {
+            hits: 3,
+            seen: &[0.5, 0.5, 2.0, 0.5, 0.5, 0.5],
+            gives: ".....F",
+            why: "a loud one starts the count anew",
+        },
+        Case { hits: 3, seen: &[0.5, 0.5, 0.5, 0.5, 0.5], gives: "..FFF", why: "it goes on saying so" },
+        Case {
+            hits: 3,
+            seen: &[0.5, 0.5, 0.5, 2.0, 0.5, 0.5, 0.5],
+            gives: "..F...F",
+            why: "until a loud one",
+        },
+        Case {
+            hits: 3,
+            seen: &[0.5, NAN, 0.5, INF, -INF, 0.5],
+            gives: ".....F",
+            why: "what is not finite neither counts nor resets",
+        },
+        Case {
+            hits: 2,
+            seen: &[NAN, NAN, NAN, 0.5, 0.5],
+            gives: "....F",
+            why: "nor does it before anything was seen",
+        },
+        Case {
+            hits: 2,
+            seen: &[0.5, 0.5, NAN],
+            gives: ".F.",
+            why: "nor does it freeze once patience is at its end",
+        },
+        Case { hits: 1000, seen: &[0.0; 20], gives: "....................", why: "it can take long" },
     ];
-    for (hits, gradients, expected, message) in cases {
-        assert_eq!(letters(&mut Patience::new(hits, below_1()), gradients), expected, "{message}");
+    for Case { hits, seen, gives, why } in cases {
+        assert_eq!(letters(&mut Patience::new(hits, below_1()), seen), gives, "{why}");
     }
 }
 

@@ -35,24 +35,31 @@ fn a_kind_beats_a_group_which_beats_the_default_and_rules_beat_all() {
         tau(6)
     );
     let both = format!("{named}{rules}");
-    // (table, kind, layer, threshold)
+    struct Case<'a> {
+        table: &'a str,
+        kind: ComponentKind,
+        layer: Option<u32>,
+        threshold: Option<f64>,
+    }
     let cases = [
-        (&named, Query, Some(0), Some(4.0)),
-        (&named, Value, Some(0), Some(2.0)),
-        (&named, FusedQkv, Some(0), Some(2.0)),
-        (&named, Gate, Some(0), Some(3.0)),
-        (&named, Embedding, None, Some(1.0)),
-        (&both, Query, Some(0), Some(5.0)),
-        (&both, Down, Some(1), Some(5.0)),
-        (&both, Query, Some(2), Some(6.0)), // both rules fit: the last one
-        (&both, Gate, Some(3), Some(6.0)),
-        (&both, Gate, Some(4), Some(3.0)),
-        (&both, Embedding, None, Some(1.0)), // outside of the blocks no layers fit
-        (&rules, Gate, Some(4), None),
-        (&rules, Query, Some(4), Some(5.0)),
+        Case { table: &named, kind: Query, layer: Some(0), threshold: Some(4.0) },
+        Case { table: &named, kind: Value, layer: Some(0), threshold: Some(2.0) },
+        Case { table: &named, kind: FusedQkv, layer: Some(0), threshold: Some(2.0) },
+        Case { table: &named, kind: Gate, layer: Some(0), threshold: Some(3.0) },
+        Case { table: &named, kind: Embedding, layer: None, threshold: Some(1.0) },
+        Case { table: &both, kind: Query, layer: Some(0), threshold: Some(5.0) },
+        Case { table: &both, kind: Down, layer: Some(1), threshold: Some(5.0) },
+        // Both rules fit: the last one.
+        Case { table: &both, kind: Query, layer: Some(2), threshold: Some(6.0) },
+        Case { table: &both, kind: Gate, layer: Some(3), threshold: Some(6.0) },
+        Case { table: &both, kind: Gate, layer: Some(4), threshold: Some(3.0) },
+        // Outside of the blocks no layers fit.
+        Case { table: &both, kind: Embedding, layer: None, threshold: Some(1.0) },
+        Case { table: &rules, kind: Gate, layer: Some(4), threshold: None },
+        Case { table: &rules, kind: Query, layer: Some(4), threshold: Some(5.0) },
     ];
-    for (table, kind, layer, expected) in cases {
-        assert_eq!(chosen(table, "it", kind, layer), expected, "{kind} of {layer:?} in\n{table}");
+    for Case { table, kind, layer, threshold } in cases {
+        assert_eq!(chosen(table, "it", kind, layer), threshold, "{kind} of {layer:?} in\n{table}");
     }
     // A group named after a kind that it holds does not win by its place in the file.
     assert_eq!(chosen(&format!("attention = {}\nquery = {}", tau(2), tau(4)), "it", Query, None), Some(4.0));
@@ -96,13 +103,19 @@ fn patterns_match_the_whole_name_and_all_of_a_rule_must_fit() {
         "rules = [{{ kinds = [\"attention\"], layers = [1, 2], match = '.*wq', policy = {} }}]",
         tau(7)
     );
+    struct Case {
+        name: &'static str,
+        kind: ComponentKind,
+        layer: Option<u32>,
+        fits: bool,
+    }
     let cases = [
-        ("a.wq", ComponentKind::Query, Some(1), true),
-        ("a.wk", ComponentKind::Query, Some(1), false),
-        ("a.wq", ComponentKind::Up, Some(1), false),
-        ("a.wq", ComponentKind::Query, Some(0), false),
+        Case { name: "a.wq", kind: ComponentKind::Query, layer: Some(1), fits: true },
+        Case { name: "a.wk", kind: ComponentKind::Query, layer: Some(1), fits: false },
+        Case { name: "a.wq", kind: ComponentKind::Up, layer: Some(1), fits: false },
+        Case { name: "a.wq", kind: ComponentKind::Query, layer: Some(0), fits: false },
     ];
-    for (name, kind, layer, fits) in cases {
+    for Case { name, kind, layer, fits } in cases {
         assert_eq!(chosen(&table, name, kind, layer).is_some(), fits, "{name}, {kind}, {layer:?}");
     }
     // A rule that says nothing but its policy is for all.
@@ -211,31 +224,52 @@ fn its_state_says_which_rule_and_a_rule_that_is_not_there_is_refused() {
 fn two_rules_for_the_same_components_contradict_each_other() {
     let rules = |rules: &str| problems(&format!("name = \"per-component-type\"\nrules = [{rules}]"));
     let policy = format!("policy = {}", tau(1));
+    struct Case {
+        list: String,
+        second: usize,
+        first: usize,
+    }
     let cases = [
-        (format!("{{ {policy} }}, {{ {policy} }}"), 1, 0),
-        (format!("{{ layers = [1, 2], {policy} }}, {{ {policy} }}, {{ layers = [1, 2], {policy} }}"), 2, 0),
-        (format!("{{ match = 'a', {policy} }}, {{ match = 'a', {policy} }}"), 1, 0),
-        (
-            format!("{{ kinds = [\"up\", \"key\"], {policy} }}, {{ kinds = [\"up\", \"key\"], {policy} }}"),
-            1,
-            0,
-        ),
+        Case { list: format!("{{ {policy} }}, {{ {policy} }}"), second: 1, first: 0 },
+        Case {
+            list: format!("{{ layers = [1, 2], {policy} }}, {{ {policy} }}, {{ layers = [1, 2], {policy} }}"),
+            second: 2,
+            first: 0,
+        },
+        Case {
+            list: format!("{{ match = 'a', {policy} }}, {{ match = 'a', {policy} }}"),
+            second: 1,
+            first: 0,
+        },
+        Case {
+            list: format!(
+                "{{ kinds = [\"up\", \"key\"], {policy} }}, {{ kinds = [\"up\", \"key\"], {policy} }}"
+            ),
+            second: 1,
+            first: 0,
+        },
         // The same kinds in another order, twice, or by their group.
-        (
-            format!("{{ kinds = [\"up\", \"key\"], {policy} }}, {{ kinds = [\"key\", \"up\"], {policy} }}"),
-            1,
-            0,
-        ),
-        (format!("{{ kinds = [\"up\"], {policy} }}, {{ kinds = [\"up\", \"up\"], {policy} }}"), 1, 0),
-        (
-            format!(
+        Case {
+            list: format!(
+                "{{ kinds = [\"up\", \"key\"], {policy} }}, {{ kinds = [\"key\", \"up\"], {policy} }}"
+            ),
+            second: 1,
+            first: 0,
+        },
+        Case {
+            list: format!("{{ kinds = [\"up\"], {policy} }}, {{ kinds = [\"up\", \"up\"], {policy} }}"),
+            second: 1,
+            first: 0,
+        },
+        Case {
+            list: format!(
                 "{{ kinds = [\"mlp\"], {policy} }}, {{ kinds = [\"fused-gate-up\", \"up\", \"gate\", \"down\"], {policy} }}"
             ),
-            1,
-            0,
-        ),
+            second: 1,
+            first: 0,
+        },
     ];
-    for (list, second, first) in cases {
+    for Case { list, second, first } in cases {
         let expected = format!(
             "policy.rules[{second}].policy: contradicts rules[{first}], which is for the same components"
         );

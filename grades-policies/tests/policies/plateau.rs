@@ -19,37 +19,54 @@ fn plateau(hits: u64) -> Plateau {
 fn it_freezes_when_the_gradient_has_fallen_and_is_flat() {
     let falling: Vec<f64> = (0..60).map(|step| 0.8f64.powi(step)).collect();
     let creeping: Vec<f64> = (0..60).map(|step| 0.95f64.powi(step)).collect();
-    // (hits, gradient at each check, decisions, message)
-    let cases: [(u64, &[f64], &str, &str); 11] = [
-        (1, &[1.0; 8], "........", "flat, but as high as ever"),
-        (
-            1,
-            &[1.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.3],
-            ".....FF",
-            "fallen, and flat once the window is beyond the fall",
-        ),
-        (1, &[1.0, 1.0, 1.0, 0.51, 0.51, 0.51], "......", "not fallen far enough"),
-        (1, &[1.0, 1.0, 1.0, 0.49, 0.49, 0.49], ".....F", "just far enough"),
-        (1, &falling, &".".repeat(60), "falling, not flat"),
-        (1, &creeping, &".".repeat(60), "falling slowly, but beyond doubt"),
-        (2, &[1.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.3], "......F", "twice in a row"),
-        (
-            2,
-            &[1.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.1, 0.1, 0.1, 0.1],
-            ".........F",
-            "a fall starts the count anew",
-        ),
-        (1, &[0.3, 0.3], "..", "the window is not full"),
-        (
-            1,
-            &[1.0, 1.0, 1.0, NAN, 0.3, INF, 0.3, 0.0, 0.3],
-            "........F",
-            "zeros and what is not finite are skipped",
-        ),
-        (1, &[0.1, 0.1, 0.1, 1.0, 1.0, 1.0, 0.3, 0.3, 0.3], "........F", "the peak is the largest so far"),
+    struct Case<'a> {
+        hits: u64,
+        /// The gradient of one number at each check.
+        seen: &'a [f64],
+        /// A letter for each check.
+        gives: &'a str,
+        why: &'static str,
+    }
+    let cases = [
+        Case { hits: 1, seen: &[1.0; 8], gives: "........", why: "flat, but as high as ever" },
+        Case {
+            hits: 1,
+            seen: &[1.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.3],
+            gives: ".....FF",
+            why: "fallen, and flat once the window is beyond the fall",
+        },
+        Case {
+            hits: 1,
+            seen: &[1.0, 1.0, 1.0, 0.51, 0.51, 0.51],
+            gives: "......",
+            why: "not fallen far enough",
+        },
+        Case { hits: 1, seen: &[1.0, 1.0, 1.0, 0.49, 0.49, 0.49], gives: ".....F", why: "just far enough" },
+        Case { hits: 1, seen: &falling, gives: &".".repeat(60), why: "falling, not flat" },
+        Case { hits: 1, seen: &creeping, gives: &".".repeat(60), why: "falling slowly, but beyond doubt" },
+        Case { hits: 2, seen: &[1.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.3], gives: "......F", why: "twice in a row" },
+        Case {
+            hits: 2,
+            seen: &[1.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.1, 0.1, 0.1, 0.1],
+            gives: ".........F",
+            why: "a fall starts the count anew",
+        },
+        Case { hits: 1, seen: &[0.3, 0.3], gives: "..", why: "the window is not full" },
+        Case {
+            hits: 1,
+            seen: &[1.0, 1.0, 1.0, NAN, 0.3, INF, 0.3, 0.0, 0.3],
+            gives: "........F",
+            why: "zeros and what is not finite are skipped",
+        },
+        Case {
+            hits: 1,
+            seen: &[0.1, 0.1, 0.1, 1.0, 1.0, 1.0, 0.3, 0.3, 0.3],
+            gives: "........F",
+            why: "the peak is the largest so far",
+        },
     ];
-    for (hits, gradients, expected, message) in cases {
-        assert_eq!(letters(&mut plateau(hits), gradients), expected, "{message}");
+    for Case { hits, seen, gives, why } in cases {
+        assert_eq!(letters(&mut plateau(hits), seen), gives, "{why}");
     }
 }
 

@@ -87,22 +87,32 @@ fn decide(max_share: f64, percent: u64, total: usize, decided: usize, rank: Opti
 
 #[test]
 fn the_allowance_is_what_is_left_of_the_schedule() {
-    // (share, progress in percent, components, decided, the first rank that is kept)
+    struct Case {
+        share: f64,
+        /// The progress of the run.
+        percent: u64,
+        /// The components.
+        total: usize,
+        decided: usize,
+        /// The first rank that is kept.
+        first_kept: usize,
+    }
     let cases = [
-        (1.0, 50, 8, 0, 7), // ⅞ of 8
-        (1.0, 50, 8, 6, 1),
-        (1.0, 50, 8, 7, 0),
-        (1.0, 50, 8, 8, 0),
-        (0.8, 50, 10, 0, 7), // ⅞ of 8
-        (0.5, 100, 4, 0, 2),
-        (0.5, 100, 4, 1, 1),
-        (0.29, 100, 100, 0, 29), // 28.999999999999996 in binary
-        (0.7, 100, 10, 0, 7),
-        (1.0, 100, 3, 0, 3),
-        (1.0, 0, 100, 0, 0),
-        (1.0, 1, 100, 0, 2), // 2.97
+        Case { share: 1.0, percent: 50, total: 8, decided: 0, first_kept: 7 }, // ⅞ of 8
+        Case { share: 1.0, percent: 50, total: 8, decided: 6, first_kept: 1 },
+        Case { share: 1.0, percent: 50, total: 8, decided: 7, first_kept: 0 },
+        Case { share: 1.0, percent: 50, total: 8, decided: 8, first_kept: 0 },
+        Case { share: 0.8, percent: 50, total: 10, decided: 0, first_kept: 7 }, // ⅞ of 8
+        Case { share: 0.5, percent: 100, total: 4, decided: 0, first_kept: 2 },
+        Case { share: 0.5, percent: 100, total: 4, decided: 1, first_kept: 1 },
+        // 28.999999999999996 in binary.
+        Case { share: 0.29, percent: 100, total: 100, decided: 0, first_kept: 29 },
+        Case { share: 0.7, percent: 100, total: 10, decided: 0, first_kept: 7 },
+        Case { share: 1.0, percent: 100, total: 3, decided: 0, first_kept: 3 },
+        Case { share: 1.0, percent: 0, total: 100, decided: 0, first_kept: 0 },
+        Case { share: 1.0, percent: 1, total: 100, decided: 0, first_kept: 2 }, // 2.97
     ];
-    for (share, percent, total, decided, first_kept) in cases {
+    for Case { share, percent, total, decided, first_kept } in cases {
         for rank in 0..total {
             let decision = decide(share, percent, total, decided, Some(rank));
             let message = format!("rank {rank} of {total}, {decided} decided, {share} at {percent} %");

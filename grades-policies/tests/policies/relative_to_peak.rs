@@ -12,23 +12,50 @@ const INF: f64 = f64::INFINITY;
 
 #[test]
 fn it_freezes_at_a_share_of_the_peak() {
-    // (hits, gradient at each check with a window of 1 and ρ = ½, decisions, message)
-    let cases: [(u64, &[f64], &str, &str); 12] = [
-        (1, &[4.0, 3.0, 2.5, 2.0], "...F", "half of the peak is enough"),
-        (1, &[4.0, 3.0, 2.5, 2.0 + 1e-9], "....", "a little more is not"),
-        (1, &[4.0], ".", "the first is its own peak"),
-        (1, &[1.0, 2.0, 4.0, 8.0, 16.0], ".....", "what rises does not freeze"),
-        (1, &[1.0, 8.0, 4.0, 3.0], "..FF", "the peak is the largest so far"),
-        (1, &[4.0, 2.0, 8.0, 5.0, 4.0], ".F..F", "a later one counts as well"),
-        (2, &[4.0, 2.0, 2.0, 2.0], "..FF", "twice in a row"),
-        (2, &[4.0, 2.0, 2.5, 2.0, 1.0], "....F", "what is above starts the count anew"),
-        (2, &[4.0, 2.0, 16.0, 8.0, 8.0], "....F", "a new peak does so, too"),
-        (2, &[4.0, 1.0, NAN, INF, -INF, 1.0], ".....F", "what is not finite neither counts nor resets"),
-        (2, &[INF, 4.0, 3.0, 3.0], "....", "nor is it a peak"),
-        (2, &[0.0, 0.0, 0.0], ".FF", "no gradient at all is at most half of none"),
+    struct Case {
+        hits: u64,
+        /// The gradient at each check, with a window of 1 and ρ = ½.
+        seen: &'static [f64],
+        /// A letter for each check.
+        gives: &'static str,
+        why: &'static str,
+    }
+    let cases = [
+        Case { hits: 1, seen: &[4.0, 3.0, 2.5, 2.0], gives: "...F", why: "half of the peak is enough" },
+        Case { hits: 1, seen: &[4.0, 3.0, 2.5, 2.0 + 1e-9], gives: "....", why: "a little more is not" },
+        Case { hits: 1, seen: &[4.0], gives: ".", why: "the first is its own peak" },
+        Case {
+            hits: 1,
+            seen: &[1.0, 2.0, 4.0, 8.0, 16.0],
+            gives: ".....",
+            why: "what rises does not freeze",
+        },
+        Case { hits: 1, seen: &[1.0, 8.0, 4.0, 3.0], gives: "..FF", why: "the peak is the largest so far" },
+        Case { hits: 1, seen: &[4.0, 2.0, 8.0, 5.0, 4.0], gives: ".F..F", why: "a later one counts as well" },
+        Case { hits: 2, seen: &[4.0, 2.0, 2.0, 2.0], gives: "..FF", why: "twice in a row" },
+        Case {
+            hits: 2,
+            seen: &[4.0, 2.0, 2.5, 2.0, 1.0],
+            gives: "....F",
+            why: "what is above starts the count anew",
+        },
+        Case { hits: 2, seen: &[4.0, 2.0, 16.0, 8.0, 8.0], gives: "....F", why: "a new peak does so, too" },
+        Case {
+            hits: 2,
+            seen: &[4.0, 1.0, NAN, INF, -INF, 1.0],
+            gives: ".....F",
+            why: "what is not finite neither counts nor resets",
+        },
+        Case { hits: 2, seen: &[INF, 4.0, 3.0, 3.0], gives: "....", why: "nor is it a peak" },
+        Case {
+            hits: 2,
+            seen: &[0.0, 0.0, 0.0],
+            gives: ".FF",
+            why: "no gradient at all is at most half of none",
+        },
     ];
-    for (hits, gradients, expected, message) in cases {
-        assert_eq!(letters(&mut RelativeToPeak::new(0.5, 1, hits), gradients), expected, "{message}");
+    for Case { hits, seen, gives, why } in cases {
+        assert_eq!(letters(&mut RelativeToPeak::new(0.5, 1, hits), seen), gives, "{why}");
     }
 }
 

@@ -18,19 +18,41 @@ fn letters(policy: &mut dyn FreezePolicy, values: &[f64]) -> String {
 
 #[test]
 fn it_freezes_at_the_floor() {
-    // (hits, signal fraction at each check with a window of 1 and a floor of ¼, decisions, message)
-    let cases: [(u64, &[f64], &str, &str); 8] = [
-        (1, &[1.0, 0.5, 0.25], "..F", "the floor itself is low enough"),
-        (1, &[0.5, 0.25 + 1e-9], "..", "a little more is not"),
-        (1, &[0.5, 0.0, -0.5], ".FF", "an estimate below 0 is no signal"),
-        (1, &[0.0], "F", "a policy sees the first sample, too: the tracker leaves it out"),
-        (3, &[0.5, 0.0, 0.0, 0.0, 0.0], "...FF", "three times in a row"),
-        (3, &[0.0, 0.0, 0.5, 0.0, 0.0, 0.0], ".....F", "what is above starts the count anew"),
-        (2, &[0.0, NAN, INF, -INF, 0.0], "....F", "what is not finite neither counts nor resets"),
-        (1, &[1.0; 5], ".....", "all signal"),
+    struct Case {
+        hits: u64,
+        /// The signal fraction at each check, with a window of 1 and a floor of ¼.
+        seen: &'static [f64],
+        /// A letter for each check.
+        gives: &'static str,
+        why: &'static str,
+    }
+    let cases = [
+        Case { hits: 1, seen: &[1.0, 0.5, 0.25], gives: "..F", why: "the floor itself is low enough" },
+        Case { hits: 1, seen: &[0.5, 0.25 + 1e-9], gives: "..", why: "a little more is not" },
+        Case { hits: 1, seen: &[0.5, 0.0, -0.5], gives: ".FF", why: "an estimate below 0 is no signal" },
+        Case {
+            hits: 1,
+            seen: &[0.0],
+            gives: "F",
+            why: "a policy sees the first sample, too: the tracker leaves it out",
+        },
+        Case { hits: 3, seen: &[0.5, 0.0, 0.0, 0.0, 0.0], gives: "...FF", why: "three times in a row" },
+        Case {
+            hits: 3,
+            seen: &[0.0, 0.0, 0.5, 0.0, 0.0, 0.0],
+            gives: ".....F",
+            why: "what is above starts the count anew",
+        },
+        Case {
+            hits: 2,
+            seen: &[0.0, NAN, INF, -INF, 0.0],
+            gives: "....F",
+            why: "what is not finite neither counts nor resets",
+        },
+        Case { hits: 1, seen: &[1.0; 5], gives: ".....", why: "all signal" },
     ];
-    for (hits, values, expected, message) in cases {
-        assert_eq!(letters(&mut SignalFraction::new(0.25, 1, hits), values), expected, "{message}");
+    for Case { hits, seen, gives, why } in cases {
+        assert_eq!(letters(&mut SignalFraction::new(0.25, 1, hits), seen), gives, "{why}");
     }
 }
 

@@ -41,14 +41,20 @@ fn period(policy: &dyn FreezePolicy) -> i64 {
 
 #[test]
 fn it_freezes_as_the_other_policy_says_and_thaws_after_the_period() {
-    // (period, script, answers)
+    struct Case {
+        period: u64,
+        script: &'static str,
+        expected: &'static str,
+    }
     let cases = [
-        (3, "llq___", "..F..T"),
-        (1, "q_", "FT"),
-        (5, "q____lq____", "F.....F...."), // brought back by someone else before its time: the count starts anew
-        (4, "q____lllq__", "F...T...F.T"), // it was loud, so half of the period
+        Case { period: 3, script: "llq___", expected: "..F..T" },
+        Case { period: 1, script: "q_", expected: "FT" },
+        // Brought back by someone else before its time: the count starts anew.
+        Case { period: 5, script: "q____lq____", expected: "F.....F...." },
+        // It was loud, so half of the period.
+        Case { period: 4, script: "q____lllq__", expected: "F...T...F.T" },
     ];
-    for (period, script, expected) in cases {
+    for Case { period, script, expected } in cases {
         let mut policy = Thaw::new(period, 2, 0.0, below_1());
         assert_eq!(answers(&mut policy, script), expected, "{script}");
     }
@@ -56,26 +62,31 @@ fn it_freezes_as_the_other_policy_says_and_thaws_after_the_period() {
 
 #[test]
 fn the_period_grows_by_one_after_a_stable_probe_and_halves_after_an_unstable_one() {
-    // (script with a period of 8 and a probe of 3 checks, the period afterwards, message)
     let frozen = "q________";
+    struct Case {
+        script: &'static str,
+        /// The period afterwards, from 8 and with a probe of 3 checks.
+        expected: i64,
+        why: &'static str,
+    }
     let cases = [
-        ("lqqqql", 8, "before the first thaw nothing is learnt"),
-        ("q________", 8, "nor at the thaw itself"),
-        ("q________lq", 9, "frozen again at the second check of the probe"),
-        ("q________llq", 9, "or at the last one"),
-        ("q________lll", 4, "not frozen within the probe"),
-        ("q________llllllq", 4, "but later"),
-        ("q________ll", 8, "the probe is not over"),
-        ("q________nnlnlnq", 9, "what is not finite is no check of the probe"),
-        ("q________q", 8, "the first check after a thaw never counts"),
-        ("q________ql", 8, "so it is not stable for that"),
-        ("q________qll", 4, "and the probe goes on"),
-        ("q________qq", 9, "until it is quiet at one that counts"),
+        Case { script: "lqqqql", expected: 8, why: "before the first thaw nothing is learnt" },
+        Case { script: "q________", expected: 8, why: "nor at the thaw itself" },
+        Case { script: "q________lq", expected: 9, why: "frozen again at the second check of the probe" },
+        Case { script: "q________llq", expected: 9, why: "or at the last one" },
+        Case { script: "q________lll", expected: 4, why: "not frozen within the probe" },
+        Case { script: "q________llllllq", expected: 4, why: "but later" },
+        Case { script: "q________ll", expected: 8, why: "the probe is not over" },
+        Case { script: "q________nnlnlnq", expected: 9, why: "what is not finite is no check of the probe" },
+        Case { script: "q________q", expected: 8, why: "the first check after a thaw never counts" },
+        Case { script: "q________ql", expected: 8, why: "so it is not stable for that" },
+        Case { script: "q________qll", expected: 4, why: "and the probe goes on" },
+        Case { script: "q________qq", expected: 9, why: "until it is quiet at one that counts" },
     ];
-    for (script, expected, message) in cases {
+    for Case { script, expected, why } in cases {
         let mut policy = Thaw::new(8, 3, 0.0, below_1());
         let answers = answers(&mut policy, script);
-        assert_eq!(period(&policy), expected, "{script} gave {answers}: {message}");
+        assert_eq!(period(&policy), expected, "{script} gave {answers}: {why}");
     }
     // Twice stable, and it waits for the longer period.
     let mut policy = Thaw::new(8, 3, 0.0, below_1());
@@ -146,18 +157,25 @@ fn a_rising_learning_rate_thaws_at_once() {
     };
     assert_eq!(thaws(2.0, Some(0.25), Some(0.75)), warm(0.75, 0.5));
     assert_eq!(thaws(1.0, Some(0.25), Some(0.5)), warm(0.5, 0.25));
-    // (rewarm, at the freeze, now): equal is not above, and what is not known thaws nothing.
+    // Equal is not above, and what is not known thaws nothing.
+    struct Case {
+        rewarm: f64,
+        /// The learning rate at the freeze.
+        before: Option<f64>,
+        /// The learning rate now.
+        after: Option<f64>,
+    }
     let kept = [
-        (2.0, Some(0.25), Some(0.5)),
-        (2.0, Some(0.25), Some(0.1)),
-        (0.0, Some(0.25), Some(100.0)),
-        (2.0, None, Some(100.0)),
-        (2.0, Some(0.25), None),
-        (2.0, Some(0.0), Some(0.5)),
-        (2.0, Some(0.25), Some(f64::NAN)),
-        (2.0, Some(f64::NAN), Some(0.5)),
+        Case { rewarm: 2.0, before: Some(0.25), after: Some(0.5) },
+        Case { rewarm: 2.0, before: Some(0.25), after: Some(0.1) },
+        Case { rewarm: 0.0, before: Some(0.25), after: Some(100.0) },
+        Case { rewarm: 2.0, before: None, after: Some(100.0) },
+        Case { rewarm: 2.0, before: Some(0.25), after: None },
+        Case { rewarm: 2.0, before: Some(0.0), after: Some(0.5) },
+        Case { rewarm: 2.0, before: Some(0.25), after: Some(f64::NAN) },
+        Case { rewarm: 2.0, before: Some(f64::NAN), after: Some(0.5) },
     ];
-    for (rewarm, before, after) in kept {
+    for Case { rewarm, before, after } in kept {
         assert_eq!(thaws(rewarm, before, after), Decision::Keep, "{rewarm}, {before:?}, {after:?}");
     }
 }

@@ -23,22 +23,63 @@ fn letters(policy: &mut dyn FreezePolicy, values: &[(f64, f64)]) -> String {
 
 #[test]
 fn it_freezes_when_the_share_of_signal_is_at_the_floor() {
-    // (hits, signal and noise at each check with a window of 1 and a floor of ¼, decisions, message)
-    type Case = (u64, &'static [(f64, f64)], &'static str, &'static str);
-    let cases: [Case; 10] = [
-        (1, &[(1.0, 3.0)], "F", "a quarter is low enough"),
-        (1, &[(1.0, 2.99)], ".", "a little more is not"),
-        (1, &[(-1.0, 3.0), (0.0, 3.0)], "FF", "an estimate below 0 is no signal"),
-        (1, &[(1.0, -3.0), (1.0, 0.0)], "..", "nor is one of the noise below 0 noise"),
-        (1, &[(0.0, 0.0), (-1.0, -1.0), (-1.0, 0.0)], "...", "neither tells nothing"),
-        (2, &[(0.0, 1.0), (1.0, 1.0), (0.0, 1.0), (0.0, 1.0)], "...F", "in a row"),
-        (2, &[(0.0, 1.0), (0.0, 0.0), (0.0, 1.0)], "..F", "what tells nothing does not start anew"),
-        (2, &[(0.0, 1.0), (NAN, 1.0), (0.0, INF), (0.0, 1.0)], "...F", "nor what is not finite"),
-        (1, &[(1e-30, 3e-30), (1e30, 3e30)], "FF", "the scale does not matter"),
-        (1, &[(5.0, 1.0); 4], "....", "mostly signal"),
+    struct Case {
+        hits: u64,
+        /// Signal and noise at each check, with a window of 1 and a floor of ¼.
+        seen: &'static [(f64, f64)],
+        /// A letter for each check.
+        gives: &'static str,
+        why: &'static str,
+    }
+    let cases = [
+        Case { hits: 1, seen: &[(1.0, 3.0)], gives: "F", why: "a quarter is low enough" },
+        Case { hits: 1, seen: &[(1.0, 2.99)], gives: ".", why: "a little more is not" },
+        Case {
+            hits: 1,
+            seen: &[(-1.0, 3.0), (0.0, 3.0)],
+            gives: "FF",
+            why: "an estimate below 0 is no signal",
+        },
+        Case {
+            hits: 1,
+            seen: &[(1.0, -3.0), (1.0, 0.0)],
+            gives: "..",
+            why: "nor is one of the noise below 0 noise",
+        },
+        Case {
+            hits: 1,
+            seen: &[(0.0, 0.0), (-1.0, -1.0), (-1.0, 0.0)],
+            gives: "...",
+            why: "neither tells nothing",
+        },
+        Case {
+            hits: 2,
+            seen: &[(0.0, 1.0), (1.0, 1.0), (0.0, 1.0), (0.0, 1.0)],
+            gives: "...F",
+            why: "in a row",
+        },
+        Case {
+            hits: 2,
+            seen: &[(0.0, 1.0), (0.0, 0.0), (0.0, 1.0)],
+            gives: "..F",
+            why: "what tells nothing does not start anew",
+        },
+        Case {
+            hits: 2,
+            seen: &[(0.0, 1.0), (NAN, 1.0), (0.0, INF), (0.0, 1.0)],
+            gives: "...F",
+            why: "nor what is not finite",
+        },
+        Case {
+            hits: 1,
+            seen: &[(1e-30, 3e-30), (1e30, 3e30)],
+            gives: "FF",
+            why: "the scale does not matter",
+        },
+        Case { hits: 1, seen: &[(5.0, 1.0); 4], gives: "....", why: "mostly signal" },
     ];
-    for (hits, values, expected, message) in cases {
-        assert_eq!(letters(&mut TwoBatchNoise::new(0.25, 1, hits), values), expected, "{message}");
+    for Case { hits, seen, gives, why } in cases {
+        assert_eq!(letters(&mut TwoBatchNoise::new(0.25, 1, hits), seen), gives, "{why}");
     }
 }
 

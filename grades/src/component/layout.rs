@@ -202,27 +202,88 @@ mod tests {
 
     #[test]
     fn names_of_published_models_are_known() {
+        struct Case {
+            layout: &'static str,
+            name: &'static str,
+            kind: ComponentKind,
+            layer: Option<u32>,
+        }
         let cases = [
-            ("llama", "model.layers.31.self_attn.q_proj.weight", Query, Some(31)),
-            ("llama", "model.layers.0.self_attn.q_norm.weight", Norm, Some(0)),
-            ("llama", "model.layers.0.post_attention_layernorm.weight", Norm, Some(0)),
-            ("llama", "model.norm.weight", Norm, None),
-            ("llama", "lm_head.weight", Head, None),
-            ("phi3", "model.layers.39.mlp.gate_up_proj.weight", FusedGateUp, Some(39)),
-            ("phi3", "model.layers.39.self_attn.qkv_proj.weight", FusedQkv, Some(39)),
-            ("gpt2", "transformer.h.11.attn.c_attn.weight", FusedQkv, Some(11)),
-            ("gpt2", "transformer.h.11.mlp.c_proj.weight", Down, Some(11)),
-            ("gpt2", "h.2.attn.c_proj.weight", Output, Some(2)),
-            ("bert", "bert.encoder.layer.5.attention.output.dense.weight", Output, Some(5)),
-            ("bert", "bert.encoder.layer.5.output.dense.weight", Down, Some(5)),
-            ("bert", "bert.encoder.layer.5.output.LayerNorm.weight", Norm, Some(5)),
-            ("bert", "embeddings.word_embeddings.weight", Embedding, None),
-            ("bert", "roberta.encoder.layer.1.intermediate.dense.weight", Up, Some(1)),
-            ("vit", "vit.encoder.layer.3.attention.attention.key.weight", Key, Some(3)),
-            ("vit", "blocks.3.attn.qkv.weight", FusedQkv, Some(3)),
-            ("vit", "patch_embed.proj.weight", Embedding, None),
+            Case {
+                layout: "llama",
+                name: "model.layers.31.self_attn.q_proj.weight",
+                kind: Query,
+                layer: Some(31),
+            },
+            Case {
+                layout: "llama",
+                name: "model.layers.0.self_attn.q_norm.weight",
+                kind: Norm,
+                layer: Some(0),
+            },
+            Case {
+                layout: "llama",
+                name: "model.layers.0.post_attention_layernorm.weight",
+                kind: Norm,
+                layer: Some(0),
+            },
+            Case { layout: "llama", name: "model.norm.weight", kind: Norm, layer: None },
+            Case { layout: "llama", name: "lm_head.weight", kind: Head, layer: None },
+            Case {
+                layout: "phi3",
+                name: "model.layers.39.mlp.gate_up_proj.weight",
+                kind: FusedGateUp,
+                layer: Some(39),
+            },
+            Case {
+                layout: "phi3",
+                name: "model.layers.39.self_attn.qkv_proj.weight",
+                kind: FusedQkv,
+                layer: Some(39),
+            },
+            Case {
+                layout: "gpt2",
+                name: "transformer.h.11.attn.c_attn.weight",
+                kind: FusedQkv,
+                layer: Some(11),
+            },
+            Case { layout: "gpt2", name: "transformer.h.11.mlp.c_proj.weight", kind: Down, layer: Some(11) },
+            Case { layout: "gpt2", name: "h.2.attn.c_proj.weight", kind: Output, layer: Some(2) },
+            Case {
+                layout: "bert",
+                name: "bert.encoder.layer.5.attention.output.dense.weight",
+                kind: Output,
+                layer: Some(5),
+            },
+            Case {
+                layout: "bert",
+                name: "bert.encoder.layer.5.output.dense.weight",
+                kind: Down,
+                layer: Some(5),
+            },
+            Case {
+                layout: "bert",
+                name: "bert.encoder.layer.5.output.LayerNorm.weight",
+                kind: Norm,
+                layer: Some(5),
+            },
+            Case { layout: "bert", name: "embeddings.word_embeddings.weight", kind: Embedding, layer: None },
+            Case {
+                layout: "bert",
+                name: "roberta.encoder.layer.1.intermediate.dense.weight",
+                kind: Up,
+                layer: Some(1),
+            },
+            Case {
+                layout: "vit",
+                name: "vit.encoder.layer.3.attention.attention.key.weight",
+                kind: Key,
+                layer: Some(3),
+            },
+            Case { layout: "vit", name: "blocks.3.attn.qkv.weight", kind: FusedQkv, layer: Some(3) },
+            Case { layout: "vit", name: "patch_embed.proj.weight", kind: Embedding, layer: None },
         ];
-        for (layout, name, kind, layer) in cases {
+        for Case { layout, name, kind, layer } in cases {
             let found = Layout::by_name(layout).unwrap().find(name).unwrap_or_else(|| panic!("{name}"));
             assert_eq!((found.kind, found.layer), (kind, layer), "{layout}: {name}");
         }

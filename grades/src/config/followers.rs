@@ -20,7 +20,8 @@ words! {
         /// They train until the run ends, as in the published versions.
         Keep = "keep",
         /// Parameters of a transformer block are frozen once all of the block's components are, and the embeddings with the first
-        /// block, unless they are tied to the output layer: a tensor has two names, or no parameter is of kind `head`.
+        /// block. [`Tied`](super::Tied) says what happens to embeddings that are the output matrix as well: a tensor has two
+        /// names, or no parameter is of kind `head`.
         #[default]
         WithBlock = "with-block",
     }

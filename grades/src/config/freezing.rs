@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 use super::settings::Settings;
-use super::{Cooling, Followers, preset};
+use super::{Cooling, Followers, Tied, preset};
 use crate::component::ComponentConfig;
 use crate::error::{Error, Problems, Result};
 use crate::policy::{Cooldown, FreezePolicy, PolicyBuilder, PolicyRegistry, RunPlan};
@@ -23,6 +23,7 @@ use crate::statistic::Statistic;
 /// cooldown = 0         # steps, or { share = 1.0 }, from a decision to the freeze; default: the policy's
 /// cooling = "decay"    # meanwhile its learning rate falls, or "average": it freezes at the mean of its weights
 /// followers = "with-block" # biases, norms and embeddings are frozen with their block, or "keep": never
+/// tied = "keep"        # embeddings that are the output matrix too, once block 0 is frozen: "keep", "head" or "both"
 /// empty_cache = 0.1    # on CUDA, share of the memory that freezes give back before the device gets it
 ///
 /// [freezing.policy]
@@ -192,6 +193,13 @@ impl FreezingConfig {
         self
     }
 
+    /// Sets the treatment of an embedding that is the output matrix as well.
+    #[must_use]
+    pub fn with_tied(mut self, tied: Tied) -> Self {
+        self.settings.tied = tied;
+        self
+    }
+
     /// Sets the share of the training's memory ([`Memory::total`](crate::freezing::Memory::total)), from 0 to 1, that
     /// freezes must give back before libtorch's allocator returns it to a CUDA device.
     #[must_use]
@@ -240,6 +248,11 @@ impl FreezingConfig {
     /// Returns the treatment of parameters outside of components.
     pub fn followers(&self) -> Followers {
         self.settings.followers
+    }
+
+    /// Returns the treatment of an embedding that is the output matrix as well.
+    pub fn tied(&self) -> Tied {
+        self.settings.tied
     }
 
     /// Returns the share of the training's memory that freezes must give back before a CUDA device gets it.

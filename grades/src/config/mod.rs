@@ -5,7 +5,9 @@ mod followers;
 pub(crate) mod freezing;
 mod preset;
 mod settings;
+mod tied;
 
 pub use cooling::Cooling;
 pub use followers::Followers;
 pub(crate) use freezing::FreezingConfig;
+pub use tied::Tied;

@@ -1,6 +1,6 @@
 //! The keys of the `[freezing]` table, but for the policy and the components.
 
-use super::{Cooling, Followers};
+use super::{Cooling, Followers, Tied};
 use crate::policy::Cooldown;
 use crate::schema::field::{Field, SHARE, SHARE_ABOVE_ZERO, count, custom, number, word};
 use crate::schema::table;
@@ -24,6 +24,9 @@ table! {
         cooling: Cooling = word(Cooling::Decay),
         /// When biases, norms and embeddings are frozen: never, or once their block is.
         followers: Followers = word(Followers::WithBlock),
+        /// The state of an embedding that is the output matrix too once the first block is frozen: it trains, it trains as the
+        /// output matrix only, or it is frozen.
+        tied: Tied = word(Tied::Keep),
         /// On CUDA, the share of the memory that freezes must give back before the device gets it.
         empty_cache: f64 = number(0.1, SHARE),
     }

@@ -163,27 +163,33 @@ fn a_threshold_must_be_a_finite_number_above_0() {
 
 #[test]
 fn values_out_of_range_are_shown_with_what_was_expected() {
-    let cases: [(&str, &[&str], &[&str], &str); 3] = [
-        (
-            "grace",
-            &["-0.1", "1.0000001", "2", "-1", "nan", "inf", "-inf", "\"0.5\"", "false"],
-            &["0", "0.0", "0.55", "1", "1.0"],
-            "a share from 0 to 1",
-        ),
-        (
-            "check_every",
-            &["0", "-1", "1.0", "2.5", "nan", "\"1\"", "[1]"],
-            &["1", "7", "9223372036854775807"],
-            "a whole number, at least 1",
-        ),
-        (
-            "stop_at",
-            &["0", "0.0", "-0.5", "1.01", "2", "nan", "inf", "\"all\""],
-            &["1", "1.0", "0.5", "1e-9"],
-            "a share above 0, up to 1",
-        ),
+    struct Case {
+        key: &'static str,
+        wrong: &'static [&'static str],
+        right: &'static [&'static str],
+        expected: &'static str,
+    }
+    let cases = [
+        Case {
+            key: "grace",
+            wrong: &["-0.1", "1.0000001", "2", "-1", "nan", "inf", "-inf", "\"0.5\"", "false"],
+            right: &["0", "0.0", "0.55", "1", "1.0"],
+            expected: "a share from 0 to 1",
+        },
+        Case {
+            key: "check_every",
+            wrong: &["0", "-1", "1.0", "2.5", "nan", "\"1\"", "[1]"],
+            right: &["1", "7", "9223372036854775807"],
+            expected: "a whole number, at least 1",
+        },
+        Case {
+            key: "stop_at",
+            wrong: &["0", "0.0", "-0.5", "1.01", "2", "nan", "inf", "\"all\""],
+            right: &["1", "1.0", "0.5", "1e-9"],
+            expected: "a share above 0, up to 1",
+        },
     ];
-    for (key, wrong, right, expected) in cases {
+    for Case { key, wrong, right, expected } in cases {
         for value in wrong {
             let text = problem(&format!("{MINIMAL}{key} = {value}"));
             assert_eq!(text, format!("freezing.{key}: expected {expected}, found {value}"));
@@ -398,16 +404,27 @@ fn a_policy_learns_the_number_of_steps_when_the_run_begins() {
 
 #[test]
 fn the_metric_is_that_of_the_run_unless_the_policy_names_its_own() {
+    struct Case {
+        /// A key of the run.
+        run: &'static str,
+        /// A key of the policy.
+        policy: &'static str,
+        metric: Statistic,
+    }
     let cases = [
-        ("", "", Statistic::GradL1),
-        ("metric = \"grad-rms\"\n", "", Statistic::GradRms),
-        ("", ", metric = \"grad-l2\"", Statistic::GradL2),
-        ("metric = \"grad-rms\"\n", ", metric = \"grad-mean-abs\"", Statistic::GradMeanAbs),
+        Case { run: "", policy: "", metric: Statistic::GradL1 },
+        Case { run: "metric = \"grad-rms\"\n", policy: "", metric: Statistic::GradRms },
+        Case { run: "", policy: ", metric = \"grad-l2\"", metric: Statistic::GradL2 },
+        Case {
+            run: "metric = \"grad-rms\"\n",
+            policy: ", metric = \"grad-mean-abs\"",
+            metric: Statistic::GradMeanAbs,
+        },
     ];
-    for (run, policy, expected) in cases {
+    for Case { run, policy, metric } in cases {
         let document = format!("[freezing]\n{run}policy = {{ name = \"below\", tau = 1{policy} }}");
         let tracker = tracker(&FreezingConfig::from_toml(&document).unwrap(), 10).unwrap();
-        assert_eq!(tracker.statistics(), StatisticSet::of([expected]), "{document}");
+        assert_eq!(tracker.statistics(), StatisticSet::of([metric]), "{document}");
     }
     let document = "[freezing]\nmetric = \"grad-l2\"\n[freezing.policy]\nname = \"nested\"\n\
                     policy = { name = \"below\", tau = 1 }";

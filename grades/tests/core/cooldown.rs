@@ -56,26 +56,38 @@ fn quiet_from(config: FreezingConfig, first: u64) -> String {
 
 #[test]
 fn a_component_cools_for_so_many_steps_or_so_large_a_share_of_the_steps_so_far_and_then_freezes() {
-    // (cooldown, check interval, first quiet step, events)
+    struct Case {
+        cooldown: Cooldown,
+        check_every: u64,
+        /// The first step with a quiet gradient.
+        first_quiet: u64,
+        events: &'static str,
+    }
     let cases = [
-        (Cooldown::Steps(0), 1, 10, "10F0"),
-        (Cooldown::Steps(1), 1, 10, "10C0 11F0"),
-        (Cooldown::Steps(3), 1, 10, "10C0 13F0"),
-        (Cooldown::Steps(90), 1, 10, "10C0 100F0"),
-        (Cooldown::Steps(3), 1, 1, "2C0 5F0"),
-        (share(0.0), 1, 10, "10F0"),
-        (share(1.0), 1, 10, "10C0 20F0"),
-        (share(0.5), 1, 10, "10C0 15F0"),
-        (share(0.5), 1, 7, "7C0 11F0"), // 3.5 steps are 4
-        (share(2.0), 1, 10, "10C0 30F0"),
-        (share(0.01), 1, 10, "10C0 11F0"),       // a tenth of a step is one
-        (Cooldown::Steps(3), 5, 9, "10C0 13F0"), // it freezes between two checks
-        (share(1.0), 4, 9, "12C0 24F0"),
+        Case { cooldown: Cooldown::Steps(0), check_every: 1, first_quiet: 10, events: "10F0" },
+        Case { cooldown: Cooldown::Steps(1), check_every: 1, first_quiet: 10, events: "10C0 11F0" },
+        Case { cooldown: Cooldown::Steps(3), check_every: 1, first_quiet: 10, events: "10C0 13F0" },
+        Case { cooldown: Cooldown::Steps(90), check_every: 1, first_quiet: 10, events: "10C0 100F0" },
+        Case { cooldown: Cooldown::Steps(3), check_every: 1, first_quiet: 1, events: "2C0 5F0" },
+        Case { cooldown: share(0.0), check_every: 1, first_quiet: 10, events: "10F0" },
+        Case { cooldown: share(1.0), check_every: 1, first_quiet: 10, events: "10C0 20F0" },
+        Case { cooldown: share(0.5), check_every: 1, first_quiet: 10, events: "10C0 15F0" },
+        Case { cooldown: share(0.5), check_every: 1, first_quiet: 7, events: "7C0 11F0" }, // 3.5 steps are 4
+        Case { cooldown: share(2.0), check_every: 1, first_quiet: 10, events: "10C0 30F0" },
+        // A tenth of a step is one.
+        Case { cooldown: share(0.01), check_every: 1, first_quiet: 10, events: "10C0 11F0" },
+        // It freezes between two checks.
+        Case { cooldown: Cooldown::Steps(3), check_every: 5, first_quiet: 9, events: "10C0 13F0" },
+        Case { cooldown: share(1.0), check_every: 4, first_quiet: 9, events: "12C0 24F0" },
     ];
-    for (cooldown, check_every, first, expected) in cases {
+    for Case { cooldown, check_every, first_quiet, events } in cases {
         let config =
             FreezingConfig::new(Below::new(1.0)).with_cooldown(cooldown).with_check_every(check_every);
-        assert_eq!(quiet_from(config, first), expected, "{cooldown:?}, every {check_every}, from {first}");
+        assert_eq!(
+            quiet_from(config, first_quiet),
+            events,
+            "{cooldown:?}, every {check_every}, from {first_quiet}"
+        );
     }
 }
 
@@ -232,22 +244,76 @@ fn the_mean_of_the_steps_since_decisions_is_that_of_a_block_or_of_all() {
 
 #[test]
 fn what_cools_by_averaging_does_so_as_long_as_what_is_decided_meanwhile() {
-    // Each component is quiet from its own step on: (cooldown, total steps, steps, averaging, decaying)
+    struct Case {
+        cooldown: Cooldown,
+        /// The steps of the run.
+        total: u64,
+        /// The first step of each component with a quiet gradient.
+        first_quiet: Vec<u64>,
+        /// The events when components cool by averaging.
+        averaged: &'static str,
+        /// The events when their learning rate falls.
+        decayed: &'static str,
+    }
     let cases = [
-        (share(1.0), 100, vec![10, 15], "10C0 15C1 25F0 30F1", "10C0 15C1 20F0 30F1"),
-        (share(1.0), 100, vec![15, 10], "10C1 15C0 25F1 30F0", "10C1 15C0 20F1 30F0"),
-        (share(1.0), 100, vec![10, 25], "10C0 20F0 25C1 50F1", "10C0 20F0 25C1 50F1"), // it was frozen by then
-        (share(1.0), 100, vec![10, 12, 14], "10C0 12C1 14C2 24F0 26F1 28F2", "10C0 12C1 14C2 20F0 24F1 28F2"),
-        (share(0.5), 100, vec![20, 26], "20C0 26C1 33F0 39F1", "20C0 26C1 30F0 39F1"),
-        (share(1.0), 24, vec![8, 12], "8C0 12C1 20F0 24F1", "8C0 12C1 16F0 24F1"),
-        (Cooldown::Steps(6), 100, vec![10, 15], "10C0 15C1 16F0 21F1", "10C0 15C1 16F0 21F1"),
+        Case {
+            cooldown: share(1.0),
+            total: 100,
+            first_quiet: vec![10, 15],
+            averaged: "10C0 15C1 25F0 30F1",
+            decayed: "10C0 15C1 20F0 30F1",
+        },
+        Case {
+            cooldown: share(1.0),
+            total: 100,
+            first_quiet: vec![15, 10],
+            averaged: "10C1 15C0 25F1 30F0",
+            decayed: "10C1 15C0 20F1 30F0",
+        },
+        // The first one is frozen when the second is decided.
+        Case {
+            cooldown: share(1.0),
+            total: 100,
+            first_quiet: vec![10, 25],
+            averaged: "10C0 20F0 25C1 50F1",
+            decayed: "10C0 20F0 25C1 50F1",
+        },
+        Case {
+            cooldown: share(1.0),
+            total: 100,
+            first_quiet: vec![10, 12, 14],
+            averaged: "10C0 12C1 14C2 24F0 26F1 28F2",
+            decayed: "10C0 12C1 14C2 20F0 24F1 28F2",
+        },
+        Case {
+            cooldown: share(0.5),
+            total: 100,
+            first_quiet: vec![20, 26],
+            averaged: "20C0 26C1 33F0 39F1",
+            decayed: "20C0 26C1 30F0 39F1",
+        },
+        Case {
+            cooldown: share(1.0),
+            total: 24,
+            first_quiet: vec![8, 12],
+            averaged: "8C0 12C1 20F0 24F1",
+            decayed: "8C0 12C1 16F0 24F1",
+        },
+        Case {
+            cooldown: Cooldown::Steps(6),
+            total: 100,
+            first_quiet: vec![10, 15],
+            averaged: "10C0 15C1 16F0 21F1",
+            decayed: "10C0 15C1 16F0 21F1",
+        },
     ];
-    for (cooldown, total, first, averaged, decayed) in cases {
-        let values = |step: u64| first.iter().map(|first| if step < *first { 5.0 } else { 0.5 }).collect();
+    for Case { cooldown, total, first_quiet, averaged, decayed } in cases {
+        let values =
+            |step: u64| first_quiet.iter().map(|first| if step < *first { 5.0 } else { 0.5 }).collect();
         for (cooling, expected) in [(Cooling::Average, averaged), (Cooling::Decay, decayed)] {
             let config = averaging(cooldown).with_cooling(cooling);
-            let found = run(&mut tracker(first.len(), &config, total), values);
-            assert_eq!(found, expected, "{cooldown:?}, {first:?}, {cooling}");
+            let found = run(&mut tracker(first_quiet.len(), &config, total), values);
+            assert_eq!(found, expected, "{cooldown:?}, {first_quiet:?}, {cooling}");
         }
     }
 }
@@ -255,26 +321,31 @@ fn what_cools_by_averaging_does_so_as_long_as_what_is_decided_meanwhile() {
 #[test]
 fn the_cooldown_is_the_policys_unless_the_configuration_says_otherwise() {
     let policy = |cooldown| Scripted { cooldown, ..Scripted::default() };
-    // (the policy's, the configuration's, events)
+    struct Case {
+        /// The policy's.
+        own: Cooldown,
+        configured: Option<Cooldown>,
+        events: &'static str,
+    }
     let cases = [
-        (Cooldown::Steps(2), None, "10C0 12F0"),
-        (share(1.0), None, "10C0 20F0"),
-        (Cooldown::Steps(0), None, "10F0"),
-        (Cooldown::Steps(2), Some(Cooldown::Steps(5)), "10C0 15F0"),
-        (share(1.0), Some(Cooldown::Steps(0)), "10F0"),
-        (share(1.0), Some(share(0.0)), "10F0"),
-        (Cooldown::Steps(0), Some(share(0.5)), "10C0 15F0"),
+        Case { own: Cooldown::Steps(2), configured: None, events: "10C0 12F0" },
+        Case { own: share(1.0), configured: None, events: "10C0 20F0" },
+        Case { own: Cooldown::Steps(0), configured: None, events: "10F0" },
+        Case { own: Cooldown::Steps(2), configured: Some(Cooldown::Steps(5)), events: "10C0 15F0" },
+        Case { own: share(1.0), configured: Some(Cooldown::Steps(0)), events: "10F0" },
+        Case { own: share(1.0), configured: Some(share(0.0)), events: "10F0" },
+        Case { own: Cooldown::Steps(0), configured: Some(share(0.5)), events: "10C0 15F0" },
     ];
-    for (own, configured, expected) in cases {
+    for Case { own, configured, events } in cases {
         let config = FreezingConfig::new(policy(own));
         let config = match configured {
             Some(cooldown) => config.with_cooldown(cooldown),
             None => config,
         };
-        let cools = expected.contains('C');
+        let cools = events.contains('C');
         assert_eq!(config.cools(), cools, "{own:?}, {configured:?}");
         assert_eq!(tracker(1, &config, 100).cools(), cools, "{own:?}, {configured:?}");
-        assert_eq!(quiet_from(config, 10), expected, "{own:?}, {configured:?}");
+        assert_eq!(quiet_from(config, 10), events, "{own:?}, {configured:?}");
     }
 }
 
@@ -291,14 +362,19 @@ fn whether_it_cools_cannot_be_said_of_a_policy_that_cannot_be_built() {
 #[test]
 fn the_longer_of_two_cooldowns_is_kept_and_a_share_is_longer_than_a_number() {
     let steps = Cooldown::Steps;
+    struct Case {
+        one: Cooldown,
+        other: Cooldown,
+        longer: Cooldown,
+    }
     let cases = [
-        (steps(3), steps(5), steps(5)),
-        (share(0.5), share(1.0), share(1.0)),
-        (share(0.5), steps(1000), share(0.5)),
-        (share(0.0), steps(5), steps(5)),
-        (share(0.5), steps(0), share(0.5)),
+        Case { one: steps(3), other: steps(5), longer: steps(5) },
+        Case { one: share(0.5), other: share(1.0), longer: share(1.0) },
+        Case { one: share(0.5), other: steps(1000), longer: share(0.5) },
+        Case { one: share(0.0), other: steps(5), longer: steps(5) },
+        Case { one: share(0.5), other: steps(0), longer: share(0.5) },
     ];
-    for (one, other, longer) in cases {
+    for Case { one, other, longer } in cases {
         assert_eq!(one.longer(other), longer);
         assert_eq!(other.longer(one), longer);
     }
@@ -308,35 +384,45 @@ fn the_longer_of_two_cooldowns_is_kept_and_a_share_is_longer_than_a_number() {
 
 #[test]
 fn a_component_that_never_converges_cools_at_the_deadline() {
-    // (total steps, cooldown, check interval, events): the last check at which it can still cool as long as it should.
+    struct Case {
+        total_steps: u64,
+        cooldown: Cooldown,
+        check_every: u64,
+        /// It cools at the last check at which it can still cool as long as it should.
+        events: &'static str,
+    }
     let cases = [
-        (100, Cooldown::Steps(20), 1, "80C0 100F0"),
-        (100, Cooldown::Steps(1), 1, "99C0 100F0"),
-        (100, share(1.0), 1, "50C0 100F0"),
-        (101, share(1.0), 1, "50C0 100F0"), // from 51 on it would last to 102
-        (100, share(0.5), 1, "66C0 99F0"),
-        (100, share(0.7), 1, "58C0 99F0"),
-        (100, share(3.0), 1, "25C0 100F0"),
-        (100, Cooldown::Steps(15), 10, "80C0 95F0"), // at 90 there are 10 steps left
-        (100, Cooldown::Steps(5), 30, "90C0 95F0"),  // and this is the last check
-        (100, share(1.0), 7, "49C0 98F0"),
+        Case { total_steps: 100, cooldown: Cooldown::Steps(20), check_every: 1, events: "80C0 100F0" },
+        Case { total_steps: 100, cooldown: Cooldown::Steps(1), check_every: 1, events: "99C0 100F0" },
+        Case { total_steps: 100, cooldown: share(1.0), check_every: 1, events: "50C0 100F0" },
+        // From 51 on it would last to 102.
+        Case { total_steps: 101, cooldown: share(1.0), check_every: 1, events: "50C0 100F0" },
+        Case { total_steps: 100, cooldown: share(0.5), check_every: 1, events: "66C0 99F0" },
+        Case { total_steps: 100, cooldown: share(0.7), check_every: 1, events: "58C0 99F0" },
+        Case { total_steps: 100, cooldown: share(3.0), check_every: 1, events: "25C0 100F0" },
+        // At 90 there are 10 steps left.
+        Case { total_steps: 100, cooldown: Cooldown::Steps(15), check_every: 10, events: "80C0 95F0" },
+        // And this is the last check.
+        Case { total_steps: 100, cooldown: Cooldown::Steps(5), check_every: 30, events: "90C0 95F0" },
+        Case { total_steps: 100, cooldown: share(1.0), check_every: 7, events: "49C0 98F0" },
         // What cannot be is cut short.
-        (100, Cooldown::Steps(99), 1, "1C0 100F0"),
-        (100, Cooldown::Steps(1000), 1, "1C0 100F0"),
-        (100, Cooldown::Steps(u64::MAX), 1, "1C0 100F0"),
-        (100, share(1e30), 1, "1C0 100F0"),
-        (100, Cooldown::Steps(20), 90, "90C0 100F0"),
-        (100, Cooldown::Steps(20), 100, "100F0"),
-        (1, Cooldown::Steps(20), 1, "1F0"),
-        (100, Cooldown::Steps(0), 1, ""), // the paper's way has no deadline
-        (100, share(0.0), 1, ""),
+        Case { total_steps: 100, cooldown: Cooldown::Steps(99), check_every: 1, events: "1C0 100F0" },
+        Case { total_steps: 100, cooldown: Cooldown::Steps(1000), check_every: 1, events: "1C0 100F0" },
+        Case { total_steps: 100, cooldown: Cooldown::Steps(u64::MAX), check_every: 1, events: "1C0 100F0" },
+        Case { total_steps: 100, cooldown: share(1e30), check_every: 1, events: "1C0 100F0" },
+        Case { total_steps: 100, cooldown: Cooldown::Steps(20), check_every: 90, events: "90C0 100F0" },
+        Case { total_steps: 100, cooldown: Cooldown::Steps(20), check_every: 100, events: "100F0" },
+        Case { total_steps: 1, cooldown: Cooldown::Steps(20), check_every: 1, events: "1F0" },
+        // The paper's way has no deadline.
+        Case { total_steps: 100, cooldown: Cooldown::Steps(0), check_every: 1, events: "" },
+        Case { total_steps: 100, cooldown: share(0.0), check_every: 1, events: "" },
     ];
-    for (total_steps, cooldown, check_every, expected) in cases {
+    for Case { total_steps, cooldown, check_every, events } in cases {
         let config =
             FreezingConfig::new(Below::new(1.0)).with_cooldown(cooldown).with_check_every(check_every);
         let mut tracker = tracker(1, &config, total_steps);
         let message = format!("{cooldown:?} of {total_steps}, every {check_every}");
-        assert_eq!(run(&mut tracker, |_| vec![5.0]), expected, "{message}");
+        assert_eq!(run(&mut tracker, |_| vec![5.0]), events, "{message}");
     }
 }
 
@@ -400,11 +486,20 @@ fn the_deadline_is_the_cause_only_where_the_policy_keeps() {
 
 #[test]
 fn the_cooldown_of_a_file_of_version_1_is_read() {
+    struct Case {
+        cooldown: Cooldown,
+        now: &'static str,
+        version_1: &'static str,
+    }
     let cases = [
-        (Cooldown::Steps(2), "cooldown = 2", "cooldown = \"Steps(2)\""),
-        (Cooldown::Share { share: 0.5 }, "[cooldown]\nshare = 0.5", "cooldown = \"Share { share: 0.5 }\""),
+        Case { cooldown: Cooldown::Steps(2), now: "cooldown = 2", version_1: "cooldown = \"Steps(2)\"" },
+        Case {
+            cooldown: Cooldown::Share { share: 0.5 },
+            now: "[cooldown]\nshare = 0.5",
+            version_1: "cooldown = \"Share { share: 0.5 }\"",
+        },
     ];
-    for (cooldown, now, version_1) in cases {
+    for Case { cooldown, now, version_1 } in cases {
         let config = FreezingConfig::new(Below::new(1.0)).with_cooldown(cooldown);
         let mut tracker = tracker(1, &config, 100);
         let state = tracker.state().unwrap();

@@ -150,8 +150,21 @@ fn a_filter_survives_being_written_and_read() {
 
 #[test]
 fn the_two_batch_estimates_are_unbiased() {
-    // (mean of each of 20 elements, noise an example, examples of the small and of the large batch)
-    for (mean, noise, small, large) in [(0.5, 1.0, 1, 4), (0.0, 1.0, 2, 8), (0.2, 3.0, 4, 16)] {
+    struct Case {
+        /// The mean of each element.
+        mean: f64,
+        /// The deviation of an example.
+        noise: f64,
+        /// The examples of the small batch.
+        small: u32,
+        /// The examples of the large one.
+        large: u32,
+    }
+    for Case { mean, noise, small, large } in [
+        Case { mean: 0.5, noise: 1.0, small: 1, large: 4 },
+        Case { mean: 0.0, noise: 1.0, small: 2, large: 8 },
+        Case { mean: 0.2, noise: 3.0, small: 4, large: 16 },
+    ] {
         const ELEMENTS: usize = 20;
         const TRIALS: usize = 4000;
         let mut random = Random(7);

@@ -43,26 +43,31 @@ fn freeze_steps(tracker: &mut FreezeTracker, values: &[f64]) -> Vec<Option<u64>>
 
 #[test]
 fn the_grace_period_is_the_share_of_the_steps_rounded_up() {
+    struct Case {
+        share: f64,
+        total_steps: u64,
+        grace: u64,
+    }
     let cases = [
-        (0.55, 100, 55), // 55.000000000000007 in binary
-        (0.07, 100, 7),
-        (0.29, 100, 29),
-        (0.55, 7, 4),
-        (0.3, 10, 3),
-        (0.1, 3, 1),
-        (0.001, 100, 1),
-        (0.999, 10, 10),
-        (0.5, 1, 1),
-        (0.0, 100, 0),
-        (1.0, 100, 100),
-        (1.0, 1, 1),
+        Case { share: 0.55, total_steps: 100, grace: 55 }, // 55.000000000000007 in binary
+        Case { share: 0.07, total_steps: 100, grace: 7 },
+        Case { share: 0.29, total_steps: 100, grace: 29 },
+        Case { share: 0.55, total_steps: 7, grace: 4 },
+        Case { share: 0.3, total_steps: 10, grace: 3 },
+        Case { share: 0.1, total_steps: 3, grace: 1 },
+        Case { share: 0.001, total_steps: 100, grace: 1 },
+        Case { share: 0.999, total_steps: 10, grace: 10 },
+        Case { share: 0.5, total_steps: 1, grace: 1 },
+        Case { share: 0.0, total_steps: 100, grace: 0 },
+        Case { share: 1.0, total_steps: 100, grace: 100 },
+        Case { share: 1.0, total_steps: 1, grace: 1 },
     ];
-    for (share, total_steps, expected) in cases {
+    for Case { share, total_steps, grace } in cases {
         let config = FreezingConfig::new(Below::new(1.0)).with_grace(share);
         let mut tracker = tracker(1, &config, total_steps);
-        assert_eq!(tracker.grace_steps(), expected, "{share} of {total_steps}");
+        assert_eq!(tracker.grace_steps(), grace, "{share} of {total_steps}");
         // A component that is quiet throughout freezes at the first step after it, but not at its first sample.
-        let first = (expected + 1).max(2);
+        let first = (grace + 1).max(2);
         let expected = (first <= total_steps).then_some(first);
         assert_eq!(freeze_steps(&mut tracker, &[0.5]), [expected], "{share} of {total_steps}");
     }
@@ -176,20 +181,25 @@ fn checks_are_due_at_multiples_of_the_interval() {
 
 #[test]
 fn training_should_stop_once_the_share_is_frozen() {
-    // (components, stop_at, components that must be frozen)
+    struct Case {
+        components: usize,
+        stop_at: f64,
+        /// The components that must be frozen.
+        needed: usize,
+    }
     let cases = [
-        (1, 1.0, 1),
-        (4, 1.0, 4),
-        (4, 0.5, 2),
-        (3, 0.5, 2),
-        (3, 0.34, 2),
-        (3, 1e-12, 1),
-        (10, 0.3, 3),
-        (10, 0.99, 10),
-        (100, 0.55, 55), // 55.000000000000007 in binary
-        (100, 0.07, 7),
+        Case { components: 1, stop_at: 1.0, needed: 1 },
+        Case { components: 4, stop_at: 1.0, needed: 4 },
+        Case { components: 4, stop_at: 0.5, needed: 2 },
+        Case { components: 3, stop_at: 0.5, needed: 2 },
+        Case { components: 3, stop_at: 0.34, needed: 2 },
+        Case { components: 3, stop_at: 1e-12, needed: 1 },
+        Case { components: 10, stop_at: 0.3, needed: 3 },
+        Case { components: 10, stop_at: 0.99, needed: 10 },
+        Case { components: 100, stop_at: 0.55, needed: 55 }, // 55.000000000000007 in binary
+        Case { components: 100, stop_at: 0.07, needed: 7 },
     ];
-    for (components, stop_at, needed) in cases {
+    for Case { components, stop_at, needed } in cases {
         let config = FreezingConfig::new(Below::new(1.0)).with_stop_at(stop_at);
         let mut tracker = tracker(components, &config, 1000);
         tracker.check(&snapshot(1, &vec![5.0; components]));

@@ -227,37 +227,54 @@ fn refused(make: Make, config: &str, file: &Path) -> String {
 fn what_differs_is_named_and_nothing_is_changed() {
     let (_folder, file, _) = saved();
     let same = config(CONFIGS[0], SETTINGS[1]);
-    let cases: [(&str, Make, String); 8] = [
-        ("it is that of \"adamw\", the optimizer is \"adam\"", OPTIMIZERS[1].1, same.clone()),
-        ("it is that of \"adamw\", the optimizer is \"sgd\"", OPTIMIZERS[2].1, same.clone()),
-        (
-            "half_precision was \"as-parameter\" when it was saved and is \"float-state\"",
-            OPTIMIZERS[4].1,
-            same.clone(),
-        ),
-        (
-            "beta2 was 0.999 when it was saved and is 0.9 here",
-            |vs| Box::new(AdamConfig::adamw().beta2(0.9).build(vs, 1e-2).unwrap()),
-            same.clone(),
-        ),
-        ("cooldown was 4 when it was saved and is 5 here", OPTIMIZERS[0].1, same.replace("= 4", "= 5")),
-        (
-            "check_every was 1 when it was saved and is 3",
-            OPTIMIZERS[0].1,
-            same.replace("cooldown", "check_every = 3\ncooldown"),
-        ),
-        (
-            "policy was signal-fraction when it was saved and is quota",
-            OPTIMIZERS[0].1,
-            config(CONFIGS[1], SETTINGS[1]),
-        ),
-        (
-            "cooling was decay when it was saved and is average",
-            OPTIMIZERS[0].1,
-            same.replace("decay", "average"),
-        ),
+    struct Case {
+        expected: &'static str,
+        make: Make,
+        config: String,
+    }
+    let cases = [
+        Case {
+            expected: "it is that of \"adamw\", the optimizer is \"adam\"",
+            make: OPTIMIZERS[1].1,
+            config: same.clone(),
+        },
+        Case {
+            expected: "it is that of \"adamw\", the optimizer is \"sgd\"",
+            make: OPTIMIZERS[2].1,
+            config: same.clone(),
+        },
+        Case {
+            expected: "half_precision was \"as-parameter\" when it was saved and is \"float-state\"",
+            make: OPTIMIZERS[4].1,
+            config: same.clone(),
+        },
+        Case {
+            expected: "beta2 was 0.999 when it was saved and is 0.9 here",
+            make: |vs| Box::new(AdamConfig::adamw().beta2(0.9).build(vs, 1e-2).unwrap()),
+            config: same.clone(),
+        },
+        Case {
+            expected: "cooldown was 4 when it was saved and is 5 here",
+            make: OPTIMIZERS[0].1,
+            config: same.replace("= 4", "= 5"),
+        },
+        Case {
+            expected: "check_every was 1 when it was saved and is 3",
+            make: OPTIMIZERS[0].1,
+            config: same.replace("cooldown", "check_every = 3\ncooldown"),
+        },
+        Case {
+            expected: "policy was signal-fraction when it was saved and is quota",
+            make: OPTIMIZERS[0].1,
+            config: config(CONFIGS[1], SETTINGS[1]),
+        },
+        Case {
+            expected: "cooling was decay when it was saved and is average",
+            make: OPTIMIZERS[0].1,
+            config: same.replace("decay", "average"),
+        },
     ];
-    for (expected, make, config) in cases {
+    for Case { expected, make, config } in cases {
         let error = refused(make, &config, &file);
         assert!(error.contains(expected), "{error}\nexpected: {expected}");
     }

@@ -1,7 +1,7 @@
 //! Parameters of no component train on, or freeze with their block, so that the backward pass ends earlier.
 
 use grades::component::{ComponentConfig, ComponentKind};
-use grades::config::Followers;
+use grades::config::{Followers, Tied};
 use grades::optim::{AdamConfig, InnerOptimizer};
 use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Observation};
 use grades::statistic::{Statistic, StatisticSet};
@@ -150,8 +150,8 @@ fn a_component_that_is_thawed_opens_its_block_again() {
     assert!(!trains("encoder.layer.0.attention.self.key.weight"));
 }
 
-/// A model of one block: an embedding, a matrix with a bias, and a head or none.
-fn small(head: bool) -> (VarStore, FreezingOptimizer<grades::optim::Adam>) {
+/// A model of two blocks: an embedding, a matrix with a bias, another matrix, and a head or none.
+fn small(head: bool, config: &FreezingConfig) -> (VarStore, FreezingOptimizer<grades::optim::Adam>) {
     let vs = VarStore::new(Device::Cpu);
     let root = vs.root();
     let mut names = vec!["embeddings.word_embeddings.weight", "encoder.layer.0.intermediate.dense.weight"];
@@ -163,25 +163,111 @@ fn small(head: bool) -> (VarStore, FreezingOptimizer<grades::optim::Adam>) {
         let path = path.split('.').fold(root.clone(), |path, part| path.sub(part));
         let _ = path.var(last, &[2], nn::Init::Const(0.5));
     }
-    let config = config(FreezeAt::new([("layer.0", 2)])).with_components(ComponentConfig::default());
     let inner = AdamConfig::adamw().build(&vs, 1e-2).unwrap();
-    let optimizer = FreezingOptimizer::new(inner, &vs, &config, 100).unwrap();
+    let optimizer = FreezingOptimizer::new(inner, &vs, config, 100).unwrap();
     (vs, optimizer)
+}
+
+/// Freezes block 0 of a [`small`] model at step 2.
+fn small_config() -> FreezingConfig {
+    config(FreezeAt::new([("layer.0", 2)])).with_components(ComponentConfig::default())
+}
+
+/// Trains a step in which every parameter that trains has a gradient.
+fn step(vs: &VarStore, optimizer: &mut FreezingOptimizer<grades::optim::Adam>) {
+    let loss = vs.trainable_variables().iter().map(|v| v.square().sum(Kind::Float)).reduce(|a, b| a + b);
+    optimizer.backward_step(&loss.unwrap()).unwrap();
 }
 
 #[test]
 fn embeddings_that_are_the_output_layer_too_train_on() {
     for head in [true, false] {
-        let (vs, mut optimizer) = small(head);
+        let (vs, mut optimizer) = small(head, &small_config().with_tied(Tied::Keep));
         for _ in 0..3 {
-            let loss =
-                vs.trainable_variables().iter().map(|v| v.square().sum(Kind::Float)).reduce(|a, b| a + b);
-            optimizer.backward_step(&loss.unwrap()).unwrap();
+            step(&vs, &mut optimizer);
         }
         let variables = vs.variables();
         let trains = |name: &str| variables[name].requires_grad();
         assert!(!trains("encoder.layer.0.intermediate.dense.bias"));
         assert_eq!(trains("embeddings.word_embeddings.weight"), !head);
         assert!(trains("encoder.layer.1.intermediate.dense.weight"));
+    }
+}
+
+const EMBEDDING: &str = "embeddings.word_embeddings.weight";
+
+#[test]
+fn tied_embeddings_freeze_as_the_setting_says_and_as_the_input_only_where_they_are_tied() {
+    for (head, tied, followers) in [true, false]
+        .into_iter()
+        .flat_map(|head| Tied::ALL.map(|tied| (head, tied)))
+        .flat_map(|(head, tied)| Followers::ALL.map(|followers| (head, tied, followers)))
+    {
+        let config = small_config().with_tied(tied).with_followers(followers);
+        let (vs, mut optimizer) = small(head, &config);
+        let follows = followers == Followers::WithBlock;
+        let mut then = None;
+        for number in 1..=5 {
+            let closed = follows && number > 2;
+            let case = format!("head {head}, {tied}, {followers}, before step {number}");
+            let frozen = closed && (head || tied == Tied::Both);
+            assert_eq!(vs.variables()[EMBEDDING].requires_grad(), !frozen, "{case}");
+            assert_eq!(optimizer.input_is_frozen(), closed && !head && tied == Tied::Head, "{case}");
+            if frozen {
+                let now = bits(&vs.variables()[EMBEDDING]);
+                assert_eq!(*then.get_or_insert_with(|| now.clone()), now, "{case}");
+            }
+            step(&vs, &mut optimizer);
+        }
+    }
+}
+
+#[test]
+fn an_input_that_is_frozen_is_so_after_a_resume_and_until_a_thaw() {
+    let config = small_config().with_tied(Tied::Head);
+    let (vs, mut optimizer) = small(false, &config);
+    for _ in 0..3 {
+        step(&vs, &mut optimizer);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("optimizer.safetensors");
+    optimizer.save(&file).unwrap();
+    let (_again, mut resumed) = small(false, &config);
+    assert!(!resumed.input_is_frozen());
+    resumed.load(&file).unwrap();
+    assert!(resumed.input_is_frozen());
+
+    let config = FreezingConfig::new(AllThereAndBack).with_tied(Tied::Head);
+    let (vs, mut optimizer) = small(false, &config);
+    let frozen = [2, 3, 4, 5, 6].map(|number| {
+        step(&vs, &mut optimizer);
+        (number, optimizer.input_is_frozen())
+    });
+    assert_eq!(frozen, [(2, false), (3, true), (4, true), (5, true), (6, false)]);
+}
+
+/// Freezes block 0 at step 2 and brings all of it back at step 5.
+#[derive(Debug, Clone)]
+struct AllThereAndBack;
+
+impl FreezePolicy for AllThereAndBack {
+    fn name(&self) -> &'static str {
+        "all-there-and-back"
+    }
+
+    fn statistics(&self) -> StatisticSet {
+        StatisticSet::of([Statistic::GradL1])
+    }
+
+    fn decide(&mut self, observation: &Observation<'_>) -> Decision {
+        ThereAndBack.decide(observation)
+    }
+
+    fn thaws(&self) -> bool {
+        true
+    }
+
+    fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
+        if observation.step == 5 { Decision::Thaw(cause(self.name())) } else { Decision::Keep }
     }
 }

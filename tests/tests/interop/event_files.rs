@@ -25,9 +25,9 @@ fn record(step: u64) -> StepRecord {
         loss: 1.0 / step as f64,
         learning_rate: 1e-4 * step as f64,
         grad_norm: (step > 1).then_some(0.5),
-        work: StepWork { examples: 8, tokens: 64, flops: 1_000, seconds: 0.25 * step as f64 },
+        work: StepWork { examples: 8, tokens: 64, flops: 1_000, cache_flops: 0, seconds: 0.25 * step as f64 },
         components: ComponentCounts { cooling: 1, frozen: 0 },
-        memory: StepMemory { memory_bytes: Some(1 << 30), training_bytes: 1 << 20 },
+        memory: StepMemory { memory_bytes: Some(1 << 30), training_bytes: 1 << 20, cache_bytes: 0 },
         skipped: None,
     }
 }

@@ -43,12 +43,28 @@ fn freezes_at(keys: &str, statistic: Statistic, value: f64) -> Option<u64> {
 #[test]
 fn a_preset_is_what_was_published() {
     use Statistic::{GradDeltaL1, GradL1, WeightDeltaL1};
+    struct Case {
+        keys: &'static str,
+        statistic: Statistic,
+        tau: f64,
+        step: u64,
+    }
     let cases = [
-        ("preset = \"paper-v1\"\npolicy = { tau = 2.404 }", GradL1, 2.404, 56),
-        ("preset = \"paper-v3\"\npolicy = { tau = 2.404 }", GradDeltaL1, 2.404, 56),
-        ("preset = \"official\"", WeightDeltaL1, 1e-4, 31),
+        Case {
+            keys: "preset = \"paper-v1\"\npolicy = { tau = 2.404 }",
+            statistic: GradL1,
+            tau: 2.404,
+            step: 56,
+        },
+        Case {
+            keys: "preset = \"paper-v3\"\npolicy = { tau = 2.404 }",
+            statistic: GradDeltaL1,
+            tau: 2.404,
+            step: 56,
+        },
+        Case { keys: "preset = \"official\"", statistic: WeightDeltaL1, tau: 1e-4, step: 31 },
     ];
-    for (keys, statistic, tau, step) in cases {
+    for Case { keys, statistic, tau, step } in cases {
         assert_eq!(freezes_at(keys, statistic, 0.999 * tau), Some(step), "{keys}");
         assert_eq!(freezes_at(keys, statistic, tau), None, "{keys}: at tau is not below it");
         assert!(!config(keys).cools(), "{keys}");

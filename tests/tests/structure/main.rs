@@ -58,12 +58,25 @@ const FINETUNE: &[(&str, &[&str])] = &[
     ("run", &["config", "records", "storage"]),
     ("checkpoint", &["causes", "records", "state", "storage"]),
     ("log", &["causes", "records", "state", "storage"]),
-    ("tasks", &["config", "data", "records"]),
+    ("cache", &["config", "state", "storage"]),
+    ("tasks", &["cache", "config", "data", "records"]),
     (
         "train",
-        &["causes", "checkpoint", "config", "data", "log", "records", "run", "state", "storage", "tasks"],
+        &[
+            "cache",
+            "causes",
+            "checkpoint",
+            "config",
+            "data",
+            "log",
+            "records",
+            "run",
+            "state",
+            "storage",
+            "tasks",
+        ],
     ),
-    ("bench", &["config", "records", "run", "tasks", "train"]),
+    ("bench", &["cache", "config", "records", "run", "tasks", "train"]),
     ("compare", &["causes", "config", "log", "records", "run", "storage"]),
 ];
 

@@ -271,27 +271,40 @@ fn separators_and_encodings_are_read_where_they_are_certain() {
         let records = examples("a.tsv", &bytes, &Source::default()).unwrap();
         assert_eq!((records.list[0].text.as_str(), records.list[1].text.as_str()), ("gööd", "🔥"));
     }
-    let refused: [(&str, Vec<u8>, &str); 6] = [
-        (
-            "a.tsv",
-            wide(u16::to_le_bytes, 0xfeff)[2..].to_vec(),
-            "`iconv -f UTF-16LE -t UTF-8 a.tsv > utf8-a.tsv` makes UTF-8",
-        ),
-        (
-            "a.csv",
-            b"text,label\ncaf\xe9,a\nbad,b\n".to_vec(),
-            "if the file is Latin-1, `iconv -f ISO-8859-1 -t UTF-8 a.csv",
-        ),
-        ("a.tsv", b"\xff\xfe\0\0a\0\0\0".to_vec(), "is UTF-32; `iconv -f UTF-32"),
-        ("a.csv", b"\x1f\x8b\x08\0".to_vec(), "is compressed by gzip; `gunzip` unpacks it"),
-        ("a.csv", b"PAR1\x15\x04".to_vec(), "is Parquet; write it as JSONL"),
-        (
-            "a.tsv",
-            b"good,yes\nbad,no\n".to_vec(),
-            "where commas separate the columns, say data.format = \"csv\"",
-        ),
+    struct Case {
+        name: &'static str,
+        bytes: Vec<u8>,
+        expected: &'static str,
+    }
+    let refused = [
+        Case {
+            name: "a.tsv",
+            bytes: wide(u16::to_le_bytes, 0xfeff)[2..].to_vec(),
+            expected: "`iconv -f UTF-16LE -t UTF-8 a.tsv > utf8-a.tsv` makes UTF-8",
+        },
+        Case {
+            name: "a.csv",
+            bytes: b"text,label\ncaf\xe9,a\nbad,b\n".to_vec(),
+            expected: "if the file is Latin-1, `iconv -f ISO-8859-1 -t UTF-8 a.csv",
+        },
+        Case {
+            name: "a.tsv",
+            bytes: b"\xff\xfe\0\0a\0\0\0".to_vec(),
+            expected: "is UTF-32; `iconv -f UTF-32",
+        },
+        Case {
+            name: "a.csv",
+            bytes: b"\x1f\x8b\x08\0".to_vec(),
+            expected: "is compressed by gzip; `gunzip` unpacks it",
+        },
+        Case { name: "a.csv", bytes: b"PAR1\x15\x04".to_vec(), expected: "is Parquet; write it as JSONL" },
+        Case {
+            name: "a.tsv",
+            bytes: b"good,yes\nbad,no\n".to_vec(),
+            expected: "where commas separate the columns, say data.format = \"csv\"",
+        },
     ];
-    for (name, bytes, expected) in refused {
+    for Case { name, bytes, expected } in refused {
         let error = examples(name, &bytes, &Source::default()).unwrap_err();
         assert!(error.contains(expected), "expected: {expected}\nfound:    {error}");
     }

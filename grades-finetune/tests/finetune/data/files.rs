@@ -67,90 +67,179 @@ fn the_header_is_found_or_given() {
     assert_eq!(error, "a.tsv: column \"text\" is given by name, but header = false; give its position");
 }
 
-/// File name, content, text and label column, and how the error begins.
-type Case = (&'static str, &'static [u8], (&'static str, &'static str), &'static str);
-
 #[test]
 fn errors_name_file_and_line() {
-    let cases: [Case; 26] = [
-        ("a.tsv", b"", ("0", "1"), "a.tsv: has no examples"),
-        ("a.tsv", b"\n\n", ("0", "1"), "a.tsv: has no examples"),
-        ("a.csv", b"", ("t", "l"), "a.csv: has no examples"),
-        ("a.jsonl", b"\n", ("t", "l"), "a.jsonl: has no examples"),
-        ("a.tsv", b"t\tl\n", ("t", "l"), "a.tsv: has a header but no examples"),
-        ("a.txt", b"a\t1", ("0", "1"), "a.txt: the extension tells no format; expected .tsv, .csv or .jsonl"),
-        (
-            "a.tsv",
-            b"t\tl\na\t1\n",
-            ("x", "l"),
-            "a.tsv:1: no column \"x\" for the text; the columns are \"t\", \"l\"",
-        ),
-        (
-            "a.tsv",
-            b"t\tl\na\t1\n",
-            ("t", "y"),
-            "a.tsv:1: no column \"y\" for the label; the columns are \"t\", \"l\"",
-        ),
-        (
-            "a.tsv",
-            b"t\tt\na\t1\n",
-            ("t", "1"),
-            "a.tsv:1: two columns are named \"t\"; give the position of the text",
-        ),
-        (
-            "a.tsv",
-            b"t\tl\na\t1\nb 0\n",
-            ("t", "l"),
-            "a.tsv:3: no column 1 for the label; the line has 1 column(s): \"b 0\"",
-        ),
-        (
-            "a.tsv",
-            b"a\t1\n",
-            ("2", "1"),
-            "a.tsv:1: no column 2 for the text; the line has 2 column(s): \"a | 1\"",
-        ),
-        ("a.tsv", b"a\t1\n", ("-3", "1"), "a.tsv:1: no column -3 for the text"),
-        ("a.tsv", b"a\t1\nb", ("0", "-1"), "a.tsv:2: has one column only, for both text and label"),
-        ("a.tsv", b"a\t1\n", ("0", "0"), "a.tsv: text = 0 and label = 0 are the same column"),
-        ("a.tsv", b"t\tl\na\t1\n", ("t", "0"), "a.tsv: text = \"t\" and label = 0 are the same column"),
-        ("a.tsv", b"a\t1\n \t0\n", ("0", "1"), "a.tsv:2: the text is empty"),
-        ("a.csv", b"a,1\nb,\"\"\n", ("0", "1"), "a.csv:2: the label is empty"),
-        ("a.tsv", b"a\t1\nb\xff\t0\n", ("0", "1"), "a.tsv:2: not valid UTF-8, from byte 2"),
-        ("a.csv", b"a,1\n\nb\xff,0\n", ("0", "1"), "a.csv:3: not valid UTF-8"),
-        (
-            "a.csv",
-            b"1,a\n\n0,\"b\n1,c\n1,d\n",
-            ("1", "0"),
-            "a.csv:3: a quotation mark opened in this row is never closed",
-        ),
-        (
-            "a.jsonl",
-            b"{\"t\":\"a\",\"l\":1}\n[1]\n",
-            ("t", "l"),
-            "a.jsonl:2: expected one JSON object a line",
-        ),
-        (
-            "a.jsonl",
-            b"{\"t\":\"a\"}\n",
-            ("t", "l"),
-            "a.jsonl:1: no key \"l\" for the label; the keys are \"t\"",
-        ),
-        (
-            "a.jsonl",
-            b"{\"t\":\"a\",\"l\":1.5}\n",
-            ("t", "l"),
-            "a.jsonl:1: \"l\": expected a word, a whole number or true/false, found 1.5",
-        ),
-        ("a.jsonl", b"{\"t\":7,\"l\":1}\n", ("t", "l"), "a.jsonl:1: \"t\": expected a string"),
-        (
-            "a.jsonl",
-            b"{\"t\":\"a\",\"l\":1}\n",
-            ("0", "l"),
-            "a.jsonl: text = 0: JSONL has keys, not positions",
-        ),
-        ("a.jsonl", b"{\"t\":\"\xff\"}\n", ("t", "l"), "a.jsonl:1: not valid UTF-8"),
+    struct Case {
+        name: &'static str,
+        content: &'static [u8],
+        /// The column.
+        text: &'static str,
+        /// The column.
+        label: &'static str,
+        /// How the error begins.
+        expected: &'static str,
+    }
+    let cases = [
+        Case { name: "a.tsv", content: b"", text: "0", label: "1", expected: "a.tsv: has no examples" },
+        Case { name: "a.tsv", content: b"\n\n", text: "0", label: "1", expected: "a.tsv: has no examples" },
+        Case { name: "a.csv", content: b"", text: "t", label: "l", expected: "a.csv: has no examples" },
+        Case { name: "a.jsonl", content: b"\n", text: "t", label: "l", expected: "a.jsonl: has no examples" },
+        Case {
+            name: "a.tsv",
+            content: b"t\tl\n",
+            text: "t",
+            label: "l",
+            expected: "a.tsv: has a header but no examples",
+        },
+        Case {
+            name: "a.txt",
+            content: b"a\t1",
+            text: "0",
+            label: "1",
+            expected: "a.txt: the extension tells no format; expected .tsv, .csv or .jsonl",
+        },
+        Case {
+            name: "a.tsv",
+            content: b"t\tl\na\t1\n",
+            text: "x",
+            label: "l",
+            expected: "a.tsv:1: no column \"x\" for the text; the columns are \"t\", \"l\"",
+        },
+        Case {
+            name: "a.tsv",
+            content: b"t\tl\na\t1\n",
+            text: "t",
+            label: "y",
+            expected: "a.tsv:1: no column \"y\" for the label; the columns are \"t\", \"l\"",
+        },
+        Case {
+            name: "a.tsv",
+            content: b"t\tt\na\t1\n",
+            text: "t",
+            label: "1",
+            expected: "a.tsv:1: two columns are named \"t\"; give the position of the text",
+        },
+        Case {
+            name: "a.tsv",
+            content: b"t\tl\na\t1\nb 0\n",
+            text: "t",
+            label: "l",
+            expected: "a.tsv:3: no column 1 for the label; the line has 1 column(s): \"b 0\"",
+        },
+        Case {
+            name: "a.tsv",
+            content: b"a\t1\n",
+            text: "2",
+            label: "1",
+            expected: "a.tsv:1: no column 2 for the text; the line has 2 column(s): \"a | 1\"",
+        },
+        Case {
+            name: "a.tsv",
+            content: b"a\t1\n",
+            text: "-3",
+            label: "1",
+            expected: "a.tsv:1: no column -3 for the text",
+        },
+        Case {
+            name: "a.tsv",
+            content: b"a\t1\nb",
+            text: "0",
+            label: "-1",
+            expected: "a.tsv:2: has one column only, for both text and label",
+        },
+        Case {
+            name: "a.tsv",
+            content: b"a\t1\n",
+            text: "0",
+            label: "0",
+            expected: "a.tsv: text = 0 and label = 0 are the same column",
+        },
+        Case {
+            name: "a.tsv",
+            content: b"t\tl\na\t1\n",
+            text: "t",
+            label: "0",
+            expected: "a.tsv: text = \"t\" and label = 0 are the same column",
+        },
+        Case {
+            name: "a.tsv",
+            content: b"a\t1\n \t0\n",
+            text: "0",
+            label: "1",
+            expected: "a.tsv:2: the text is empty",
+        },
+        Case {
+            name: "a.csv",
+            content: b"a,1\nb,\"\"\n",
+            text: "0",
+            label: "1",
+            expected: "a.csv:2: the label is empty",
+        },
+        Case {
+            name: "a.tsv",
+            content: b"a\t1\nb\xff\t0\n",
+            text: "0",
+            label: "1",
+            expected: "a.tsv:2: not valid UTF-8, from byte 2",
+        },
+        Case {
+            name: "a.csv",
+            content: b"a,1\n\nb\xff,0\n",
+            text: "0",
+            label: "1",
+            expected: "a.csv:3: not valid UTF-8",
+        },
+        Case {
+            name: "a.csv",
+            content: b"1,a\n\n0,\"b\n1,c\n1,d\n",
+            text: "1",
+            label: "0",
+            expected: "a.csv:3: a quotation mark opened in this row is never closed",
+        },
+        Case {
+            name: "a.jsonl",
+            content: b"{\"t\":\"a\",\"l\":1}\n[1]\n",
+            text: "t",
+            label: "l",
+            expected: "a.jsonl:2: expected one JSON object a line",
+        },
+        Case {
+            name: "a.jsonl",
+            content: b"{\"t\":\"a\"}\n",
+            text: "t",
+            label: "l",
+            expected: "a.jsonl:1: no key \"l\" for the label; the keys are \"t\"",
+        },
+        Case {
+            name: "a.jsonl",
+            content: b"{\"t\":\"a\",\"l\":1.5}\n",
+            text: "t",
+            label: "l",
+            expected: "a.jsonl:1: \"l\": expected a word, a whole number or true/false, found 1.5",
+        },
+        Case {
+            name: "a.jsonl",
+            content: b"{\"t\":7,\"l\":1}\n",
+            text: "t",
+            label: "l",
+            expected: "a.jsonl:1: \"t\": expected a string",
+        },
+        Case {
+            name: "a.jsonl",
+            content: b"{\"t\":\"a\",\"l\":1}\n",
+            text: "0",
+            label: "l",
+            expected: "a.jsonl: text = 0: JSONL has keys, not positions",
+        },
+        Case {
+            name: "a.jsonl",
+            content: b"{\"t\":\"\xff\"}\n",
+            text: "t",
+            label: "l",
+            expected: "a.jsonl:1: not valid UTF-8",
+        },
     ];
-    for (name, content, (text, label), expected) in cases {
+    for Case { name, content, text, label, expected } in cases {
         let error = examples(name, content, &source(text, label)).unwrap_err();
         assert!(error.starts_with(expected), "expected: {expected}\nfound:    {error}");
     }

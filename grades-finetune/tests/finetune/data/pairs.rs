@@ -58,9 +58,22 @@ fn what_is_said_decides() {
         pairs("a.tsv", "a b\tc\tx\nd\te\ty\nd\te\tx\nd\te\ty\n", &plain).unwrap()[0],
         ["a b", "c", "x"]
     );
-    for (text, pair, expected) in [
-        ("sentence1", "sentence1", "text = \"sentence1\" and text_pair = \"sentence1\" are the same column"),
-        ("sentence1", "other", "no column \"other\" for the text_pair; the columns are"),
+    struct Case {
+        text: &'static str,
+        pair: &'static str,
+        expected: &'static str,
+    }
+    for Case { text, pair, expected } in [
+        Case {
+            text: "sentence1",
+            pair: "sentence1",
+            expected: "text = \"sentence1\" and text_pair = \"sentence1\" are the same column",
+        },
+        Case {
+            text: "sentence1",
+            pair: "other",
+            expected: "no column \"other\" for the text_pair; the columns are",
+        },
     ] {
         let error = pairs("a.tsv", content, &with(text, pair)).unwrap_err();
         assert!(error.contains(expected), "{text} {pair}: {error}");

@@ -88,7 +88,7 @@ fn a_run_folder_that_is_gone_is_told_of_and_the_model_is_saved() {
 }
 
 /// Runs the program without root's right to write into every folder.
-fn without_privileges() -> Vec<&'static str> {
+pub(crate) fn without_privileges() -> Vec<&'static str> {
     let probe = tempfile::tempdir().unwrap();
     std::fs::set_permissions(probe.path(), Permissions::from_mode(0o555)).unwrap();
     match std::fs::write(probe.path().join("file"), "") {
@@ -120,7 +120,7 @@ fn a_folder_that_may_not_be_written_is_reported() {
 }
 
 /// Runs a script of bash in a name space in which it may mount small file systems; `None` on a machine that gives none.
-fn in_a_name_space(folder: &Folder, script: &str, arguments: &[&str]) -> Option<Ran> {
+pub(crate) fn in_a_name_space(folder: &Folder, script: &str, arguments: &[&str]) -> Option<Ran> {
     let can = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
     if !can.is_ok_and(|can| can.status.success()) {
         eprintln!("skipped: this machine lets nobody mount a small file system");

@@ -5,17 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::durable::broken::{Result, checkpoints};
 use crate::durable::long_or;
+use crate::durable::numbers::Numbers;
 use crate::support::{Folder, PROGRAM};
-
-/// A reproducible stream of numbers; which moments they lead to depends on the machine.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
 
 /// Waits until something is being written under a temporary name in the folder of checkpoints.
 fn wait_for_writing(folder: &Folder, child: &mut Child) {
@@ -43,7 +34,8 @@ fn a_run_that_is_killed_anywhere_comes_to_the_same_end() {
     let whole = Result::of(&folder, "whole");
     assert!(!whole.freezes.is_empty());
 
-    let mut numbers = Numbers(7);
+    // Which moments they lead to depends on the machine.
+    let mut numbers = Numbers::new(7);
     let (mut kills, mut in_writing, mut ends) = (0, 0, 0);
     while kills < wanted || folder.path("runs/run").exists() {
         let mut child = folder

@@ -3,14 +3,22 @@
 //! `GRADES_TORTURE=1` (`make torture`) runs the long forms.
 
 mod broken;
+mod combinations;
+pub(crate) mod broken;
 mod damage;
 mod disk;
+mod faults;
 mod in_process;
+mod interrupted;
 mod kills;
 mod loss_monitor;
+mod lost;
 mod memory;
+mod numbers;
+mod output;
 mod refused;
 mod resume;
+mod room;
 mod signals;
 
 /// Returns the long form of a number when the long forms are enabled.

@@ -173,9 +173,13 @@ impl Made {
             loss: if bad { f64::NAN } else { 1.0 / step as f64 + 0.1 },
             learning_rate: 1e-4,
             grad_norm: Some(1.0),
-            work: StepWork { examples: 8, tokens: 64, flops: 0, seconds: step as f64 * 0.25 },
+            work: StepWork { examples: 8, tokens: 64, flops: 0, cache_flops: 0, seconds: step as f64 * 0.25 },
             components,
-            memory: StepMemory { memory_bytes: Some(500_000_000), training_bytes: 90_000_000 },
+            memory: StepMemory {
+                memory_bytes: Some(500_000_000),
+                training_bytes: 90_000_000,
+                cache_bytes: 0,
+            },
             skipped: None,
         }
     }

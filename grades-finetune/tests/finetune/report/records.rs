@@ -18,9 +18,9 @@ fn step(loss: f64) -> StepRecord {
         loss,
         learning_rate: 1e-4,
         grad_norm: None,
-        work: StepWork { examples: 8, tokens: 90, flops: FLOPS, seconds: 1.5 },
+        work: StepWork { examples: 8, tokens: 90, flops: FLOPS, cache_flops: 0, seconds: 1.5 },
         components: ComponentCounts { cooling: 1, frozen: 2 },
-        memory: StepMemory { memory_bytes: None, training_bytes: 1 << 40 },
+        memory: StepMemory { memory_bytes: None, training_bytes: 1 << 40, cache_bytes: 0 },
         skipped: Some(SkipReason::Gradients),
     }
 }
@@ -44,6 +44,22 @@ fn steps_are_read_as_they_were_written() {
              \"tokens\":90,\"flops\":{FLOPS},\"seconds\":1.5,\"cooling\":1,\"frozen\":2,\"memory_bytes\":null,\
              \"training_bytes\":1099511627776,\"skipped\":\"gradients\"}}"
         )
+    );
+}
+
+#[test]
+fn the_cache_of_a_step_is_written_where_there_is_one() {
+    let folder = Folder::empty();
+    let mut cached = step(0.5);
+    (cached.work.cache_flops, cached.memory.cache_bytes) = (FLOPS / 2, 1 << 41);
+    let mut file = Vec::new();
+    write_line(&mut file, &cached).unwrap();
+    folder.write("steps.jsonl", &file);
+    assert_eq!(read_lines::<StepRecord>(&folder.path("steps.jsonl"), Ending::Whole).unwrap(), [cached]);
+    let line = String::from_utf8(file).unwrap();
+    assert!(
+        line.contains(&format!("\"cache_flops\":{}", FLOPS / 2))
+            && line.contains("\"cache_bytes\":2199023255552")
     );
 }
 
@@ -90,7 +106,8 @@ fn a_summary_is_flat_and_names_each_score_by_its_part() {
         (Some(0.5), None, Some(0.75))
     );
     assert_eq!(summary.flops.flops, 1_000_000_000_000_000_000_000);
-    summary.flops = FlopCounts { flops: 1 << 50, flops_without_freezing: 1 << 51, ..summary.flops };
+    summary.flops =
+        FlopCounts { flops: 1 << 50, flops_without_freezing: 1 << 51, cache_flops: 1 << 49, ..summary.flops };
     let written = serde_json::to_value(&summary).unwrap();
     let object = written.as_object().unwrap();
     assert!(object.values().all(|value| !value.is_object()), "{written}");

@@ -54,6 +54,18 @@ impl Run {
         Ok(Self { summary, log: log.log, files: RunFiles { path: folder }, warnings })
     }
 
+    /// Trains with a request to end and a logger of the caller's.
+    pub(crate) fn train_logged(
+        folder: &Folder,
+        assignments: &[&str],
+        interrupt: &Interrupt,
+        logger: &mut dyn Logger,
+    ) -> Result<Outcome> {
+        let config = configuration(folder, assignments)?;
+        let _alone = alone();
+        train_logged(&config, "base", interrupt, logger)
+    }
+
     /// Resumes a run with the folder's configuration and assignments; `None` when it has ended.
     pub(crate) fn resume(folder: &Folder, run: &RunFiles, assignments: &[&str]) -> Result<Option<Outcome>> {
         let config = configuration(folder, assignments)?;

@@ -67,7 +67,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         Ok(Self {
             monitor: Monitor::new(&tracker, count, defers),
             cooldown: Cooldown::new(&tracker, count),
-            params: ParamSet::new(parameters, config.followers(), tracker.map()),
+            params: ParamSet::new(parameters, config, tracker.map()),
             reclaim: Reclaim::new(config.empty_cache()),
             observers: Observers::default(),
             ranks: None,

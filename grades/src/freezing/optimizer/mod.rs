@@ -415,6 +415,12 @@ impl<O> FreezingOptimizer<O> {
         self.params.active_tensors().into_iter().map(Tensor::shallow_clone).collect()
     }
 
+    /// Returns whether the model must detach the input side of its embedding before the next step: with
+    /// [`Tied::Head`](crate::config::Tied::Head), while the first block is frozen whole.
+    pub fn input_is_frozen(&self) -> bool {
+        self.params.input_is_frozen()
+    }
+
     /// Returns the number of optimizer steps, skipped ones included.
     pub fn steps(&self) -> u64 {
         self.steps

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::component::{ComponentKind, ComponentMap};
-use crate::config::Followers as Setting;
+use crate::config::{Followers as Setting, Tied};
 use crate::parameters::{ParamId, Parameters};
 use crate::tracker::FreezeTracker;
 
@@ -13,6 +13,8 @@ pub(super) struct Followers {
     list: Vec<(ParamId, Option<u32>)>,
     /// Whether they freeze with their block.
     closes: bool,
+    /// The block whose freeze detaches the input side of a tied embedding.
+    detaches: Option<u32>,
     /// The blocks whose followers are frozen.
     closed: BTreeSet<u32>,
     frozen: BTreeSet<ParamId>,
@@ -22,8 +24,8 @@ impl Followers {
     /// Finds the block that each parameter follows.
     ///
     /// Biases and norms follow their own block. With [`Setting::WithBlock`] the embeddings follow the first block, through
-    /// which all of their gradient comes, unless they are the output layer too.
-    pub(super) fn new(setting: Setting, map: &ComponentMap, parameters: &Parameters) -> Self {
+    /// which all of their gradient comes; those that are the output matrix too do so with [`Tied::Both`] only.
+    pub(super) fn new(setting: Setting, tied: Tied, map: &ComponentMap, parameters: &Parameters) -> Self {
         let closes = setting == Setting::WithBlock;
         let layers = map.components().iter().map(|component| component.layer);
         let first = layers.chain(map.left_out().iter().map(|out| out.layer)).flatten().min();
@@ -31,14 +33,22 @@ impl Followers {
         // A tensor under two names is the output layer too.
         let is_tied = |id: ParamId| !has_head || parameters.aliases().iter().any(|(_, other)| *other == id);
         let leader = |id: ParamId, kind: ComponentKind, layer: Option<u32>| match (kind, layer) {
-            (ComponentKind::Embedding, None) if closes && !is_tied(id) => first,
+            (ComponentKind::Embedding, None) if closes && (tied == Tied::Both || !is_tied(id)) => first,
             _ => layer,
         };
         let list = map.left_out().iter().filter_map(|out| {
             let id = parameters.id_of(&out.name)?;
             Some((id, leader(id, out.kind, out.layer)))
         });
-        Self { list: list.collect(), closes, closed: BTreeSet::new(), frozen: BTreeSet::new() }
+        let embeddings = map.left_out().iter().filter(|out| out.kind == ComponentKind::Embedding);
+        let any_tied = embeddings.filter_map(|out| parameters.id_of(&out.name)).any(|id| is_tied(id));
+        let detaches = first.filter(|_| closes && tied == Tied::Head && any_tied);
+        Self { list: list.collect(), closes, detaches, closed: BTreeSet::new(), frozen: BTreeSet::new() }
+    }
+
+    /// Returns whether the input side of a tied embedding is frozen.
+    pub(super) fn input_is_frozen(&self) -> bool {
+        self.detaches.is_some_and(|block| self.closed.contains(&block))
     }
 
     /// Returns the parameters that train, each with the block that it follows.

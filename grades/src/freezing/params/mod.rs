@@ -5,7 +5,7 @@ mod followers;
 use tch::Tensor;
 
 use crate::component::{Component, ComponentMap};
-use crate::config::Followers as Setting;
+use crate::config::FreezingConfig;
 use crate::error::{Error, Result};
 use crate::parameters::{ParamId, Parameters};
 use crate::torch::gradients;
@@ -31,8 +31,8 @@ pub(super) struct ParamState {
 }
 
 impl ParamSet {
-    pub(super) fn new(all: Parameters, setting: Setting, map: &ComponentMap) -> Self {
-        let followers = Followers::new(setting, map, &all);
+    pub(super) fn new(all: Parameters, config: &FreezingConfig, map: &ComponentMap) -> Self {
+        let followers = Followers::new(config.followers(), config.tied(), map, &all);
         Self { active: all.ids().collect(), frozen: Vec::new(), followers, all }
     }
 
@@ -54,6 +54,11 @@ impl ParamSet {
     /// Returns the parameters that follow a block, or all blocks.
     pub(super) fn followers_of(&self, layer: Option<u32>) -> Vec<ParamId> {
         self.followers.of_block_or_all(layer)
+    }
+
+    /// Returns whether the input side of a tied embedding is frozen.
+    pub(super) fn input_is_frozen(&self) -> bool {
+        self.followers.input_is_frozen()
     }
 
     /// Returns the tensors of these parameters.
