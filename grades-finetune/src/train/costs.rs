@@ -4,29 +4,45 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 use grades::component::{Component, ComponentKind};
+use grades::config::{Followers, Tied};
 use grades::policy::{ComponentCost, StepCosts};
 use grades_models::flops::{BatchShape, Matmuls};
 use tch::Tensor;
 
-use crate::tasks::Task;
+use crate::cache::ActivationCache;
+use crate::config::{CacheMode, RunConfig};
+use crate::tasks::{Optimizer, Task};
 
-/// Counts the FLOPs of a training step by component, for the first batch of a run.
-///
-/// `ends_backward` says that the backward pass ends at the lowest block that trains.
+/// Counts the FLOPs of a training step by component, for the first batch of a run; `adapted` says that only adapters train.
 ///
 /// # Errors
 ///
 /// When the first batch cannot be built.
 pub(super) fn step_costs(
+    config: &RunConfig,
     task: &dyn Task,
-    components: &[Component],
-    ends_backward: bool,
+    optimizer: &Optimizer,
+    adapted: bool,
 ) -> Result<StepCosts> {
     let first = task.sampler().epoch_order(0).into_iter().next().unwrap_or_default();
-    let shape = if first.is_empty() { BatchShape::default() } else { task.batch(&first)?.shape };
+    let shape = match first.is_empty() {
+        true => BatchShape::default(),
+        false => task.batch(&first, &mut ActivationCache::off())?.shape,
+    };
     let sizes =
         task.store().variables().into_iter().map(|(name, tensor)| (name, elements(&tensor))).collect();
-    Ok(by_component(components, &sizes, &task.matmuls(), shape).with_ending_backward(ends_backward))
+    let costs = by_component(optimizer.components(), &sizes, &task.matmuls(), shape);
+    // Beside adapters nothing trains below the lowest block; norms and embeddings of a whole model may.
+    let (followers, tied) = match &config.freezing {
+        Some(freezing) => (freezing.followers(), freezing.tied()),
+        None => (Followers::default(), Tied::default()),
+    };
+    let is_tied = !adapted && !optimizer.parameters().aliases().is_empty();
+    let ends = adapted || followers == Followers::WithBlock && !(is_tied && tied == Tied::Keep);
+    // Stored outputs are worth something from the second epoch on. Those of blocks above an embedding that moves are not stored.
+    let fixed = ends && !(is_tied && tied == Tied::Head);
+    let cached = fixed && config.cache.mode != CacheMode::Never && config.training.epochs > 1;
+    Ok(costs.with_ending_backward(ends).with_cached_prefix(cached))
 }
 
 fn elements(tensor: &Tensor) -> u64 {

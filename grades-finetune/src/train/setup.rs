@@ -1,7 +1,6 @@
 //! Builds the parts of a run that need no folder.
 
 use anyhow::Result;
-use grades::config::Followers;
 use grades::policy::Never;
 use grades::{FreezingConfig, FreezingOptimizer};
 
@@ -46,9 +45,7 @@ impl Setup {
         // The loggers read the reports that `step` returns.
         let optimizer =
             FreezingOptimizer::new(inner, task.store(), &freezing, planned)?.with_comparisons(true);
-        // Beside adapters nothing trains below the lowest block; norms and embeddings of a whole model may.
-        let ends_backward = adapter.is_some() || freezing.followers() == Followers::WithBlock;
-        let costs = step_costs(task.as_ref(), optimizer.components(), ends_backward)?;
+        let costs = step_costs(&config, task.as_ref(), &optimizer, adapter.is_some())?;
         let optimizer = optimizer.with_costs(costs)?;
         // Before a resumed run freezes anything again.
         let meter = FlopMeter::new(task.matmuls());

@@ -3,8 +3,8 @@
 //! `GRADES_TORTURE=1` (`make torture`) runs the long forms.
 
 mod broken;
-mod combinations;
 pub(crate) mod broken;
+mod combinations;
 mod damage;
 mod disk;
 mod faults;
