@@ -33,6 +33,7 @@ pub mod compare;
 pub mod config;
 pub mod data;
 pub mod log;
+mod printable;
 pub mod records;
 pub mod report;
 pub mod run;

@@ -95,6 +95,6 @@ mod layer;
 pub use apply::{Adapters, LinearLayers, LoadOptions};
 pub use config::{Bias, Init, LoraConfig, Targets};
 pub use error::{Error, Result};
-pub use files::{CONFIG_FILE, WEIGHTS_FILE, own_file};
+pub use files::{CONFIG_FILE, WEIGHTS_FILE, open_regular, own_file, read_regular, read_regular_text};
 pub use freeze::{MergeFrozen, Merged};
 pub use layer::{Adapter, Linear};

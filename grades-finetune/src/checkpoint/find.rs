@@ -1,10 +1,10 @@
 //! Finds the newest checkpoint that is complete.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use grades_lora::open_regular;
 
 use super::layout::{BEST, FOLDER, OPTIMIZER, PARAMETERS, RUN, name_of};
 use super::run_toml::{RunToml, Unusable};
@@ -115,7 +115,7 @@ fn check_log(run: &Path, name: &str, counted: u64, checksum: Option<&str>) -> Re
         return Err(format!("{name} has {length} bytes, {counted} when it was written"));
     }
     let Some(checksum) = checksum.filter(|_| counted > 0) else { return Ok(()) };
-    let start = File::open(&path).and_then(|mut file| RunningDigest::of_start(&mut file, counted));
+    let start = open_regular(&path).and_then(|mut file| RunningDigest::of_start(&mut file, counted));
     let start = start.map_err(|error| format!("{name} cannot be read: {error}"))?.digest();
     if (start.bytes(), start.crc32()) == (counted, checksum) {
         return Ok(());
@@ -128,6 +128,6 @@ fn check_log(run: &Path, name: &str, counted: u64, checksum: Option<&str>) -> Re
 
 fn text(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(LONGEST).read_to_string(&mut text)?;
+    open_regular(path)?.take(LONGEST).read_to_string(&mut text)?;
     Ok(text)
 }

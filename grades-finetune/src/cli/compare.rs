@@ -1,13 +1,12 @@
 //! `finetune compare`.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::output::print;
+use super::output::{print_text, tell};
 use crate::compare::{Options, compare, markdown, variants};
 use crate::config::{Document, RunConfig};
 use crate::records::StopReason;
@@ -67,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if seeds.len() == 1 {
         let warning =
             "warning: one seed says nothing about the spread between runs; three are the least to go by";
-        let _ = writeln!(std::io::stderr(), "{warning}");
+        tell(warning);
     }
     let stem = arguments.config.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = arguments.name.clone().unwrap_or_else(|| format!("compare-{}", stem.unwrap_or_default()));
@@ -83,10 +82,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let outcome = compare(&options, &Interrupt::listen()?)?;
     write_comparison_report(&options.folder)?;
-    let _ = writeln!(std::io::stderr(), "results in {}", options.folder.display());
-    print(&markdown(&outcome.comparison))?;
+    tell(&format!("results in {}", options.folder.display()));
+    print_text(&markdown(&outcome.comparison))?;
     Ok(if outcome.interrupted {
-        let _ = writeln!(std::io::stderr(), "interrupted: the same command goes on from here");
+        tell("interrupted: the same command goes on from here");
         ExitCode::from(StopReason::Interrupted.exit_code())
     } else if outcome.comparison.failures.is_empty() {
         ExitCode::SUCCESS

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::output::print;
+use super::output::print_text;
 use crate::config::Dtype;
 use grades_models::Family;
 use grades_models::decoder::{Decoder, LoadOptions};
@@ -35,6 +35,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let options = LoadOptions { dtype: arguments.dtype.kind(), ..LoadOptions::default() };
     let (model, _) = Decoder::load(&arguments.model, options)?;
     model.save_sharded(&arguments.out, arguments.shard.saturating_mul(1_000_000))?;
-    print(&format!("wrote {}\n", arguments.out.display()))?;
+    print_text(&format!("wrote {}\n", arguments.out.display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! `finetune generate`.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,6 +11,7 @@ use super::merge::base_of;
 use super::output::Output;
 use crate::config::{DeviceChoice, Dtype};
 use crate::data::sequence::{ChatTemplate, Date, EncodeOptions, Encoder, TooLong, Turns, Vocabulary};
+use crate::printable::printable_lines;
 use grades_models::Family;
 use grades_models::decoder::{Decoder, Generation, LoadOptions};
 
@@ -98,7 +99,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             let line = serde_json::json!({"prompt": prompt, "answer": answer, "ids": ids});
             writeln!(out, "{line}")?;
         } else {
-            writeln!(out, "{answer}")?;
+            // What a file gets is exact, a terminal obeys control characters.
+            let shown =
+                if std::io::stdout().is_terminal() { printable_lines(&answer) } else { answer.into() };
+            writeln!(out, "{shown}")?;
         }
     }
     out.finish()?;
@@ -109,8 +113,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn prompts(arguments: &Arguments) -> Result<Vec<String>> {
     let mut prompts = arguments.prompt.clone();
     if let Some(path) = &arguments.prompts {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = grades_lora::read_regular_text(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         prompts.extend(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned));
     }
     if prompts.is_empty() {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::output::print;
+use super::output::{print, print_text};
 use crate::report::{Analysis, RunData, inspection_json, inspection_text};
 
 /// The options.
@@ -31,7 +31,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         inspection_text(&analysis, arguments.width.unwrap_or_else(width).into())
     };
-    print(&text)?;
+    if arguments.json {
+        print(&text)?
+    } else {
+        print_text(&text)?
+    }
     Ok(ExitCode::SUCCESS)
 }
 

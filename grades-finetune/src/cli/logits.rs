@@ -9,9 +9,9 @@ use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 
 use super::merge::{base_of, no_fresh_parts};
-use super::output::print;
+use super::output::print_text;
 use crate::config::DeviceChoice;
-use crate::storage::write_atomic;
+use crate::storage::write_named;
 use grades_models::Family;
 use grades_models::bert::{BertClassifier, LoadOptions, load_adapted};
 use grades_models::decoder::{self, Decoder, Tokens};
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Family::Decoder(_) => of_decoder(arguments, &base, device)?,
     };
     write(&arguments.out, &logits)?;
-    print(&format!("wrote {:?} logits to {}\n", logits.size(), arguments.out.display()))?;
+    print_text(&format!("wrote {:?} logits to {}\n", logits.size(), arguments.out.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -114,7 +114,8 @@ fn load(arguments: &Arguments, base: &Path, options: LoadOptions) -> Result<Bert
 
 /// Reads and checks the ids: an id beyond the vocabulary would end the process on a GPU.
 fn read_ids(path: &Path, vocab: i64, positions: i64) -> Result<Vec<Vec<i64>>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        grades_lora::read_regular_text(path).with_context(|| format!("cannot read {}", path.display()))?;
     let sentences: Vec<Vec<i64>> = serde_json::from_str(&text).with_context(|| {
         format!("{}: expected a JSON list of lists of token ids, [[…], …]", path.display())
     })?;
@@ -156,5 +157,5 @@ fn write(path: &Path, logits: &Tensor) -> Result<()> {
     let view = TensorView::new(Dtype::F32, shape, &bytes)?;
     let file = safetensors::serialize([("logits", view)], None)?;
     // The error begins with the path.
-    write_atomic(path, &file).map_err(|error| anyhow!("cannot write {error}"))
+    write_named(path, &file).map_err(|error| anyhow!("cannot write {error}"))
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use grades_lora::{Adapters, LoraConfig};
 
-use super::output::print;
+use super::output::print_text;
 use crate::config::Dtype;
 use grades_models::bert::{LoadOptions, load_adapted};
 use grades_models::decoder::{self, Decoder};
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (layers, variables) = model.layers_mut();
     adapters.merge_and_unload(layers, variables)?;
     model.save(out)?;
-    print(&format!("wrote {}, {} with {} merged\n", out.display(), base.display(), adapter.display()))?;
+    print_text(&format!("wrote {}, {} with {} merged\n", out.display(), base.display(), adapter.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

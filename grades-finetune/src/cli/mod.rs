@@ -15,7 +15,7 @@ mod policies;
 mod report;
 mod train;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::{Context, Error};
@@ -71,8 +71,7 @@ enum Command {
 /// Prints warnings to standard error.
 fn warn(warnings: &[String]) {
     for warning in warnings {
-        // There is no other place for it when standard error is closed.
-        let _ = writeln!(std::io::stderr(), "warning: {warning}");
+        output::tell(&format!("warning: {warning}"));
     }
 }
 
@@ -123,8 +122,7 @@ pub fn main() -> ExitCode {
 
 /// Prints the error of a command.
 fn failed(error: &Error) -> ExitCode {
-    // There is no other place for it when standard error is closed.
-    let _ = writeln!(std::io::stderr(), "error: {}", with_causes(error));
+    output::tell(&format!("error: {}", with_causes(error)));
     ExitCode::FAILURE
 }
 

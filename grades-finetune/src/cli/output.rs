@@ -4,6 +4,8 @@ use std::io::{self, ErrorKind, Stdout, Write};
 
 use anyhow::Result;
 
+use crate::printable::{printable_lines, printable_message};
+
 /// Standard output. A reader that has closed its end of a pipe (`finetune … | head`) has read enough: the rest is dropped.
 /// Any other failure is an error.
 #[derive(Debug)]
@@ -59,7 +61,22 @@ impl<W: Write> Write for Output<W> {
     }
 }
 
-/// Writes a text to standard output.
+/// Writes a text for people to standard output, with control characters escaped.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub(super) fn print_text(text: &str) -> Result<()> {
+    print(&printable_lines(text))
+}
+
+/// Writes a message to standard error, with control characters escaped.
+pub(super) fn tell(text: &str) {
+    // There is no other place for it when standard error is closed.
+    let _ = writeln!(io::stderr(), "{}", printable_message(text));
+}
+
+/// Writes a text for programs to standard output.
 ///
 /// # Errors
 ///

@@ -8,7 +8,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::output::Output;
-use crate::report::{Subject, write};
+use crate::printable::printable;
+use crate::report::{Subject, write, write_page};
 
 /// The options.
 #[derive(Debug, Args)]
@@ -40,12 +41,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             (None, [one]) => one.with_file_name("report.html"),
             (None, _) => bail!("--out is missing: where is the page of several runs to go?"),
         };
-        write(&path, &subject.page()?)?;
+        let page = subject.page()?;
+        if arguments.out.is_some() {
+            write_page(&path, &page)?
+        } else {
+            write(&path, &page)?
+        }
         written.push(path);
     }
     let mut out = Output::open();
     for path in written {
-        writeln!(out, "wrote {}", path.display())?;
+        writeln!(out, "wrote {}", printable(&path.display().to_string()))?;
     }
     out.finish()?;
     Ok(ExitCode::SUCCESS)

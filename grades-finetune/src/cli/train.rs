@@ -1,6 +1,5 @@
 //! `finetune train`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,7 +8,7 @@ use clap::Args;
 use toml::Value;
 
 use super::key_options::KeyOptions;
-use super::output::print;
+use super::output::{print_text, tell};
 use crate::causes::with_causes;
 use crate::config::{Document, RunConfig};
 use crate::log::summary_table;
@@ -161,7 +160,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let mut outcome = match outcome {
         Err(error) if error.is::<NonFiniteError>() => {
-            let _ = writeln!(std::io::stderr(), "error: {error}");
+            tell(&format!("error: {error}"));
             return Ok(ExitCode::from(StopReason::NonFinite.exit_code()));
         }
         outcome => outcome?,
@@ -172,12 +171,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         outcome.warnings.push(format!("there is no report.html: {}", with_causes(&error)));
     }
     // The run is done and saved, whether or not its table can be printed.
-    if let Err(error) = print(&summary_table(&outcome.summary, &outcome.folder)) {
+    if let Err(error) = print_text(&summary_table(&outcome.summary, &outcome.folder)) {
         outcome.warnings.push(error.to_string());
     }
-    for warning in &outcome.warnings {
-        let _ = writeln!(std::io::stderr(), "warning: {warning}");
-    }
+    super::warn(&outcome.warnings);
     Ok(if outcome.summary.ended == StopReason::Interrupted {
         ExitCode::from(StopReason::Interrupted.exit_code())
     } else if outcome.warnings.is_empty() {
@@ -190,10 +187,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// Reports a run that has ended, and writes its report where that is missing.
 fn has_ended(run: &Path, report: bool) -> Result<ExitCode> {
     let folder = run.display();
-    let _ = writeln!(std::io::stderr(), "the run {folder} has ended: there is nothing to resume");
+    tell(&format!("the run {folder} has ended: there is nothing to resume"));
     if report && !run.join("report.html").exists() {
         write_run_report(run).with_context(|| format!("{folder} has no report.html"))?;
-        let _ = writeln!(std::io::stderr(), "its report.html was missing, and is written now");
+        tell("its report.html was missing, and is written now");
     }
     Ok(ExitCode::SUCCESS)
 }

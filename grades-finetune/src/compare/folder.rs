@@ -25,7 +25,7 @@ impl ComparisonFolder {
     /// Makes the folder, or opens one that an earlier start made with the same files.
     pub(super) fn open(path: PathBuf, inputs: &BTreeMap<String, String>) -> Result<Self> {
         let marker = path.join(INPUTS);
-        let begun = match fs::read(&marker) {
+        let begun = match grades_lora::read_regular(&marker) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", marker.display())),
@@ -87,7 +87,7 @@ impl ComparisonFolder {
     /// Refuses a run that an earlier start had with another configuration.
     pub(super) fn check(&self, run: &str, table: &Table) -> Result<()> {
         let path = self.config(run);
-        let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
+        let Ok(text) = grades_lora::read_regular_text(&path) else { return Ok(()) };
         let before: Table = text.parse().with_context(|| format!("{} is damaged", path.display()))?;
         let Some((key, old, new)) = difference("", &before, table) else { return Ok(()) };
         let word = |value: Option<String>| value.unwrap_or_else(|| "absent".to_owned());

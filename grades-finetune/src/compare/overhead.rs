@@ -66,7 +66,8 @@ impl Measurement<'_> {
 
 /// Reads what `finetune monitoring` printed: the last JSON line of its log.
 fn read(log: &Path) -> Result<Overhead> {
-    let text = std::fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
+    let text =
+        grades_lora::read_regular_text(log).with_context(|| format!("cannot read {}", log.display()))?;
     let line = text.lines().rfind(|line| line.starts_with('{')).context("no result was printed")?;
     serde_json::from_str(line).with_context(|| format!("{} is damaged", log.display()))
 }

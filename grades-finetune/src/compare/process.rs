@@ -64,7 +64,7 @@ pub(super) fn run(
 
 /// Returns the last line of a log, or the error that it has.
 pub(super) fn last_line(log: &Path) -> Option<String> {
-    let bytes = std::fs::read(log).ok()?;
+    let bytes = grades_lora::read_regular(log).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines().rfind(|line| line.starts_with("error: ")).or_else(|| lines().next_back()).map(str::to_owned)

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::printable::printable;
 use crate::records::{Comparison, ComparisonRow, Paired, Quantity, flop_unit};
 
 /// Writes the cell of a row.
@@ -43,13 +44,22 @@ pub fn markdown(comparison: &Comparison) -> String {
             let _ = writeln!(
                 text,
                 "\nWatching gradients lengthens a step of `{}` by {:.1} % (median of {} paired steps; quartiles {:.1} and {:.1} %).",
-                row.name, cost.percent, cost.pairs, cost.quartiles[0], cost.quartiles[1]
+                printable(&row.name),
+                cost.percent,
+                cost.pairs,
+                cost.quartiles[0],
+                cost.quartiles[1]
             );
         }
     }
     for failure in &comparison.failures {
-        let _ =
-            writeln!(text, "\nMissing: `{}` with seed {}: {}.", failure.row, failure.seed, failure.reason);
+        let _ = writeln!(
+            text,
+            "\nMissing: `{}` with seed {}: {}.",
+            printable(&failure.row),
+            failure.seed,
+            printable(&failure.reason)
+        );
     }
     let differences = differences(comparison);
     let any = comparison.rows.iter().any(|row| !row.paired.is_empty());
@@ -61,7 +71,7 @@ pub fn markdown(comparison: &Comparison) -> String {
             table(comparison, &differences)
         );
     }
-    let _ = write!(text, "\nMade by `{}`.\n", comparison.command);
+    let _ = write!(text, "\nMade by `{}`.\n", printable(&comparison.command));
     text
 }
 
@@ -80,7 +90,7 @@ fn table(comparison: &Comparison, columns: &[Column]) -> String {
         } else {
             String::new()
         };
-        let _ = write!(text, "| {}{missing} |", row.label().replace('|', "\\|"));
+        let _ = write!(text, "| {}{missing} |", printable(&row.label().replace('|', "\\|")));
         for column in columns {
             let _ = write!(text, " {} |", (column.cell)(row).unwrap_or_else(|| "–".to_owned()));
         }

@@ -32,8 +32,8 @@ impl Document {
     ///
     /// When the file cannot be read or is not TOML; the message has the file, the line and the column.
     pub fn read(path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = grades_lora::read_regular_text(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         Self::parse(&text).with_context(|| format!("{} is not TOML", path.display()))
     }
 

@@ -9,14 +9,13 @@ use super::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// [`Error::Io`] when the file cannot be read, [`Error::File`] for what is no regular file or no text.
+/// [`Error::Io`] when the file cannot be read or is no regular one, [`Error::File`] for what is no text.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let io = |source| Error::Io { path: path.to_path_buf(), source };
-    // A device or a pipe may never end.
-    if !std::fs::metadata(path).map_err(io)?.is_file() {
+    if path.is_dir() {
         return Err(Error::file(path, "is no regular file"));
     }
-    let bytes = std::fs::read(path).map_err(io)?;
+    let bytes = grades_lora::read_regular(path).map_err(io)?;
     Ok(match decoded(path, &bytes)? {
         Cow::Borrowed(rest) if rest.len() == bytes.len() => bytes,
         decoded => decoded.into_owned(),

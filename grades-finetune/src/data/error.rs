@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use tch::TchError;
 
+use crate::printable::printable;
+
 /// The result of everything in this module that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -13,7 +15,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", shown(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -21,7 +23,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The file as a whole cannot be used.
-    #[error("{}: {message}", path.display())]
+    #[error("{}: {}", shown(path), printable(message))]
     File {
         /// The file.
         path: PathBuf,
@@ -29,7 +31,7 @@ pub enum Error {
         message: String,
     },
     /// One line of the file cannot be used.
-    #[error("{}:{line}: {message}", path.display())]
+    #[error("{}:{line}: {}", shown(path), printable(message))]
     Line {
         /// The file.
         path: PathBuf,
@@ -44,6 +46,10 @@ pub enum Error {
     /// libtorch refused an operation; the text is its message's first line.
     #[error("libtorch says: {0}")]
     Torch(String),
+}
+
+fn shown(path: &Path) -> String {
+    printable(&path.display().to_string()).into_owned()
 }
 
 impl From<TchError> for Error {

@@ -8,6 +8,7 @@ use grades::tracker::{FreezeEvent, Transition};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::event::{Event, Logger, ProgressState};
+use crate::printable::printable_message;
 use crate::records::EvalRecord;
 
 /// Shows the progress of a run.
@@ -161,7 +162,7 @@ fn first_three(names: &[&str]) -> String {
 
 /// Prints a line on standard error. When its reader is gone (`… 2>&1 | head`), the run goes on.
 fn print(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", printable_message(text));
 }
 
 /// Writes seconds as a person reads them.

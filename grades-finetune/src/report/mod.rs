@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::records::Comparison;
-use crate::storage::write_atomic;
+use crate::storage::{write_atomic, write_named};
 use pictures::Figure;
 
 /// The subject of a report.
@@ -135,7 +135,13 @@ pub fn write_comparison_report(folder: &Path) -> Result<()> {
     write(&folder.join("report.html"), &page)
 }
 
-/// Writes a file, or nothing.
+/// Writes a page to the file that the user names.
+pub(crate) fn write_page(path: &Path, text: &str) -> Result<()> {
+    // The error begins with the path.
+    write_named(path, text.as_bytes()).map_err(|error| anyhow::anyhow!("cannot write {error}"))
+}
+
+/// Writes a file of a folder, or nothing.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     // The error begins with the path.
     write_atomic(path, text.as_bytes()).map_err(|error| anyhow::anyhow!("cannot write {error}"))

@@ -7,6 +7,7 @@
 mod digest;
 mod folder;
 mod lock;
+mod named;
 mod scratch;
 mod space;
 
@@ -14,5 +15,6 @@ pub use digest::{Digest, RunningDigest, checksum, fingerprint};
 pub use folder::{AtomicFolder, remove_whole, sweep};
 pub use grades_models::files::atomic::{AtomicFile, Staged, commit_all, write_atomic};
 pub use lock::Lock;
+pub use named::write_named;
 pub use scratch::ScratchFile;
 pub use space::{free_space, used_space};

@@ -3,10 +3,12 @@
 mod names;
 mod own;
 mod read;
+mod regular;
 mod write;
 
 pub use own::own_file;
 pub(crate) use read::{Expected, read_weights};
+pub use regular::{open_regular, read_regular, read_regular_text};
 pub(crate) use write::write;
 
 /// The name of the file with the configuration; [`LoraConfig::from_adapter`](crate::LoraConfig::from_adapter) says which

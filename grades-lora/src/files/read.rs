@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 
 use super::names::{self, PREFIX};
-use super::{CONFIG_FILE, WEIGHTS_FILE, own_file};
+use super::{CONFIG_FILE, WEIGHTS_FILE, own_file, read_regular, read_regular_text};
 use crate::config::LoraConfig;
 use crate::config::read_peft;
 use crate::error::shortened;
@@ -35,7 +35,7 @@ impl LoraConfig {
     /// is not implemented, by key and value.
     pub fn from_adapter(dir: &Path) -> Result<Self> {
         let path = own(dir, CONFIG_FILE)?;
-        let text = std::fs::read_to_string(&path).map_err(|source| Error::io("read", &path, source))?;
+        let text = read_regular_text(&path).map_err(|source| Error::io("read", &path, source))?;
         read_peft(&path, &text)
     }
 }
@@ -57,7 +57,7 @@ pub(crate) fn read_weights(
              save_pretrained() it again",
         ));
     }
-    let bytes = std::fs::read(&path).map_err(|source| Error::io("read", &path, source))?;
+    let bytes = read_regular(&path).map_err(|source| Error::io("read", &path, source))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| {
         let length = bytes.len();
         let message =

@@ -18,6 +18,14 @@ use crate::error::{Error, Result};
 /// Writes both files; the tensors' names are without prefix.
 pub(crate) fn write(dir: &Path, config: &LoraConfig, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
     std::fs::create_dir_all(dir).map_err(|source| Error::io("create", dir, source))?;
+    for path in [WEIGHTS_FILE, CONFIG_FILE].map(|name| dir.join(name)) {
+        // A link, a pipe or a device is not replaced.
+        if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+            let other =
+                std::io::Error::other("it is not a regular file, which is not replaced; remove it first");
+            return Err(Error::io("write", &path, other));
+        }
+    }
     let weights = dir.join(WEIGHTS_FILE);
     let bytes = serialize(&weights, tensors)?;
     // Both are on disk before the first old one is replaced.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use grades_lora::{Adapters, LoraConfig, WEIGHTS_FILE, own_file};
+use grades_lora::{Adapters, LoraConfig, WEIGHTS_FILE, own_file, read_regular};
 use safetensors::SafeTensors;
 
 use super::classifier::BertClassifier;
@@ -50,7 +50,7 @@ pub fn load_adapted(
 fn head_rows(adapter: &Path) -> Result<Option<usize>> {
     let path = adapter.join(WEIGHTS_FILE);
     // A file that is not there or damaged is reported when the adapter is loaded.
-    let Ok(bytes) = std::fs::read(&path) else { return Ok(None) };
+    let Ok(bytes) = read_regular(&path) else { return Ok(None) };
     let Ok(file) = SafeTensors::deserialize(&bytes) else { return Ok(None) };
     Ok(file.tensor("base_model.model.classifier.weight").ok().and_then(|head| head.shape().first().copied()))
 }
@@ -58,7 +58,7 @@ fn head_rows(adapter: &Path) -> Result<Option<usize>> {
 fn read_labels(adapter: &Path) -> Result<Option<Vec<String>>> {
     let path = adapter.join(LABELS_FILE);
     own_file(adapter, LABELS_FILE).map_err(|source| Error::io("read", &path, source))?;
-    match std::fs::read(&path) {
+    match read_regular(&path) {
         Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|source| Error::Json { path, source }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::io("read", &path, source)),

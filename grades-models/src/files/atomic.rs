@@ -23,8 +23,11 @@ impl AtomicFile {
     ///
     /// # Errors
     ///
-    /// The system's error when the folder does not exist or cannot be written, with the path in its text.
+    /// The system's error when the folder does not exist or cannot be written, and
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the destination is there and is a link, a pipe or a device, which
+    /// are not replaced; with the path in the text.
     pub fn create(destination: &Path) -> io::Result<Self> {
+        replaceable(destination).map_err(|error| with_path(error, destination))?;
         let name = destination.file_name().ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidInput, format!("{} names no file", destination.display()))
         })?;
@@ -114,6 +117,24 @@ pub fn write_atomic(destination: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = AtomicFile::create(destination)?;
     file.write_all(bytes)?;
     file.stage()?.commit()
+}
+
+/// Refuses to replace what is no regular file, such as a link. A folder is refused when the file is renamed.
+///
+/// # Errors
+///
+/// [`InvalidInput`](io::ErrorKind::InvalidInput), with the kind of file in its text.
+pub fn replaceable(destination: &Path) -> io::Result<()> {
+    let Ok(found) = destination.symlink_metadata() else { return Ok(()) };
+    let kind = match found.file_type() {
+        kind if kind.is_file() || kind.is_dir() => return Ok(()),
+        kind if kind.is_symlink() => "a link",
+        _ => "a pipe, a socket or a device",
+    };
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("is {kind}, which is not replaced; remove it first"),
+    ))
 }
 
 /// Flushes the folder of a file to the disk: a rename is durable only after that.

@@ -17,7 +17,7 @@ pub(super) fn no_model_hint(dir: &Path) -> Option<String> {
         });
     }
     if dir.join("snapshots").is_dir() {
-        let revision = std::fs::read_to_string(dir.join("refs/main")).unwrap_or_default();
+        let revision = grades_lora::read_regular_text(&dir.join("refs/main")).unwrap_or_default();
         let revision = if revision.trim().is_empty() { "REVISION" } else { revision.trim() };
         return Some(format!(
             "; it is a model's root in a Hub cache: name the snapshot in it, {shown}/snapshots/{revision}"

@@ -13,7 +13,7 @@ const FLOAT: &str = "__float__";
 
 /// Reads a JSON file; `NaN`, `Infinity` and `-Infinity` become `{"__float__": "NaN"}` and so on.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = std::fs::read(path).map_err(|source| Error::io("read", path, source))?;
+    let text = grades_lora::read_regular(path).map_err(|source| Error::io("read", path, source))?;
     parse_json(&text).map_err(|source| Error::Json { path: path.to_path_buf(), source })
 }
 

@@ -29,7 +29,7 @@ impl Sidecars {
         let mut files = Vec::new();
         for name in NAMES {
             let path = dir.join(name);
-            match std::fs::read(&path) {
+            match grades_lora::read_regular(&path) {
                 Ok(bytes) => files.push((name, bytes)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(Error::io("read", &path, source)),

@@ -114,8 +114,13 @@ pub(crate) fn write(path: &Path, version: u32, text: &str, tensors: &[(String, B
 
 /// Reads a file: its text, and its tensors by name, on the host.
 pub(crate) fn read(path: &Path, newest: u32) -> Result<(String, Vec<(String, Tensor)>)> {
-    let whole = std::fs::read(path)
-        .map_err(|source| Error::Io { doing: format!("reading {}", path.display()), source })?;
+    let read = |source| Error::Io { doing: format!("reading {}", path.display()), source };
+    // A pipe may never be written to, a device may never end.
+    let found = std::fs::metadata(path).map_err(read)?.file_type();
+    if !found.is_file() && !found.is_dir() {
+        return Err(read(std::io::Error::other("it is not a regular file")));
+    }
+    let whole = std::fs::read(path).map_err(read)?;
     let refuse = |reason: String| damaged(path, &reason);
     let (_, metadata) = SafeTensors::read_metadata(&whole)
         .map_err(|error| refuse(format!("it is no safetensors file: {error}")))?;

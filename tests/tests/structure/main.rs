@@ -52,12 +52,12 @@ const FINETUNE: &[(&str, &[&str])] = &[
     ("records", &[]),
     ("state", &["records"]),
     ("storage", &[]),
-    ("data", &[]),
+    ("data", &["printable"]),
     ("config", &["data", "records"]),
     ("report", &["records", "storage"]),
     ("run", &["config", "records", "storage"]),
     ("checkpoint", &["causes", "records", "state", "storage"]),
-    ("log", &["causes", "records", "state", "storage"]),
+    ("log", &["causes", "printable", "records", "state", "storage"]),
     ("cache", &["config", "state", "storage"]),
     ("tasks", &["cache", "config", "data", "records"]),
     (
@@ -77,7 +77,7 @@ const FINETUNE: &[(&str, &[&str])] = &[
         ],
     ),
     ("bench", &["cache", "config", "records", "run", "tasks", "train"]),
-    ("compare", &["causes", "config", "log", "records", "run", "storage"]),
+    ("compare", &["causes", "config", "log", "printable", "records", "run", "storage"]),
 ];
 
 /// Those of the crate of adapters.

@@ -46,7 +46,7 @@ impl RunData {
     pub fn read(folder: &Path) -> Result<Self> {
         is_run(folder)?;
         let file = |name: &str| folder.join(name);
-        let config = match std::fs::read_to_string(file("config.toml")) {
+        let config = match grades_lora::read_regular_text(&file("config.toml")) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => {

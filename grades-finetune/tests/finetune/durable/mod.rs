@@ -2,7 +2,6 @@
 //!
 //! `GRADES_TORTURE=1` (`make torture`) runs the long forms.
 
-mod broken;
 pub(crate) mod broken;
 mod combinations;
 mod damage;
