@@ -1,7 +1,7 @@
 //! Errors as text.
 
-/// An error and its causes, without those that the text before already has: whether an error's own text ends with its
-/// cause is up to the crate that it is from.
+/// Writes an error and its causes, without those that the text before already has: whether an error's own text ends
+/// with its cause is up to the crate that it is from.
 pub(crate) fn with_causes(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {

@@ -101,7 +101,7 @@ impl Error {
     }
 }
 
-/// The first names of a list, so that those of a large model do not fill the screen.
+/// Lists the first names, so that those of a large model do not fill the screen.
 pub(crate) fn shortened<T: AsRef<str>>(names: &[T]) -> String {
     const SHOWN: usize = 12;
     if names.is_empty() {

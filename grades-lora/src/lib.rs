@@ -29,7 +29,7 @@
 //! let mut adapters = Adapters::new();
 //! adapters.add(&mut net, &vs, "default", &config)?;
 //!
-//! // What trains now: A and B of `first`, and `second`. Any optimizer on `vs` sees just these.
+//! // Now A and B of `first` train, and `second`: any optimizer on `vs` sees just these.
 //! let trained = grades::parameters::Parameters::from_var_store(&vs)?;
 //! let names: Vec<&str> = trained.iter().map(|(_, parameter)| parameter.name()).collect();
 //! assert_eq!(names, ["first.lora_A.default.weight", "first.lora_B.default.weight", "second.bias", "second.weight"]);

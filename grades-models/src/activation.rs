@@ -26,7 +26,7 @@ impl Activation {
     pub const NAMES: &'static str = "gelu, gelu_python, gelu_new, gelu_fast, gelu_accurate, \
          gelu_pytorch_tanh, gelu_python_tanh, quick_gelu, relu, relu2, silu, swish, tanh";
 
-    /// The function that Hugging Face calls `name`.
+    /// Returns the function that Hugging Face calls `name`.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "gelu" | "gelu_python" => Self::Gelu,

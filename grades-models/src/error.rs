@@ -188,7 +188,7 @@ impl Error {
     }
 }
 
-/// The first names of a list, so that a file of another model does not fill the screen.
+/// Lists the first names, so that a file of another model does not fill the screen.
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 8;
     let mut text: Vec<String> = names.iter().take(SHOWN).map(|name| format!("\"{name}\"")).collect();

@@ -118,7 +118,7 @@ impl Selector {
             && self.pattern.as_ref().is_none_or(|pattern| pattern.find(&component.name).is_some())
     }
 
-    /// Whether two are written for the same components.
+    /// Returns whether two are written for the same components.
     fn is_same(&self, other: &Self) -> bool {
         let source = |selector: &Self| selector.pattern.as_ref().map(|pattern| pattern.source().to_owned());
         self.kinds == other.kinds && self.layers == other.layers && source(self) == source(other)
@@ -131,7 +131,7 @@ impl PerComponentType {
         Self { rules, chosen: Choice::Open, policy: None }
     }
 
-    /// The policy for a component; a clone serves one component only, so it is chosen once.
+    /// Returns the policy for a component; a clone serves one component only, so it is chosen once.
     fn policy(&mut self, component: &Component) -> Option<&mut Box<dyn FreezePolicy>> {
         if self.chosen == Choice::Open {
             let last = self.rules.iter().rposition(|(selector, _)| selector.fits(component));

@@ -56,7 +56,7 @@ impl Plateau {
     }
 }
 
-/// The slope of a least-squares line through values at 0, 1, 2, …, and the slope's standard error.
+/// Computes the slope of a least-squares line through values at 0, 1, 2, …, and the slope's standard error.
 fn slope(values: &VecDeque<f64>, mean: f64) -> (f64, f64) {
     let n = values.len() as f64;
     let middle = (n - 1.0) / 2.0;

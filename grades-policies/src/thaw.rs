@@ -12,7 +12,7 @@ use crate::common;
 
 /// Freezes as another policy says, and thaws by a timer or when the learning rate rises again.
 ///
-/// A frozen component has no gradient, so nothing in it tells when to thaw. Instead it is thawed after `period`
+/// A frozen component has no gradient, so nothing in it says when to thaw. Instead it is thawed after `period`
 /// checks and watched for `probe` checks. When the other policy freezes it within the probe, it was stable: the next
 /// period is one check longer. When not, it was not: the period halves, and the component trains on until it is
 /// frozen again. (The timer of adaptive parameter freezing, Chen et al., ICDCS 2021, section IV.) The other policy

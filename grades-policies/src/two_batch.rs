@@ -41,10 +41,10 @@ struct History {
 }
 
 impl History {
-    /// The share of signal in the power, by the averages, once they are ready.
+    /// Returns the share of signal in the power, by the averages, once they are ready.
     fn share(&self, window: u64) -> Option<f64> {
         let (signal, noise) = self.signal.ready(window).zip(self.noise.ready(window))?;
-        // An estimate of the signal below 0 is a signal too small to be seen; no power at all tells nothing.
+        // An estimate of the signal below 0 is a signal too small to be seen; no power at all says nothing.
         let (signal, noise) = (signal.max(0.0), noise.max(0.0));
         (signal + noise != 0.0).then(|| signal / (signal + noise))
     }

@@ -15,7 +15,7 @@ pub enum Error {
     NoComponents {
         /// Why nothing was found.
         reason: String,
-        /// The names that were looked at, shortened when there are many.
+        /// The names of the model's parameters, shortened when there are many.
         seen: String,
     },
 
@@ -161,7 +161,7 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// A single one.
+    /// Creates the problems of one key.
     pub fn of(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self { list: vec![Problem { key: key.into(), message: message.into() }] }
     }
@@ -171,17 +171,17 @@ impl Problems {
         self.list.push(Problem { key: key.into(), message: message.into() });
     }
 
-    /// The problems, in the order in which they were found.
+    /// Returns the problems, in the order in which they were found.
     pub fn as_slice(&self) -> &[Problem] {
         &self.list
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// `Ok(value)` when there is no problem, all of them otherwise.
+    /// Returns `Ok(value)` when there is no problem, all of them otherwise.
     ///
     /// # Errors
     ///

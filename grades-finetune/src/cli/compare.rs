@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
-/// The command, as one would type it.
+/// Writes the command as one would type it.
 fn command() -> String {
     let word = |word: String| {
         let plain =

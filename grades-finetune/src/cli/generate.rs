@@ -109,7 +109,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The prompts of the command line, then those of the file.
+/// Reads the prompts of the command line, then those of the file.
 fn prompts(arguments: &Arguments) -> Result<Vec<String>> {
     let mut prompts = arguments.prompt.clone();
     if let Some(path) = &arguments.prompts {

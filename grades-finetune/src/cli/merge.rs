@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The base's directory: the one given, or the one that the adapter names.
+/// Returns the base's directory: the one given, or the one that the adapter names.
 pub(super) fn base_of(adapter: &Path, given: Option<&Path>) -> Result<PathBuf> {
     if let Some(given) = given {
         return Ok(given.to_path_buf());

@@ -68,7 +68,7 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    /// The file's document with the options put in; `--set` comes last.
+    /// Reads the file and sets the options in its document; `--set` comes last.
     fn document(&self) -> Result<Document> {
         let mut document = match (&self.config, self.resumed_folder()) {
             (Some(path), _) => Document::read(path)?,
@@ -114,12 +114,12 @@ impl Arguments {
         Ok(document)
     }
 
-    /// The folder that was given to `--resume`.
+    /// Returns the folder that was given to `--resume`.
     fn resumed_folder(&self) -> Option<&Path> {
         self.resume.as_ref()?.as_deref()
     }
 
-    /// The folder of the run to go on with, if there is one.
+    /// Finds the folder of the run to go on with, if there is one.
     fn run_to_resume(&self, config: &RunConfig) -> Result<Option<PathBuf>> {
         if self.resume.is_none() {
             return Ok(None);

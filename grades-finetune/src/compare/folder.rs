@@ -125,7 +125,7 @@ fn make(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))
 }
 
-/// The first key in which two configurations differ, with what it was and is.
+/// Finds the first key in which two configurations differ, with what it was and is.
 fn difference(path: &str, before: &Table, now: &Table) -> Option<(String, Option<String>, Option<String>)> {
     let mut keys: Vec<&String> = before.keys().chain(now.keys()).collect();
     keys.sort();
@@ -140,7 +140,7 @@ fn difference(path: &str, before: &Table, now: &Table) -> Option<(String, Option
     })
 }
 
-/// The checksums of the files that all runs read.
+/// Computes the checksums of the files that all runs read.
 pub(super) fn inputs(base: &Table) -> Result<BTreeMap<String, String>> {
     let text = |table: &str, key: &str| {
         base.get(table).and_then(|table| table.get(key)).and_then(Value::as_str).map(PathBuf::from)

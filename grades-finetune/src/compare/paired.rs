@@ -2,7 +2,7 @@
 
 use crate::records::{Paired, mean, standard_deviation};
 
-/// The differences first − second of pairs of values; `None` without a pair.
+/// Computes the differences first − second of pairs of values; `None` without a pair.
 ///
 /// ```
 /// use grades_finetune::compare::paired;

@@ -53,7 +53,7 @@ pub struct Outcome {
 
 /// Makes all runs that do not exist yet, and writes `compare.json` and `compare.md`.
 ///
-/// A run that fails is reported and left out; the others go on. What an earlier start finished is not made again.
+/// A run that fails is reported and left out; the others go on. Runs that an earlier start finished are not made again.
 ///
 /// # Errors
 ///

@@ -14,7 +14,7 @@ struct Column {
     cell: Cell,
 }
 
-/// The tables of a comparison, to be pasted into a README: the rows, and their differences to the baseline.
+/// Writes the tables of a comparison, to be pasted into a README: the rows, and their differences to the baseline.
 pub fn markdown(comparison: &Comparison) -> String {
     let mut text = table(comparison, &columns(comparison));
     let spread = match comparison.seeds.as_slice() {
@@ -99,7 +99,7 @@ fn table(comparison: &Comparison, columns: &[Column]) -> String {
     text
 }
 
-/// The columns of the first table; measures that no row has are left out.
+/// Returns the columns of the first table; measures that no row has are left out.
 fn columns(comparison: &Comparison) -> Vec<Column> {
     let largest =
         comparison.rows.iter().filter_map(|row| row.mean.get(Quantity::CostFlops)).fold(0.0, f64::max);
@@ -154,7 +154,7 @@ const MEASURES: [(&str, Quantity); 6] = [
     ("test exact match", Quantity::TestExactMatch),
 ];
 
-/// The columns of the second table.
+/// Returns the columns of the second table.
 fn differences(comparison: &Comparison) -> Vec<Column> {
     const LIST: [(&str, Quantity, usize); 5] = [
         ("dev accuracy", Quantity::EvalAccuracy, 4),

@@ -98,7 +98,7 @@ impl Document {
     pub fn rename_old_keys(&mut self) -> Vec<String> {
         let mut problems = Problems::default();
         let (table, notes) = with_new_names(&self.table, &mut problems);
-        // What is given twice stays, for the reader of the tables to refuse.
+        // A key that is given twice stays, for the reader of the tables to refuse.
         if !problems.is_empty() {
             return Vec::new();
         }
@@ -118,7 +118,7 @@ impl From<Table> for Document {
     }
 }
 
-/// A TOML value; what is none is a string, so that paths and words need no quotes in a shell.
+/// Reads a TOML value; what is none is a string, so that paths and words need no quotes in a shell.
 fn parse_value(text: &str) -> Value {
     let parsed = format!("value = {text}").parse::<Table>().ok();
     // Several keys would mean that the text held a line end and more assignments.

@@ -34,7 +34,7 @@ impl fmt::Display for Column {
 impl FromStr for Column {
     type Err = Infallible;
 
-    /// A whole number is a position, anything else but `auto` a name.
+    /// Reads a column: a whole number is a position, anything else but `auto` a name.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(match text {
             "auto" => Self::Auto,
@@ -143,7 +143,7 @@ words! {
     pub enum Format: "format" {
         /// Columns between tabs, one example a line, no quoting: a quotation mark is a character like others.
         Tsv = "tsv",
-        /// Columns between commas, with `"` around cells that hold commas, quotation marks or line ends.
+        /// Columns between commas, with `"` around cells that have commas, quotation marks or line ends.
         Csv = "csv",
         /// One JSON object a line.
         Jsonl = "jsonl",
@@ -151,7 +151,7 @@ words! {
 }
 
 impl Format {
-    /// The format that a file's extension stands for: `.tsv`, `.csv`, `.jsonl` or `.ndjson`.
+    /// Returns the format that a file's extension stands for: `.tsv`, `.csv`, `.jsonl` or `.ndjson`.
     pub fn from_path(path: &Path) -> Option<Self> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         match extension.as_str() {

@@ -72,7 +72,7 @@ fn decoded<'a>(path: &Path, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>> {
     Ok(Cow::Borrowed(bytes))
 }
 
-/// The command that makes UTF-8 of a file.
+/// Returns the command that makes UTF-8 of a file.
 fn convert(path: &Path, from: &str) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     format!("`iconv -f {from} -t UTF-8 {name} > utf8-{name}` makes UTF-8 of it")

@@ -77,32 +77,32 @@ impl Dataset {
         Ok(set)
     }
 
-    /// The number of examples.
+    /// Returns the number of examples.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there is no example.
+    /// Returns whether there is no example.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// How many sentences were cut to the longest sequence.
+    /// Returns the number of sentences that were cut to the longest sequence.
     pub fn truncated(&self) -> usize {
         self.truncated
     }
 
-    /// The token ids of example `index`, if there is one.
+    /// Returns the token ids of example `index`, if there is one.
     pub fn tokens(&self, index: usize) -> Option<&[u32]> {
         self.ids.get(self.range(index)?)
     }
 
-    /// The segments of the tokens of example `index`; empty where all examples are in segment 0.
+    /// Returns the segments of the tokens of example `index`; empty where all examples are in segment 0.
     pub fn types(&self, index: usize) -> &[u8] {
         self.range(index).and_then(|range| self.types.get(range)).unwrap_or_default()
     }
 
-    /// The number of segments, counted from 0 to the last one that occurs.
+    /// Returns the number of segments, counted from 0 to the last one that occurs.
     pub fn segments(&self) -> usize {
         usize::from(self.types.iter().copied().max().unwrap_or(0)) + 1
     }
@@ -113,17 +113,17 @@ impl Dataset {
         Some(start..end)
     }
 
-    /// The label id of example `index`, if there is one.
+    /// Returns the label id of example `index`, if there is one.
     pub fn label(&self, index: usize) -> Option<i64> {
         self.labels.get(index).copied()
     }
 
-    /// The label ids of all examples.
+    /// Returns the label ids of all examples.
     pub fn labels(&self) -> &[i64] {
         &self.labels
     }
 
-    /// The number of tokens of every example.
+    /// Returns the number of tokens of every example.
     pub fn lengths(&self) -> Vec<usize> {
         let starts = std::iter::once(&0).chain(&self.ends);
         self.ends.iter().zip(starts).map(|(end, start)| end - start).collect()

@@ -13,7 +13,7 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// The labels that occur in the training data: by value if all are whole numbers, else by their letters.
+    /// Finds the labels that occur in the training data: by value if all are whole numbers, else by their letters.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl Labels {
         Self::from_names(names.into_iter().map(str::to_owned).collect())
     }
 
-    /// The labels of a model, in the order of their ids.
+    /// Creates the labels of a model, in the order of their ids.
     ///
     /// If all names are Hugging Face's default `LABEL_0`, `LABEL_1`, …, data may also say `0`, `1`, ….
     ///
@@ -64,27 +64,27 @@ impl Labels {
         Ok(Self { names, ids })
     }
 
-    /// The names in the order of their ids.
+    /// Returns the names in the order of their ids.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The number of labels.
+    /// Returns the number of labels.
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Always false: there is at least one label.
+    /// Returns false: there is at least one label.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
-    /// The id of a label's word or number.
+    /// Returns the id of a label's word or number.
     pub fn id(&self, label: &str) -> Option<i64> {
         self.ids.get(label).copied()
     }
 
-    /// The id of an example's label.
+    /// Returns the id of an example's label.
     pub(super) fn of(&self, records: &Records, record: &Record) -> Result<i64> {
         self.id(&record.label).ok_or_else(|| {
             // A header is no example, and nothing in the data says that it is one.

@@ -46,6 +46,6 @@ fn unknown_format(path: &Path) -> Error {
     } else {
         String::new()
     };
-    let message = "the extension tells no format; expected .tsv, .csv or .jsonl, or give the format";
+    let message = "the extension names no format; expected .tsv, .csv or .jsonl, or give the format";
     Error::file(path, format!("{message}{cure}"))
 }

@@ -33,7 +33,7 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// A sampler over all examples of `dataset`.
+    /// Creates a sampler over all examples of `dataset`.
     ///
     /// # Errors
     ///
@@ -42,7 +42,7 @@ impl Sampler {
         Self::from_lengths(dataset.lengths(), options)
     }
 
-    /// A sampler over examples with these numbers of tokens.
+    /// Creates a sampler over examples with these numbers of tokens.
     ///
     /// # Errors
     ///
@@ -57,12 +57,12 @@ impl Sampler {
         Ok(Self { lengths, options })
     }
 
-    /// The number of batches in an epoch.
+    /// Returns the number of batches in an epoch.
     pub fn batches(&self) -> usize {
         self.lengths.len().div_ceil(self.options.batch_size)
     }
 
-    /// The batches of one epoch, every example in exactly one.
+    /// Returns the batches of one epoch, every example in exactly one.
     ///
     /// A function of the lengths, the options and `epoch` alone, so that a run continues in the middle of
     /// an epoch by skipping the batches it has seen. The numbers come from ChaCha8 with the seed as its key
@@ -85,7 +85,7 @@ impl Sampler {
         batches
     }
 
-    /// The batches for evaluation: every example exactly once, the longest first, the same every time.
+    /// Returns the batches for evaluation: every example exactly once, the longest first, the same every time.
     ///
     /// `batch_size` may differ from the one for training; 0 counts as 1.
     pub fn evaluation_order(&self, batch_size: usize) -> Vec<Vec<usize>> {
@@ -96,14 +96,14 @@ impl Sampler {
     }
 }
 
-/// Fisher and Yates; written out because the shuffles of `rand` change between its versions.
+/// Shuffles as Fisher and Yates do; written out because the shuffles of `rand` change between its versions.
 fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
     for last in (1..items.len()).rev() {
         items.swap(last, below(last + 1, rng));
     }
 }
 
-/// A number below `bound`, each equally likely.
+/// Draws a number below `bound`, each equally likely.
 fn below(bound: usize, rng: &mut ChaCha8Rng) -> usize {
     // usize has at most 64 bits on every target of libtorch, and the results are below `bound`.
     let bound = bound as u64;

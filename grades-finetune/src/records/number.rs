@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// The default of a number whose 0 would be a value.
+/// Returns the default of a number whose 0 would be a value.
 pub(super) fn nan() -> f64 {
     f64::NAN
 }

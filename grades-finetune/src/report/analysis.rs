@@ -103,7 +103,7 @@ impl<'a> Analysis<'a> {
         self.histories.iter().filter(|history| history.frozen.is_some()).count()
     }
 
-    /// The first and the last step at which a component froze that is still frozen.
+    /// Returns the first and the last step at which a component froze that is still frozen.
     pub(crate) fn freeze_range(&self) -> Option<(u64, u64)> {
         let steps = || self.histories.iter().filter_map(|history| history.frozen.map(|event| event.step));
         Some((steps().min()?, steps().max()?))
@@ -122,7 +122,7 @@ impl<'a> Analysis<'a> {
         })
     }
 
-    /// The name of a component's block.
+    /// Returns the name of a component's block.
     pub(crate) fn block(layer: Option<u32>) -> String {
         layer.map_or_else(|| "–".to_owned(), |layer| layer.to_string())
     }
@@ -153,7 +153,7 @@ impl<'a> Analysis<'a> {
     }
 }
 
-/// The seconds of each step; what a resumed run counts anew is not negative.
+/// Computes the seconds of each step; what a resumed run counts anew is not negative.
 pub(crate) fn step_seconds(steps: &[StepRecord]) -> Vec<f64> {
     let mut before = 0.0;
     let one = |line: &StepRecord| {
@@ -170,7 +170,8 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// A component's kind; where a block has several of one kind, such as adapters, what its name has after the block's number.
+/// Returns a component's kind; where a block has several of one kind, such as adapters, what its name has after the
+/// block's number.
 fn group_of(component: &ComponentRecord, run: &RunData) -> String {
     let alike = |other: &&ComponentRecord| {
         other.layer == component.layer && other.kind == component.kind && component.layer.is_some()

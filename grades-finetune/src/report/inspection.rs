@@ -37,7 +37,7 @@ pub(crate) fn inspection_text(analysis: &Analysis<'_>, width: usize) -> String {
     text
 }
 
-/// The step of the freeze, block by kind; in parts where the kinds do not fit side by side.
+/// Writes the step of the freeze, block by kind; in parts where the kinds do not fit side by side.
 fn map(analysis: &Analysis<'_>, width: usize) -> String {
     let mut blocks: Vec<Option<u32>> = analysis.layers.iter().copied().map(Some).collect();
     if analysis.histories.iter().any(|history| history.component.layer.is_none()) {
@@ -208,7 +208,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// The same as one JSON object.
+/// Writes the same as one JSON object.
 pub(crate) fn inspection_json(analysis: &Analysis<'_>) -> Value {
     let run = analysis.run;
     let Savings { updates, cheaper, fewer_steps, fewer } = analysis.savings();

@@ -49,7 +49,7 @@ impl Subject {
         Ok(Self::Comparison(ComparisonData::of_runs(&runs)))
     }
 
-    /// The page, as HTML.
+    /// Writes the page as HTML.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl Subject {
     }
 }
 
-/// The figures of a run; what there is nothing to show of is left out.
+/// Draws the figures of a run, except those that have nothing to show.
 fn run_figures(analysis: &Analysis<'_>) -> Vec<Figure> {
     let run = analysis.run;
     let mut figures: Vec<Figure> = run

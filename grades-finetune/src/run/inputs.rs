@@ -25,7 +25,7 @@ const OF_TEXTS: [&str; 9] = [
 /// The key of the digests of all weights.
 const ALL_WEIGHTS: &str = "model.path, all bytes of the weights";
 
-/// Digests the training data and the model's small files, and takes fingerprints of its weights, by key of the
+/// Digests the training data and the model's small files, and fingerprints its weights, by key of the
 /// configuration. Of large weights only the ends are read a second time; but with adapters all of them, because no
 /// checkpoint has the base's weights.
 pub(crate) fn run_inputs(config: &RunConfig) -> Result<BTreeMap<String, String>> {
@@ -45,8 +45,8 @@ pub(crate) fn run_inputs(config: &RunConfig) -> Result<BTreeMap<String, String>>
     Ok(found)
 }
 
-/// Lists the keys of the files that have changed since a checkpoint was written. What an earlier program did not record
-/// cannot be compared.
+/// Lists the keys of the files that have changed since a checkpoint was written. A file that an
+/// earlier program did not record cannot be compared.
 pub(crate) fn changed_inputs<'a>(
     before: &'a BTreeMap<String, String>,
     now: &'a BTreeMap<String, String>,
@@ -57,7 +57,7 @@ pub(crate) fn changed_inputs<'a>(
     changed.map(String::as_str).collect()
 }
 
-/// Digests the small files of a model directory that matter, and takes fingerprints of its weights.
+/// Digests the small files of a model directory that matter, and fingerprints its weights.
 pub(crate) fn model_inputs(model: &Path) -> Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
     let texts = OF_TEXTS.into_iter().filter(|name| model.join(name).exists());

@@ -81,7 +81,7 @@ fn exchange(one: &Path, other: &Path) -> bool {
 ///
 /// # Errors
 ///
-/// The system's error, with the path in its text; the rest of a folder that cannot be removed keeps the temporary name.
+/// The system's error, with the path in its text; the rest of a folder that cannot be removed has the temporary name.
 pub fn remove_whole(folder: &Path) -> io::Result<()> {
     let aside = beside(folder, "old")?;
     std::fs::rename(folder, &aside).map_err(|error| with_path(error, folder))?;
@@ -135,7 +135,7 @@ fn beside(destination: &Path, what: &str) -> io::Result<PathBuf> {
 mod tests {
     use super::*;
 
-    /// The names in a folder, sorted.
+    /// Returns the names in a folder, sorted.
     fn names(dir: &Path) -> Vec<OsString> {
         let mut names: Vec<OsString> =
             std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();

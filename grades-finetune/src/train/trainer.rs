@@ -230,7 +230,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// With early stopping, evaluates the last weights, which may be the best, with the means of those that cool.
+    /// Evaluates, with early stopping, the last weights, which may be the best, with the means of those that cool.
     fn validate_last(&mut self, interrupt: &Interrupt) -> Result<Option<StopReason>> {
         if !self.evaluator.needs_last(self.optimizer.steps()) {
             return Ok(None);

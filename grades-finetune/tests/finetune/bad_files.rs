@@ -98,7 +98,7 @@ fn data_that_cannot_be_used_is_named() {
         ),
         (
             &["data.train=data.txt"],
-            "data.txt: the extension tells no format; expected .tsv, .csv or .jsonl, or give the format",
+            "data.txt: the extension names no format; expected .tsv, .csv or .jsonl, or give the format",
         ),
         (
             &["data.train=latin.tsv"],

@@ -10,8 +10,8 @@ use super::store;
 use crate::error::{Error, Result};
 
 impl Adapters {
-    /// Uses these adapters and no others; only they train. What of an adapter was frozen stays frozen, also when it is
-    /// taken out of use and used again.
+    /// Uses these adapters and no others; only they train. Frozen parts of an adapter stay frozen, also when it is taken
+    /// out of use and used again.
     ///
     /// Variables that an adapter brings values for, its modules to save and biases, take those values while it is in
     /// use and are the base's own otherwise. An adapter that is merged and no longer used is unmerged.
@@ -97,7 +97,7 @@ impl Adapters {
         let rest: Vec<String> = self.active().filter(|active| *active != name).map(str::to_owned).collect();
         let disabled = self.disabled.clone();
         self.activate(model, &rest.iter().map(String::as_str).collect::<Vec<_>>())?;
-        // What `enable` brings back, it still does.
+        // `enable` still brings back the others.
         self.disabled = disabled.map(|names| names.into_iter().filter(|other| other != name).collect());
         let entry = self.entry(name)?;
         each(model, |module, layer| {
@@ -166,7 +166,7 @@ impl Adapters {
 }
 
 impl super::adapters::Entry {
-    /// The names of its variables in the `VarStore`.
+    /// Returns the names of its variables in the `VarStore`.
     pub(super) fn variables(&self) -> Vec<String> {
         self.tensors
             .keys()

@@ -55,7 +55,7 @@ pub(super) struct Entry {
 pub(super) struct Original {
     pub(super) variable: Tensor,
     pub(super) value: Tensor,
-    /// Whether the store holds it as one that may train.
+    /// Whether it is trainable in the store.
     pub(super) trainable: bool,
 }
 
@@ -138,7 +138,7 @@ impl Adapters {
         self.entries.iter().find(|entry| entry.name == name).map(|entry| entry.modules.as_slice())
     }
 
-    /// Whether an adapter brings its own values for a variable of the base: one of `modules_to_save`, or a bias.
+    /// Returns whether an adapter brings its own values for a variable of the base: one of `modules_to_save`, or a bias.
     pub fn brings(&self, name: &str, variable: &str) -> bool {
         self.entries.iter().any(|entry| entry.name == name && entry.stored.contains_key(variable))
     }
@@ -186,7 +186,7 @@ impl Adapters {
         }
         let modules: Vec<String> = adapters.keys().cloned().collect();
         store::add(vs, &variables)?;
-        // What others in use train goes on as it is.
+        // Variables that others in use train go on training.
         let active = self.entries.iter().filter(|entry| entry.active);
         let used: BTreeSet<String> = active.flat_map(|entry| entry.stored.keys().cloned()).collect();
         for (_, variable) in plan.frozen.iter().filter(|(name, _)| !used.contains(*name)) {

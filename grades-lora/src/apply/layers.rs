@@ -32,15 +32,15 @@ pub trait LinearLayers {
     /// Calls `visit` once with each linear layer and its name, always in the same order.
     fn visit_linear(&mut self, visit: &mut dyn FnMut(&str, &mut Linear));
 
-    /// Whether a layer is the model's head, which `all-linear` leaves out: by its name, one of `lm_head`, `score`,
+    /// Returns whether a layer is the model's head, which `all-linear` leaves out: by its name, one of `lm_head`, `score`,
     /// `classifier` and `embed_out`, unless a model says otherwise.
     fn is_head(&self, name: &str) -> bool {
         let last = name.rsplit_once('.').map_or(name, |(_, last)| last);
         matches!(last, "lm_head" | "score" | "classifier" | "embed_out")
     }
 
-    /// The weights that are others' under a second name, such as an output matrix that is tied to the embedding: pairs of
-    /// the second name, which is no variable's, and the variable's.
+    /// Returns the weights that are others' under a second name, such as an output matrix that is tied to the
+    /// embedding: pairs of the second name, which is no variable's, and the variable's.
     fn tied(&self) -> Vec<(String, String)> {
         Vec::new()
     }
@@ -56,7 +56,7 @@ pub(super) struct Seen {
     pub(super) adapters: Vec<String>,
 }
 
-/// Looks at all layers of a model.
+/// Visits all layers of a model.
 pub(super) fn look(model: &mut (impl LinearLayers + ?Sized)) -> Result<Vec<Seen>> {
     let mut seen: Vec<Seen> = Vec::new();
     model.visit_linear(&mut |name, layer| {

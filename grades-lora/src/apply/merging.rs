@@ -37,7 +37,7 @@ impl Adapters {
         self.all_or_none(model, name, Linear::unmerge, Linear::merge)
     }
 
-    /// Merges the adapters in use for good and takes all adapters out: the model is a plain one afterwards, with the
+    /// Merges the adapters in use for good and removes all adapters: the model is a plain one afterwards, with the
     /// same outputs, and `vs` has the base's variables only, none of which trains until `requires_grad` is set.
     ///
     /// # Errors

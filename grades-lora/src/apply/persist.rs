@@ -39,13 +39,13 @@ impl Adapters {
         files::write(dir, &entry.config, &tensors)
     }
 
-    /// Reads an adapter that [`save`](Self::save) or PEFT wrote, and puts it into a model; the first one is in use at
+    /// Reads an adapter that [`save`](Self::save) or PEFT wrote, and adds it to a model; the first one is in use at
     /// once. It trains only if `options` say so.
     ///
     /// # Errors
     ///
     /// [`Error::Io`](crate::Error::Io) and [`Error::File`](crate::Error::File) for files that cannot be read, are
-    /// damaged, hold a number that is not finite in the model's kind, or do not go with the model: a tensor that is
+    /// damaged, have a number that is not finite in the model's dtype, or do not go with the model: a tensor that is
     /// missing, unexpected, of another shape, or a layer's own weight and not this model's.
     /// [`Error::Unsupported`](crate::Error::Unsupported) for what is not implemented, by key and value. Otherwise as [`add`](Self::add).
     pub fn load(

@@ -38,7 +38,7 @@ pub(super) struct Stored {
     /// Its name in files, without the prefix.
     pub(super) key: String,
     pub(super) variable: Tensor,
-    /// Whether the store holds it as one that may train.
+    /// Whether it is trainable in the store.
     pub(super) trainable: bool,
 }
 

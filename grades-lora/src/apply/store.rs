@@ -15,7 +15,7 @@ pub(super) struct Variable {
     pub(super) trainable: bool,
 }
 
-/// All variables by name.
+/// Returns all variables by name.
 pub(super) fn variables(vs: &VarStore) -> Result<BTreeMap<String, Variable>> {
     let variables = vs.variables_.lock().map_err(|_| poisoned())?;
     let mut trainable = HashSet::new();
@@ -29,17 +29,17 @@ pub(super) fn variables(vs: &VarStore) -> Result<BTreeMap<String, Variable>> {
     named.collect()
 }
 
-/// The name under which the store holds a tensor of an adapter.
+/// Returns the name that a tensor of an adapter has in the store.
 pub(super) fn name_of(module: &str, part: &str, adapter: &str) -> String {
     format!("{module}.{part}.{adapter}.weight")
 }
 
-/// Whether a variable is a tensor of some adapter.
+/// Returns whether a variable is a tensor of some adapter.
 pub(super) fn is_adapters(name: &str) -> bool {
     [".lora_A.", ".lora_B.", ".lora_magnitude_vector."].iter().any(|part| name.contains(part))
 }
 
-/// Adds variables, none of which may be there; they keep their `requires_grad`.
+/// Adds variables, none of which may be there yet; their `requires_grad` stays.
 pub(super) fn add(vs: &VarStore, variables: &[(String, Tensor)]) -> Result<()> {
     {
         // `Path::add` would rename a variable that is there, and panic where a thread panicked before.

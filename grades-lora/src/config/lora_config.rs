@@ -208,7 +208,7 @@ impl LoraConfig {
         self
     }
 
-    /// Never adapts layers of these names, or whose names end in a dot and one of these.
+    /// Excludes layers of these names, or whose names end in a dot and one of these.
     #[must_use]
     pub fn exclude_modules<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.exclude_modules = Some(Targets::List(strings(names)));
@@ -237,14 +237,14 @@ impl LoraConfig {
         self
     }
 
-    /// Whether to scale by alpha ÷ √rank.
+    /// Sets whether to scale by alpha ÷ √rank.
     #[must_use]
     pub fn rslora(mut self, on: bool) -> Self {
         self.use_rslora = on;
         self
     }
 
-    /// Whether to train magnitudes.
+    /// Sets whether to train magnitudes.
     #[must_use]
     pub fn dora(mut self, on: bool) -> Self {
         self.use_dora = on;
@@ -293,7 +293,7 @@ impl LoraConfig {
         self
     }
 
-    /// The factor on the output of an adapter of this rank and alpha: alpha ÷ rank, with rsLoRA alpha ÷ √rank.
+    /// Returns the factor on the output of an adapter of this rank and alpha: alpha ÷ rank, with rsLoRA alpha ÷ √rank.
     pub fn scaling(&self, rank: i64, alpha: f64) -> f64 {
         let rank = rank as f64;
         alpha / if self.use_rslora { rank.sqrt() } else { rank }

@@ -48,7 +48,7 @@ impl<'a> Matcher<'a> {
         })
     }
 
-    /// Whether a linear layer is adapted; `head` says that it is the model's head.
+    /// Returns whether a linear layer is adapted; `head` says that it is the model's head.
     pub(crate) fn is_target(&self, name: &str, head: bool) -> Result<bool> {
         if let Some(exclude) = &self.config.exclude_modules
             && names(exclude, self.exclude.as_ref(), name, head)?
@@ -71,7 +71,7 @@ impl<'a> Matcher<'a> {
         }
     }
 
-    /// The number of the block that a name stands in.
+    /// Returns the number of the block that a name stands in.
     fn block(&self, name: &str) -> Result<Option<u32>> {
         for pattern in &self.blocks {
             let found = pattern.captures(name).map_err(|error| too_hard("layers_pattern", &error))?;
@@ -82,17 +82,18 @@ impl<'a> Matcher<'a> {
         Ok(None)
     }
 
-    /// The rank of a layer.
+    /// Returns the rank of a layer.
     pub(crate) fn rank(&self, name: &str) -> Result<i64> {
         first(&self.ranks, name).map(|found| found.unwrap_or(self.config.rank))
     }
 
-    /// The alpha of a layer.
+    /// Returns the alpha of a layer.
     pub(crate) fn alpha(&self, name: &str) -> Result<f64> {
         first(&self.alphas, name).map(|found| found.unwrap_or(self.config.alpha))
     }
 
-    /// The entries of `modules_to_save` to which a variable belongs: those that end a module's name, as PEFT has it.
+    /// Returns the entries of `modules_to_save` to which a variable belongs: those that end a module's name, as PEFT
+    /// has it.
     pub(crate) fn saved_by(&self, variable: &str) -> impl Iterator<Item = &'a str> {
         let ends = move |entry: &&String| {
             let mut modules = variable.match_indices('.').filter_map(|(dot, _)| variable.get(..dot));
@@ -151,7 +152,7 @@ impl<'a> Matcher<'a> {
     }
 }
 
-/// The names of heads that PEFT adds to `modules_to_save` for a task, and so never adapts.
+/// Returns the names of heads that PEFT adds to `modules_to_save` for a task, and so never adapts.
 fn heads(task: Option<&str>) -> &'static [&'static str] {
     match task {
         Some("SEQ_CLS" | "TOKEN_CLS") => &["classifier", "score"],
@@ -182,7 +183,7 @@ fn names(targets: &Targets, pattern: Option<&Regex>, name: &str, head: bool) -> 
     }
 }
 
-/// Whether a name is this one, or ends in a dot and this one.
+/// Returns whether a name is this one, or ends in a dot and this one.
 fn is_end(name: &str, end: &str) -> bool {
     name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
@@ -195,7 +196,7 @@ fn is_match(pattern: &Regex, name: &str) -> Result<bool> {
     pattern.is_match(name).map_err(|error| too_hard(pattern.as_str(), &error))
 }
 
-/// An expression that backtracks without end, say.
+/// Returns the error of an expression that cannot be compiled or that backtracks without end.
 fn too_hard(key: &str, error: &fancy_regex::Error) -> Error {
     Error::Config(grades::Problems::of(key, error.to_string()))
 }

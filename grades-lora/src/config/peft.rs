@@ -14,7 +14,7 @@ mod keys;
 
 use keys::{File, LORA, Names, Ordered, PEFT_VERSION, WithoutMeaning};
 
-/// The configuration in a text that was read from `path`.
+/// Reads the configuration in a text that was read from `path`.
 ///
 /// A key that asks for what is not implemented is refused, and one that PEFT 0.21.2 does not have unless it is empty; one
 /// that is absent or null has PEFT's default.
@@ -84,7 +84,7 @@ pub(crate) fn read_peft(path: &Path, text: &str) -> Result<LoraConfig> {
     Ok(config)
 }
 
-/// The text of `adapter_config.json`, with all keys that PEFT 0.21.2 writes, in its order and form.
+/// Writes the text of `adapter_config.json`, with all keys that PEFT 0.21.2 writes, in its order and form.
 pub(crate) fn write_peft(config: &LoraConfig) -> Result<String> {
     let mut text = serde_json::to_string_pretty(&File::new(config))
         .map_err(|error| Error::Config(grades::Problems::of("lora", error.to_string())))?;
@@ -108,7 +108,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The value of a key, which is then done with; null counts as absent.
+    /// Removes a key and returns its value; null counts as absent.
     fn take<T: DeserializeOwned>(&mut self, key: &str, expected: &str) -> Result<Option<T>> {
         let Some(value) = self.entries.remove(key) else { return Ok(None) };
         serde_json::from_str(value.get()).map_err(|_| {

@@ -107,7 +107,7 @@ impl LoraConfig {
         config
     }
 
-    /// The table of this configuration with every key spelt out.
+    /// Writes the table of this configuration with every key spelt out.
     pub fn to_table(&self) -> Table {
         let texts = |names: &[String]| names.iter().cloned().map(Value::String).collect::<Vec<_>>();
         let targets = |targets: &Targets| match targets {

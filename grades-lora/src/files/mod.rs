@@ -16,5 +16,5 @@ pub(crate) use write::write;
 pub const CONFIG_FILE: &str = "adapter_config.json";
 
 /// The name of the file with the tensors: those of the adapters, of `modules_to_save` and of biases that train. It may
-/// also hold the own weight of an adapted layer, `….base_layer.weight`, where that is the model's.
+/// also have the own weight of an adapted layer, `….base_layer.weight`, where that is the model's.
 pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";

@@ -3,7 +3,8 @@
 /// PEFT's prefix of a module's name.
 pub(super) const PREFIX: &str = "base_model.model.";
 
-/// A tensor's name without the prefix and the adapter's own name, which some writers leave in; `None` without prefix.
+/// Returns a tensor's name without the prefix and the adapter's own name, which some writers leave in; `None` without
+/// prefix.
 pub(super) fn plain(key: &str) -> Option<String> {
     let name = key.strip_prefix(PREFIX)?;
     for part in [".lora_A", ".lora_B"] {
@@ -21,14 +22,14 @@ pub(super) fn plain(key: &str) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// Whether a text is a dot, a name without dots, and this end.
+/// Returns whether a text is a dot, a name without dots, and this end.
 fn is_named(text: &str, end: &str) -> bool {
     let name = text.strip_prefix('.').and_then(|text| text.strip_suffix(end));
     name.is_some_and(|name| !name.is_empty() && !name.contains('.'))
 }
 
-/// With `bias = "all"` PEFT also writes the biases of what `modules_to_save` replaced and, a second time, those of what
-/// replaced it; neither is used.
+/// Returns whether a tensor is unused. With `bias = "all"` PEFT also writes the biases of what `modules_to_save`
+/// replaced and, a second time, those of what replaced it; neither is used.
 pub(super) fn is_unused(name: &str) -> bool {
     name.ends_with(".original_module.bias")
         || name.contains(".original_module.") && name.ends_with(".bias")

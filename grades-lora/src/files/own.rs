@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The path of a file in a folder, once it is known that no link leads out of the folder.
+/// Returns the path of a file in a folder, once it is known that no link leads out of the folder.
 ///
 /// A folder that comes from somewhere else could otherwise pass off any file of this machine as one of its own. Links are
 /// followed within the folder, and from a snapshot of Hugging Face's cache to the `blobs` beside `snapshots`, which is how

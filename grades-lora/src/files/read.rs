@@ -19,7 +19,7 @@ pub(crate) struct Expected {
     pub(crate) size: Vec<i64>,
     /// The dtype that it is converted to.
     pub(crate) kind: Kind,
-    /// Where it is put.
+    /// The tensor that is filled.
     pub(crate) device: Device,
 }
 
@@ -27,7 +27,7 @@ impl LoraConfig {
     /// Reads `adapter_config.json` of a folder.
     ///
     /// No key is ignored that might ask for something. One that PEFT 0.21.2 does not have, as a later version may write
-    /// it, is accepted only where it holds null, false, `""`, `[]` or `{}`; with anything else the file is refused.
+    /// it, is accepted only where it is null, false, `""`, `[]` or `{}`; with anything else the file is refused.
     ///
     /// # Errors
     ///
@@ -40,9 +40,9 @@ impl LoraConfig {
     }
 }
 
-/// Reads `adapter_model.safetensors` of a folder, which must hold just these tensors; their names are without prefix.
+/// Reads `adapter_model.safetensors` of a folder, which must have just these tensors; their names are without prefix.
 ///
-/// Beside them it may hold weights of adapted layers themselves, as PEFT writes that of a targeted `lm_head`; these must
+/// Beside them it may have weights of adapted layers themselves, as PEFT writes that of a targeted `lm_head`; these must
 /// be those of `bases`, by name.
 pub(crate) fn read_weights(
     dir: &Path,
@@ -114,7 +114,7 @@ pub(crate) fn read_weights(
     Ok(tensors)
 }
 
-/// A file of the folder; one that is a link to somewhere else is refused.
+/// Returns the path of a file of the folder; one that is a link to somewhere else is refused.
 fn own(dir: &Path, name: &str) -> Result<PathBuf> {
     own_file(dir, name).map_err(|source| Error::io("read", &dir.join(name), source))
 }

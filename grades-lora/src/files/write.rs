@@ -53,7 +53,7 @@ fn stage(dir: &Path, path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
     Ok(file)
 }
 
-/// A temporary file is for its owner only; this one is to be read by others.
+/// Makes a file readable: a temporary file is for its owner only; this one is to be read by others.
 #[cfg(unix)]
 fn readable(file: &std::fs::File) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;

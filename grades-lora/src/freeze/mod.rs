@@ -37,7 +37,7 @@ use crate::layer::Linear;
 ///
 /// # What it costs
 ///
-/// - The base's own weight is kept, so a merged layer takes its weight's memory twice.
+/// - The base's own weight stays, so a merged layer uses its weight's memory twice.
 /// - A merged adapter has no dropout. With `lora_dropout = 0` a model of f32 computes the same to rounding.
 /// - A 16-bit base rounds what is merged: each weight is off by up to u times its size, u being 2⁻⁸ for bf16 and 2⁻¹¹ for
 ///   f16, and for f16 by 2⁻²⁵ more, which is often more than what the adapter added. So 16-bit bases are left alone
@@ -68,14 +68,14 @@ impl MergeFrozen {
         Self::default()
     }
 
-    /// Whether to merge into bases of bf16 and f16 as well; off unless set.
+    /// Sets whether to merge into bases of bf16 and f16 as well; off unless set.
     #[must_use]
     pub fn on_16_bit(mut self, on: bool) -> Self {
         self.on_16_bit = on;
         self
     }
 
-    /// Merges what is frozen and in use, and takes out what trains again.
+    /// Merges the adapters that are frozen and in use, and unmerges those that train again.
     ///
     /// # Errors
     ///

@@ -27,7 +27,7 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// A fresh adapter for a layer; of `config` the initialisation, the dropout, rsLoRA and DoRA count. A and B are
+    /// Creates a fresh adapter for a layer; of `config` the initialisation, the dropout, rsLoRA and DoRA count. A and B are
     /// drawn from torch's generator, and have `requires_grad` on.
     ///
     /// # Errors
@@ -75,7 +75,7 @@ impl Adapter {
         }
     }
 
-    /// An adapter of these tensors, which stay the same and get `requires_grad` on.
+    /// Creates an adapter of these tensors, which stay the same and get `requires_grad` on.
     pub(crate) fn from_tensors(
         name: &str,
         a: Tensor,
@@ -99,57 +99,57 @@ impl Adapter {
         Ok(adapter)
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The matrix A `[rank, inputs]`.
+    /// Returns the matrix A `[rank, inputs]`.
     pub fn a(&self) -> &Tensor {
         &self.a
     }
 
-    /// The matrix B `[outputs, rank]`.
+    /// Returns the matrix B `[outputs, rank]`.
     pub fn b(&self) -> &Tensor {
         &self.b
     }
 
-    /// DoRA's magnitude `[outputs]`.
+    /// Returns DoRA's magnitude `[outputs]`.
     pub fn magnitude(&self) -> Option<&Tensor> {
         self.magnitude.as_ref()
     }
 
-    /// The factor s on the adapter's output.
+    /// Returns the factor s on the adapter's output.
     pub fn scaling(&self) -> f64 {
         self.scaling
     }
 
-    /// The share of its inputs that is dropped in training.
+    /// Returns the share of its inputs that is dropped in training.
     pub fn dropout(&self) -> f64 {
         self.dropout
     }
 
-    /// Whether the forward pass uses it.
+    /// Returns whether the forward pass uses it.
     pub fn is_active(&self) -> bool {
         self.active
     }
 
-    /// Whether it is part of the layer's weight now.
+    /// Returns whether it is part of the layer's weight now.
     pub fn is_merged(&self) -> bool {
         self.merged
     }
 
-    /// Whether no tensor of it takes a gradient.
+    /// Returns whether no tensor of it takes a gradient.
     pub fn is_frozen(&self) -> bool {
         self.tensors().all(|tensor| !tensor.requires_grad())
     }
 
-    /// A, B and the magnitude, where there is one.
+    /// Returns A, B and the magnitude, where there is one.
     pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         [&self.a, &self.b].into_iter().chain(&self.magnitude)
     }
 
-    /// The tensors with the ends of their names in a `VarStore`.
+    /// Returns the tensors with the ends of their names in a `VarStore`.
     pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, &Tensor)> {
         ["lora_A", "lora_B", "lora_magnitude_vector"].into_iter().zip(self.tensors())
     }
@@ -163,7 +163,7 @@ impl Adapter {
         Ok(())
     }
 
-    /// The shape of the layers that it goes with.
+    /// Returns the shape of the layers that it goes with.
     pub(super) fn shape(&self) -> Result<Shape> {
         let (_, inputs) = self.a.size2()?;
         let (outputs, _) = self.b.size2()?;

@@ -4,8 +4,8 @@ use tch::{Kind, TchError, Tensor};
 
 use super::wide;
 
-/// The L2 norm of each row of W + s·B·A, `[outputs]`, in at least f32 and without a gradient, as section 4.3 of the
-/// paper has it.
+/// Computes the L2 norm of each row of W + s·B·A, `[outputs]`, in at least f32 and without a gradient, as section 4.3
+/// of the paper has it.
 ///
 /// That matrix is never made: by row i, ‖W + s·BA‖² = ‖W‖² + 2s·Σ_r B_ir (W·Aᵀ)_ir + s²·Σ_r B_ir (B·(A·Aᵀ))_ir.
 pub(super) fn norms(w: &Tensor, a: &Tensor, b: &Tensor, s: f64) -> Result<Tensor, TchError> {
@@ -29,7 +29,7 @@ pub(super) struct Gain {
 /// Where tensors have their numbers and how often they were written to.
 pub(super) type State = [(usize, i64); 4];
 
-/// The state of the weight, A, B and the magnitude; `None` when one of them trains, so that nothing is kept.
+/// Returns the state of the weight, A, B and the magnitude; `None` when one of them trains, so that nothing is kept.
 pub(super) fn state(parts: [&Tensor; 4]) -> Result<Option<State>, TchError> {
     let mut state = State::default();
     for (part, found) in parts.into_iter().zip(&mut state) {

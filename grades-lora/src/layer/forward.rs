@@ -50,7 +50,8 @@ impl Linear {
         y.f_to_kind(kind)?.f_view(shape.as_slice())
     }
 
-    /// One DoRA adapter without dropout, nothing being merged: g ∘ (x·Wᵀ + s·x·AᵀBᵀ) + b with g = magnitude ÷ norm.
+    /// Computes one DoRA adapter without dropout, nothing being merged: g ∘ (x·Wᵀ + s·x·AᵀBᵀ) + b with g = magnitude ÷
+    /// norm.
     fn dora_alone(&self, adapter: &Adapter, rows: &Tensor, wide_rows: &Tensor) -> Result<Tensor, TchError> {
         let gain = self.gain(adapter)?;
         let mut sum = rows.f_linear(&self.weight, None::<&Tensor>)?.f_to_kind(wide_rows.f_kind()?)?;
@@ -61,7 +62,7 @@ impl Linear {
         }
     }
 
-    /// Any adapters: each adds to x·Wᵀ + b, those with DoRA (g − 1)·x·W₀ᵀ + g·s·x·AᵀBᵀ, W₀ being the base's own.
+    /// Computes any adapters: each adds to x·Wᵀ + b, those with DoRA (g − 1)·x·W₀ᵀ + g·s·x·AᵀBᵀ, W₀ being the base's own.
     fn with_dora(
         &self,
         live: &[&Adapter],
@@ -99,7 +100,7 @@ impl Linear {
         Ok(y)
     }
 
-    /// Magnitude ÷ norm, `[outputs]`; ones without DoRA.
+    /// Computes magnitude ÷ norm, `[outputs]`; ones without DoRA.
     pub(super) fn gain(&self, adapter: &Adapter) -> Result<Tensor, TchError> {
         match &adapter.magnitude {
             Some(magnitude) => {
@@ -148,7 +149,7 @@ impl Adapter {
         if train && self.dropout > 0.0 { x.f_dropout(self.dropout, true) } else { Ok(x.shallow_clone()) }
     }
 
-    /// s·x·Aᵀ, `[rows, rank]`: the scaling is cheapest here.
+    /// Computes s·x·Aᵀ, `[rows, rank]`: the scaling is cheapest here.
     fn lower(&self, x: &Tensor) -> Result<Tensor, TchError> {
         let lowered = x.f_linear(&self.a, None::<&Tensor>)?;
         if self.scaling == 1.0 { Ok(lowered) } else { lowered.f_mul_scalar(self.scaling) }

@@ -5,7 +5,7 @@ use tch::{TchError, Tensor};
 use super::shape::Shape;
 use crate::config::Init;
 
-/// A `[rank, inputs]` and B `[outputs, rank]`, drawn from torch's generator.
+/// Draws A `[rank, inputs]` and B `[outputs, rank]` from torch's generator.
 pub(super) fn matrices(init: Init, rank: i64, shape: Shape) -> Result<(Tensor, Tensor), TchError> {
     let Shape { inputs, outputs, kind, device } = shape;
     let mut a = Tensor::f_empty([rank, inputs], (kind, device))?;
@@ -20,7 +20,7 @@ pub(super) fn matrices(init: Init, rank: i64, shape: Shape) -> Result<(Tensor, T
     Ok((a, b))
 }
 
-/// A fresh linear layer's weight: He et al.'s uniform bound √(6 ÷ ((1 + a²)·inputs)) with a = √5.
+/// Draws a fresh linear layer's weight: He et al.'s uniform bound √(6 ÷ ((1 + a²)·inputs)) with a = √5.
 fn uniform(tensor: &mut Tensor, inputs: i64) -> Result<(), TchError> {
     let bound = 1.0 / (inputs as f64).sqrt();
     tensor.f_uniform_(-bound, bound).map(drop)

@@ -13,7 +13,7 @@ impl Linear {
     /// once. On a 16-bit base each element is then off by up to u times its own size, u being 2⁻⁸ for bf16 and 2⁻¹¹ for
     /// f16, and for f16 by 2⁻²⁵ more, below which it has no numbers; an output is off by up to
     /// Σ|x|·(u·|W + s·B·A| + 2⁻²⁵). The base's own weight stays as it is, in the `VarStore` and wherever else it is
-    /// used, so that the layer takes twice the memory until [`unmerge`](Self::unmerge) or [`detach`](Self::detach).
+    /// used, so that the layer needs twice the memory until [`unmerge`](Self::unmerge) or [`detach`](Self::detach).
     ///
     /// A merged adapter has no dropout, and a base with something merged takes no gradient; what is done to its weight
     /// meanwhile shows after unmerging.
@@ -31,7 +31,7 @@ impl Linear {
         self.merge_in(name)
     }
 
-    /// As [`merge`](Self::merge), whether the base trains or not.
+    /// Merges as [`merge`](Self::merge) does, whether the base trains or not.
     pub(crate) fn merge_in(&mut self, name: &str) -> Result<()> {
         let index = self.position(name)?;
         match self.adapters.get(index) {
@@ -73,7 +73,7 @@ impl Linear {
         Ok(())
     }
 
-    /// Writes what is merged into the base's weight for good and takes every adapter out.
+    /// Writes the merged adapters into the base's weight for good and removes every adapter.
     pub(crate) fn bake(&mut self) -> Result<()> {
         if let Some(merged) = &self.merged {
             let _no_grad = tch::no_grad_guard();
@@ -89,7 +89,7 @@ impl Linear {
         self.adapters.iter().enumerate().filter(|(_, adapter)| adapter.merged).map(|(index, _)| index)
     }
 
-    /// The base's own weight with these adapters added, in the weight's kind; `name` is the one to blame.
+    /// Adds these adapters to the base's own weight, in the weight's dtype; errors name the adapter `name`.
     fn sum_of(&self, name: &str, positions: &[usize]) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
         let kind = self.weight.f_kind()?;

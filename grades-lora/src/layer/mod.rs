@@ -19,8 +19,8 @@ use crate::error::{Error, Result};
 
 /// A linear layer: y = x·Wᵀ + b, and beside it any number of adapters.
 ///
-/// Without adapters it is tch's [`nn::Linear`], from which it is made with `into`, and costs the same. Adapters are put
-/// in by [`Adapters::add`](crate::Adapters::add), or to a single layer by [`attach`](Self::attach).
+/// Without adapters it is tch's [`nn::Linear`], from which it is made with `into`, and costs the same. Adapters are added
+/// by [`Adapters::add`](crate::Adapters::add), or to a single layer by [`attach`](Self::attach).
 ///
 /// ```
 /// use grades_lora::{Adapter, Linear, LoraConfig};
@@ -46,32 +46,32 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// A layer with this weight `[outputs, inputs]` and bias `[outputs]`, which stay the same tensors.
+    /// Creates a layer with this weight `[outputs, inputs]` and bias `[outputs]`, which stay the same tensors.
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
         Self { weight, bias, adapters: Vec::new(), merged: None }
     }
 
-    /// The weight `[outputs, inputs]` that the layer computes with: what is merged is in it.
+    /// Returns the weight `[outputs, inputs]` that the layer computes with: what is merged is in it.
     pub fn weight(&self) -> &Tensor {
         self.merged.as_ref().unwrap_or(&self.weight)
     }
 
-    /// The bias `[outputs]`.
+    /// Returns the bias `[outputs]`.
     pub fn bias(&self) -> Option<&Tensor> {
         self.bias.as_ref()
     }
 
-    /// The tensor that the layer was made with, such as the `VarStore`'s; merging does not change it.
+    /// Returns the tensor that the layer was made with, such as the `VarStore`'s; merging does not change it.
     pub fn base_weight(&self) -> &Tensor {
         &self.weight
     }
 
-    /// The adapters, in the order in which they were attached.
+    /// Returns the adapters, in the order in which they were attached.
     pub fn adapters(&self) -> &[Adapter] {
         &self.adapters
     }
 
-    /// The adapter of a name.
+    /// Returns the adapter of a name.
     pub fn adapter(&self, name: &str) -> Option<&Adapter> {
         self.adapters.iter().find(|adapter| adapter.name() == name)
     }
@@ -151,7 +151,7 @@ impl fmt::Debug for Linear {
     }
 }
 
-/// The kind in which adapters of a base of this kind are kept and added: f32 for 16-bit ones, as in PEFT.
+/// Returns the dtype of adapters of a base of this dtype: f32 for 16-bit ones, as in PEFT.
 pub(crate) fn wide(kind: Kind) -> Kind {
     match kind {
         Kind::Half | Kind::BFloat16 => Kind::Float,

@@ -17,7 +17,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// The shape of a layer, its kind being that of adapters on it.
+    /// Returns the shape of a layer, with the dtype of adapters on it.
     pub(crate) fn of(layer: &Linear) -> Result<Self> {
         let size = layer.weight.size();
         let [outputs, inputs] = size[..] else {

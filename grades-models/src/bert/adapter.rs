@@ -26,7 +26,7 @@ pub fn load_adapted(
     adapter: &Path,
     mut options: LoadOptions,
 ) -> Result<(BertClassifier, Adapters, LoadReport)> {
-    // What cannot be used at all is said before a large model is read.
+    // An adapter that cannot be used is refused before a large model is read.
     LoraConfig::from_adapter(adapter)?;
     if let Some(rows) = head_rows(adapter)? {
         let named = match options.labels.take() {
@@ -46,7 +46,7 @@ pub fn load_adapted(
     Ok((model, adapters, report))
 }
 
-/// The number of rows of the head in an adapter's file.
+/// Returns the number of rows of the head in an adapter's file.
 fn head_rows(adapter: &Path) -> Result<Option<usize>> {
     let path = adapter.join(WEIGHTS_FILE);
     // A file that is not there or damaged is reported when the adapter is loaded.

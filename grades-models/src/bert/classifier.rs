@@ -249,19 +249,19 @@ impl BertClassifier {
         self.network.encoder.frozen_blocks()
     }
 
-    /// The variables, under Hugging Face's names (`bert.encoder.layer.0.attention.self.query.weight`, …).
+    /// Returns the variables, under Hugging Face's names (`bert.encoder.layer.0.attention.self.query.weight`, …).
     pub fn var_store(&self) -> &VarStore {
         &self.store
     }
 
-    /// The variables, to freeze them or to build an optimizer on them.
+    /// Returns the variables, to freeze them or to build an optimizer on them.
     ///
     /// Do not move them to another device or dtype: the model was built for the ones it was loaded with.
     pub fn var_store_mut(&mut self) -> &mut VarStore {
         &mut self.store
     }
 
-    /// The linear layers, under Hugging Face's names, and the variables, to put adapters in:
+    /// Returns the linear layers, under Hugging Face's names, and the variables, to add adapters to:
     ///
     /// ```no_run
     /// use grades_lora::{Adapters, LoraConfig};
@@ -278,27 +278,27 @@ impl BertClassifier {
         (&mut self.network, &self.store)
     }
 
-    /// The model's configuration.
+    /// Returns the model's configuration.
     pub fn config(&self) -> &BertConfig {
         &self.config
     }
 
-    /// The label names by id.
+    /// Returns the label names by id.
     pub fn labels(&self) -> &[String] {
         &self.labels
     }
 
-    /// The longest sequence, in tokens.
+    /// Returns the longest sequence, in tokens.
     pub fn max_positions(&self) -> i64 {
         self.config.max_position_embeddings
     }
 
-    /// The number of token ids.
+    /// Returns the number of token ids.
     pub fn vocab_size(&self) -> i64 {
         self.config.vocab_size
     }
 
-    /// The device of the variables.
+    /// Returns the device of the variables.
     pub fn device(&self) -> Device {
         self.store.device()
     }
@@ -330,7 +330,7 @@ impl BertClassifier {
     }
 }
 
-/// The labels of the loaded model; `rows` is the size of the head in the files, if it is to be used.
+/// Chooses the labels of the loaded model; `rows` is the size of the head in the files, if it is to be used.
 fn choose_labels(
     config: &BertConfig,
     wanted: Option<Vec<String>>,

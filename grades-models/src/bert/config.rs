@@ -50,7 +50,7 @@ pub struct BertConfig {
     pub(super) path: PathBuf,
 }
 
-/// More blocks than any model has: variables are made for each before the files are looked at.
+/// More blocks than any model has: variables are made for each before the files are read.
 const MOST_LAYERS: usize = 4096;
 
 impl BertConfig {
@@ -145,7 +145,7 @@ impl BertConfig {
         Sizes { tensors: tensors.into(), blocks: "encoder.layer", count: self.num_hidden_layers }
     }
 
-    /// The object to save for a classifier with these labels, whose weights are stored as `dtype`.
+    /// Writes the object to save for a classifier with these labels, whose weights are stored as `dtype`.
     pub(super) fn to_classifier_json(&self, labels: &[String], dtype: &str) -> Value {
         let mut raw = self.raw.clone();
         let id2label = labels.iter().enumerate().map(|(id, name)| (id.to_string(), name.clone().into()));
@@ -169,7 +169,8 @@ impl BertConfig {
 /// More labels without names than any classifier has.
 const MOST_LABELS: i64 = 1 << 20;
 
-/// The names in `id2label` (or `LABEL_i` when there is only `num_labels`) in the order of their ids, which must be 0, 1, 2, … without a gap.
+/// Returns the names in `id2label` (or `LABEL_i` when there is only `num_labels`) in the order of their ids, which must
+/// be 0, 1, 2, … without a gap.
 fn labels(keys: &Keys<'_>) -> Result<Option<Vec<String>>> {
     let Some(value) = keys.get("id2label") else {
         let count = keys.get("num_labels").map(|_| keys.size("num_labels", None)).transpose()?;

@@ -32,7 +32,7 @@ impl Encoder {
         })
     }
 
-    /// Token ids [B, T] and their segments [B, T], or none for segment 0, to vectors [B, T, hidden].
+    /// Turns token ids [B, T] and their segments [B, T], or none for segment 0, into vectors [B, T, hidden].
     pub(super) fn embed(
         &self,
         ids: &Tensor,
@@ -42,7 +42,7 @@ impl Encoder {
         self.embeddings.forward(ids, types, train)
     }
 
-    /// Hidden states [B, T, hidden] through these blocks; the additive mask is [B, 1, 1, T].
+    /// Runs hidden states [B, T, hidden] through these blocks; the additive mask is [B, 1, 1, T].
     pub(super) fn run(
         &self,
         mut hidden: Tensor,
@@ -56,7 +56,7 @@ impl Encoder {
         Ok(hidden)
     }
 
-    /// Hidden states [B, T, hidden] to the pooled state [B, hidden].
+    /// Turns hidden states [B, T, hidden] into the pooled state [B, hidden].
     pub(super) fn pool(&self, hidden: &Tensor, train: bool) -> Result<Tensor, TchError> {
         self.pooler.forward(&hidden.f_select(1, 0)?, train)?.f_tanh()
     }

@@ -6,7 +6,7 @@ use tch::{Kind, TchError, Tensor};
 
 use crate::files::variable;
 
-/// A matrix with a bias: [.., inputs] → [.., outputs].
+/// Creates a matrix with a bias: [.., inputs] → [.., outputs].
 pub(super) fn linear(path: &Path, inputs: i64, outputs: i64, kind: Kind) -> Result<Linear, TchError> {
     let weight = variable(path, "weight", &[outputs, inputs], kind)?;
     Ok(Linear::new(weight, Some(variable(path, "bias", &[outputs], kind)?)))
@@ -63,7 +63,7 @@ impl Embedding {
     }
 }
 
-/// Dropout that costs nothing when it does nothing.
+/// Applies dropout that costs nothing when it does nothing.
 pub(super) fn dropout(x: Tensor, p: f64, train: bool) -> Result<Tensor, TchError> {
     if train && p > 0.0 { x.f_dropout(p, true) } else { Ok(x) }
 }

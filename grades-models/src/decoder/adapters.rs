@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::files::variable;
 
 impl Decoder {
-    /// The linear layers of the blocks, under Hugging Face's names, and the variables, for adapters.
+    /// Returns the linear layers of the blocks, under Hugging Face's names, and the variables, for adapters.
     ///
     /// ```no_run
     /// use grades_lora::{Adapters, LoraConfig};
@@ -67,7 +67,7 @@ impl Decoder {
     /// As [`load`](Self::load), and [`Error::Lora`](crate::Error::Lora) for an adapter that cannot be read or does
     /// not go with the base.
     pub fn load_adapted(base: &Path, adapter: &Path, options: LoadOptions) -> Result<(Self, Adapters)> {
-        // What cannot be used at all is said before a large model is read.
+        // An adapter that cannot be used is refused before a large model is read.
         let config = LoraConfig::from_adapter(adapter)?;
         let (mut model, _) = Self::load(base, options)?;
         model.prepare_for(&config)?;

@@ -17,7 +17,7 @@ impl Architecture {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Llama, Self::Mistral, Self::Qwen3, Self::Phi3];
 
-    /// `model_type` of its `config.json`.
+    /// Returns the `model_type` of its `config.json`.
     pub fn model_type(self) -> &'static str {
         match self {
             Self::Llama => "llama",
@@ -27,7 +27,7 @@ impl Architecture {
         }
     }
 
-    /// The class that `config.json` names under `architectures`.
+    /// Returns the class that `config.json` names under `architectures`.
     pub fn class(self) -> &'static str {
         match self {
             Self::Llama => "LlamaForCausalLM",
@@ -37,7 +37,7 @@ impl Architecture {
         }
     }
 
-    /// The class of a `model_type`.
+    /// Returns the class of a `model_type`.
     pub fn from_model_type(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|architecture| architecture.model_type() == name)
     }

@@ -48,7 +48,7 @@ pub(super) struct Context {
 }
 
 impl Attention {
-    /// `fused` when the variables are to be those of Phi-3.
+    /// Creates the layer; `fused` when the variables are to be those of Phi-3.
     pub(super) fn new(
         path: &Path,
         config: &DecoderConfig,
@@ -83,7 +83,7 @@ impl Attention {
         })
     }
 
-    /// `[B, T, hidden]` → the same; with a cache, the tokens follow those that are in it.
+    /// Turns `[B, T, hidden]` into the same shape; with a cache, the tokens follow those that are in it.
     pub(super) fn forward(
         &self,
         x: &Tensor,
@@ -115,7 +115,7 @@ impl Attention {
         Ok(dropout(self.output.forward(&joined, context.train)?, self.residual_dropout, context.train)?)
     }
 
-    /// Queries, keys and values, `[B, T, heads, head_dim]`.
+    /// Computes queries, keys and values, `[B, T, heads, head_dim]`.
     fn project(&self, x: &Tensor, train: bool) -> Result<(Tensor, Tensor, Tensor), TchError> {
         let split = |x: Tensor, heads: i64| {
             let size = x.size();

@@ -117,7 +117,7 @@ impl Decoder {
         trained
     }
 
-    /// The last norm, the output matrix and the loss; the second result is what completes the gradients of `x`.
+    /// Computes the last norm, the output matrix and the loss; the second result is what completes the gradients of `x`.
     fn backward_from(&self, x: &Tensor, targets: &Targets, scale: f64) -> Result<(Tensor, Option<Tensor>)> {
         let hidden = self.select(&self.norm.forward(x)?, targets)?;
         let below = hidden.requires_grad();
@@ -140,13 +140,13 @@ impl Decoder {
     }
 }
 
-/// A scalar whose gradient for `x` is `gradient`.
+/// Creates a scalar whose gradient for `x` is `gradient`.
 fn product(x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     let kind = if x.f_kind()? == Kind::Double { Kind::Double } else { Kind::Float };
     Ok(x.f_mul(gradient)?.f_sum(kind)?)
 }
 
-/// A scalar that has a graph and no gradients for any variable.
+/// Creates a scalar that has a graph and no gradients for any variable.
 fn nothing() -> Result<Tensor> {
     Ok(Tensor::f_zeros([], (Kind::Float, tch::Device::Cpu))?.f_set_requires_grad(true)?)
 }

@@ -16,12 +16,12 @@ impl Cache {
         Self { layers: (0..layers).map(|_| LayerCache::default()).collect() }
     }
 
-    /// The number of tokens in it.
+    /// Returns the number of tokens in it.
     pub fn len(&self) -> i64 {
         self.layers.first().map_or(0, |layer| layer.length)
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -171,7 +171,7 @@ impl DecoderConfig {
         Sizes { tensors, blocks: "layers", count: self.num_hidden_layers }
     }
 
-    /// The object to save for weights that are stored as `dtype`.
+    /// Writes the object to save for weights that are stored as `dtype`.
     pub(super) fn to_json(&self, dtype: &str) -> Value {
         let mut raw = self.raw.clone();
         raw.insert("architectures".into(), vec![self.architecture.class()].into());
@@ -190,7 +190,7 @@ impl DecoderConfig {
     }
 }
 
-/// `architectures` must be of the same class, or of its base model, where it is given.
+/// Checks `architectures`, which must be of the same class, or of its base model, where it is given.
 fn supported_class(keys: &Keys<'_>, architecture: Architecture) -> Result<()> {
     let class = architecture.class();
     let base = class.replace("ForCausalLM", "Model");
@@ -203,7 +203,7 @@ fn supported_class(keys: &Keys<'_>, architecture: Architecture) -> Result<()> {
     }
 }
 
-/// The window of each block.
+/// Reads the window of each block.
 fn windows(keys: &Keys<'_>, architecture: Architecture, layers: usize) -> Result<Vec<Option<i64>>> {
     let given = |default: Option<i64>| -> Result<Option<i64>> {
         match keys.raw.get("sliding_window") {
@@ -254,7 +254,7 @@ fn padding(keys: &Keys<'_>, architecture: Architecture, vocab: i64) -> Result<Op
     }
 }
 
-/// One id or a list of them.
+/// Reads one id or a list of them.
 fn ids(keys: &Keys<'_>, key: &'static str) -> Result<Vec<i64>> {
     let wrong = |value: &Value| keys.error(key, format!("expected an id or a list of ids, found {value}"));
     match keys.get(key) {

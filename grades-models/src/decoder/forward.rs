@@ -131,7 +131,7 @@ impl Decoder {
         Ok((prefix.blocks, prefix.states.shallow_clone()))
     }
 
-    /// Hidden states through these blocks, without dropout of the decoder's own.
+    /// Runs hidden states through these blocks, without dropout of the decoder's own.
     fn run(&self, mut x: Tensor, blocks: Range<usize>, context: &Context) -> Result<Tensor> {
         for block in self.blocks.list.get(blocks).unwrap_or_default() {
             x = block.forward(&x, context, None)?;
@@ -156,18 +156,18 @@ impl Decoder {
         self.logits(&self.norm.forward(&last)?)
     }
 
-    /// A cache with nothing in it.
+    /// Creates an empty cache.
     pub fn cache(&self) -> Cache {
         Cache::new(self.blocks.list.len())
     }
 
-    /// Hidden states `[.., hidden]` → logits `[.., vocabulary]`.
+    /// Turns hidden states `[.., hidden]` into logits `[.., vocabulary]`.
     pub(super) fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
         let kind = self.dtypes.compute;
         Ok(hidden.f_to_kind(kind)?.f_linear(&self.head.f_to_kind(kind)?, None::<&Tensor>)?)
     }
 
-    /// Token ids → vectors; the padding token's row has no gradient, and none has with a detached input.
+    /// Turns token ids into vectors; the padding token's row has no gradient, and none has with a detached input.
     pub(super) fn embed(&self, ids: &Tensor) -> Result<Tensor> {
         let padding = self.config.pad_token_id.unwrap_or(-1);
         let table = &self.embedding;

@@ -15,7 +15,7 @@ pub struct FusedMatrix {
     pub parts: Vec<(String, i64)>,
 }
 
-/// The fused matrices of a model, block by block; none but Phi-3's has any.
+/// Lists the fused matrices of a model, block by block; none but Phi-3's has any.
 pub(super) fn fused_matrices(config: &DecoderConfig) -> Vec<FusedMatrix> {
     if config.architecture != Architecture::Phi3 {
         return Vec::new();
@@ -39,7 +39,7 @@ pub(super) fn fused_matrices(config: &DecoderConfig) -> Vec<FusedMatrix> {
     (0..config.num_hidden_layers).flat_map(matrices).collect()
 }
 
-/// The variables of a store, sorted by name.
+/// Returns the variables of a store, sorted by name.
 pub(super) fn sorted(store: &VarStore) -> Vec<(String, Tensor)> {
     let mut variables: Vec<(String, Tensor)> = store.variables().into_iter().collect();
     variables.sort_by(|a, b| a.0.cmp(&b.0));

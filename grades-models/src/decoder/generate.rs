@@ -23,7 +23,7 @@ pub struct Generation {
 }
 
 impl Decoder {
-    /// The tokens that end an answer: `eos_token_id` of `generation_config.json`, or else of `config.json`.
+    /// Returns the tokens that end an answer: `eos_token_id` of `generation_config.json`, or else of `config.json`.
     pub fn stop_ids(&self) -> Vec<i64> {
         let file = self.sidecars.get("generation_config.json");
         let file = file.and_then(|bytes| parse_json::<Value>(bytes).ok());
@@ -48,8 +48,8 @@ impl Decoder {
         self.generate_observed(prompts, options, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// As [`generate`](Self::generate), and calls `pass` with the shape of each forward pass before it, to count its FLOPs.
-    /// A `Break` ends the generation: the answers are those so far.
+    /// Generates as [`generate`](Self::generate) does, and calls `pass` with the shape of each forward pass before it,
+    /// to count its FLOPs. A `Break` ends the generation: the answers are those so far.
     ///
     /// # Errors
     ///

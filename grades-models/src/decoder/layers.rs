@@ -34,7 +34,7 @@ impl Linear {
         Ok(Self { inner: grades_lora::Linear::new(weight, bias), dtypes })
     }
 
-    /// Adapters' dropout is active iff `train`.
+    /// Computes the layer; adapters' dropout is active iff `train`.
     pub(super) fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
         let Dtypes { parameters, compute } = self.dtypes;
         if parameters == compute {
@@ -53,7 +53,7 @@ impl Linear {
         linear_matmuls(matmuls, &self.inner, Per::Token, x)
     }
 
-    /// The layer itself, to put adapters in.
+    /// Returns the layer itself, to add adapters to.
     pub(super) fn inner_mut(&mut self) -> &mut grades_lora::Linear {
         &mut self.inner
     }
@@ -71,7 +71,7 @@ impl RmsNorm {
         Ok(Self { weight: variable(path, "weight", &[width], dtypes.parameters)?, eps })
     }
 
-    /// The mean is taken in f32; the result is rounded to the kind of `x` before the weight multiplies it.
+    /// Normalises. The mean is taken in f32; the result is rounded to the kind of `x` before the weight multiplies it.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
         let kind = x.f_kind()?;
         let wide = if kind == Kind::Double { x.shallow_clone() } else { x.f_to_kind(Kind::Float)? };
@@ -80,13 +80,13 @@ impl RmsNorm {
         wide.f_mul(&scale)?.f_to_kind(kind)?.f_mul(&self.weight)
     }
 
-    /// Whether its weight takes a gradient.
+    /// Returns whether its weight takes a gradient.
     pub(super) fn is_trained(&self) -> bool {
         self.weight.requires_grad()
     }
 }
 
-/// Dropout that costs nothing when it does nothing.
+/// Applies dropout that costs nothing when it does nothing.
 pub(super) fn dropout(x: Tensor, p: f64, train: bool) -> Result<Tensor, TchError> {
     if train && p > 0.0 { x.f_dropout(p, true) } else { Ok(x) }
 }

@@ -46,7 +46,7 @@ impl Decoder {
         Ok(Tensor::f_cat(&hits, 0)?)
     }
 
-    /// The hidden states of the targets' positions, `[N, hidden]`.
+    /// Returns the hidden states of the targets' positions, `[N, hidden]`.
     pub(super) fn select(&self, hidden: &Tensor, targets: &Targets) -> Result<Tensor> {
         let (positions, ids) = (targets.positions.size(), targets.ids.size());
         if positions != ids || positions.len() != 1 || targets.positions.numel() == 0 {
@@ -58,14 +58,14 @@ impl Decoder {
         Ok(flat.f_index_select(0, &targets.positions)?)
     }
 
-    /// Hidden states and ids a piece at a time, so small that the logits of one take 128 MiB at most.
+    /// Returns hidden states and ids a piece at a time, so small that the logits of one take 128 MiB at most.
     pub(super) fn pieces(&self, hidden: &Tensor, targets: &Targets) -> Result<Vec<(Tensor, Tensor)>> {
         const LOGITS: i64 = 1 << 25;
         let rows = (LOGITS / self.config.vocab_size).max(16);
         Ok(hidden.f_split(rows, 0)?.into_iter().zip(targets.ids.f_split(rows, 0)?).collect())
     }
 
-    /// The cross-entropy of one piece, in f32.
+    /// Computes the cross-entropy of one piece, in f32.
     pub(super) fn cross_entropy(
         &self,
         hidden: &Tensor,

@@ -31,7 +31,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder whose variables are not filled yet; `fused` for the variables of Phi-3.
+    /// Creates a decoder whose variables are not filled yet; `fused` for the variables of Phi-3.
     pub(super) fn empty(
         config: DecoderConfig,
         sidecars: Sidecars,
@@ -73,13 +73,13 @@ impl Decoder {
         })
     }
 
-    /// The variables, under Hugging Face's names (`model.layers.0.self_attn.q_proj.weight`, …); the parts of fused
+    /// Returns the variables, under Hugging Face's names (`model.layers.0.self_attn.q_proj.weight`, …); the parts of fused
     /// matrices have those of separate ones where they were split at load.
     pub fn var_store(&self) -> &VarStore {
         &self.store
     }
 
-    /// The variables, to freeze them or to build an optimizer on them.
+    /// Returns the variables, to freeze them or to build an optimizer on them.
     ///
     /// Do not move them to another device or dtype: the model was built for the ones it was loaded with.
     pub fn var_store_mut(&mut self) -> &mut VarStore {
@@ -132,22 +132,22 @@ impl Decoder {
         self.blocks.list.iter().take_while(|block| !block.matmuls(&mut Matmuls::default(), false)).count()
     }
 
-    /// The model's configuration.
+    /// Returns the model's configuration.
     pub fn config(&self) -> &DecoderConfig {
         &self.config
     }
 
-    /// The longest sequence, in tokens.
+    /// Returns the longest sequence, in tokens.
     pub fn max_positions(&self) -> i64 {
         self.config.max_position_embeddings
     }
 
-    /// The number of token ids.
+    /// Returns the number of token ids.
     pub fn vocab_size(&self) -> i64 {
         self.config.vocab_size
     }
 
-    /// The device of the variables.
+    /// Returns the device of the variables.
     pub fn device(&self) -> Device {
         self.store.device()
     }

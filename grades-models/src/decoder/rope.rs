@@ -77,7 +77,7 @@ impl RopeConfig {
         Ok(Self { theta, rotary_dim, scaling })
     }
 
-    /// The angle per position of each pair, f32 `[rotary_dim / 2]`.
+    /// Computes the angle per position of each pair, f32 `[rotary_dim / 2]`.
     pub(super) fn frequencies(&self, device: Device) -> Result<Tensor> {
         // In f32 and by torch's own power, as the models were trained.
         let exponents = Tensor::f_arange_start_step(0, self.rotary_dim, 2, (Kind::Float, Device::Cpu))?
@@ -152,7 +152,7 @@ pub(super) struct Rotation {
 }
 
 impl Rotation {
-    /// For positions `[T]` or `[B, T]`; the angles are f32, their sines of the kind asked for.
+    /// Computes cosines and sines for positions `[T]` or `[B, T]`; the angles are f32, their sines of the kind asked for.
     pub(super) fn new(frequencies: &Tensor, positions: &Tensor, kind: Kind) -> Result<Self, Error> {
         let angles =
             positions.f_to_kind(Kind::Float)?.f_unsqueeze(-1)?.f_unsqueeze(-1)?.f_mul(frequencies)?;

@@ -27,7 +27,7 @@ impl Decoder {
         self.save_sharded(dir, SHARD)
     }
 
-    /// As [`save`](Self::save), with weight files of at most `shard` bytes, unless one tensor alone is larger.
+    /// Saves as [`save`](Self::save) does, with weight files of at most `shard` bytes, unless one tensor alone is larger.
     ///
     /// # Errors
     ///

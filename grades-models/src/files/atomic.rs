@@ -166,7 +166,7 @@ pub fn with_path(error: io::Error, path: &Path) -> io::Error {
 mod tests {
     use super::*;
 
-    /// The names in a folder, sorted.
+    /// Returns the names in a folder, sorted.
     fn names(dir: &Path) -> Vec<OsString> {
         let mut names: Vec<OsString> =
             std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();

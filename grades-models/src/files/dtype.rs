@@ -14,7 +14,7 @@ pub(crate) fn dtype_name(kind: Kind) -> Option<&'static str> {
     }
 }
 
-/// The lowest_finite finite number of a kind.
+/// Returns the lowest finite number of a dtype.
 pub(crate) fn lowest_finite(kind: Kind) -> f64 {
     match kind {
         Kind::Half => -65504.0,

@@ -35,7 +35,7 @@ impl<'a> Keys<'a> {
         Error::Unsupported { path, key, found: format!("\"{found}\""), supported: supported.into() }
     }
 
-    /// The value of a key; null counts as absent, as it does for Hugging Face.
+    /// Returns the value of a key; null counts as absent, as it does for Hugging Face.
     pub(crate) fn get(&self, key: &str) -> Option<&'a Value> {
         self.raw.get(key).filter(|value| !value.is_null())
     }
@@ -112,7 +112,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// A whole number that may be 0.
+    /// Reads a whole number that may be 0.
     pub(crate) fn count(&self, key: &'static str, default: u64) -> Result<u64> {
         let Some(value) = self.get(key) else { return Ok(default) };
         value.as_u64().ok_or_else(|| self.error(key, format!("expected a whole number, found {value}")))

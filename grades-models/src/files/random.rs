@@ -35,7 +35,7 @@ pub(crate) fn draw_normal(variable: &mut Tensor, deviation: f64, seed: u64, stre
     Ok(())
 }
 
-/// Uniform in (0, 1], so that its logarithm is finite.
+/// Draws uniformly from (0, 1], so that its logarithm is finite.
 fn uniform(rng: &mut ChaCha8Rng) -> f64 {
     // 53 bits fit an f64 exactly.
     ((rng.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64

@@ -38,7 +38,7 @@ impl Sidecars {
         Ok(Self(files))
     }
 
-    /// The bytes of a file, when it is there.
+    /// Returns the bytes of a file, when it is there.
     pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, bytes)| bytes.as_slice())
     }

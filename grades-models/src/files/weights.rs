@@ -100,7 +100,7 @@ impl Weights {
         Ok(Self { path, files, tensors })
     }
 
-    /// The names of all tensors, sorted.
+    /// Returns the names of all tensors, sorted.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
@@ -109,12 +109,12 @@ impl Weights {
         self.tensors.contains_key(name)
     }
 
-    /// Whether names begin with this, as they do not in the files of a bare model.
+    /// Returns whether names begin with this; those of a bare model do not.
     pub(crate) fn has_prefix(&self, prefix: &str) -> bool {
         self.names().any(|name| name.starts_with(prefix))
     }
 
-    /// The shape of a tensor, when it is there.
+    /// Returns the shape of a tensor, when it is there.
     pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
         self.find(name).map(|(_, info)| info.shape.as_slice())
     }
@@ -134,7 +134,7 @@ impl Weights {
 
     /// Returns the error of tensors that are in no file, with the reason where the names show it.
     pub(crate) fn missing(&self, names: Vec<String>) -> Error {
-        // What a wrapper adds to all names, and how to get at the model in it.
+        // The prefixes that wrappers add to all names.
         const WRAPPERS: [(&str, &str); 2] = [("module.", "DataParallel"), ("_orig_mod.", "torch.compile")];
         let wrapper = WRAPPERS.iter().find(|(prefix, _)| self.has_prefix(prefix));
         let hint = match wrapper {
@@ -312,7 +312,7 @@ fn vocabulary_hint(name: &str, expected: &[i64], found: &[usize]) -> String {
     )
 }
 
-/// A relative path that stays below `dir`.
+/// Returns a relative path that stays below `dir`.
 fn inside(dir: &Path, file: &str) -> Option<PathBuf> {
     let path = Path::new(file);
     let plain = path.components().all(|part| matches!(part, Component::Normal(_)));

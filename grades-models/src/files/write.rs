@@ -25,7 +25,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// A variable that is stored as it is.
+    /// Creates an entry of a whole variable.
     pub(crate) fn whole(name: String, tensor: Tensor) -> Self {
         Self { name, parts: vec![tensor] }
     }
@@ -43,7 +43,7 @@ impl Entry {
         self.parts.iter().map(byte_len).sum()
     }
 
-    /// Its place in a file whose tensors so far end at `offset`.
+    /// Returns its place in a file whose tensors so far end at `offset`.
     fn info(&self, offset: usize) -> Result<TensorInfo> {
         let unfit = |what: String| Error::Input(format!("\"{}\" cannot be saved: {what}", self.name));
         let first = self.parts.first().ok_or_else(|| unfit("it has no parts".into()))?;
@@ -135,7 +135,7 @@ fn stage(dir: &Path, name: &str, write: impl FnOnce(&mut AtomicFile) -> Result<(
     file.stage().map_err(Error::Write)
 }
 
-/// The safetensors format: the header's length, the header, the tensors one after the other.
+/// Writes the safetensors format: the header's length, the header, the tensors one after the other.
 pub(super) fn write_tensors(file: &mut AtomicFile, entries: &[Entry]) -> Result<()> {
     let mut offset = 0;
     let mut infos = Vec::with_capacity(entries.len());
@@ -167,7 +167,7 @@ fn write_elements(file: &mut AtomicFile, tensor: &Tensor, bytes: &mut Vec<u8>) -
     Ok(())
 }
 
-/// The header's length and the header, padded so that the tensors begin at a multiple of 8 bytes.
+/// Writes the header's length and the header, padded so that the tensors begin at a multiple of 8 bytes.
 fn header(infos: Vec<(String, TensorInfo)>) -> io::Result<Vec<u8>> {
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let metadata = Metadata::new(Some(metadata), infos).map_err(io::Error::other)?;
@@ -178,7 +178,7 @@ fn header(infos: Vec<(String, TensorInfo)>) -> io::Result<Vec<u8>> {
     Ok(header)
 }
 
-/// A file of the old weights would be read in place of the new ones, or beside them.
+/// Removes old weights: a file of them would be read in place of the new ones, or beside them.
 fn remove_stale(dir: &Path, written: &[String]) -> Result<()> {
     let weights = |name: &str| {
         name == SINGLE

@@ -22,7 +22,7 @@ impl Average {
         self.samples = self.samples.saturating_add(1).min(window);
     }
 
-    /// The average, once it is ready.
+    /// Returns the average, once it is ready.
     pub(crate) fn ready(&self, window: u64) -> Option<f64> {
         (self.samples >= window).then(|| self.sum / self.weight)
     }

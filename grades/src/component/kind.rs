@@ -57,7 +57,7 @@ impl ComponentKind {
     /// The projections of the feed-forward network, fused or not.
     pub const MLP: [ComponentKind; 4] = [Self::Gate, Self::Up, Self::Down, Self::FusedGateUp];
 
-    /// The kinds that a configuration word names: a kind itself, `attention` or `mlp`.
+    /// Returns the kinds that a configuration word names: a kind itself, `attention` or `mlp`.
     ///
     /// # Errors
     ///

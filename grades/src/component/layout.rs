@@ -26,7 +26,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// All built-in layouts, in the order in which automatic detection prefers them.
+    /// Returns all built-in layouts, in the order in which automatic detection prefers them.
     pub fn all() -> &'static [Layout] {
         static ALL: OnceLock<Vec<Layout>> = OnceLock::new();
         ALL.get_or_init(|| TABLES.iter().map(Layout::compile).collect())
@@ -39,17 +39,17 @@ impl Layout {
         ADAPTERS_ALONE.get_or_init(|| Layout::compile(&none))
     }
 
-    /// The layout of a name, such as `bert`.
+    /// Returns the layout of a name, such as `bert`.
     pub fn by_name(name: &str) -> Option<&'static Layout> {
         Self::all().iter().find(|layout| layout.name == name)
     }
 
-    /// The name by which a configuration asks for it.
+    /// Returns the name by which a configuration asks for it.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The architectures that it covers, in one line.
+    /// Returns the architectures that it covers, in one line.
     pub fn summary(&self) -> &'static str {
         self.summary
     }

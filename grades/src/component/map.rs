@@ -19,7 +19,7 @@ pub struct Component {
     pub layer: Option<u32>,
     /// Its parameters, as positions in the list that the map was made from.
     pub parameters: Vec<usize>,
-    /// How many numbers it holds.
+    /// The number of its elements.
     pub elements: u64,
 }
 
@@ -129,17 +129,17 @@ impl ComponentMap {
         })
     }
 
-    /// The layout that was used: the one asked for, or the one detected.
+    /// Returns the layout that was used: the one asked for, or the one detected.
     pub fn layout(&self) -> &'static str {
         self.layout
     }
 
-    /// The components.
+    /// Returns the components.
     pub fn components(&self) -> &[Component] {
         &self.components
     }
 
-    /// The parameters that belong to none, each with the reason.
+    /// Returns the parameters that belong to none, each with the reason.
     pub fn left_out(&self) -> &[LeftOut] {
         &self.left_out
     }
@@ -249,8 +249,9 @@ fn classify(
     Ok(found)
 }
 
-/// The layout under which the most parameters are tracked. All know the names of adapters, so where two track as many,
-/// it is the one that knows what more parameters are, then the one that knows more names, then the earlier one.
+/// Returns the layout under which the most parameters are tracked. All know the names of adapters, so where two track
+/// as many, it is the one that knows what more parameters are, then the one that knows more names, then the earlier
+/// one.
 fn detect(parameters: &[ParameterInfo], config: &ComponentConfig) -> Option<&'static Layout> {
     let known = |layout: &Layout| {
         let kinds = parameters.iter().filter_map(|parameter| layout.find(&parameter.name));

@@ -2,7 +2,7 @@
 
 use super::ComponentKind;
 
-/// A parameter as far as its name and shape tell.
+/// The name and the shape of a parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterInfo {
     /// The name, parts separated by dots.
@@ -12,12 +12,12 @@ pub struct ParameterInfo {
 }
 
 impl ParameterInfo {
-    /// A parameter of this name and shape.
+    /// Creates a parameter of this name and shape.
     pub fn new(name: impl Into<String>, shape: impl Into<Vec<i64>>) -> Self {
         Self { name: name.into(), shape: shape.into() }
     }
 
-    /// How many numbers it holds.
+    /// Returns the number of its elements.
     pub fn elements(&self) -> u64 {
         self.shape.iter().map(|size| size.unsigned_abs()).product()
     }

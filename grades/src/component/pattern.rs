@@ -49,12 +49,12 @@ impl ComponentPattern {
         Ok(Self { source: source.to_owned(), regex, kind })
     }
 
-    /// The expression as it was written.
+    /// Returns the expression as it was written.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// The kind of what it matches.
+    /// Returns the kind of what it matches.
     pub fn kind(&self) -> ComponentKind {
         self.kind
     }

@@ -95,7 +95,7 @@ impl FreezingConfig {
         }
     }
 
-    /// Reads the `[freezing]` table of a TOML document; other tables are not looked at.
+    /// Reads the `[freezing]` table of a TOML document; other tables are ignored.
     ///
     /// # Errors
     ///

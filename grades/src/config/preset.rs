@@ -72,7 +72,7 @@ impl Preset {
     }
 }
 
-/// The defaults with the user's own keys over them, table by table.
+/// Merges the user's own keys over the defaults, table by table.
 fn merge(mut defaults: Table, own: &Table) -> Table {
     for (key, value) in own {
         let merged = match (defaults.remove(key), value) {
@@ -86,7 +86,7 @@ fn merge(mut defaults: Table, own: &Table) -> Table {
     defaults
 }
 
-/// Whether a table names another policy than the defaults do, so that their keys are not its own.
+/// Returns whether a table names another policy than the defaults do, so that their keys are not its own.
 fn names_another(below: &Table, above: &Table) -> bool {
     above.get("name").is_some_and(|name| below.get("name") != Some(name))
 }

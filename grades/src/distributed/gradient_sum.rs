@@ -28,7 +28,7 @@ impl GradientSum {
         Self { hooks: None, proposal: None, group, config, layout: 0, traffic: Traffic::default() }
     }
 
-    /// The names of the parameters that are sent late.
+    /// Returns the names of the parameters that are sent late.
     pub(crate) fn late(&self) -> &[String] {
         &self.config.late
     }

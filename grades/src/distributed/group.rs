@@ -215,7 +215,7 @@ impl Group {
         self.call_sending(doing, operation)
     }
 
-    /// As [`call`](Self::call), for the gradients themselves.
+    /// Does the same as [`call`](Self::call) for the gradients themselves.
     pub(super) fn call_sending<T>(
         &self,
         doing: &str,
@@ -263,7 +263,7 @@ impl Group {
     }
 }
 
-/// One entry for each rank, of which only that of this rank is not 0: their sum has those of all.
+/// Returns one entry for each rank, of which only that of this rank is not 0: their sum has those of all.
 fn own_entry(number: u32, rank: usize, world: usize) -> Vec<f64> {
     let mut entries = vec![0.0; world];
     entries[rank] = f64::from(number);

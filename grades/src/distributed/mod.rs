@@ -1,8 +1,8 @@
 //! Data-parallel training: several processes train one model, on the c10d in libtorch (feature `distributed`, Linux).
 //!
 //! Each process, a *rank*, computes the gradients of its own batches; a [`Group`] sums them over all ranks before the
-//! update, so every rank applies the same update, computes the same statistics and freezes the same components. What is
-//! frozen is not summed any more: the traffic shrinks with every freeze.
+//! update, so every rank applies the same update, computes the same statistics and freezes the same components. Gradients
+//! of frozen components are not summed: the traffic shrinks with every freeze.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -39,8 +39,8 @@
 //!
 //! - All ranks call the same methods of the group and the wrapper in the same order. A rank without a batch calls
 //!   [`step`](crate::FreezingOptimizer::step) all the same; it sends zeros.
-//! - All ranks have the same model, configuration and learning rate, and skip the same steps. What can be compared is
-//!   compared, and a difference is an error on all ranks.
+//! - All ranks have the same model, configuration and learning rate, and skip the same steps. The wrapper
+//!   compares as much of that as it can; a difference is an error on all ranks.
 //! - [`zero_grad`](crate::FreezingOptimizer::zero_grad) of the wrapper comes before the backward passes of a step.
 //! - After an error of the group the run cannot go on: a rank that is gone is named, and the run is resumed from a checkpoint.
 

@@ -50,7 +50,7 @@ pub enum Launcher {
 }
 
 impl Launcher {
-    /// The names of rank, number of ranks and local rank.
+    /// Returns the names of rank, number of ranks and local rank.
     fn names(self) -> [&'static str; 3] {
         match self {
             Self::Torchrun => ["RANK", "WORLD_SIZE", "LOCAL_RANK"],

@@ -9,7 +9,7 @@ use crate::torch::c10d::{Outcome, Place, Store};
 /// The time that the others have to report a failure that one rank saw.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The time between two looks at the store.
+/// The time between two reads of the store.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The ranks of a group, and the store through which they find each other.

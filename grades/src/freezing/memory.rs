@@ -1,4 +1,4 @@
-//! The memory that training takes now.
+//! The memory that training uses now.
 
 use super::cooldown::Cooldown;
 use super::monitor::Monitor;

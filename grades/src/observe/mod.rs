@@ -14,7 +14,7 @@ use crate::tracker::StepReport;
 /// An observer that fails does not stop the training: its error is logged and stored
 /// (`FreezingOptimizer::take_observer_errors`), and it is not called again. A closure is an observer too.
 pub trait StepObserver {
-    /// Called after each optimizer step, freezes included.
+    /// Receives the report of each optimizer step, freezes included.
     ///
     /// # Errors
     ///

@@ -87,7 +87,7 @@ pub enum Thresholds {
 }
 
 impl Thresholds {
-    /// The threshold of the component at `index`.
+    /// Returns the threshold of the component at `index`.
     pub fn of(&self, index: usize) -> Option<f64> {
         match self {
             Self::One(threshold) => *threshold,

@@ -71,7 +71,7 @@ pub struct AdamConfig {
 }
 
 impl AdamConfig {
-    /// Adam (Kingma and Ba, 2015): the decay is added to the gradient. β = (0.9, 0.999), ε = 1e-8, no decay.
+    /// Creates Adam (Kingma and Ba, 2015): the decay is added to the gradient. β = (0.9, 0.999), ε = 1e-8, no decay.
     pub fn adam() -> Self {
         AdamConfig {
             decay: Decay::Coupled,
@@ -85,7 +85,7 @@ impl AdamConfig {
         }
     }
 
-    /// AdamW (Loshchilov and Hutter, 2019): the decay shrinks the weights on its own, by lr · wd. As
+    /// Creates AdamW (Loshchilov and Hutter, 2019): the decay shrinks the weights on its own, by lr · wd. As
     /// [`adam`](Self::adam), with a decay of 0.01.
     pub fn adamw() -> Self {
         AdamConfig { decay: Decay::Decoupled, wd: 0.01, ..Self::adam() }
@@ -231,7 +231,7 @@ impl KernelFamily for AdamConfig {
         update::adam(&call, route)
     }
 
-    /// In the order of PyTorch's `_single_tensor_adam`.
+    /// Computes the update in the order of PyTorch's `_single_tensor_adam`.
     fn reference(
         &self,
         call: &Call<'_>,
@@ -285,7 +285,7 @@ impl KernelFamily for AdamConfig {
         false
     }
 
-    /// m̂ ÷ (√v̂ + ε).
+    /// Computes m̂ ÷ (√v̂ + ε).
     fn update_direction(
         &self,
         call: &Call<'_>,

@@ -41,7 +41,7 @@ impl Groups {
         Groups { list: vec![group; count.max(1)] }
     }
 
-    /// The hyperparameters of a group that a parameter is in.
+    /// Returns the hyperparameters of a group that a parameter is in.
     pub(super) fn of(&self, group: usize) -> &Group {
         &self.list[group]
     }
@@ -58,7 +58,7 @@ impl Groups {
         self.list = list;
     }
 
-    /// One group, or all of them.
+    /// Returns one group, or all of them.
     pub(super) fn select(&mut self, group: Option<usize>) -> Result<&mut [Group]> {
         let Some(group) = group else { return Ok(&mut self.list) };
         let known = self.list.len();

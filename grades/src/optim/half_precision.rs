@@ -25,7 +25,7 @@ pub enum HalfPrecision {
 }
 
 impl HalfPrecision {
-    /// The kebab-case name.
+    /// Returns the kebab-case name.
     pub fn name(self) -> &'static str {
         match self {
             HalfPrecision::AsParameter => "as-parameter",
@@ -34,7 +34,7 @@ impl HalfPrecision {
         }
     }
 
-    /// A tensor of zeros for the parameter's state.
+    /// Creates a tensor of zeros for the parameter's state.
     pub(super) fn zeros(self, parameter: &Tensor) -> Result<Tensor, tch::TchError> {
         let zeros = parameter.f_zeros_like()?;
         match self {

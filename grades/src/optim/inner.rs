@@ -24,7 +24,7 @@ use crate::torch::gradients;
     note = "an optimizer that is chosen at run time is a `Box<dyn InnerOptimizer>` or a `Box<dyn StatefulOptimizer>`"
 )]
 pub trait InnerOptimizer: Debug + Send {
-    /// A short name, such as `adamw`.
+    /// Returns a short name, such as `adamw`.
     fn name(&self) -> &'static str;
 
     /// Returns its capabilities beyond updating; none by default.
@@ -131,13 +131,13 @@ pub trait InnerOptimizer: Debug + Send {
     /// [`Error::Unknown`](crate::Error::Unknown) for a group that does not exist.
     fn set(&mut self, group: Option<usize>, hyperparameter: Hyperparameter, value: f64) -> Result<()>;
 
-    /// A hyperparameter of a group; `None` where it cannot be read, or for a group that does not exist.
+    /// Returns a hyperparameter of a group; `None` where it cannot be read, or for a group that does not exist.
     fn get(&self, group: usize, hyperparameter: Hyperparameter) -> Option<f64> {
         let _ = (group, hyperparameter);
         None
     }
 
-    /// The memory that is allocated now.
+    /// Returns the memory that is allocated now.
     fn memory(&self) -> OptimizerMemory {
         OptimizerMemory::default()
     }
@@ -174,7 +174,7 @@ pub struct OptimizerMemory {
     pub master_weights: u64,
 }
 
-/// The error for a parameter that an optimizer does not have.
+/// Returns the error for a parameter that an optimizer does not have.
 pub(super) fn unknown_parameter(name: &str, known: &str) -> Error {
     Error::Unknown { what: "parameter", name: name.to_owned(), nearest: None, known: known.to_owned() }
 }

@@ -88,7 +88,7 @@ impl GradScale<'_> {
         matches!(self, GradScale::Factor(1.0))
     }
 
-    /// A factor and a divisor for a kernel; a kernel on the CPU reads a factor only.
+    /// Returns a factor and a divisor for a kernel; a kernel on the CPU reads a factor only.
     pub(super) fn for_kernel(&self, on_cpu: bool) -> Result<(f64, Option<&Tensor>)> {
         match self {
             GradScale::Factor(factor) => Ok((*factor, None)),

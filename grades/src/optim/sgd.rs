@@ -56,7 +56,7 @@ pub struct SgdConfig {
 }
 
 impl SgdConfig {
-    /// Plain gradient descent.
+    /// Creates plain gradient descent.
     pub fn new() -> Self {
         Self::default()
     }
@@ -178,7 +178,7 @@ impl KernelFamily for SgdConfig {
         update::sgd(&call, route)
     }
 
-    /// In the order of PyTorch's `_single_tensor_sgd`.
+    /// Computes the update in the order of PyTorch's `_single_tensor_sgd`.
     fn reference(&self, call: &Call<'_>, index: usize, scale: GradScale<'_>, _: u64) -> Result<(), TchError> {
         let parameter = &call.update.parameters[index];
         let mut weights = Upcast::of(call.update.masters.get(index).unwrap_or(parameter))?;
@@ -208,7 +208,7 @@ impl KernelFamily for SgdConfig {
         self.nesterov || call.fields[BUFFER].is_empty()
     }
 
-    /// The buffer, or in Nesterov's form μ·buffer + its input, or without a momentum the input.
+    /// Computes the buffer, or in Nesterov's form μ·buffer + its input, or without a momentum the input.
     fn update_direction(
         &self,
         call: &Call<'_>,

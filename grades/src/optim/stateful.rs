@@ -29,8 +29,8 @@ use crate::parameters::Parameters;
     note = "an optimizer that is chosen at run time is a `Box<dyn StatefulOptimizer>`"
 )]
 pub trait StatefulOptimizer: InnerOptimizer {
-    /// Everything the next step depends on, except the parameters and their gradients. The tensors are handles to the
-    /// optimizer's own.
+    /// Returns everything that the next step depends on, except the parameters and their gradients. The tensors are
+    /// handles to the optimizer's own.
     fn save_state(&self) -> OptimizerState;
 
     /// Restores what [`save_state`](Self::save_state) returned. On an error nothing is changed.
@@ -102,7 +102,7 @@ impl OptimizerState {
         }
     }
 
-    /// The groups' hyperparameters, one table each.
+    /// Returns the groups' hyperparameters, one table each.
     pub(super) fn groups(&self, count: usize) -> Result<Vec<&Table>> {
         let groups = self.hyperparameters.get(GROUPS).and_then(toml::Value::as_array);
         let groups: Vec<&Table> = groups.into_iter().flatten().filter_map(toml::Value::as_table).collect();

@@ -55,7 +55,7 @@ struct OnDevice {
 }
 
 impl GradStats {
-    /// Empty statistics for `parameters` parameters.
+    /// Creates empty statistics for `parameters` parameters.
     pub fn new(parameters: usize) -> Self {
         Self { entries: vec![Entry::default(); parameters], ..Self::default() }
     }
@@ -74,34 +74,35 @@ impl GradStats {
         self.entry(id).has_gradient
     }
 
-    /// Σ|g| and Σg² of the gradient before it was scaled; `None` without a gradient, or when not requested.
+    /// Returns Σ|g| and Σg² of the gradient before it was scaled; `None` without a gradient, or when not requested.
     pub fn gradient(&self, id: ParamId) -> Option<GradientSums> {
         let entry = self.entry(id);
         Some(GradientSums { absolute: entry.absolute?, squares: entry.squares? })
     }
 
-    /// Σg² of the gradient that entered the moments; `None` when not requested.
+    /// Returns Σg² of the gradient that entered the moments; `None` when not requested.
     pub fn moment_input(&self, id: ParamId) -> Option<f64> {
         self.entry(id).moment_input
     }
 
-    /// Σm² of the moments after the update.
+    /// Returns Σm² of the moments after the update.
     pub fn moments(&self, id: ParamId) -> Option<f64> {
         self.entry(id).moments
     }
 
-    /// Σ|ΔW| ÷ lr of the update, decoupled weight decay left out.
+    /// Returns Σ|ΔW| ÷ lr of the update, decoupled weight decay left out.
     pub fn updates(&self, id: ParamId) -> Option<f64> {
         self.entry(id).updates
     }
 
-    /// lr·Σg·u of the gradient before it was scaled and the direction u of the update before; `None` for a parameter that
-    /// was not updated before, or when not requested.
+    /// Returns lr·Σg·u of the gradient before it was scaled and the direction u of the update before; `None` for a
+    /// parameter that was not updated before, or when not requested.
     pub fn progress(&self, id: ParamId) -> Option<f64> {
         self.entry(id).progress
     }
 
-    /// The rates at which the step averaged the gradient; `None` for a parameter without moments, or when not requested.
+    /// Returns the rates at which the step averaged the gradient; `None` for a parameter without moments, or when not
+    /// requested.
     pub fn rates(&self, id: ParamId) -> Option<MomentRates> {
         self.entry(id).rates
     }
@@ -201,7 +202,7 @@ impl GradStats {
         Ok(())
     }
 
-    /// As [`read`](Self::read), for values that were sent before the devices were given other work.
+    /// Reads as [`read`](Self::read) does, for values that were sent before the devices were given other work.
     pub(crate) fn read_late(&mut self) -> Result<()> {
         self.send()?;
         self.receive(true)
@@ -229,13 +230,13 @@ impl GradStats {
         Ok(())
     }
 
-    /// The common L2 norm of all gradients that were summed, once they are read.
+    /// Returns the common L2 norm of all gradients that were summed, once they are read.
     pub(crate) fn norm(&self) -> f64 {
         self.norm.unwrap_or_else(|| self.entries.iter().filter_map(|entry| entry.squares).sum::<f64>().sqrt())
     }
 
-    /// The divisor that clips the common L2 norm of gradients on one device to `max`, as a scalar there; `None` when the
-    /// gradients are on several devices or on the CPU.
+    /// Returns the divisor that clips the common L2 norm of gradients on one device to `max`, as a scalar there; `None`
+    /// when the gradients are on several devices or on the CPU.
     pub(crate) fn clip_on_device(&mut self, max: f64) -> Result<Option<Tensor>> {
         let on_host = self.entries.iter().any(|entry| entry.squares.is_some());
         let [on_device] = self.devices.as_mut_slice() else { return Ok(None) };

@@ -56,8 +56,8 @@ impl InnerOptimizer for Optimizer {
         Ok(())
     }
 
-    /// Setting the momentum of one group works for SGD only: for the others tch sets the value and then reports an
-    /// unexpected optimizer.
+    /// Sets a hyperparameter. Setting the momentum of one group works for SGD only: for the others tch sets the value
+    /// and then reports an unexpected optimizer.
     fn set(&mut self, group: Option<usize>, hyperparameter: Hyperparameter, value: f64) -> Result<()> {
         use Hyperparameter::{LearningRate, Momentum, WeightDecay};
         let doing = match (hyperparameter, group) {

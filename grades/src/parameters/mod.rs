@@ -117,7 +117,7 @@ impl Parameters {
         self.list.len()
     }
 
-    /// Always false: construction fails without parameters.
+    /// Returns false: construction fails without parameters.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

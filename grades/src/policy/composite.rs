@@ -13,8 +13,8 @@ use crate::statistic::StatisticSet;
 
 /// A policy that asks other policies.
 ///
-/// Implement this instead of [`FreezePolicy`]; every composite policy is one. What is not written out forwards to the
-/// inner policies, so no method falls back to the default of a policy without inner ones.
+/// Implement this instead of [`FreezePolicy`]; every composite policy is one. Methods that are not written out forward to
+/// the inner policies, so no method falls back to the default of a policy without inner ones.
 ///
 /// ```
 /// use grades::Result;

@@ -10,11 +10,11 @@ use toml::Value;
 /// A component whose gradient is all noise walks at random around its optimum; what still helps is to take the noise out
 /// of its weights. So it cools first, over C steps, and then it freezes. 0 freezes at once, as the paper does.
 ///
-/// As TOML: `cooldown = 80`, or `cooldown = { share = 1.0 }` for as many steps as went before the decision.
+/// As TOML: `cooldown = 80`, or `cooldown = { share = 1.0 }` for the number of steps before the decision.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum Cooldown {
-    /// So many optimizer steps.
+    /// A number of optimizer steps.
     Steps(u64),
     /// This share of the steps until the decision.
     Share {
@@ -59,12 +59,12 @@ impl Cooldown {
         }
     }
 
-    /// Whether nothing cools.
+    /// Returns whether nothing cools.
     pub fn is_off(self) -> bool {
         matches!(self, Self::Steps(0)) || self == Self::Share { share: 0.0 }
     }
 
-    /// The longer of two; a share counts as longer than a number of steps.
+    /// Returns the longer of two; a share counts as longer than a number of steps.
     #[must_use]
     pub fn longer(self, other: Self) -> Self {
         match (self, other) {
@@ -80,7 +80,7 @@ impl Cooldown {
         }
     }
 
-    /// The steps that a component cools when `steps` went before the decision.
+    /// Returns the steps that a component cools when `steps` went before the decision.
     pub(crate) fn steps(self, steps: u64) -> u64 {
         match self {
             Self::Steps(cooldown) => cooldown,

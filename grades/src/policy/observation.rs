@@ -32,7 +32,8 @@ pub struct Observation<'a> {
 }
 
 impl<'a> Observation<'a> {
-    /// A component and its sample, at step 1 of 1, after the grace period, alone in its population.
+    /// Creates an observation of a component and its sample, at step 1 of 1, after the grace period, alone in its
+    /// population.
     pub fn new(component: &'a Component, sample: &'a ComponentSample) -> Self {
         Self {
             component,
@@ -97,59 +98,59 @@ impl<'a> Observation<'a> {
         self
     }
 
-    /// The component that is asked about.
+    /// Returns the component that is asked about.
     pub fn component(&self) -> &'a Component {
         self.component
     }
 
-    /// The value of a statistic of the component; `None` when it was not measured.
+    /// Returns the value of a statistic of the component; `None` when it was not measured.
     pub fn value(&self, statistic: Statistic) -> Option<f64> {
         self.sample.get(statistic)
     }
 
-    /// The optimizer step that the sample is of, counted from 1.
+    /// Returns the optimizer step that the sample is of, counted from 1.
     pub fn step(&self) -> u64 {
         self.step
     }
 
-    /// The optimizer steps that the run was planned for.
+    /// Returns the optimizer steps that the run was planned for.
     pub fn total_steps(&self) -> u64 {
         self.total_steps
     }
 
-    /// The share of the planned steps that are done, from 0 to 1.
+    /// Returns the share of the planned steps that are done, from 0 to 1.
     pub fn progress(&self) -> f64 {
         (self.step as f64 / self.total_steps.max(1) as f64).min(1.0)
     }
 
-    /// Whether the grace period is over, so that a freeze is acted on.
+    /// Returns whether the grace period is over, so that a freeze is acted on.
     pub fn grace_over(&self) -> bool {
         self.grace_over
     }
 
-    /// The optimizer's learning rate, where it can be read.
+    /// Returns the optimizer's learning rate, where it can be read.
     pub fn learning_rate(&self) -> Option<f64> {
         self.learning_rate
     }
 
-    /// How many active components have a lower [`score`](crate::policy::FreezePolicy::score) at this check; equal scores
-    /// are ordered by position. `None` before the scores are known, and for a component without one.
+    /// Returns how many active components have a lower [`score`](crate::policy::FreezePolicy::score) at this check;
+    /// equal scores are ordered by position. `None` before the scores are known, and for a component without one.
     pub fn rank(&self) -> Option<usize> {
         self.rank
     }
 
-    /// The components whose scores have the measure of this one's [`score`](crate::policy::FreezePolicy::score), summed up by
+    /// Returns the components whose scores have the measure of this one's [`score`](crate::policy::FreezePolicy::score), summed up by
     /// block. `None` before the scores are known, and for a component without one.
     pub fn peers(&self) -> Option<&'a Peers> {
         self.peers
     }
 
-    /// The cost of the component in a training step; by its number of elements unless costs were handed in.
+    /// Returns the cost of the component in a training step; by its number of elements unless costs were handed in.
     pub fn cost(&self) -> ComponentCost {
         self.cost.unwrap_or_else(|| ComponentCost::of_elements(self.component.elements))
     }
 
-    /// The other components at the same check.
+    /// Returns the other components at the same check.
     pub fn population(&self) -> Population<'a> {
         self.population
     }
@@ -172,7 +173,7 @@ pub struct FrozenObservation<'a> {
 }
 
 impl<'a> FrozenObservation<'a> {
-    /// A component that froze at a step, seen at a later one.
+    /// Creates an observation of a component that froze at a step, seen at a later one.
     pub fn new(component: &'a Component, frozen_at: u64, step: u64, total_steps: u64) -> Self {
         Self { component, step, total_steps, frozen_at, learning_rate: None }
     }
@@ -193,22 +194,23 @@ pub struct Population<'a> {
 }
 
 impl<'a> Population<'a> {
-    /// The samples of all components, `None` for one without a gradient, and how many are decided: frozen or cooling.
+    /// Creates a population of the samples of all components, `None` for one without a gradient, and how many are
+    /// decided: frozen or cooling.
     pub fn new(samples: &'a [Option<ComponentSample>], decided: usize) -> Self {
         Self { samples, decided }
     }
 
-    /// How many components there are, decided ones included.
+    /// Returns the number of components, decided ones included.
     pub fn total(&self) -> usize {
         self.samples.len()
     }
 
-    /// How many of them are decided: frozen or cooling.
+    /// Returns the number of components that are decided: frozen or cooling.
     pub fn decided(&self) -> usize {
         self.decided
     }
 
-    /// The finite values of a statistic over the components that were measured.
+    /// Returns the finite values of a statistic over the components that were measured.
     pub fn values(&self, statistic: Statistic) -> impl Iterator<Item = f64> + 'a {
         let samples = self.samples.iter().flatten();
         samples.filter_map(move |sample| sample.get(statistic)).filter(|value| value.is_finite())

@@ -42,7 +42,7 @@ pub struct PolicyPlugin {
 }
 
 impl PolicyPlugin {
-    /// The descriptor of `P`.
+    /// Creates the descriptor of `P`.
     pub const fn of<P: PolicyConfig>() -> Self {
         Self {
             name: P::NAME,
@@ -54,19 +54,19 @@ impl PolicyPlugin {
         }
     }
 
-    /// The same with a second name that configurations may use.
+    /// Adds a second name that configurations may use.
     #[must_use]
     pub const fn with_alias(mut self, alias: &'static str) -> Self {
         self.alias = Some(alias);
         self
     }
 
-    /// The second name, where there is one.
+    /// Returns the second name, where there is one.
     pub fn alias(&self) -> Option<&'static str> {
         self.alias
     }
 
-    /// The name by which a configuration asks for it.
+    /// Returns the name by which a configuration asks for it.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -76,12 +76,12 @@ impl PolicyPlugin {
         self.summary
     }
 
-    /// The keys that its table may have.
+    /// Returns the keys that its table may have.
     pub fn keys(&self) -> &'static [Key] {
         self.keys
     }
 
-    /// The Rust type behind it, with the crate that it comes from.
+    /// Returns the Rust type behind it, with the crate that it comes from.
     pub fn type_name(&self) -> &'static str {
         (self.type_name)()
     }

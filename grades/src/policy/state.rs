@@ -71,12 +71,12 @@ impl PolicyState {
         }
     }
 
-    /// The state as a TOML table.
+    /// Returns the state as a TOML table.
     pub fn as_table(&self) -> &Table {
         &self.table
     }
 
-    /// A state read from a TOML table.
+    /// Creates a state from a TOML table.
     pub fn from_table(table: Table) -> Self {
         Self { table }
     }

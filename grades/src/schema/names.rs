@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 
-/// The known name that is closest to `name`, if one is close enough to be what was meant.
+/// Returns the known name that is closest to `name`, if one is close enough to be what was meant.
 ///
 /// ```
 /// assert_eq!(grades::schema::nearest("patiense", ["patience", "tau"]), Some("patience"));

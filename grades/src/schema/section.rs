@@ -52,7 +52,7 @@ impl<'a> Section<'a> {
         Self { path: path.to_owned(), table, keys, problems }
     }
 
-    /// The dotted path of a key of this section.
+    /// Returns the dotted path of a key of this section.
     pub fn path_of(&self, key: &str) -> String {
         join(&self.path, key)
     }
@@ -74,18 +74,18 @@ impl<'a> Section<'a> {
         self.problem(key, unknown_name(what, name, known).to_string());
     }
 
-    /// Whether the key is given.
+    /// Returns whether the key is given.
     pub fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
 
-    /// A number that must be given; an integer is read as one.
+    /// Reads a number that must be given; an integer is read as one.
     pub fn number(&mut self, key: &str, expected: &str, fits: impl Fn(f64) -> bool) -> Option<f64> {
         let value = self.required(key, expected)?;
         self.fit_number(key, value, expected, fits)
     }
 
-    /// A number, or its default.
+    /// Reads a number, or its default.
     pub fn number_or(
         &mut self,
         key: &str,
@@ -99,7 +99,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A whole number of at least 0, or its default.
+    /// Reads a whole number of at least 0, or its default.
     pub fn integer_or(
         &mut self,
         key: &str,
@@ -114,12 +114,12 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// `true` or `false`, or its default.
+    /// Reads `true` or `false`, or its default.
     pub fn flag_or(&mut self, key: &str, default: bool) -> Option<bool> {
         self.value_or(key, default, "true or false", |value| value.as_bool())
     }
 
-    /// A value that `read` understands, or its default.
+    /// Reads a value that `read` understands, or its default.
     pub fn value_or<T>(
         &mut self,
         key: &str,
@@ -134,13 +134,13 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A string that must be given.
+    /// Reads a string that must be given.
     pub fn text(&mut self, key: &str) -> Option<String> {
         let value = self.required(key, "a string")?;
         self.fit_text(key, value)
     }
 
-    /// A string, or its default.
+    /// Reads a string, or its default.
     pub fn text_or(&mut self, key: &str, default: &str) -> Option<String> {
         match self.value(key) {
             Some(value) => self.fit_text(key, value),
@@ -148,7 +148,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A list of strings; `None` as well when the key is absent.
+    /// Reads a list of strings; `None` as well when the key is absent.
     pub fn texts(&mut self, key: &str) -> Option<Vec<String>> {
         let value = self.value(key)?;
         let list = value.as_array().map(|list| list.iter().map(|text| text.as_str().map(str::to_owned)));
@@ -158,13 +158,13 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A name that must be given, such as a component kind.
+    /// Reads a name that must be given, such as a component kind.
     pub fn parsed<T: FromStr<Err = Error>>(&mut self, key: &str) -> Option<T> {
         let text = self.text(key)?;
         self.fit_parsed(key, &text)
     }
 
-    /// A name, or its default.
+    /// Reads a name, or its default.
     pub fn parsed_or<T: FromStr<Err = Error>>(&mut self, key: &str, default: T) -> Option<T> {
         match self.value(key) {
             Some(value) => {
@@ -209,7 +209,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A table as it stands, for what is read elsewhere; `None` when the key is absent or no table.
+    /// Returns a table unread, for what is read elsewhere; `None` when the key is absent or no table.
     pub(crate) fn raw_table(&mut self, key: &str) -> Option<&'a Table> {
         let value = self.value(key)?;
         match value.as_table() {
@@ -218,7 +218,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Where problems are noted.
+    /// Returns the list in which problems are noted.
     pub(crate) fn problems(&mut self) -> &mut Problems {
         self.problems
     }

@@ -46,14 +46,14 @@ impl MomentFilter {
         self.power = decay * self.power + gain * gradient_squares;
     }
 
-    /// Whether no step has been followed yet.
+    /// Returns whether no step has been followed yet.
     pub fn is_new(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The signal fraction for a moment of squared L2 norm `moment_squares`.
+    /// Returns the signal fraction for a moment of squared L2 norm `moment_squares`.
     ///
-    /// `None` after a single step, when signal and noise cannot be told apart, and without any gradient. Noise in
+    /// `None` after a single step, when signal cannot be separated from noise, and without any gradient. Noise in
     /// the estimate may put it a little below 0.
     pub fn signal_fraction(&self, moment_squares: f64) -> Option<f64> {
         let noise = self.squared_weights / (self.weights * self.weights);

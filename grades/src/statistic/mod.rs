@@ -69,7 +69,7 @@ words! {
 }
 
 impl Statistic {
-    /// Whether it stays the same when every gradient is multiplied by one positive constant.
+    /// Returns whether it stays the same when every gradient is multiplied by one positive constant.
     ///
     /// [`UpdateMeanAbs`](Self::UpdateMeanAbs) does under Adam only, and so does not count.
     pub fn is_scale_free(self) -> bool {

@@ -25,7 +25,7 @@ impl ComponentSample {
         Self { elements, values: [0.0; Statistic::ALL.len()], present: StatisticSet::default() }
     }
 
-    /// The four gradient statistics from Σ|g| and Σg².
+    /// Creates the four gradient statistics from Σ|g| and Σg².
     pub fn from_sums(elements: u64, l1: f64, squares: f64) -> Self {
         // A component without elements has no mean; it counts as having no gradient.
         let n = elements.max(1) as f64;
@@ -36,14 +36,14 @@ impl ComponentSample {
             .with(Statistic::GradRms, (squares / n).sqrt())
     }
 
-    /// The four gradient statistics of a gradient given as numbers.
+    /// Computes the four gradient statistics of a gradient given as numbers.
     pub fn from_gradient(gradient: &[f64]) -> Self {
         let l1 = gradient.iter().map(|g| g.abs()).sum();
         let squares = gradient.iter().map(|g| g * g).sum();
         Self::from_sums(gradient.len() as u64, l1, squares)
     }
 
-    /// The same sample with this statistic set.
+    /// Sets a statistic.
     #[must_use]
     pub fn with(mut self, statistic: Statistic, value: f64) -> Self {
         self.values[statistic.index()] = value;
@@ -51,12 +51,12 @@ impl ComponentSample {
         self
     }
 
-    /// How many numbers the component holds.
+    /// Returns the number of elements of the component.
     pub fn elements(&self) -> u64 {
         self.elements
     }
 
-    /// The value of a statistic; `None` when it was not measured.
+    /// Returns the value of a statistic; `None` when it was not measured.
     pub fn get(&self, statistic: Statistic) -> Option<f64> {
         self.present.contains(statistic).then(|| self.values[statistic.index()])
     }
@@ -66,7 +66,7 @@ impl ComponentSample {
         self.present
     }
 
-    /// Whether all that was measured is finite.
+    /// Returns whether all that was measured is finite.
     pub fn is_finite(&self) -> bool {
         self.present.iter().all(|statistic| self.values[statistic.index()].is_finite())
     }

@@ -1,4 +1,4 @@
-//! A set of statistics: what a policy needs, what a sample holds.
+//! A set of statistics: those that a policy reads, or that a sample has.
 
 use super::Statistic;
 
@@ -15,12 +15,12 @@ use super::Statistic;
 pub struct StatisticSet(u32);
 
 impl StatisticSet {
-    /// The set of these.
+    /// Creates the set of these statistics.
     pub fn of(statistics: impl IntoIterator<Item = Statistic>) -> Self {
         statistics.into_iter().fold(Self::default(), |set, statistic| Self(set.0 | 1 << statistic.index()))
     }
 
-    /// Whether this one is in it.
+    /// Returns whether this statistic is in it.
     pub fn contains(self, statistic: Statistic) -> bool {
         self.0 & 1 << statistic.index() != 0
     }
@@ -31,12 +31,12 @@ impl StatisticSet {
         Self(self.0 | other.0)
     }
 
-    /// Whether it is empty.
+    /// Returns whether it is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Its members, in the order of [`Statistic::ALL`].
+    /// Returns its members, in the order of [`Statistic::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Statistic> {
         Statistic::ALL.into_iter().filter(move |statistic| self.contains(*statistic))
     }

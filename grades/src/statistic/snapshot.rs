@@ -13,29 +13,29 @@ pub struct GradientSnapshot {
 }
 
 impl GradientSnapshot {
-    /// A snapshot of the samples taken at an optimizer step, counted from 1.
+    /// Creates a snapshot of the samples of an optimizer step, counted from 1.
     pub fn new(step: u64, samples: Vec<Option<ComponentSample>>) -> Self {
         Self { step, samples, learning_rate: None }
     }
 
-    /// The same taken under this learning rate.
+    /// Sets the learning rate of the step.
     #[must_use]
     pub fn with_learning_rate(mut self, learning_rate: Option<f64>) -> Self {
         self.learning_rate = learning_rate;
         self
     }
 
-    /// The learning rate of the step, where it can be read.
+    /// Returns the learning rate of the step, where it can be read.
     pub fn learning_rate(&self) -> Option<f64> {
         self.learning_rate
     }
 
-    /// The optimizer step, counted from 1.
+    /// Returns the optimizer step, counted from 1.
     pub fn step(&self) -> u64 {
         self.step
     }
 
-    /// One entry per component.
+    /// Returns the samples, one entry per component.
     pub fn samples(&self) -> &[Option<ComponentSample>] {
         &self.samples
     }

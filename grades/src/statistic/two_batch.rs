@@ -24,7 +24,7 @@ pub struct TwoBatch {
 }
 
 impl TwoBatch {
-    /// The estimates from the squared norms of mean gradients over `small` and `large` examples.
+    /// Estimates both from the squared norms of mean gradients over `small` and `large` examples.
     ///
     /// `None` unless `large` is above `small` and `small` above 0.
     pub fn estimate(small_squares: f64, small: f64, large_squares: f64, large: f64) -> Option<Self> {

@@ -232,7 +232,8 @@ fn is_scale_free_as_declared(fresh: Fresh<'_>, case: &Case) -> Outcome {
     decides_alike(fresh, &case.finite_run(), case.rough, 1e-9)
 }
 
-/// Where value and threshold are closer than `tolerance`, rounding may decide, and all that follows with it.
+/// Checks that decisions agree. Where value and threshold are closer than `tolerance`, rounding may decide, and all
+/// that follows with it.
 fn decides_alike(fresh: Fresh<'_>, run: &Run, factor: f64, tolerance: f64) -> Outcome {
     if !fresh().is_scale_free() {
         return Ok(());

@@ -1,6 +1,6 @@
 //! Test suites for policies of your own, behind the feature `testing`.
 //!
-//! [`policy_laws`] drives a policy through generated runs and checks the laws that every policy keeps:
+//! [`policy_laws`] drives a policy through generated runs and checks the laws that every policy obeys:
 //!
 //! | law | statement |
 //! |---|---|

@@ -137,7 +137,7 @@ pub(super) fn sample(statistics: StatisticSet, size: f64, factor: f64) -> Compon
     sample
 }
 
-/// A finite size: around the thresholds of the examples, zero, or anywhere.
+/// Draws a finite size: around the thresholds of the examples, zero, or anywhere.
 fn finite() -> impl Strategy<Value = f64> {
     prop_oneof![
         2 => Just(0.0),

@@ -33,7 +33,7 @@ impl Drive {
     pub(super) const PLAIN: Drive = Drive { cooldown: None, check_every: 1, factor: 1.0, absent: false };
 }
 
-/// The events of a run in which each component has a clone of the policy.
+/// Returns the events of a run in which each component has a clone of the policy.
 pub(super) fn events(
     run: &Run,
     drive: Drive,

@@ -11,7 +11,7 @@ pub(crate) fn begin(tensor: &Tensor) -> Result<Tensor> {
     copied.map_err(|error| Error::torch("starting a mean of weights", &error))
 }
 
-/// The dtype of a tensor's mean.
+/// Returns the dtype of a tensor's mean.
 pub(crate) fn kind_of_mean(tensor: &Tensor) -> Kind {
     match tensor.kind() {
         Kind::Half | Kind::BFloat16 => Kind::Float,

@@ -47,7 +47,7 @@ pub fn set_generator_state(device: Device, state: &[u8]) -> Result<()> {
     ffi::set_generator_state(number, &state)
 }
 
-/// The number of a device on the C++ side.
+/// Returns the number of a device on the C++ side.
 fn number(device: Device) -> Result<i64> {
     match device {
         Device::Cpu => Ok(-1),

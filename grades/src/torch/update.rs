@@ -15,7 +15,7 @@ pub(crate) enum Operation {
 impl Operation {
     pub(crate) const ALL: [Operation; 3] = [Operation::Adam, Operation::AdamW, Operation::Sgd];
 
-    /// libtorch's name of the operation.
+    /// Returns libtorch's name of the operation.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Operation::Adam => "aten::_fused_adam_",

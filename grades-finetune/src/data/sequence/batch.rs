@@ -18,7 +18,7 @@ pub struct SequenceBatch {
     pub token_count: usize,
 }
 
-/// The rows of sequences of these lengths: several in each where `packed_to` says how long a row may be, else one.
+/// Builds the rows of sequences of these lengths: several in each where `packed_to` says how long a row may be, else one.
 pub fn rows(lengths: &[usize], packed_to: Option<usize>) -> Vec<Vec<usize>> {
     match packed_to {
         Some(longest) => pack(lengths, longest),

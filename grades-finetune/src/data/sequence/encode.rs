@@ -270,7 +270,7 @@ fn cut_left(sequence: &mut Sequence, count: usize) {
     });
 }
 
-/// A list of one range.
+/// Returns a list of one range.
 fn one(range: std::ops::Range<usize>) -> Vec<std::ops::Range<usize>> {
     std::iter::once(range).collect()
 }

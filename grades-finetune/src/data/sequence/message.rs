@@ -41,12 +41,12 @@ impl Message {
         Self { fields }
     }
 
-    /// Who speaks, where the message says so.
+    /// Returns who speaks, where the message says so.
     pub fn role(&self) -> Option<&str> {
         self.fields.text("role")
     }
 
-    /// A field of the message.
+    /// Returns a field of the message.
     pub(super) fn field(&self, key: &str) -> Option<&Value> {
         self.fields.get(key)
     }
@@ -132,7 +132,7 @@ impl Variables {
 }
 
 impl FromIterator<(String, Value)> for Variables {
-    /// Later values replace earlier ones of the same name.
+    /// Collects entries; later values replace earlier ones of the same name.
     fn from_iter<I: IntoIterator<Item = (String, Value)>>(entries: I) -> Self {
         let mut variables = Self::default();
         for (key, value) in entries {

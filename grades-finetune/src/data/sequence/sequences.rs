@@ -10,12 +10,12 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// The number of tokens to be predicted.
+    /// Returns the number of tokens to be predicted.
     pub fn target_count(&self) -> usize {
         self.targets.iter().map(ExactSizeIterator::len).sum()
     }
 
-    /// Where the last answer begins.
+    /// Returns where the last answer begins.
     pub fn answer_start(&self) -> usize {
         self.targets.last().map_or(0, |range| range.start)
     }
@@ -55,17 +55,17 @@ pub struct Sequences {
 }
 
 impl Sequences {
-    /// The number of examples.
+    /// Returns the number of examples.
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// The number of tokens of each example.
+    /// Returns the number of tokens of each example.
     pub fn lengths(&self) -> Vec<usize> {
         self.list.iter().map(|sequence| sequence.ids.len()).collect()
     }

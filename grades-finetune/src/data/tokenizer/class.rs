@@ -57,7 +57,7 @@ impl Class {
         if fits { class } else { Self::File }
     }
 
-    /// The tokens that the class has unless the configuration names others.
+    /// Returns the tokens that the class has unless the configuration names others.
     pub(super) fn default_tokens(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::File => &[],

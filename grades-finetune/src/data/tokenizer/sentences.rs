@@ -74,12 +74,12 @@ impl Tokenizer {
         Ok(Self { inner, path: path.to_path_buf(), limits, pad_id, types })
     }
 
-    /// The id to pad with.
+    /// Returns the id to pad with.
     pub fn pad_id(&self) -> u32 {
         self.pad_id
     }
 
-    /// The token ids of one sentence, special tokens included.
+    /// Computes the token ids of one sentence, special tokens included.
     ///
     /// # Errors
     ///
@@ -88,8 +88,8 @@ impl Tokenizer {
         Ok(self.encode_one(text, None)?.ids)
     }
 
-    /// The token ids of a pair of sentences and their segments, special tokens included. Of a pair that is too long the
-    /// longer sentence is cut, a token at a time.
+    /// Computes the token ids of a pair of sentences and their segments, special tokens included. Of a pair that is too
+    /// long the longer sentence is cut, a token at a time.
     ///
     /// # Errors
     ///
@@ -105,7 +105,7 @@ impl Tokenizer {
         tokens.pop().unwrap_or_else(|| Err(Error::file(&self.path, "the tokenizer gave nothing back")))
     }
 
-    /// The tokens of many sentences or pairs, in their order; the work is spread over the cores.
+    /// Computes the tokens of many sentences or pairs, in their order; the work is spread over the cores.
     pub(in crate::data) fn encode_batch(
         &self,
         texts: Vec<(&str, Option<&str>)>,

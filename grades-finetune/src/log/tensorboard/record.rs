@@ -11,7 +11,7 @@ pub(super) fn write(writer: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     writer.write_all(&masked(bytes).to_le_bytes())
 }
 
-/// The CRC-32C, rotated and moved, as the format has it: a checksum of bytes that include their own checksum is weak.
+/// Rotates and moves a CRC-32C as the format has it: a checksum of bytes that include their own checksum is weak.
 fn masked(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }

@@ -8,7 +8,7 @@ use crate::report::pictures::Figure;
 use crate::report::read::{ComparisonData, operations, time};
 use crate::report::svg::{Unit, flops, long_seconds, percent};
 
-/// The page of a comparison.
+/// Writes the page of a comparison.
 pub(crate) fn comparison_page(comparison: &ComparisonData, figures: &[Figure]) -> Result<String> {
     let columns = columns(comparison);
     let baseline = comparison.baseline().map(|row| row.name.clone());
@@ -52,7 +52,7 @@ struct Column {
 }
 
 impl Column {
-    /// The mean, and the standard deviation where there are several runs.
+    /// Writes the mean, and the standard deviation where there are several runs.
     fn text(&self, row: &ComparisonRow) -> String {
         let Some(Average { mean, deviation }) = row.average(|run| (self.of)(run)) else {
             return "–".to_owned();
@@ -65,7 +65,7 @@ impl Column {
     }
 }
 
-/// The columns of which some row has a number.
+/// Returns the columns of which some row has a number.
 fn columns(comparison: &ComparisonData) -> Vec<Column> {
     let plain = |value| Unit::Plain.text(value);
     let bytes = |value| Unit::Bytes.text(value);
@@ -110,7 +110,7 @@ fn plural(count: usize, word: &str) -> String {
     if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }
 
-/// The seeds of each row.
+/// Lists the seeds of each row.
 fn seeds(rows: &[ComparisonRow]) -> String {
     let counts = || rows.iter().map(|row| row.runs.len());
     let most = counts().max().unwrap_or(0);

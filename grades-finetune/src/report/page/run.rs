@@ -10,7 +10,7 @@ use crate::report::pictures::Figure;
 use crate::report::read::RunData;
 use crate::report::svg::{bytes, count, flops as flops_text, long_seconds, percent, plain};
 
-/// The page of one run.
+/// Writes the page of one run.
 pub(crate) fn run_page(run: &RunData, figures: &[Figure]) -> Result<String> {
     let analysis = Analysis::new(run);
     let config = run.table();
@@ -166,7 +166,7 @@ fn capitalized(text: &str) -> String {
     characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
-/// The configuration as rows of key and value.
+/// Lists the configuration as rows of key and value.
 fn settings(table: &Table) -> Vec<Row> {
     let mut rows = Vec::new();
     for (key, value) in table {

@@ -27,13 +27,13 @@ impl Score {
         if self.unit == Unit::Percent { scale.within(0.0, 1.0) } else { scale }
     }
 
-    /// Its mean over a row's runs.
+    /// Returns its mean over a row's runs.
     fn average(self, row: &ComparisonRow) -> Option<Average> {
         row.average(|run| run.get(self.of))
     }
 }
 
-/// The score by which the rows are compared: that on the examples for evaluation, else the test's.
+/// Returns the score by which the rows are compared: that on the examples for evaluation, else the test's.
 pub(super) fn score(comparison: &ComparisonData) -> Option<Score> {
     let scores = [
         Score { name: "accuracy (evaluation)", unit: Unit::Percent, less: false, of: Quantity::EvalAccuracy },
@@ -44,7 +44,7 @@ pub(super) fn score(comparison: &ComparisonData) -> Option<Score> {
     scores.into_iter().find(|score| comparison.result.rows.iter().any(|row| score.average(row).is_some()))
 }
 
-/// The picture; `None` when nothing was evaluated.
+/// Draws the picture; `None` when nothing was evaluated.
 pub(crate) fn accuracy_over_time(comparison: &ComparisonData) -> Option<Figure> {
     let score = score(comparison)?;
     let better = if score.less { "lower" } else { "higher" };
@@ -138,7 +138,7 @@ fn picture(comparison: &ComparisonData, score: Score, size: Size) -> Picture {
     picture
 }
 
-/// A mean with its standard deviation where there are several runs.
+/// Writes a mean with its standard deviation where there are several runs.
 fn with_spread(average: Average, unit: Unit) -> String {
     match average.deviation {
         Some(deviation) => format!("{} ± {}", unit.text(average.mean), unit.text(deviation)),
@@ -146,13 +146,13 @@ fn with_spread(average: Average, unit: Unit) -> String {
     }
 }
 
-/// One standard deviation to each side.
+/// Returns one standard deviation to each side.
 fn ends(average: Average) -> [f64; 2] {
     let deviation = average.deviation.unwrap_or(0.0);
     [average.mean - deviation, average.mean + deviation]
 }
 
-/// A disc with the row's number, and a bar of one standard deviation to each side.
+/// Draws a disc with the row's number, and a bar of one standard deviation to each side.
 fn mean(picture: &mut Picture, plot: &Plot, index: usize, (time, value): (Average, Average)) {
     let group = index % 8;
     let (x, y) = plot.place(time.mean, value.mean);
@@ -163,19 +163,19 @@ fn mean(picture: &mut Picture, plot: &Plot, index: usize, (time, value): (Averag
     number(picture, index, (x, y));
 }
 
-/// A disc with a row's number.
+/// Draws a disc with a row's number.
 pub(super) fn number(picture: &mut Picture, index: usize, (x, y): (f64, f64)) {
     let [cx, cy] = [x, y].map(coordinate);
     picture.raw(format_args!(r#"<circle class="dot f{}" cx="{cx}" cy="{cy}" r="9"/>"#, index % 8));
     picture.text("sm b mid deep", (x, y + 4.0), &(index + 1).to_string());
 }
 
-/// The height of the list of rows.
+/// Returns the height of the list of rows.
 pub(super) fn rows_height(comparison: &ComparisonData, size: Size) -> f64 {
     comparison.result.rows.len() as f64 * size.of(24.0, 38.0)
 }
 
-/// The rows with their numbers, and something about each.
+/// Lists the rows with their numbers, and something about each.
 pub(super) fn list(
     picture: &mut Picture,
     comparison: &ComparisonData,

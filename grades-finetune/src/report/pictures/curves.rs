@@ -8,7 +8,7 @@ use crate::records::{ComparisonRow, EvalRecord, Quantity};
 use crate::report::read::{ComparisonData, Curve};
 use crate::report::svg::{Axis, Picture, Plot, Rectangle, Scale, Size, Unit, attribute, coordinate};
 
-/// The picture; `None` when no run was evaluated more than once.
+/// Draws the picture; `None` when no run was evaluated more than once.
 pub(crate) fn curves(comparison: &ComparisonData) -> Option<Figure> {
     comparison.curves.iter().find(|curve| curve.evaluations.len() > 1)?;
     let all = || comparison.curves.iter().flat_map(|curve| &curve.evaluations);
@@ -40,7 +40,7 @@ pub(crate) fn curves(comparison: &ComparisonData) -> Option<Figure> {
     Some(Figure::draw("curves", title, caption, charts, |size| picture(comparison, score, &value, size)))
 }
 
-/// The name of a run: its row, and its seed where that is known.
+/// Returns the name of a run: its row, and its seed where that is known.
 fn name(comparison: &ComparisonData, curve: &Curve) -> String {
     let row = comparison.result.rows.get(curve.row).map_or("", ComparisonRow::label);
     let seed = curve.seed.map_or_else(String::new, |seed| format!(", seed {seed}"));

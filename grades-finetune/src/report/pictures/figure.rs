@@ -35,7 +35,7 @@ impl Figure {
     }
 }
 
-/// A number for JSON, with five digits; null when it is not finite.
+/// Rounds a number for JSON, with five digits; null when it is not finite.
 pub(super) fn short(value: f64) -> Value {
     let short = format!("{value:.4e}").parse().ok().and_then(serde_json::Number::from_f64);
     short.map_or(Value::Null, Value::Number)

@@ -5,7 +5,7 @@ use super::legend::width_of;
 use crate::report::analysis::{Analysis, ComponentHistory};
 use crate::report::svg::{Picture, Size, attribute, coordinate, count, escape};
 
-/// The picture.
+/// Draws the picture.
 pub(crate) fn heat_map(analysis: &Analysis<'_>) -> Figure {
     let caption = match analysis.freeze_range() {
         Some((first, last)) => format!(
@@ -117,7 +117,7 @@ fn picture(analysis: &Analysis<'_>, size: Size) -> Picture {
     picture
 }
 
-/// One cell: its colour, the step, and the whole story as its title.
+/// Draws one cell: its colour, the step, and the whole story as its title.
 fn cell(
     picture: &mut Picture,
     analysis: &Analysis<'_>,
@@ -180,13 +180,13 @@ fn story(history: &ComponentHistory<'_>) -> String {
     }
 }
 
-/// The strength of a step's colour: 8 for step 0, 0 for the last planned one.
+/// Returns the strength of a step's colour: 8 for step 0, 0 for the last planned one.
 fn level(analysis: &Analysis<'_>, step: u64) -> usize {
     let share = step as f64 / analysis.run.planned_steps().max(1) as f64;
     (8.0 * (1.0 - share.min(1.0))).round() as usize
 }
 
-/// The legend of the colours.
+/// Draws the legend of the colours.
 fn ramp(picture: &mut Picture, analysis: &Analysis<'_>, (left, top): (f64, f64), hatch: &str) {
     let mut x = left;
     if analysis.freeze_range().is_some() {

@@ -2,12 +2,12 @@
 
 use crate::report::svg::{Picture, Size, attribute, coordinate};
 
-/// The width of a text of 12 pixels, roughly.
+/// Returns the width of a text of 12 pixels, roughly.
 pub(super) fn width_of(text: &str) -> f64 {
     text.chars().count() as f64 * 6.7
 }
 
-/// The height that a legend of these words takes.
+/// Returns the height that a legend of these words takes.
 pub(super) fn height(words: &[String], size: Size) -> f64 {
     20.0 * (places(words, size).last().map_or(0.0, |place| place.1) + 1.0)
 }

@@ -9,7 +9,7 @@ use crate::report::svg::{
     Axis, Bucket, Picture, Plot, Rectangle, Scale, Size, Unit, attribute, buckets, coordinate, escape,
 };
 
-/// The picture.
+/// Draws the picture.
 pub(crate) fn loss(analysis: &Analysis<'_>) -> Figure {
     let points = |of: &dyn Fn(&StepRecord) -> f64| {
         analysis.run.steps.iter().map(|line| (line.step as f64, of(line))).collect::<Vec<_>>()
@@ -125,7 +125,7 @@ fn picture(
     picture
 }
 
-/// A mark for each freeze, in the colour of its kind.
+/// Draws a mark for each freeze, in the colour of its kind.
 fn freezes(picture: &mut Picture, analysis: &Analysis<'_>, plot: &Plot, (left, top): (f64, f64)) {
     for history in &analysis.histories {
         let Some(event) = history.frozen else { continue };
@@ -145,7 +145,7 @@ fn freezes(picture: &mut Picture, analysis: &Analysis<'_>, plot: &Plot, (left, t
     picture.text("sm mu", (left, top + 26.0), &place);
 }
 
-/// A moving average over a twentieth of the points, to see the trend through the noise.
+/// Computes a moving average over a twentieth of the points, to see the trend through the noise.
 fn smoothed(buckets: &[Bucket]) -> Vec<(f64, f64)> {
     let gain = (20.0 / buckets.len() as f64).min(0.5);
     let (mut sum, mut weight) = (0.0, 0.0);

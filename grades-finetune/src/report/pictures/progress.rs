@@ -17,7 +17,7 @@ struct Lines {
     training: Vec<Bucket>,
 }
 
-/// The picture.
+/// Draws the picture.
 pub(crate) fn progress(analysis: &Analysis<'_>) -> Figure {
     let steps = &analysis.run.steps;
     let total = analysis.run.components_total().max(1) as f64;
@@ -116,7 +116,7 @@ fn picture(analysis: &Analysis<'_>, lines: &Lines, size: Size) -> Picture {
     picture
 }
 
-/// A scale from 0 to a round number of the unit in which the largest value is written.
+/// Creates a scale from 0 to a round number of the unit in which the largest value is written.
 fn bytes_scale(values: impl Iterator<Item = f64>) -> Scale {
     let largest = values.filter(|value| value.is_finite()).fold(1.0, f64::max);
     let unit = 1024f64.powf(largest.log(1024.0).floor());

@@ -6,7 +6,7 @@ use crate::records::{ComparisonRow, Numbers, Quantity};
 use crate::report::read::ComparisonData;
 use crate::report::svg::{Axis, Picture, Plot, Rectangle, Scale, Size, Unit, attribute, percent};
 
-/// Steps, and training time of a step, both as shares of the baseline's.
+/// Returns steps, and training time of a step, both as shares of the baseline's.
 fn shares(row: &ComparisonRow, baseline: &ComparisonRow) -> Option<(f64, f64)> {
     let of = |row: &ComparisonRow| {
         let steps = row.average(|run| run.get(Quantity::Steps))?.mean;
@@ -20,7 +20,7 @@ fn shares(row: &ComparisonRow, baseline: &ComparisonRow) -> Option<(f64, f64)> {
     (all > 0.0 && usual > 0.0).then(|| (steps / all, time / usual))
 }
 
-/// The picture; `None` when there is nothing to compare.
+/// Draws the picture; `None` when there is nothing to compare.
 pub(crate) fn savings(comparison: &ComparisonData) -> Option<Figure> {
     let baseline = comparison.baseline()?;
     shares(baseline, baseline)?;
@@ -68,7 +68,7 @@ fn picture(comparison: &ComparisonData, baseline: &ComparisonRow, size: Size) ->
     picture
 }
 
-/// From 0 to a little more than the largest share.
+/// Creates a scale from 0 to a little more than the largest share.
 fn largest(shares: impl Iterator<Item = f64>) -> Scale {
     Scale::exact(0.0, 1.25 * shares.fold(1.0, f64::max))
 }

@@ -16,7 +16,7 @@ use crate::report::svg::{
 /// The most points of all components together.
 const POINTS: usize = 40_000;
 
-/// The picture of one statistic.
+/// Draws the picture of one statistic.
 pub(crate) fn statistic(analysis: &Analysis<'_>, panel: &StatisticPanel, index: usize) -> Figure {
     let most = (POINTS / panel.series.len().max(1)).clamp(40, 320);
     let places = evenly(panel.steps.len(), most);
@@ -146,7 +146,7 @@ fn with_unit(statistic: Measure) -> String {
     }
 }
 
-/// A ring where it was decided, a dot where it froze.
+/// Draws a ring where it was decided, a dot where it froze.
 fn marks(
     picture: &mut Picture,
     plot: &Plot,
@@ -156,7 +156,7 @@ fn marks(
 ) {
     let (last, statistic, group) = at;
     let Some(decided) = cooled.or(frozen) else { return };
-    // What the deadline decided has no value of this statistic.
+    // A decision by the deadline has no value of this statistic.
     let value =
         if decided.statistic == statistic && decided.value.is_finite() { decided.value } else { last };
     let (x, y) = plot.place(decided.step as f64, value);
@@ -187,7 +187,7 @@ fn marks(
     }
 }
 
-/// Logarithmic where that shows more. Averages may be 0 or below; then they lie on the lower edge.
+/// Creates a scale, logarithmic where that shows more. Averages may be 0 or below; then they lie on the lower edge.
 fn scale(panel: &StatisticPanel, common: Option<f64>) -> Scale {
     let values = || {
         let all = panel.series.iter().flat_map(|series| series.values.iter().chain(&series.thresholds));

@@ -10,7 +10,7 @@ use crate::report::svg::{Picture, Rectangle, Scale, Size, attribute, coordinate,
 const PARTS: [(&str, &str); 4] =
     [("training", "train"), ("evaluation", "eval"), ("monitoring", "watch"), ("other", "rest")];
 
-/// The picture; `None` when no time was measured.
+/// Draws the picture; `None` when no time was measured.
 pub(crate) fn time_bars(comparison: &ComparisonData) -> Option<Figure> {
     comparison.result.rows.iter().find_map(parts)?;
     let seeds = if comparison.has_spread() { "Mean over the seeds. " } else { "" };
@@ -24,7 +24,7 @@ fn parts(row: &ComparisonRow) -> Option<[f64; 4]> {
     let (train, eval) = (mean(Quantity::TrainSeconds), mean(Quantity::EvalSeconds).unwrap_or(0.0));
     let wall = mean(Quantity::WallSeconds);
     let all = train.or(wall.map(|wall| wall - eval))?;
-    // What monitoring takes is part of the steps.
+    // The time of monitoring is part of the steps.
     let shared = row.monitoring.map(|cost| all * cost.percent.max(0.0) / (100.0 + cost.percent.max(0.0)));
     let watch = shared.unwrap_or(0.0).min(all);
     let train = all - watch;

@@ -80,17 +80,17 @@ impl RunData {
         })
     }
 
-    /// The configuration as a table; empty when it cannot be read.
+    /// Returns the configuration as a table; empty when it cannot be read.
     pub fn table(&self) -> toml::Table {
         self.config.parse().unwrap_or_default()
     }
 
-    /// The last step that was run; 0 before the first.
+    /// Returns the last step that was run; 0 before the first.
     pub fn last_step(&self) -> u64 {
         self.steps.last().map_or(0, |line| line.step)
     }
 
-    /// The steps that were planned, as far as that is known: those of the summary, else those that were run.
+    /// Returns the steps that were planned, as far as that is known: those of the summary, else those that were run.
     pub fn planned_steps(&self) -> u64 {
         let planned = self.summary.as_ref().map_or(0, |summary| summary.steps.planned_steps);
         planned.max(self.last_step())
@@ -103,7 +103,7 @@ impl RunData {
     }
 }
 
-/// The lines, without those that a resumed run wrote again later: where steps go back, what was before them counts.
+/// Returns the lines, without those that a resumed run wrote again later: where steps go back, what was before them counts.
 fn once<T>(lines: Vec<T>, step: impl Fn(&T) -> u64) -> Vec<T> {
     let mut lines_once: Vec<T> = Vec::with_capacity(lines.len());
     for line in lines {

@@ -33,7 +33,7 @@ pub struct StatisticSeries {
 }
 
 impl StatisticPanel {
-    /// The one threshold that all were compared with, if there is one.
+    /// Returns the one threshold that all were compared with, if there is one.
     pub fn common_threshold(&self) -> Option<f64> {
         let mut all = self.series.iter().flat_map(|series| {
             series.thresholds.iter().zip(&series.values).filter(|(_, value)| value.is_finite())
@@ -53,7 +53,7 @@ impl StatisticPanel {
     }
 }
 
-/// The components and what was measured of them; nothing when there is no such file.
+/// Reads the components and what was measured of them; nothing when there is no such file.
 pub(super) fn read(path: &Path) -> Result<(Vec<ComponentRecord>, Vec<StatisticPanel>)> {
     let mut components: Vec<ComponentRecord> = Vec::new();
     let mut panels: Vec<StatisticPanel> = Vec::new();
@@ -78,7 +78,7 @@ pub(super) fn read(path: &Path) -> Result<(Vec<ComponentRecord>, Vec<StatisticPa
                 components.len()
             );
         }
-        // What a resumed run measures again takes the place of what was measured before.
+        // Measurements of a resumed run replace those of the same steps before.
         if step < last {
             panels.iter_mut().for_each(|panel| panel.forget_from(step));
         }

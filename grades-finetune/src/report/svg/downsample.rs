@@ -26,7 +26,7 @@ pub(crate) struct Bucket {
     pub(crate) high: f64,
 }
 
-/// At most `most` buckets of points that follow each other.
+/// Returns at most `most` buckets of points that follow each other.
 pub(crate) fn buckets(points: &[(f64, f64)], most: usize) -> Vec<Bucket> {
     let size = points.len().div_ceil(most.max(1)).max(1);
     points

@@ -2,7 +2,7 @@
 
 use crate::records::flop_unit;
 
-/// Three significant digits, without trailing zeros; a power of ten where it is shorter.
+/// Writes three significant digits, without trailing zeros; a power of ten where it is shorter.
 pub(crate) fn plain(value: f64) -> String {
     if value.is_nan() {
         return "–".to_owned();
@@ -21,7 +21,7 @@ pub(crate) fn plain(value: f64) -> String {
     if decimals == 0 { text } else { trimmed(&text) }
 }
 
-/// Without zeros after the decimal point.
+/// Removes zeros after the decimal point.
 fn trimmed(text: &str) -> String {
     if !text.contains('.') {
         return text.to_owned();
@@ -29,7 +29,7 @@ fn trimmed(text: &str) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A whole number in groups of three digits.
+/// Writes a whole number in groups of three digits.
 pub(crate) fn count(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
@@ -45,7 +45,7 @@ pub(crate) fn count(value: f64) -> String {
     if value <= -0.5 { format!("-{text}") } else { text }
 }
 
-/// A share as per cent.
+/// Writes a share as per cent.
 pub(crate) fn percent(share: f64) -> String {
     if share.is_nan() {
         "–".to_owned()
@@ -70,7 +70,7 @@ pub(crate) fn bytes(value: f64) -> String {
     format!("{digits}\u{a0}{}", UNITS[unit])
 }
 
-/// Floating-point operations, in the unit that leaves few digits.
+/// Writes floating-point operations, in the unit that leaves few digits.
 pub(crate) fn flops(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
@@ -79,7 +79,7 @@ pub(crate) fn flops(value: f64) -> String {
     format!("{}\u{a0}{unit}", plain(value / size))
 }
 
-/// A short time: three digits and a unit.
+/// Writes a short time: three digits and a unit.
 pub(crate) fn seconds(value: f64) -> String {
     if !value.is_finite() {
         "–".to_owned()
@@ -94,7 +94,7 @@ pub(crate) fn seconds(value: f64) -> String {
     }
 }
 
-/// A time as minutes and hours.
+/// Writes a time as minutes and hours.
 pub(crate) fn long_seconds(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();

@@ -14,7 +14,7 @@ pub(crate) enum Size {
 }
 
 impl Size {
-    /// Either of two.
+    /// Returns either of two.
     pub(crate) fn of<T>(self, wide: T, narrow: T) -> T {
         match self {
             Self::Wide => wide,
@@ -22,12 +22,12 @@ impl Size {
         }
     }
 
-    /// A picture's width.
+    /// Returns a picture's width.
     pub(crate) fn width(self) -> f64 {
         self.of(960.0, 360.0)
     }
 
-    /// A word for identifiers.
+    /// Returns a word for identifiers.
     pub(crate) fn name(self) -> &'static str {
         self.of("wide", "narrow")
     }
@@ -45,7 +45,7 @@ pub(crate) struct Picture {
 }
 
 impl Picture {
-    /// An empty picture. `id` is unique among those of a page.
+    /// Creates an empty picture. `id` is unique among those of a page.
     pub(crate) fn new(
         id: impl Into<String>,
         size: Size,
@@ -57,7 +57,7 @@ impl Picture {
         Self { id, width: size.width(), height, title: title.to_owned(), description, body: String::new() }
     }
 
-    /// Its identifier, from which those of its parts begin.
+    /// Returns its identifier, with which those of its parts begin.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
@@ -88,12 +88,12 @@ impl Picture {
         self.raw(format_args!(r#"<text class="{class}" x="{x}" y="{y}">{}</text>"#, escape(text)));
     }
 
-    /// The element, for a page that has the styles.
+    /// Writes the element, for a page that has the styles.
     pub(crate) fn inline(&self) -> String {
         self.element("")
     }
 
-    /// A file of its own.
+    /// Writes a file of its own.
     pub(crate) fn file(&self) -> String {
         let style = format!("<style>{}</style>", standalone_style());
         let background = r#"<rect class="bg" x="0" y="0" width="100%" height="100%"/>"#;
@@ -115,14 +115,14 @@ impl Picture {
     }
 }
 
-/// A place with one decimal, as short as it can be.
+/// Writes a coordinate with one decimal, as short as it can be.
 pub(crate) fn coordinate(value: f64) -> String {
     let text = format!("{value:.1}");
     let short = text.strip_suffix(".0").unwrap_or(&text);
     if short == "-0" { "0".to_owned() } else { short.to_owned() }
 }
 
-/// Text inside of markup. What XML has no place for becomes a replacement character.
+/// Escapes text inside of markup. A character that XML does not allow becomes a replacement character.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -140,7 +140,7 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// An attribute with a space before it.
+/// Writes an attribute with a space before it.
 pub(crate) fn attribute(name: &str, value: impl Display) -> String {
     format!(r#" {name}="{}""#, escape(&value.to_string()))
 }

@@ -20,7 +20,7 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// A number in words.
+    /// Writes a number with its unit.
     pub(crate) fn text(self, value: f64) -> String {
         match self {
             Self::Plain => plain(value),
@@ -31,7 +31,7 @@ impl Unit {
         }
     }
 
-    /// Its name for the page's script.
+    /// Returns its name for the page's script.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -55,7 +55,7 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    /// An axis.
+    /// Creates an axis.
     pub(crate) fn new(scale: Scale, unit: Unit, label: impl Into<String>) -> Self {
         Self { scale, unit, label: label.into() }
     }
@@ -75,18 +75,18 @@ pub(crate) struct Rectangle {
 }
 
 impl Rectangle {
-    /// The usual place for a plot of this height, from this place downwards.
+    /// Creates the usual place for a plot of this height, from this place downwards.
     pub(crate) fn usual(size: Size, top: f64, height: f64) -> Self {
         let left = size.of(66.0, 56.0);
         Self { left, top, width: size.width() - left - size.of(18.0, 10.0), height }
     }
 
-    /// The lower edge.
+    /// Returns the lower edge.
     pub(crate) fn bottom(&self) -> f64 {
         self.top + self.height
     }
 
-    /// The right edge.
+    /// Returns the right edge.
     pub(crate) fn right(&self) -> f64 {
         self.left + self.width
     }
@@ -142,12 +142,12 @@ impl Plot {
         Self { at, x, y }
     }
 
-    /// Where a point is.
+    /// Returns where a point is.
     pub(crate) fn place(&self, x: f64, y: f64) -> (f64, f64) {
         (self.x.place(x), self.y.place(y))
     }
 
-    /// The `d` of a line through the points; it is broken where a value is not finite.
+    /// Writes the `d` of a line through the points; it is broken where a value is not finite.
     pub(crate) fn path(&self, points: impl Iterator<Item = (f64, f64)>) -> String {
         let mut path = String::new();
         let mut pen_down = false;
@@ -177,7 +177,7 @@ impl Plot {
         path
     }
 
-    /// The `d` of the area between two lines over the same places.
+    /// Writes the `d` of the area between two lines over the same places.
     pub(crate) fn area(&self, points: &[(f64, f64, f64)]) -> String {
         let finite: Vec<_> =
             points.iter().filter(|(_, low, high)| low.is_finite() && high.is_finite()).collect();

@@ -11,7 +11,7 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// A linear scale of the finite values, zero included when `zero`; its ends are round numbers.
+    /// Creates a linear scale of the finite values, zero included when `zero`; its ends are round numbers.
     pub(crate) fn linear(values: impl Iterator<Item = f64>, zero: bool) -> Self {
         let (mut low, mut high) = range(values).unwrap_or((0.0, 1.0));
         if zero {
@@ -31,13 +31,13 @@ impl Scale {
         }
     }
 
-    /// A linear scale between these very ends.
+    /// Creates a linear scale between these very ends.
     pub(crate) fn exact(low: f64, high: f64) -> Self {
         let high = if high > low { high } else { low + 1.0 };
         Self { low, high, log: false, from: 0.0, to: 1.0 }
     }
 
-    /// A logarithmic scale of the finite values above 0; its ends are 1, 2 or 5 times a power of ten.
+    /// Creates a logarithmic scale of the finite values above 0; its ends are 1, 2 or 5 times a power of ten.
     pub(crate) fn log(values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = range(values.filter(|value| *value > 0.0)).unwrap_or((0.1, 1.0));
         let (low, mut high) = (round_down(low), round_up(high));
@@ -47,7 +47,7 @@ impl Scale {
         Self { low, high, log: true, from: 0.0, to: 1.0 }
     }
 
-    /// A logarithmic scale where the values span more than a factor of 30 and none is below 0, else a linear one.
+    /// Creates a logarithmic scale where the values span more than a factor of 30 and none is below 0, else a linear one.
     pub(crate) fn sensible(values: impl Iterator<Item = f64> + Clone) -> Self {
         let below = values.clone().any(|value| value <= 0.0);
         match range(values.clone()) {
@@ -57,18 +57,18 @@ impl Scale {
         }
     }
 
-    /// The same without what lies outside of a range of possible values.
+    /// Cuts the scale to a range of possible values.
     pub(crate) fn within(self, low: f64, high: f64) -> Self {
         let (inner, outer) = (self.low.max(low), self.high.min(high));
         if inner < outer { Self { low: inner, high: outer, ..self } } else { Self { low, high, ..self } }
     }
 
-    /// The same onto the line from one place to another.
+    /// Maps the scale onto the line from one place to another.
     pub(crate) fn onto(self, from: f64, to: f64) -> Self {
         Self { from, to, ..self }
     }
 
-    /// Where a value is; ends of the line for what lies beyond.
+    /// Returns where a value is; ends of the line for what lies beyond.
     pub(crate) fn place(&self, value: f64) -> f64 {
         let share = if self.log {
             (value.max(self.low).ln() - self.low.ln()) / (self.high.ln() - self.low.ln())
@@ -83,7 +83,7 @@ impl Scale {
         self.log
     }
 
-    /// The ends.
+    /// Returns the ends.
     pub(crate) fn domain(&self) -> (f64, f64) {
         (self.low, self.high)
     }
@@ -113,7 +113,7 @@ impl Scale {
     }
 }
 
-/// The smallest and the largest finite value.
+/// Returns the smallest and the largest finite value.
 fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     values.filter(|value| value.is_finite()).fold(None, |range, value| match range {
         None => Some((value, value)),

@@ -104,8 +104,8 @@ fn values(dark: bool) -> String {
         .collect()
 }
 
-/// The rules for pictures inside of a page: colours are variables, light unless the reader prefers dark; always light
-/// in print.
+/// Writes the rules for pictures inside of a page: colours are variables, light unless the reader prefers dark; always
+/// light in print.
 pub(crate) fn chart_css() -> String {
     format!(
         ":root{{color-scheme:light dark;{}}}@media (prefers-color-scheme:dark){{:root{{{}}}}}@media print{{:root{{color-scheme:light;{}}}}}{}",
@@ -116,7 +116,7 @@ pub(crate) fn chart_css() -> String {
     )
 }
 
-/// The rules for a file of its own: plain colours, which every viewer knows; dark for readers who prefer that.
+/// Writes the rules for a file of its own: plain colours, which every viewer knows; dark for readers who prefer that.
 pub(crate) fn standalone_style() -> String {
     let find = |role: &str| COLOURS.iter().find(|(name, _, _)| *name == role);
     let light = rules(|role| find(role).map_or("#000", |found| found.1).to_owned());
@@ -139,7 +139,7 @@ mod tests {
         assert!(seen.borrow().iter().all(|role| COLOURS.iter().any(|(name, _, _)| name == role)));
     }
 
-    /// Relative luminance (WCAG 2.2).
+    /// Computes the relative luminance (WCAG 2.2).
     fn luminance(colour: &str) -> f64 {
         let part = |at: usize| {
             let value = f64::from(u8::from_str_radix(&colour[at..at + 2], 16).unwrap()) / 255.0;

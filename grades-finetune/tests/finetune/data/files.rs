@@ -96,7 +96,7 @@ fn errors_name_file_and_line() {
             content: b"a\t1",
             text: "0",
             label: "1",
-            expected: "a.txt: the extension tells no format; expected .tsv, .csv or .jsonl",
+            expected: "a.txt: the extension names no format; expected .tsv, .csv or .jsonl",
         },
         Case {
             name: "a.tsv",

@@ -19,7 +19,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         self.step()
     }
 
-    /// As [`backward_step`](Self::backward_step), with each gradient value clamped to `-max ..= max`.
+    /// Steps as [`backward_step`](Self::backward_step) does, with each gradient value clamped to `-max ..= max`.
     ///
     /// # Errors
     ///
@@ -30,8 +30,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         self.step()
     }
 
-    /// As [`backward_step`](Self::backward_step), with the gradients scaled so that their common L2 norm is at most
-    /// `max`.
+    /// Steps as [`backward_step`](Self::backward_step) does, with the gradients scaled so that their common L2 norm is
+    /// at most `max`.
     ///
     /// The factor is that of [`clip_grad_norm`](Self::clip_grad_norm). One pass over the gradients gives the norm and the
     /// statistics, and the factor goes into the update, so the gradients may be unscaled afterwards. In half precision

@@ -24,20 +24,20 @@ pub(in crate::optim) trait KernelFamily: Debug + Send {
     /// A call for parameters with new state differs from later calls.
     const FIRST_UPDATE_DIFFERS: bool;
 
-    /// The optimizer's name.
+    /// Returns the optimizer's name.
     fn name(&self) -> &'static str;
 
-    /// libtorch's fused kernel.
+    /// Returns libtorch's fused kernel.
     fn operation(&self) -> Operation;
 
     fn half_precision(&self) -> HalfPrecision;
 
     fn implementation(&self) -> Implementation;
 
-    /// The hyperparameters that do not change in a run, as they are saved.
+    /// Returns the hyperparameters that do not change in a run, as they are saved.
     fn fixed(&self) -> Vec<(&'static str, Value)>;
 
-    /// The values that the momentum may have.
+    /// Returns the values that the momentum may have.
     fn momentum_range(&self) -> Range;
 
     /// Returns whether weight decay is added to the gradient.
@@ -46,7 +46,7 @@ pub(in crate::optim) trait KernelFamily: Debug + Send {
     /// Returns whether all parameters of these groups have moments.
     fn has_moments(&self, groups: &[Group]) -> bool;
 
-    /// The rates of the moments under a momentum.
+    /// Returns the rates of the moments under a momentum.
     fn rates(&self, momentum: f64) -> MomentRates;
 
     /// Returns whether parameters of a group need a field of state.

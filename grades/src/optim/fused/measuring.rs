@@ -40,7 +40,7 @@ impl Measuring<'_> {
         }
     }
 
-    /// Before the update: measures the gradients, and the input of the moments. `decay` is the coupled weight decay.
+    /// Measures the gradients and the input of the moments before the update. `decay` is the coupled weight decay.
     ///
     /// Returns the inputs of the moments, by parameter, where one of both needs them.
     pub(super) fn before(
@@ -70,7 +70,7 @@ impl Measuring<'_> {
         Ok(inputs)
     }
 
-    /// After the update: measures the moments and the update of parameters that had a gradient.
+    /// Measures the moments and the update of parameters that had a gradient, after the update.
     pub(super) fn after(
         &mut self,
         moments: &[(ParamId, &Tensor)],

@@ -47,14 +47,14 @@ impl<K: KernelFamily> Fused<K> {
         Fused { recipe, states: States::new(parameters), buckets: Vec::new(), stale: true }
     }
 
-    /// The parameters that it was built for; their ids are its own.
+    /// Returns the parameters that it was built for; their ids are its own.
     pub fn parameters(&self) -> &Parameters {
         self.states.parameters()
     }
 
-    /// The state: for each parameter that has some, in the order of the names, its name, PyTorch's name of the field
-    /// (Adam: `exp_avg`, `exp_avg_sq`, `step`, `max_exp_avg_sq`; SGD: `momentum_buffer`; both: `master` for a master copy)
-    /// and the tensor.
+    /// Returns the state: for each parameter that has some, in the order of the names, its name, PyTorch's name of the
+    /// field (Adam: `exp_avg`, `exp_avg_sq`, `step`, `max_exp_avg_sq`; SGD: `momentum_buffer`; both: `master` for a
+    /// master copy) and the tensor.
     pub fn state(&self) -> impl Iterator<Item = (&str, &'static str, &Tensor)> {
         self.states.live().flat_map(|(_, parameter, state)| {
             state.tensors(K::FIELDS).map(|(field, tensor)| (parameter.name(), field, tensor))
@@ -229,7 +229,7 @@ impl<K: KernelFamily> Fused<K> {
         stats.add_progress(&values)
     }
 
-    /// The number of the update that is applied now, of a member of a bucket.
+    /// Returns the number of the update that is applied now, of a member of a bucket.
     fn steps(&self, bucket: &Bucket, index: usize) -> u64 {
         self.states.state(bucket.members[index]).map_or(1, |state| state.steps + 1)
     }

@@ -28,7 +28,7 @@ impl<K: KernelFamily> Recipe<K> {
             || self.family.half_precision().has_master(parameter)
     }
 
-    /// The fields that a parameter's state needs and lacks.
+    /// Returns the fields that a parameter's state needs and lacks.
     pub(super) fn missing(&self, parameter: &Parameter, state: &State) -> Vec<usize> {
         let group = self.group_of(parameter);
         let lacks = |field: &usize| self.family.needs_field(*field, group) && state.fields[*field].is_none();
@@ -62,7 +62,7 @@ impl<K: KernelFamily> Recipe<K> {
         })
     }
 
-    /// All hyperparameters, those of groups in a list of tables.
+    /// Returns all hyperparameters, those of groups in a list of tables.
     pub(super) fn hyperparameters(&self) -> Table {
         let group = |group: &Group| {
             Value::Table(Table::from_iter([

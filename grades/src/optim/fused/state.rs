@@ -22,7 +22,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// The tensors with their names.
+    /// Returns the tensors with their names.
     pub(super) fn tensors(
         &self,
         names: &'static [&'static str],
@@ -74,7 +74,7 @@ mod request_bits {
 }
 
 impl States {
-    /// The caller's ids are the optimizer's own until [`bind`](Self::bind) is called.
+    /// Creates empty state; the caller's ids are the optimizer's own until [`bind`](Self::bind) is called.
     pub(super) fn new(parameters: Parameters) -> Self {
         let slots = parameters.ids().map(|_| Slot::Waiting).collect();
         let factors = vec![1.0; parameters.len()];
@@ -106,7 +106,7 @@ impl States {
         Ok(())
     }
 
-    /// The requests of each own parameter, as bits of `csrc/update.h`; 0 for those that are not measured.
+    /// Returns the requests of each own parameter, as bits of `csrc/update.h`; 0 for those that are not measured.
     pub(super) fn requests(&self, request: &StepRequest<'_>) -> Result<Vec<u8>> {
         if request.measured.is_empty() {
             return Ok(Vec::new());
@@ -128,7 +128,7 @@ impl States {
         Ok(requests)
     }
 
-    /// The requests of own parameters whose progress alone is measured; 0 for all others.
+    /// Returns the requests of own parameters whose progress alone is measured; 0 for all others.
     pub(super) fn progress_requests(&self, own: &[ParamId]) -> Vec<u8> {
         let mut requests = vec![0; self.parameters.len()];
         for id in own {
@@ -137,7 +137,7 @@ impl States {
         requests
     }
 
-    /// The requests of the members of a bucket; those for which `moved` does not hold have no progress. Empty where
+    /// Returns the requests of the members of a bucket; those for which `moved` does not hold have no progress. Empty where
     /// nothing is measured.
     pub(super) fn requests_of(
         &self,
@@ -159,7 +159,7 @@ impl States {
         members.iter().map(one).collect()
     }
 
-    /// The members that are measured: the caller's id and the index among them.
+    /// Returns the members that are measured: the caller's id and the index among them.
     pub(super) fn measured(&self, members: &[ParamId], requests: &[u8]) -> Vec<(ParamId, usize)> {
         let members = members.iter().enumerate().zip(requests).filter(|(_, bits)| **bits != 0);
         members.filter_map(|((index, id), _)| Some((self.callers[id.index()]?, index))).collect()
@@ -198,12 +198,12 @@ impl States {
         Ok(changed)
     }
 
-    /// The factor on a parameter's learning rate.
+    /// Returns the factor on a parameter's learning rate.
     pub(super) fn factor(&self, id: ParamId) -> f64 {
         self.factors[id.index()]
     }
 
-    /// The state of all parameters, to be saved.
+    /// Returns the state of all parameters, to be saved.
     pub(super) fn save(&self, names: &'static [&'static str]) -> BTreeMap<String, ParameterState> {
         let one = |(id, parameter): (ParamId, &Parameter)| {
             let slot = &self.slots[id.index()];
@@ -250,7 +250,7 @@ impl States {
         self.factors = loaded.factors;
     }
 
-    /// The own ids of ids of the caller.
+    /// Returns the own ids of ids of the caller.
     pub(super) fn own(&self, ids: &[ParamId]) -> Result<Vec<ParamId>> {
         let known = |id: &ParamId| {
             self.bound
@@ -325,12 +325,12 @@ impl States {
         }
     }
 
-    /// The parameters that are not released.
+    /// Returns the parameters that are not released.
     pub(super) fn kept(&self) -> impl Iterator<Item = (ParamId, &Parameter)> {
         self.parameters.iter().filter(|(id, _)| !matches!(self.slots[id.index()], Slot::Released))
     }
 
-    /// The parameters that have state.
+    /// Returns the parameters that have state.
     pub(super) fn live(&self) -> impl Iterator<Item = (ParamId, &Parameter, &State)> {
         self.parameters.iter().filter_map(|(id, parameter)| Some((id, parameter, self.state(id)?)))
     }

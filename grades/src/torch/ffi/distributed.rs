@@ -326,13 +326,13 @@ impl BucketHooks {
         Ok(Self { raw })
     }
 
-    /// From here on each gradient is final when it comes.
+    /// Begins the last backward pass: from here on each gradient is final when it comes.
     pub(crate) fn begin(&self) -> Outcome<()> {
         // SAFETY: see the parent module.
         outcome(unsafe { grades_buckets_begin(self.raw) })
     }
 
-    /// The gradients of the next step begin.
+    /// Begins the gradients of the next step.
     pub(crate) fn reset(&self) -> Outcome<()> {
         // SAFETY: see the parent module.
         outcome(unsafe { grades_buckets_reset(self.raw) })

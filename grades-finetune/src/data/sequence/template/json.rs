@@ -8,7 +8,7 @@ use super::limits;
 /// The deepest nesting.
 const DEEPEST: usize = 500;
 
-/// The filter `tojson`, with the arguments that it has in transformers.
+/// Applies the filter `tojson`, with the arguments that it has in transformers.
 pub(super) fn to_json(value: &Value, arguments: Kwargs) -> Result<Value, Error> {
     let indent: Option<Value> = arguments.get("indent")?;
     let indent = match indent.filter(|indent| !indent.is_none() && !indent.is_undefined()) {
