@@ -109,7 +109,8 @@ impl<'a> Steps<'a> {
             let batches = step.iter().map(|indices| self.task.batch(indices, &mut off));
             let batches = batches.collect::<Result<Vec<_>>>()?;
             let (rate, options) = (self.learning_rate, self.options);
-            if let Some(outcome) = train_step(self.task, optimizer, &batches, rate, options, &|| false)? {
+            if let Some(outcome) = train_step(self.task, optimizer, &batches, rate, options, &|| false, None)?
+            {
                 // Waits for the device.
                 f64::try_from(outcome.loss)?;
             }

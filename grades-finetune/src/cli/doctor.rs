@@ -43,6 +43,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let (cpu, cuda) = (yes_no(kernel.cpu), yes_no(kernel.cuda));
         writeln!(out, "fused kernel     {:<18} CPU: {cpu}, CUDA: {cuda}", kernel.operation)?;
     }
+    #[cfg(target_os = "linux")]
+    for backend in grades::distributed::Backend::ALL {
+        let state = backend.unavailable().map_or_else(|| "yes".to_owned(), |reason| format!("no: {reason}"));
+        writeln!(out, "ranks            {:<18} {state}", backend.name())?;
+    }
     let names: Vec<_> = PolicyRegistry::linked()?.names().collect();
     writeln!(out, "policies         {}", names.join(", "))?;
     out.finish()?;

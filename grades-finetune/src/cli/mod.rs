@@ -7,6 +7,8 @@ mod doctor;
 mod generate;
 mod inspect;
 mod key_options;
+#[cfg(target_os = "linux")]
+mod launch;
 mod logits;
 mod merge;
 mod monitoring;

@@ -2,20 +2,30 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+#[cfg(target_os = "linux")]
+use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use anyhow::bail;
 use anyhow::{Context, Result};
 use clap::Args;
+#[cfg(target_os = "linux")]
+use grades::distributed::Launcher;
 use toml::Value;
 
 use super::key_options::KeyOptions;
 use super::output::{print_text, tell};
 use crate::causes::with_causes;
+#[cfg(target_os = "linux")]
+use crate::config::CacheMode;
 use crate::config::{Document, RunConfig};
 use crate::log::summary_table;
 use crate::records::StopReason;
 use crate::report::write_run_report;
 use crate::run::{Interrupt, RunFolder};
-use crate::train::{NonFiniteError, Resume, resume, run_configuration, train};
+use crate::train::{
+    NonFiniteError, Resume, RunRanks, follow, resume_in_group, run_configuration, train_in_group,
+};
 
 /// The options: short forms of the most used keys, and `--set` for all others.
 #[derive(Debug, Args)]
@@ -62,12 +72,66 @@ pub(super) struct Arguments {
     /// Set any key, such as freezing.grace=0.3; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Train with this many processes on this machine; gradient_accumulation_steps counts the batches of each
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    nproc: Option<u16>,
+    /// Whose variables say which rank this process is
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "LAUNCHER", value_enum, default_value = "torchrun")]
+    ranks_from: RanksFrom,
+    /// The seconds after which a rank that does not answer ends the run; rank 0 evaluates while the others wait
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..))]
+    rank_timeout: u64,
     /// Exit when standard input ends: for a parent process that may be killed
     #[arg(long, hide = true)]
     while_stdin_is_open: bool,
 }
 
+/// The program that started the ranks of a run.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum RanksFrom {
+    Torchrun,
+    Slurm,
+    Mpi,
+}
+
 impl Arguments {
+    /// Connects to the other processes of the run, where a launcher started several.
+    ///
+    /// Each step then has the batches of all, so the run is that of one process which accumulates over as many.
+    #[cfg(target_os = "linux")]
+    fn join(&self, config: &mut RunConfig) -> Result<Option<RunRanks>> {
+        let launcher = match self.ranks_from {
+            RanksFrom::Torchrun => Launcher::Torchrun,
+            RanksFrom::Slurm => Launcher::Slurm,
+            RanksFrom::Mpi => Launcher::Mpi,
+        };
+        let ranks = RunRanks::join(launcher, config, Duration::from_secs(self.rank_timeout))?;
+        if let Some(ranks) = &ranks {
+            // The file in a run's folder counts the batches of all processes already.
+            if self.config.is_some() || self.resumed_folder().is_none() {
+                config.training.gradient_accumulation_steps *= ranks.world();
+            }
+            config.output.quiet |= !ranks.leads();
+            // Each rank sees other rows in every epoch: what it stores is hardly seen again.
+            if config.cache.mode == CacheMode::Always {
+                bail!(
+                    "freezing.cache.mode = \"always\" is for a run of one process; write \"auto\" or \"never\""
+                );
+            }
+            config.switch_cache_off();
+        }
+        Ok(ranks)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn join(&self, _: &mut RunConfig) -> Result<Option<RunRanks>> {
+        Ok(None)
+    }
+
     /// Reads the file and sets the options in its document; `--set` comes last.
     fn document(&self) -> Result<Document> {
         let mut document = match (&self.config, self.resumed_folder()) {
@@ -146,17 +210,30 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.while_stdin_is_open {
         super::end_with_stdin();
     }
-    let config = RunConfig::read(arguments.document()?.table())?;
+    let mut config = RunConfig::read(arguments.document()?.table())?;
+    #[cfg(target_os = "linux")]
+    if let Some(count) = arguments.nproc {
+        return super::launch::launch(count.into(), Duration::from_secs(arguments.rank_timeout));
+    }
+    let interrupt = Interrupt::listen()?;
+    let ranks = arguments.join(&mut config)?;
+    if let Some(ranks) = ranks.as_ref().filter(|ranks| !ranks.leads()) {
+        return Ok(ExitCode::from(follow(&config, &interrupt, ranks)?));
+    }
+    let ranks = ranks.as_ref();
     let outcome = match arguments.run_to_resume(&config)? {
         Some(folder) => {
             let how = Resume { folder: &folder, allow_changes: arguments.allow_changes };
-            match resume(&config, &how, &Interrupt::listen()?) {
+            match resume_in_group(&config, &how, &interrupt, ranks) {
                 Ok(Some(outcome)) => Ok(outcome),
-                Ok(None) => return has_ended(&folder, config.output.report),
+                Ok(None) => {
+                    ranks.map_or(Ok(()), RunRanks::dismiss)?;
+                    return has_ended(&folder, config.output.report);
+                }
                 Err(error) => Err(error),
             }
         }
-        None => train(&config, &arguments.default_name(), &Interrupt::listen()?),
+        None => train_in_group(&config, &arguments.default_name(), &interrupt, ranks),
     };
     let mut outcome = match outcome {
         Err(error) if error.is::<NonFiniteError>() => {

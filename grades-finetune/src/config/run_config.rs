@@ -8,7 +8,7 @@ use grades::{Error, FreezingConfig, Problems};
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::cache::CacheConfig;
+use super::cache::{CacheConfig, CacheMode};
 use super::checkpoint::CheckpointConfig;
 use super::compare::CompareConfig;
 use super::data::DataConfig;
@@ -158,6 +158,14 @@ impl RunConfig {
             config.freezing_table = Some(table);
         }
         Ok(config)
+    }
+
+    /// Switches the activation cache off, in the table that is written as well.
+    pub(crate) fn switch_cache_off(&mut self) {
+        self.cache.mode = CacheMode::Never;
+        if let (Some(table), Ok(cache)) = (&mut self.freezing_table, Value::try_from(self.cache)) {
+            table.insert(CACHE.to_owned(), cache);
+        }
     }
 
     /// Has adapters save these modules whole where the user has not set any, in the table that is written as well.

@@ -132,9 +132,9 @@ impl Table<'_> {
             let cells = self.first.cells.iter().map(String::as_str);
             let named =
                 self.header.then(|| role.find(cells)).flatten().filter(|at| !taken.contains(&Some(*at)));
-            let others = (0..self.first.cells.len()).filter(|at| !taken.contains(&Some(*at)));
+            let mut others = (0..self.first.cells.len()).filter(|at| !taken.contains(&Some(*at)));
             // Of three columns the one that is not known is the last.
-            let rest = (other.is_some() && self.first.cells.len() == 3).then(|| others.last()).flatten();
+            let rest = (other.is_some() && self.first.cells.len() == 3).then(|| others.next_back()).flatten();
             named.or(rest).and_then(|at| i64::try_from(at).ok())
         };
         let label = label.or_else(|| free(Role::Label, text));

@@ -93,3 +93,12 @@ impl TrainedAdapter {
             .map_err(|error| anyhow!("cannot write {error}"))
     }
 }
+
+/// Merges an adapter's matrices that froze in a step, where one trains and is to be merged; returns the layers' names.
+pub(crate) fn merge_frozen(
+    adapter: Option<&mut TrainedAdapter>,
+    task: &mut dyn Task,
+    report: &StepReport,
+) -> grades_lora::Result<Vec<String>> {
+    adapter.map_or(Ok(Vec::new()), |adapter| adapter.after_step(task, report))
+}

@@ -76,4 +76,6 @@ pub(crate) struct MicroBatch {
     pub(crate) index: usize,
     /// The targets of all batches of the step.
     pub(crate) step_targets: usize,
+    /// Whether no batch follows in this process: the gradients are complete with it.
+    pub(crate) is_last: bool,
 }

@@ -247,6 +247,9 @@ impl Task for CausalLm {
         let seed = seed.wrapping_add((micro.index as u64).wrapping_mul(0xA076_1D64_78BD_642F));
         let options = Backward { scale, checkpointing: self.activation_checkpointing, dropout: Some(seed) };
         let pass = self.model.backward(tokens, targets, options)?;
+        if micro.is_last {
+            optimizer.begin_last_backward()?;
+        }
         // The optimizer multiplies by the share, which the gradients already include.
         optimizer.backward_accumulate(&pass.rest.f_div_scalar(share)?, share)?;
         Ok(pass.loss.f_mul_scalar(scale)?)

@@ -163,6 +163,9 @@ impl Task for Classification {
             logits.f_cross_entropy_loss(&examples.labels, None::<&Tensor>, Reduction::Mean, -100, 0.0)?;
         // The parts add up to the mean over all examples of the step, however batches divide them.
         let share = batch.targets as f64 / micro.step_targets as f64;
+        if micro.is_last {
+            optimizer.begin_last_backward()?;
+        }
         optimizer.backward_accumulate(&mean, share)?;
         Ok(mean.f_detach()?.f_mul_scalar(share)?)
     }

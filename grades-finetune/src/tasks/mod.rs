@@ -13,7 +13,7 @@ mod load;
 mod optimizer;
 mod task;
 
-pub(crate) use adapters::TrainedAdapter;
+pub(crate) use adapters::{TrainedAdapter, merge_frozen};
 pub(crate) use batch::{Batch, MicroBatch};
 pub(crate) use load::{Loaded, load};
 pub(crate) use optimizer::{Optimizer, build_optimizer};

@@ -44,7 +44,8 @@ impl Checkpointer {
         self.every > 0 && step.is_multiple_of(self.every)
     }
 
-    /// Copies the state and starts to write it, once the checkpoint before is written; returns warnings.
+    /// Copies the state and starts to write it, once the checkpoint before is written; returns warnings. `others` are the
+    /// generators of other ranks.
     ///
     /// # Errors
     ///
@@ -55,6 +56,7 @@ impl Checkpointer {
         optimizer: &mut Optimizer,
         device: Device,
         best: Vec<(String, Tensor)>,
+        others: Vec<(String, Vec<u8>)>,
     ) -> Result<Vec<String>> {
         let step = state.step;
         let mut run = RunToml::new(state, self.config.clone(), self.inputs.clone());
@@ -68,6 +70,9 @@ impl Checkpointer {
         }
         for (name, device) in generators(device) {
             run.set_generator(name, &generator_state(device)?);
+        }
+        for (name, state) in &others {
+            run.set_generator(name, state);
         }
         let saved = optimizer.saved_state()?;
         let snapshot = Snapshot::new(run, saved, optimizer.parameters(), best, self.logs.files())?;

@@ -7,9 +7,16 @@ mod checkpointer;
 mod costs;
 mod early_stopping;
 mod evaluator;
+mod follow;
+mod leader;
 mod loss_monitor;
 mod lr_schedule;
 mod prefix;
+#[cfg(target_os = "linux")]
+mod ranks;
+#[cfg(not(target_os = "linux"))]
+#[path = "no_ranks.rs"]
+mod ranks;
 mod resume;
 mod room;
 mod run;
@@ -19,6 +26,10 @@ pub(crate) mod step;
 mod step_loader;
 mod summary;
 mod trainer;
+
+pub(crate) use follow::follow;
+pub(crate) use ranks::RunRanks;
+pub(crate) use run::{resume_in_group, train_in_group};
 
 pub use early_stopping::{Patience, Verdict};
 pub use loss_monitor::NonFiniteError;

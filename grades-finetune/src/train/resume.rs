@@ -8,6 +8,7 @@ use grades::torch::set_generator_state;
 use grades_models::files::read_file;
 use toml::{Table, Value};
 
+use super::ranks::RunRanks;
 use super::setup::Setup;
 use crate::checkpoint::{BEST, FOLDER, Found, OPTIMIZER, PARAMETERS, generators, newest};
 use crate::config::{Document, OptimizerConfig, OptimizerName, RunConfig, may_change, resolve_for_model};
@@ -112,30 +113,16 @@ impl ResumePoint {
             return Ok(Restored { notes, ..Restored::default() });
         };
         self.check_inputs(&run.inputs, inputs)?;
-        let optimizer = &mut setup.optimizer;
-        let parameters = optimizer.parameters().iter();
-        let parameters = parameters
-            .map(|(_, parameter)| (parameter.name().to_owned(), parameter.tensor().shallow_clone()));
-        read_file(&path.join(PARAMETERS), parameters.collect())?;
-        optimizer.load(&path.join(OPTIMIZER))?;
+        let step = run.state.step;
+        restore_training(path, step, setup)?;
         if self.allow_changes {
-            set_hyperparameters(optimizer, &config.optimizer)?;
-        }
-        let (step, steps) = (run.state.step, optimizer.steps());
-        if steps != step {
-            bail!("{} is of step {step}, its optimizer of step {steps}", path.display());
-        }
-        if let Some(adapter) = &mut setup.adapter
-            && setup.optimizer.tracker().frozen() > 0
-        {
-            adapter.after_load(setup.task.as_mut())?;
+            set_hyperparameters(&mut setup.optimizer, &config.optimizer)?;
         }
         setup.meter.change(setup.task.matmuls());
         let best = setup.evaluator.restore(run.state.early_stopping.as_ref())?;
         if !best.is_empty() {
             read_file(&path.join(BEST), best)?;
         }
-        setup.loader.seek(step);
         let mut notes = Vec::new();
         for (name, device) in generators(setup.task.store().device()) {
             match run.generator(name) {
@@ -169,6 +156,50 @@ impl ResumePoint {
         let warnings = sweep_run(&self.folder);
         (self.folder, warnings)
     }
+}
+
+/// Restores the parameters and the optimizer from a checkpoint, and the position in the data.
+fn restore_training(path: &Path, step: u64, setup: &mut Setup) -> Result<()> {
+    let optimizer = &mut setup.optimizer;
+    let parameters = optimizer.parameters().iter();
+    let parameters =
+        parameters.map(|(_, parameter)| (parameter.name().to_owned(), parameter.tensor().shallow_clone()));
+    read_file(&path.join(PARAMETERS), parameters.collect())?;
+    optimizer.load(&path.join(OPTIMIZER))?;
+    let steps = optimizer.steps();
+    if steps != step {
+        bail!("{} is of step {step}, its optimizer of step {steps}", path.display());
+    }
+    if let Some(adapter) = &mut setup.adapter
+        && setup.optimizer.tracker().frozen() > 0
+    {
+        adapter.after_load(setup.task.as_mut())?;
+    }
+    setup.loader.seek(step);
+    Ok(())
+}
+
+/// Restores the checkpoint that rank 0 goes on from into the parts of another rank.
+pub(super) fn restore_follower(
+    path: &Path,
+    setup: &mut Setup,
+    config: &RunConfig,
+    ranks: &RunRanks,
+) -> Result<()> {
+    let run = path.parent().and_then(Path::parent).context("the checkpoint is in no run's folder")?;
+    let found = newest(run)?.0.filter(|found| found.path == path);
+    let Found { run, .. } = found.with_context(|| {
+        format!("this rank does not see the checkpoint {}: all ranks read it", path.display())
+    })?;
+    restore_training(path, run.state.step, setup)?;
+    set_hyperparameters(&mut setup.optimizer, &config.optimizer)?;
+    for (name, device) in generators(setup.task.store().device()) {
+        match run.generator(&ranks.generator_name(name)) {
+            Some(state) => set_generator_state(device, &state)?,
+            None => ranks.seed(config, run.state.step),
+        }
+    }
+    Ok(())
 }
 
 /// Removes what killed processes left in a run's folder; returns a warning for each file that stays.

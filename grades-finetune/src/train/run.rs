@@ -7,7 +7,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::checkpointer::Checkpointer;
+use super::loss_monitor::NonFiniteError;
 use super::prefix::restored_cache;
+use super::ranks::{Order, RunRanks};
 use super::resume::{Restored, Resume, ResumePoint};
 use super::room::Room;
 use super::saver::Rescue;
@@ -17,7 +19,7 @@ use super::trainer::Trainer;
 use crate::config::{RunConfig, resolve_for_model};
 use crate::log::tensorboard::TensorBoard;
 use crate::log::{FileLogger, LogFiles, Logger, Loggers, Progress};
-use crate::records::Summary;
+use crate::records::{StopReason, Summary};
 use crate::run::{Interrupt, RunFolder, check_open_files, run_inputs};
 use crate::storage::write_atomic;
 use crate::tasks;
@@ -43,7 +45,7 @@ pub struct Outcome {
 /// [`NonFiniteError`](super::NonFiniteError) when loss or gradients stay NaN or infinite. Files that were written by then
 /// remain.
 pub fn train(config: &RunConfig, name: &str, interrupt: &Interrupt) -> Result<Outcome> {
-    run(config, Start::New(name), interrupt, Loggers::default())
+    train_in_group(config, name, interrupt, None)
 }
 
 /// Trains as [`train`] does and sends all events to one more logger.
@@ -59,7 +61,17 @@ pub fn train_logged(
 ) -> Result<Outcome> {
     let mut loggers = Loggers::default();
     loggers.add(logger);
-    run(config, Start::New(name), interrupt, loggers)
+    run(config, Start::New(name), interrupt, loggers, None)
+}
+
+/// Trains as [`train`] does; with `ranks` this process leads the others.
+pub(crate) fn train_in_group(
+    config: &RunConfig,
+    name: &str,
+    interrupt: &Interrupt,
+    ranks: Option<&RunRanks>,
+) -> Result<Outcome> {
+    run(config, Start::New(name), interrupt, Loggers::default(), ranks)
 }
 
 /// Resumes a run from its newest complete checkpoint, or from its beginning where there is none. The result is that of a
@@ -70,12 +82,22 @@ pub fn train_logged(
 /// As [`train`]; also when the folder is not a run, another process is using it, the configuration or a file that the run
 /// reads has changed in a way that changes the result, or a checkpoint is of a newer version.
 pub fn resume(config: &RunConfig, how: &Resume<'_>, interrupt: &Interrupt) -> Result<Option<Outcome>> {
+    resume_in_group(config, how, interrupt, None)
+}
+
+/// Resumes as [`resume`] does; with `ranks` this process leads the others.
+pub(crate) fn resume_in_group(
+    config: &RunConfig,
+    how: &Resume<'_>,
+    interrupt: &Interrupt,
+    ranks: Option<&RunRanks>,
+) -> Result<Option<Outcome>> {
     let mut resolved = config.clone();
     resolve_for_model(&mut resolved)?;
     let loading = interrupt.end_at_once();
     let point = ResumePoint::open(&resolved, how)?;
     drop(loading);
-    let run = |point| run(config, Start::Resumed(Box::new(point)), interrupt, Loggers::default());
+    let run = |point| run(config, Start::Resumed(Box::new(point)), interrupt, Loggers::default(), ranks);
     point.map(run).transpose()
 }
 
@@ -92,15 +114,28 @@ fn run(
     start: Start<'_>,
     interrupt: &Interrupt,
     mut loggers: Loggers<'_>,
+    ranks: Option<&RunRanks>,
 ) -> Result<Outcome> {
     check_open_files()?;
     let started = Instant::now();
+    if let Some(ranks) = ranks {
+        ranks.order(Order::Begin, interrupt)?;
+    }
     let loading = interrupt.end_at_once();
     let (mut setup, config) = Setup::build(tasks::load(config)?)?;
     let text = toml::to_string_pretty(&config).context("writing the configuration")?;
     let inputs = run_inputs(&config)?;
     let mut warnings = start.warnings();
+    if let Some(ranks) = ranks {
+        setup.optimizer = ranks.attach(setup.optimizer, setup.task.as_ref(), &config)?;
+        setup.ranks = Some(ranks.clone());
+        ranks.compare_inputs(inputs.values().cloned())?;
+    }
     let restored = start.restore(&mut setup, &config, &inputs)?;
+    if let Some(ranks) = ranks {
+        ranks.share_checkpoint(restored.checkpoint.as_deref())?;
+        ranks.compare(&setup.optimizer)?;
+    }
     drop(loading);
 
     // Nothing is written before everything that can be wrong with the input has been found.
@@ -123,7 +158,12 @@ fn run(
     let cache = restored_cache(config.cache, &setup, &state, folder.path())?;
     let mut trainer = Trainer::new(&config, setup, state, cache, checkpointer, loggers);
     let reason = trainer.fit(interrupt)?;
-    let Finished { summary, warnings, rescue } = trainer.finish(reason, folder.path(), interrupt)?;
+    let finished = trainer.finish(reason, folder.path(), interrupt);
+    if let Some(ranks) = ranks {
+        // Where that fails another rank is gone, and this one has all that it needs.
+        let _ = ranks.order(Order::End(exit_code(&finished)), interrupt);
+    }
+    let Finished { summary, warnings, rescue } = finished?;
     let text = serde_json::to_string_pretty(&summary)? + "\n";
     if let Some(Rescue { folder, error }) = rescue {
         // The error says that it is there; the model matters more.
@@ -132,6 +172,17 @@ fn run(
     }
     folder.write(Summary::FILE, &text)?;
     Ok(Outcome { summary, folder: folder.path().to_path_buf(), warnings })
+}
+
+/// Returns the exit code of the other ranks.
+fn exit_code(finished: &Result<Finished>) -> u8 {
+    match finished {
+        Ok(Finished { rescue: Some(_), .. }) => 1,
+        Ok(Finished { summary, .. }) if summary.ended == StopReason::Interrupted => summary.ended.exit_code(),
+        Ok(_) => 0,
+        Err(error) if error.is::<NonFiniteError>() => StopReason::NonFinite.exit_code(),
+        Err(_) => 1,
+    }
 }
 
 impl Start<'_> {

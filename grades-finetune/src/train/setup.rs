@@ -7,6 +7,7 @@ use grades::{FreezingConfig, FreezingOptimizer};
 use super::costs::step_costs;
 use super::evaluator::Evaluator;
 use super::lr_schedule::LrSchedule;
+use super::ranks::RunRanks;
 use super::step_loader::StepLoader;
 use crate::config::RunConfig;
 use crate::state::FlopMeter;
@@ -22,6 +23,8 @@ pub(super) struct Setup {
     pub(crate) loader: StepLoader,
     pub(crate) evaluator: Evaluator,
     pub(crate) meter: FlopMeter,
+    /// The processes of the run, where there are several.
+    pub(crate) ranks: Option<RunRanks>,
 }
 
 impl Setup {
@@ -49,6 +52,6 @@ impl Setup {
         let optimizer = optimizer.with_costs(costs)?;
         // Before a resumed run freezes anything again.
         let meter = FlopMeter::new(task.matmuls());
-        Ok((Self { task, adapter, optimizer, schedule, loader, evaluator, meter }, config))
+        Ok((Self { task, adapter, optimizer, schedule, loader, evaluator, meter, ranks: None }, config))
     }
 }

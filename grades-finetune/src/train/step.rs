@@ -7,6 +7,7 @@ use grades::torch::{generator_state, set_generator_state};
 use grades::tracker::StepReport;
 use tch::{Device, Kind, Tensor};
 
+use super::ranks::RunRanks;
 use crate::checkpoint::generators;
 use crate::config::RunConfig;
 use crate::records::{ComponentCounts, SkipReason, StepMemory, StepRecord, StepWork};
@@ -67,7 +68,8 @@ impl StepOutcome {
 
 /// Accumulates the gradients of the batches and updates the parameters.
 ///
-/// `stop` is asked before each batch; where it says so, the result is `None`, and all is as before the step.
+/// `stop` is asked before each batch; where it says so, the result is `None`, and all is as before the step. With `ranks` this
+/// process computes its own batches, and all ranks have the gradients and the loss of all.
 ///
 /// # Errors
 ///
@@ -79,12 +81,13 @@ pub(crate) fn train_step(
     learning_rate: f64,
     options: StepOptions,
     stop: &dyn Fn() -> bool,
+    ranks: Option<&RunRanks>,
 ) -> Result<Option<StepOutcome>> {
     optimizer.set_lr(learning_rate)?;
     optimizer.zero_grad()?;
     // A step of several batches may end between two of them, after random numbers were drawn.
     let random = if batches.len() > 1 { generator_states(task)? } else { Vec::new() };
-    let Some(loss) = forward_backward(task, optimizer, batches, stop)? else {
+    let Some(loss) = forward_backward(task, optimizer, batches, stop, ranks)? else {
         optimizer.zero_grad()?;
         for (device, state) in random {
             set_generator_state(device, &state)?;
@@ -126,17 +129,28 @@ fn forward_backward(
     optimizer: &mut Optimizer,
     batches: &[Batch],
     stop: &dyn Fn() -> bool,
+    ranks: Option<&RunRanks>,
 ) -> Result<Option<Tensor>> {
     let step = optimizer.steps() + 1;
     let step_targets = batches.iter().map(|batch| batch.targets).sum();
     let mut losses = Vec::with_capacity(batches.len());
-    for (index, batch) in batches.iter().enumerate() {
+    let owns = |index: usize| ranks.is_none_or(|ranks| ranks.owns(index));
+    let last = (0..batches.len()).rev().find(|index| owns(*index));
+    for (index, batch) in batches.iter().enumerate().filter(|(index, _)| owns(*index)) {
         if stop() {
             return Ok(None);
         }
-        losses.push(task.backward(batch, MicroBatch { step, index, step_targets }, optimizer)?);
+        let micro = MicroBatch { step, index, step_targets, is_last: last == Some(index) };
+        losses.push(task.backward(batch, micro, optimizer)?);
     }
-    Ok(Some(Tensor::f_stack(&losses, 0)?.f_sum(Kind::Float)?))
+    if ranks.is_none() {
+        return Ok(Some(Tensor::f_stack(&losses, 0)?.f_sum(Kind::Float)?));
+    }
+    // The loss goes along with the gradients: all ranks decide by it whether the step is skipped.
+    let losses = losses.iter().map(f64::try_from).collect::<Result<Vec<f64>, _>>()?;
+    let mut sum = [losses.iter().sum()];
+    optimizer.sum_gradients(&mut sum)?;
+    Ok(Some(Tensor::from(sum[0] as f32)))
 }
 
 /// Clips the gradients; returns their norm, where it was computed, and why the step must be skipped.

@@ -1,6 +1,10 @@
 //! Loads the batches of each optimizer step.
 
+use anyhow::Result;
+
+use crate::cache::ActivationCache;
 use crate::data::Sampler;
+use crate::tasks::{Batch, Task};
 
 /// The batches of one optimizer step, whose gradients are accumulated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +13,13 @@ pub(crate) struct StepBatch {
     pub(crate) epoch: u64,
     /// The indices of the examples of each batch.
     pub(crate) batches: Vec<Vec<usize>>,
+}
+
+impl StepBatch {
+    /// Makes the batches of their examples.
+    pub(crate) fn load(&self, task: &dyn Task, cache: &mut ActivationCache) -> Result<Vec<Batch>> {
+        self.batches.iter().map(|indices| task.batch(indices, cache)).collect()
+    }
 }
 
 /// Iterates over the optimizer steps of a run.

@@ -8,9 +8,11 @@ use grades::tracker::StepReport;
 
 use super::checkpointer::Checkpointer;
 use super::evaluator::{Evaluator, FinalEvaluation, Validation};
+use super::leader::Leader;
 use super::loss_monitor::{LossMonitor, ReadLosses};
 use super::lr_schedule::LrSchedule;
 use super::prefix::follow;
+use super::ranks::Order;
 use super::room;
 use super::saver::{Rescue, Saver, in_checkpoint, kind_of};
 use super::setup::Setup;
@@ -23,7 +25,7 @@ use crate::log::{Event, Loggers, ProgressState};
 use crate::records::{Scores, StepMemory, StopReason, Summary};
 use crate::run::{Interrupt, cpu_seconds, resident_memory};
 use crate::state::{Counters, FlopMeter, TrainState};
-use crate::tasks::{Optimizer, Task, TrainedAdapter};
+use crate::tasks::{Optimizer, Task, TrainedAdapter, merge_frozen};
 
 /// A run under way.
 pub(super) struct Trainer<'a> {
@@ -40,6 +42,7 @@ pub(super) struct Trainer<'a> {
     evaluator: Evaluator,
     checkpointer: Checkpointer,
     loggers: Loggers<'a>,
+    leader: Leader,
     /// Why the training ended; `None` while it goes on.
     ended: Option<StopReason>,
     /// The estimated size of the model's files.
@@ -57,7 +60,7 @@ impl<'a> Trainer<'a> {
         loggers: Loggers<'a>,
     ) -> Self {
         let model_bytes = room::model(&setup);
-        let Setup { task, adapter, optimizer, schedule, loader, evaluator, meter } = setup;
+        let Setup { task, adapter, optimizer, schedule, loader, evaluator, meter, ranks } = setup;
         let monitor = LossMonitor::new(config.guard, state.loss_monitor, task.store().device());
         Self {
             options: StepOptions::new(config),
@@ -73,6 +76,7 @@ impl<'a> Trainer<'a> {
             evaluator,
             checkpointer,
             loggers,
+            leader: Leader::new(ranks),
             ended: state.ended,
             model_bytes,
         }
@@ -146,13 +150,13 @@ impl<'a> Trainer<'a> {
     /// then as before the step.
     fn train_step(&mut self, batch: &StepBatch, interrupt: &Interrupt) -> Result<Option<StepReport>> {
         let (start, cpu) = (Instant::now(), cpu_seconds());
+        self.leader.order(Order::Step, interrupt)?;
         let step = self.optimizer.steps() + 1;
         let learning_rate = self.schedule.at(step);
-        let batches = batch.batches.iter().map(|indices| self.task.batch(indices, &mut self.cache));
-        let batches = batches.collect::<Result<Vec<_>>>()?;
-        let stop = || interrupt.is_requested();
-        let (task, options) = (self.task.as_ref(), self.options);
-        let outcome = train_step(task, &mut self.optimizer, &batches, learning_rate, options, &stop)?;
+        let batches = batch.load(self.task.as_ref(), &mut self.cache)?;
+        let stop = || self.leader.may_stop_within_a_step() && interrupt.is_requested();
+        let (task, options, ranks) = (self.task.as_ref(), self.options, self.leader.ranks());
+        let outcome = train_step(task, &mut self.optimizer, &batches, learning_rate, options, &stop, ranks)?;
         let Some(outcome) = outcome else { return Ok(None) };
         let spent = (start.elapsed(), cpu_seconds() - cpu);
         let work = count_work(&batches, &self.meter, &mut self.counters, spent);
@@ -174,11 +178,9 @@ impl<'a> Trainer<'a> {
 
     /// Logs a report of the optimizer, merges adapters, and counts what froze.
     fn handle_report(&mut self, report: &StepReport) -> Result<()> {
-        if let Some(adapter) = &mut self.adapter {
-            let layers = adapter.after_step(self.task.as_mut(), report)?;
-            if !layers.is_empty() {
-                self.loggers.log(&Event::Merged { step: report.step, layers: &layers });
-            }
+        let layers = merge_frozen(self.adapter.as_mut(), self.task.as_mut(), report)?;
+        if !layers.is_empty() {
+            self.loggers.log(&Event::Merged { step: report.step, layers: &layers });
         }
         if !report.events.is_empty() {
             self.follow_freezes();
@@ -244,7 +246,8 @@ impl<'a> Trainer<'a> {
         self.flush_statistics()?;
         self.read_losses()?;
         let (device, best) = (self.task.store().device(), self.evaluator.best_weights());
-        let warnings = self.checkpointer.save(self.state(), &mut self.optimizer, device, best)?;
+        let others = self.leader.begin_checkpoint(device)?;
+        let warnings = self.checkpointer.save(self.state(), &mut self.optimizer, device, best, others)?;
         self.warn(warnings);
         Ok(())
     }

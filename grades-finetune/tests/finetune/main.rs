@@ -26,6 +26,8 @@ mod inspect;
 mod learning;
 mod lora;
 mod options;
+#[cfg(target_os = "linux")]
+mod ranks;
 mod report;
 mod results;
 mod run_folder;

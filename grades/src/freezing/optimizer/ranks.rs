@@ -137,20 +137,36 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         self.ranks.as_mut().map_or(Ok(()), |ranks| ranks.begin(&self.params, state))
     }
 
-    /// Makes every gradient the sum over all ranks, once in a step.
-    pub(super) fn sum_over_ranks(&mut self) -> Result<()> {
+    /// Makes every gradient the sum over all ranks now instead of at the step, and sums further numbers along with them, such
+    /// as the loss.
+    ///
+    /// To be called after the last backward pass of a step, before anything else reads the gradients. Does nothing without a
+    /// group, and once all components are frozen.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin_last_backward`](Self::begin_last_backward).
+    pub fn sum_gradients(&mut self, numbers: &mut [f64]) -> Result<()> {
         let state = self.decisions();
         let Some(ranks) = self.ranks.as_mut().filter(|_| !self.tracker.all_frozen()) else { return Ok(()) };
         let measures = ranks.is_local() && self.monitor.measures_rank(self.steps + 1, &self.tracker);
-        let mut small = match measures {
+        let small = match measures {
             true => self.monitor.rank_sums(&self.tracker, &self.params)?,
             false => Vec::new(),
         };
-        ranks.sum(&self.params, state, &mut small)?;
+        let mut sums = [&*numbers, &small].concat();
+        ranks.sum(&self.params, state, &mut sums)?;
+        let (summed, small) = sums.split_at(numbers.len());
+        numbers.copy_from_slice(summed);
         if measures {
-            self.monitor.set_rank_sums(&small, &self.tracker, &self.params);
+            self.monitor.set_rank_sums(small, &self.tracker, &self.params);
         }
         Ok(())
+    }
+
+    /// Makes every gradient the sum over all ranks, once in a step.
+    pub(super) fn sum_over_ranks(&mut self) -> Result<()> {
+        self.sum_gradients(&mut [])
     }
 
     /// Ends a step in the group.

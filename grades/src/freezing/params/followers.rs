@@ -41,7 +41,7 @@ impl Followers {
             Some((id, leader(id, out.kind, out.layer)))
         });
         let embeddings = map.left_out().iter().filter(|out| out.kind == ComponentKind::Embedding);
-        let any_tied = embeddings.filter_map(|out| parameters.id_of(&out.name)).any(|id| is_tied(id));
+        let any_tied = embeddings.filter_map(|out| parameters.id_of(&out.name)).any(&is_tied);
         let detaches = first.filter(|_| closes && tied == Tied::Head && any_tied);
         Self { list: list.collect(), closes, detaches, closed: BTreeSet::new(), frozen: BTreeSet::new() }
     }
