@@ -25,6 +25,9 @@
 //! |---|---|
 //! | [`SignalFraction`] | first: it needs no threshold; the optimizer must be one of `grades::optim` |
 //! | [`FixedThreshold`] | for the paper's rule, with a threshold of your own |
+//! | [`NoProgress`] | for a significance in the loss's own unit, on the same optimizers |
+//! | [`Payoff`] | to freeze by progress and cost, low blocks first where they give little |
+//! | [`BottomUp`] | as a rival: AutoFreeze's rule |
 //! | [`RelativeToPeak`], [`Plateau`] | without momentum, where gradients fall clearly |
 //! | [`TwoBatchNoise`] | with gradient accumulation, over any optimizer |
 //! | [`Quota`] | when the cost must be known beforehand |
@@ -35,10 +38,13 @@
 
 mod all_of;
 mod any_of;
+mod bottom_up;
 mod children;
 mod common;
 mod fixed_threshold;
+mod no_progress;
 mod patience;
+mod payoff;
 mod per_component_type;
 mod plateau;
 mod quota;
@@ -49,8 +55,11 @@ mod two_batch;
 
 pub use all_of::AllOf;
 pub use any_of::AnyOf;
+pub use bottom_up::BottomUp;
 pub use fixed_threshold::FixedThreshold;
+pub use no_progress::NoProgress;
 pub use patience::Patience;
+pub use payoff::Payoff;
 pub use per_component_type::{PerComponentType, Selector};
 pub use plateau::Plateau;
 pub use quota::Quota;

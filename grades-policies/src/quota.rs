@@ -2,7 +2,7 @@
 
 use grades::policy::{
     Cause, Decision, FreezePolicy, Measure, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
-    PolicyState, RunPlan,
+    PolicyState, RunPlan, Score,
 };
 use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
@@ -52,13 +52,13 @@ impl FreezePolicy for Quota {
         StatisticSet::of([Statistic::GradMeanAbs])
     }
 
-    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
+    fn score(&mut self, observation: &Observation<'_>) -> Option<Score> {
         let value = observation.value(Statistic::GradMeanAbs).filter(|value| value.is_finite())?;
         let History { average, peak } = &mut self.history;
         average.push(value, self.window.checks());
         let mean = average.ready(self.window.checks())?;
         *peak = peak.max(mean);
-        (*peak > 0.0).then(|| mean / *peak)
+        (*peak > 0.0).then(|| Score::new(Statistic::GradMeanAbs, mean / *peak))
     }
 
     fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {

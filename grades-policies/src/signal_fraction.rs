@@ -10,7 +10,7 @@ use grades::statistic::{Statistic, StatisticSet};
 use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{self, Average, Hits, WINDOW, Window};
+use crate::common::{self, Average, Hits, LearningRate, WINDOW, Window};
 
 /// Freezes a component once its gradient is all noise: more steps at this learning rate buy it nothing.
 ///
@@ -38,19 +38,12 @@ pub struct SignalFraction {
     history: History,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct History {
     average: Average,
     seen: Hits,
-    /// The learning rate at the last check; infinite when it is not known, for TOML has no absent value.
-    learning_rate: f64,
-}
-
-impl Default for History {
-    fn default() -> Self {
-        Self { average: Average::default(), seen: Hits::default(), learning_rate: f64::INFINITY }
-    }
+    learning_rate: LearningRate,
 }
 
 impl SignalFraction {
@@ -79,8 +72,7 @@ impl FreezePolicy for SignalFraction {
             return Decision::Keep;
         };
         let History { average, seen, learning_rate } = &mut self.history;
-        let before = std::mem::replace(learning_rate, observation.learning_rate().unwrap_or(f64::INFINITY));
-        if learning_rate.is_finite() && *learning_rate > before {
+        if learning_rate.has_risen(observation) {
             return Decision::Keep;
         }
         average.push(value, self.window.checks());

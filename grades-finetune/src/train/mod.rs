@@ -4,6 +4,7 @@
 //! state and return it as data for the checkpoint.
 
 mod checkpointer;
+mod costs;
 mod early_stopping;
 mod evaluator;
 mod follow;

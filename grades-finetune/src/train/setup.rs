@@ -4,6 +4,7 @@ use anyhow::Result;
 use grades::policy::Never;
 use grades::{FreezingConfig, FreezingOptimizer};
 
+use super::costs::step_costs;
 use super::evaluator::Evaluator;
 use super::lr_schedule::LrSchedule;
 use super::ranks::RunRanks;
@@ -47,6 +48,8 @@ impl Setup {
         // The loggers read the reports that `step` returns.
         let optimizer =
             FreezingOptimizer::new(inner, task.store(), &freezing, planned)?.with_comparisons(true);
+        let costs = step_costs(&config, task.as_ref(), &optimizer, adapter.is_some())?;
+        let optimizer = optimizer.with_costs(costs)?;
         // Before a resumed run freezes anything again.
         let meter = FlopMeter::new(task.matmuls());
         Ok((Self { task, adapter, optimizer, schedule, loader, evaluator, meter, ranks: None }, config))

@@ -54,6 +54,11 @@ impl BatchShape {
         Self { rows, length, context: before + length, targets }
     }
 
+    /// Returns the number of tokens that go through the model, padding included.
+    pub fn tokens(self) -> u64 {
+        self.rows * self.length
+    }
+
     fn counts(self) -> [u128; Per::COUNT] {
         let [rows, length, context, targets] =
             [self.rows, self.length, self.context, self.targets].map(u128::from);

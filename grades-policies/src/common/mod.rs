@@ -1,12 +1,16 @@
 //! Parts that several policies share: moving averages, counts of hits, windows, and their keys.
 
 mod average;
+mod estimate;
 mod hits;
+mod learning_rate;
 mod window;
 
 pub(crate) use average::Average;
+pub(crate) use estimate::Estimate;
 pub(crate) use hits::Hits;
-pub(crate) use window::{WINDOW, Window};
+pub(crate) use learning_rate::LearningRate;
+pub(crate) use window::{INTERVAL, Length, TENTH, WINDOW, Window};
 
 use grades::policy::{FreezePolicy, Observation};
 use grades::schema::{Key, Section};
@@ -17,6 +21,15 @@ pub(crate) const HITS: Key = Key::new("hits", "checks in a row at which it must 
 /// Reads [`HITS`].
 pub(crate) fn hits(section: &mut Section<'_>) -> Option<u64> {
     section.integer_or("hits", 5, "at least 1", |hits| hits >= 1)
+}
+
+/// The key of a significance.
+pub(crate) const Z: Key =
+    Key::new("z", "standard errors that a progress must be above, at least 0; more freezes sooner (1.0)");
+
+/// Reads [`Z`].
+pub(crate) fn z(section: &mut Section<'_>) -> Option<f64> {
+    section.number_or("z", 1.0, "a number of at least 0", |z| z >= 0.0 && z.is_finite())
 }
 
 /// Returns whether every statistic that a policy reads was measured and is finite.

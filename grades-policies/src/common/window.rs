@@ -5,15 +5,55 @@ use grades::policy::RunPlan;
 use grades::schema::{Key, Section};
 
 /// The key of an average's window.
-pub(crate) const WINDOW: Key =
-    Key::new("window", "checks that the average reaches over, at least 1 (20, or the run's checks if fewer)");
+pub(crate) const WINDOW: Key = Key::new(
+    "window",
+    "checks that the average reaches over, at least 1, or { share = S } of the run's (20, or the run's checks if fewer)",
+);
+
+/// The key of a window whose default is a tenth of the run.
+pub(crate) const TENTH: Key = Key::new(
+    "window",
+    "checks that the average reaches over, at least 2, or { share = S } of the run's ({ share = 0.1 })",
+);
+
+/// The key of an interval, a tenth of the run by default.
+pub(crate) const INTERVAL: Key =
+    Key::new("window", "checks of an interval, at least 1, or { share = S } of the run's ({ share = 0.1 })");
+
+/// The accepted values, for errors.
+const EXPECTED: &str =
+    "a whole number of checks, at least 1, or { share = S } of the run's with S above 0, up to 1";
 
 /// The window of a policy that no run has been planned for, unless one is given.
 const DEFAULT: u64 = 20;
 
+/// The checks that a share of a run has at least, where the run has as many: fewer say nothing about their error.
+const LEAST_OF_SHARE: u64 = 5;
+
+/// The length of a window, before the run is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Length {
+    Checks(u64),
+    /// This share of the run's checks.
+    Share(f64),
+}
+
+impl Length {
+    /// A tenth of the run.
+    pub(crate) const TENTH: Length = Length::Share(0.1);
+
+    fn checks(self) -> u64 {
+        match self {
+            Self::Checks(checks) => checks,
+            Self::Share(_) => DEFAULT,
+        }
+    }
+}
+
 /// The number of checks that an average or a line reaches over.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
+    length: Length,
     checks: u64,
     source: Source,
 }
@@ -31,15 +71,34 @@ enum Source {
 impl Window {
     /// Creates a window of this many checks.
     pub(crate) fn of(checks: u64) -> Self {
-        Self { checks, source: Source::Code }
+        Self { length: Length::Checks(checks), checks, source: Source::Code }
     }
 
     /// Reads the key `window`.
     pub(crate) fn read(section: &mut Section<'_>) -> Option<Self> {
-        let checks = section.integer_or("window", DEFAULT, "at least 1", |window| window >= 1)?;
+        Self::read_or(section, Length::Checks(DEFAULT))
+    }
+
+    /// Reads the key `window` with this default.
+    pub(crate) fn read_or(section: &mut Section<'_>, default: Length) -> Option<Self> {
+        let share = section.value_or("window", None, EXPECTED, |value| {
+            if value.is_integer() {
+                return Some(None);
+            }
+            let share = value.as_table().filter(|table| table.len() == 1)?.get("share")?;
+            let share = share.as_float().or_else(|| share.as_integer().map(|share| share as f64))?;
+            (share > 0.0 && share <= 1.0).then_some(Some(Length::Share(share)))
+        })?;
+        let length = match (share, section.has("window")) {
+            (Some(share), _) => share,
+            (None, true) => {
+                Length::Checks(section.integer_or("window", DEFAULT, "at least 1", |checks| checks >= 1)?)
+            }
+            (None, false) => default,
+        };
         let key = section.path_of("window");
         let source = if section.has("window") { Source::Given(key) } else { Source::Default(key) };
-        Some(Self { checks, source })
+        Some(Self { length, checks: length.checks(), source })
     }
 
     /// Returns the number of checks.
@@ -55,18 +114,59 @@ impl Window {
         }
     }
 
+    /// Adds a problem unless the window is long enough for a standard error; after [`plan`](Self::plan).
+    pub(crate) fn check_error(&self, problems: &mut Problems) {
+        if let Some(key) = self.key().filter(|_| self.checks < 2) {
+            problems.push(key, "expected at least 2: one value says nothing about its own error");
+        }
+    }
+
     /// Fits the window to a run. A window longer than the run could never be filled.
     pub(crate) fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
         let most = run.checks().max(1);
-        match &self.source {
-            Source::Code => {}
-            Source::Given(key) if self.checks > most => {
-                let checks = run.checks();
-                problems
-                    .push(key, format!("{} checks are more than the {checks} that the run has", self.checks));
+        match (self.length, &self.source) {
+            (Length::Share(share), _) => {
+                self.checks = ((share * most as f64).round() as u64).max(LEAST_OF_SHARE).min(most);
             }
-            Source::Given(_) => {}
-            Source::Default(_) => self.checks = DEFAULT.min(most),
+            (Length::Checks(checks), Source::Given(key)) if checks > most => {
+                let run = run.checks();
+                problems.push(key, format!("{checks} checks are more than the {run} that the run has"));
+            }
+            (Length::Checks(_), Source::Default(_)) => self.checks = DEFAULT.min(most),
+            (Length::Checks(_), Source::Given(_) | Source::Code) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use grades::Problems;
+    use grades::policy::RunPlan;
+
+    use super::{Length, Source, Window};
+
+    fn planned(length: Length, source: Source, steps: u64) -> (u64, usize) {
+        let mut window = Window { length, checks: length.checks(), source };
+        let mut problems = Problems::default();
+        window.plan(&RunPlan::new(steps, 1), &mut problems);
+        (window.checks(), problems.as_slice().len())
+    }
+
+    #[test]
+    fn a_share_follows_the_run_and_has_some_checks_at_least() {
+        let tenth = |steps| planned(Length::TENTH, Source::Default("window".to_owned()), steps);
+        assert_eq!(tenth(2170), (217, 0));
+        assert_eq!(tenth(90), (9, 0));
+        assert_eq!(tenth(20), (5, 0));
+        assert_eq!(tenth(3), (3, 0));
+        assert_eq!(planned(Length::Share(1.0), Source::Given("window".to_owned()), 50), (50, 0));
+    }
+
+    #[test]
+    fn a_number_must_fit_and_a_default_is_cut() {
+        let given = |steps| planned(Length::Checks(30), Source::Given("window".to_owned()), steps);
+        assert_eq!((given(30), given(29)), ((30, 0), (30, 1)));
+        assert_eq!(planned(Length::Checks(20), Source::Default("window".to_owned()), 12), (12, 0));
+        assert_eq!(planned(Length::Checks(20), Source::Code, 12), (20, 0));
     }
 }

@@ -48,6 +48,26 @@ pub(crate) const EXAMPLES: &[&str] = &[
     r#"name = "quota"
        max_share = 0.5
        window = 1"#,
+    r#"name = "no-progress"
+       z = 2.0
+       window = 3
+       hits = 2"#,
+    r#"name = "no-progress"
+       window = { share = 0.05 }
+       hits = 1"#,
+    r#"name = "payoff"
+       window = 3
+       hits = 2"#,
+    r#"name = "payoff"
+       worth = 1.0
+       z = 0.0
+       window = 2
+       hits = 1"#,
+    r#"name = "bottom-up"
+       window = 2"#,
+    r#"name = "bottom-up"
+       percentile = 80
+       window = { share = 0.05 }"#,
     r#"name = "plateau"
        slope = 0.5
        window = 4
@@ -83,6 +103,11 @@ pub(crate) const EXAMPLES: &[&str] = &[
            { name = "fixed-threshold", tau = 0.1 },
            { name = "signal-fraction", floor = 0.2, window = 2, hits = 2 },
            { name = "all-of", policies = [{ name = "relative-to-peak", window = 2, hits = 2 }] },
+       ]"#,
+    r#"name = "any-of"
+       policies = [
+           { name = "payoff", window = 3, hits = 2 },
+           { name = "no-progress", window = 4, hits = 3 },
        ]"#,
     r#"name = "any-of"
        policies = [{ name = "quota", max_share = 0.4, window = 2 }, { name = "plateau", slope = 1.0, window = 3 }]"#,

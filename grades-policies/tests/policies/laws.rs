@@ -3,7 +3,7 @@
 use grades::FreezingConfig;
 use grades::component::{Component, ComponentConfig, ComponentKind, ComponentMap, ParameterInfo};
 use grades::policy::Cooldown;
-use grades::policy::{FreezePolicy, Observation, PolicyRegistry, Population};
+use grades::policy::{FreezePolicy, Observation, Peers, PolicyRegistry, Population, StepCosts};
 use grades::statistic::GradientSnapshot;
 use grades::testing::{policy_laws, sample};
 use grades::tracker::{FreezeEvent, FreezeTracker, Transition};
@@ -148,13 +148,18 @@ fn quiet_at_last() -> impl Iterator<Item = f64> {
 /// Asks a policy about one of four components that are all alike. Returns at which checks it scores and freezes.
 fn ask(policy: &mut dyn FreezePolicy, sizes: impl Iterator<Item = f64>) -> Vec<(bool, bool)> {
     let component = Component::detached("layers.1.it", ComponentKind::Query, Some(1), 2);
+    let blocks = [0, 1, 1, 2].map(|layer| Component::detached("one", ComponentKind::Query, Some(layer), 2));
+    let costs = StepCosts::by_elements(&blocks);
     let answer = |(step, size)| {
         let samples = [Some(sample(policy.statistics(), size)); 4];
         let own = sample(policy.statistics(), size);
         let observation =
             Observation::new(&component, &own).at(step, 100).among(Population::new(&samples, 0));
         let score = policy.score(&observation);
-        let decision = policy.decide(&observation.ranked(score.map(|_| 0)));
+        let peers =
+            score.map(|score| Peers::new(score.measure, &blocks, &[Some(score); 4], &[true; 4], &costs));
+        let observation = observation.ranked(score.map(|_| 0)).with_peers(peers.as_ref());
+        let decision = policy.decide(&observation);
         (score.is_some(), decision.is_freeze())
     };
     (1..).zip(sizes).map(answer).collect()
@@ -220,8 +225,9 @@ fn every_example_that_scores_is_ranked_by_it() {
         let table: Table = example.parse().unwrap();
         let answers = ask(&mut *build(example).unwrap(), quiet_at_last().take(60));
         let scored = answers.iter().any(|(scored, _)| *scored);
-        let quota = toml::to_string(&table).unwrap().contains("quota");
-        assert!(quota || !scored, "{example}");
+        let written = toml::to_string(&table).unwrap();
+        let compares = ["quota", "payoff", "bottom-up"].iter().any(|name| written.contains(name));
+        assert!(compares || !scored, "{example}");
         scoring += usize::from(scored);
     }
     assert!(scoring >= 5, "{scoring}");

@@ -15,8 +15,11 @@ fn these_policies_are_linked() {
         "all-of",
         "any-of",
         "auto-threshold", // signal-fraction's other name
+        "bottom-up",
         "fixed-threshold",
+        "no-progress",
         "patience",
+        "payoff",
         "per-component-type",
         "plateau",
         "quota",

@@ -7,12 +7,15 @@
     reason = "a test says what went wrong by panicking"
 )]
 
+mod bottom_up;
 mod composite;
 mod examples;
 mod fixed_threshold;
 mod laws;
 mod linked;
+mod no_progress;
 mod patience;
+mod payoff;
 mod per_component_type;
 mod plateau;
 mod quota;

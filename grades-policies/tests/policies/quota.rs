@@ -134,7 +134,7 @@ fn the_score_is_the_average_over_its_peak() {
     let mut policy = Quota::new(1.0, 2);
     let mut score = |value| {
         let sample = ComponentSample::from_gradient(&[value]);
-        policy.score(&Observation::new(&component, &sample))
+        policy.score(&Observation::new(&component, &sample)).map(|score| score.value)
     };
     assert_eq!(score(4.0), None, "the window is not full");
     assert_eq!(score(4.0), Some(1.0));

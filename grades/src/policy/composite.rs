@@ -4,7 +4,9 @@ use std::fmt::Debug;
 
 use dyn_clone::DynClone;
 
-use super::{Cause, Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyState, RunPlan};
+use super::{
+    Cause, Cooldown, Decision, FreezePolicy, FrozenObservation, Observation, PolicyState, RunPlan, Score,
+};
 use crate::component::Component;
 use crate::error::{Problems, Result};
 use crate::statistic::StatisticSet;
@@ -87,7 +89,7 @@ pub trait CompositePolicy: DynClone + Debug + Send {
     }
 
     /// Returns the score of the first asked policy that has one. All of them are asked.
-    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
+    fn score(&mut self, observation: &Observation<'_>) -> Option<Score> {
         let policies = self.asked(observation.component());
         let scores: Vec<_> = policies.into_iter().map(|policy| policy.score(observation)).collect();
         scores.into_iter().flatten().next()
@@ -128,7 +130,7 @@ impl<C: CompositePolicy> FreezePolicy for C {
         CompositePolicy::decide(self, observation)
     }
 
-    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
+    fn score(&mut self, observation: &Observation<'_>) -> Option<Score> {
         CompositePolicy::score(self, observation)
     }
 

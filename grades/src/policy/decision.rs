@@ -94,11 +94,14 @@ pub enum Measure {
     LearningRate,
     /// The optimizer steps left in the run.
     StepsLeft,
+    /// The relative change of a gradient's norm from one interval to the next.
+    GradientChange,
 }
 
 impl Measure {
     /// The measures that are not statistics.
-    const OTHERS: [Measure; 4] = [Self::Rank, Self::ChecksFrozen, Self::LearningRate, Self::StepsLeft];
+    const OTHERS: [Measure; 5] =
+        [Self::Rank, Self::ChecksFrozen, Self::LearningRate, Self::StepsLeft, Self::GradientChange];
 
     /// Returns the kebab-case name.
     pub fn name(self) -> &'static str {
@@ -108,6 +111,7 @@ impl Measure {
             Self::ChecksFrozen => "checks-frozen",
             Self::LearningRate => "learning-rate",
             Self::StepsLeft => "steps-left",
+            Self::GradientChange => "gradient-change",
         }
     }
 }

@@ -2,21 +2,27 @@
 
 mod composite;
 mod cooldown;
+mod cost;
 mod decision;
 mod never;
 mod observation;
+mod peers;
 mod plan;
 mod registry;
+mod score;
 mod state;
 mod threshold;
 
 pub use composite::CompositePolicy;
 pub use cooldown::Cooldown;
+pub use cost::{ComponentCost, StepCosts};
 pub use decision::{Cause, Decision, Measure};
 pub use never::Never;
 pub use observation::{FrozenObservation, Observation, Population};
+pub use peers::{BlockPeers, Peers};
 pub use plan::RunPlan;
 pub use registry::{PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyRegistry};
+pub use score::Score;
 pub use state::PolicyState;
 pub use threshold::Threshold;
 
@@ -62,8 +68,9 @@ pub trait FreezePolicy: DynClone + Debug + Send {
     /// Returns the value by which this component is ranked among the active ones, for policies that compare components.
     ///
     /// All active components are scored before any is decided; [`Observation::rank`] then gives `decide` the number of
-    /// components with a lower score. A score that is not finite has no rank.
-    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
+    /// components with a lower score, and [`Observation::peers`] the sums of the scores of its measure by block. A score that
+    /// is not finite has no rank.
+    fn score(&mut self, observation: &Observation<'_>) -> Option<Score> {
         let _ = observation;
         None
     }

@@ -1,5 +1,6 @@
 //! Observations: the input of a policy.
 
+use super::{ComponentCost, Peers};
 use crate::component::Component;
 use crate::statistic::{ComponentSample, Statistic};
 
@@ -25,6 +26,8 @@ pub struct Observation<'a> {
     grace_over: bool,
     learning_rate: Option<f64>,
     rank: Option<usize>,
+    peers: Option<&'a Peers>,
+    cost: Option<ComponentCost>,
     population: Population<'a>,
 }
 
@@ -40,6 +43,8 @@ impl<'a> Observation<'a> {
             grace_over: true,
             learning_rate: None,
             rank: None,
+            peers: None,
+            cost: None,
             population: Population::default(),
         }
     }
@@ -69,6 +74,20 @@ impl<'a> Observation<'a> {
     #[must_use]
     pub fn ranked(mut self, rank: Option<usize>) -> Self {
         self.rank = rank;
+        self
+    }
+
+    /// Sets the sums over the components with scores of the same measure.
+    #[must_use]
+    pub fn with_peers(mut self, peers: Option<&'a Peers>) -> Self {
+        self.peers = peers;
+        self
+    }
+
+    /// Sets the cost of the component.
+    #[must_use]
+    pub fn with_cost(mut self, cost: ComponentCost) -> Self {
+        self.cost = Some(cost);
         self
     }
 
@@ -118,6 +137,17 @@ impl<'a> Observation<'a> {
     /// equal scores are ordered by position. `None` before the scores are known, and for a component without one.
     pub fn rank(&self) -> Option<usize> {
         self.rank
+    }
+
+    /// Returns the components whose scores have the measure of this one's [`score`](crate::policy::FreezePolicy::score), summed up by
+    /// block. `None` before the scores are known, and for a component without one.
+    pub fn peers(&self) -> Option<&'a Peers> {
+        self.peers
+    }
+
+    /// Returns the cost of the component in a training step; by its number of elements unless costs were handed in.
+    pub fn cost(&self) -> ComponentCost {
+        self.cost.unwrap_or_else(|| ComponentCost::of_elements(self.component.elements))
     }
 
     /// Returns the other components at the same check.

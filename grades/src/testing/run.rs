@@ -1,7 +1,9 @@
 //! Generated runs: sequences of checks that a policy is asked about.
 
 use crate::component::{Component, ComponentKind};
-use crate::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Observation, Population};
+use crate::policy::{
+    Cause, Decision, FreezePolicy, FrozenObservation, Observation, Peers, Population, Score, StepCosts,
+};
 use crate::statistic::{ComponentSample, Statistic, StatisticSet};
 use proptest::prelude::*;
 
@@ -30,7 +32,7 @@ pub(super) struct Check {
 /// A policy's answers at one check.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Answer {
-    pub(super) score: Option<f64>,
+    pub(super) score: Option<Score>,
     pub(super) decision: Decision,
     /// The comparison that it reports afterwards, where both numbers are finite.
     pub(super) compares: Option<Cause>,
@@ -80,8 +82,10 @@ impl Run {
             .with_learning_rate(check.learning_rate)
             .among(Population::new(&samples, 0));
         let score = policy.score(&observation);
-        let rank = score.filter(|score| score.is_finite()).map(|_| check.rank);
-        let observation = observation.ranked(rank);
+        let ranked = score.filter(Score::is_finite);
+        let rank = ranked.map(|_| check.rank);
+        let peers = ranked.map(|score| peers(score, &component));
+        let observation = observation.ranked(rank).with_peers(peers.as_ref());
         let decision = policy.decide(&observation);
         // NaN would be unequal to itself.
         let finite = |cause: &Cause| cause.value.is_finite() && cause.threshold.is_finite();
@@ -103,6 +107,15 @@ impl Run {
     ) -> Vec<Answer> {
         checks.into_iter().map(|index| self.ask(policy, index)).collect()
     }
+}
+
+/// Returns the sums over a component and three others, below, beside and above it, with scores that follow from its own.
+fn peers(own: Score, component: &Component) -> Peers {
+    let other = |layer| Component::detached("other", component.kind, Some(layer), component.elements);
+    let components = [other(0), component.clone(), other(1), other(2)];
+    let scores = [0.5, 1.0, 1.5, 2.0]
+        .map(|times| Some(Score::new(own.measure, own.value * times).with_error(own.error * times)));
+    Peers::new(own.measure, &components, &scores, &[true; COMPONENTS], &StepCosts::by_elements(&components))
 }
 
 /// Returns the statistics of a gradient of two numbers times a factor, and all others that are read.

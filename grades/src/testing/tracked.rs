@@ -4,7 +4,7 @@ use crate::component::{ComponentConfig, ComponentMap, ParameterInfo};
 use crate::config::FreezingConfig;
 use crate::error::Result;
 use crate::policy::Cooldown;
-use crate::policy::{Decision, FreezePolicy, FrozenObservation, Observation, PolicyState};
+use crate::policy::{Decision, FreezePolicy, FrozenObservation, Observation, PolicyState, Score};
 use crate::statistic::{GradientSnapshot, StatisticSet};
 use crate::tracker::{FreezeEvent, FreezeTracker};
 
@@ -133,7 +133,7 @@ impl FreezePolicy for Treated {
         self.policy.decide(observation)
     }
 
-    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
+    fn score(&mut self, observation: &Observation<'_>) -> Option<Score> {
         self.resume(observation.step());
         self.stray(|policy| {
             policy.score(observation);

@@ -3,6 +3,7 @@
 //! It works on numbers only, without tensors.
 
 mod event;
+mod peers;
 mod ranks;
 mod report;
 mod schedule;
@@ -16,7 +17,7 @@ pub use state::TrackerState;
 use crate::component::{Component, ComponentMap};
 use crate::config::{Cooling, FreezingConfig};
 use crate::error::Result;
-use crate::policy::{Cause, Decision, FrozenObservation, Observation, Population};
+use crate::policy::{Cause, Decision, FrozenObservation, Observation, Population, Score, StepCosts};
 use crate::statistic::{GradientSnapshot, StatisticSet};
 use schedule::Schedule;
 use track::{Phase, Track};
@@ -54,6 +55,7 @@ pub struct FreezeTracker {
     frozen: usize,
     cooling: usize,
     records_comparisons: bool,
+    costs: StepCosts,
 }
 
 /// The outcome of a check.
@@ -81,6 +83,7 @@ impl FreezeTracker {
         let statistics = prototype.statistics();
         let thaws = prototype.thaws();
         let tracks = vec![Track::new(prototype); map.components().len()];
+        let costs = StepCosts::by_elements(map.components());
         Ok(Self {
             map,
             schedule,
@@ -90,7 +93,19 @@ impl FreezeTracker {
             frozen: 0,
             cooling: 0,
             records_comparisons: false,
+            costs,
         })
+    }
+
+    /// Sets the costs of a step, for policies that weigh them; by default every component costs its elements.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Config`] unless there is a cost of at least 0 for each component.
+    pub fn with_costs(mut self, costs: StepCosts) -> Result<Self> {
+        costs.check(self.total())?;
+        self.costs = costs;
+        Ok(self)
     }
 
     /// Sets whether checks record the comparison that each policy made, for observers; off by default.
@@ -127,12 +142,16 @@ impl FreezeTracker {
         if self.records_comparisons {
             check.compared.resize(components.len(), None);
         }
-        let ranks = ranks::ranks(self.tracks.iter_mut().zip(components).zip(snapshot.samples()).map(
-            |((track, component), sample)| {
+        let costs = &self.costs;
+        let listed = self.tracks.iter_mut().zip(components).zip(costs.components()).zip(snapshot.samples());
+        let scores: Vec<Option<Score>> = listed
+            .map(|(((track, component), cost), sample)| {
                 let sample = sample.as_ref().filter(|sample| track.is_active() && sample.is_finite())?;
-                track.policy.score(&observe(component, sample))
-            },
-        ));
+                track.policy.score(&observe(component, sample).with_cost(*cost))
+            })
+            .collect();
+        let ranks = ranks::ranks(scores.iter().map(|score| score.map(|score| score.value)));
+        let peers = peers::by_measure(&scores, &self.tracks, components, snapshot.samples(), costs);
         let mut longest = 0;
         for (index, track) in self.tracks.iter_mut().enumerate() {
             let (component, sample) =
@@ -142,7 +161,12 @@ impl FreezeTracker {
                 (Phase::Active, Some(sample)) if !sample.is_finite() => check.non_finite.push(index),
                 (Phase::Active, Some(sample)) => {
                     track.samples += 1;
-                    let observation = observe(component, sample).ranked(ranks[index]);
+                    let measure = scores[index].map(|score| score.measure);
+                    let peers = peers.iter().find(|(of, _)| Some(*of) == measure).map(|(_, peers)| peers);
+                    let observation = observe(component, sample)
+                        .ranked(ranks[index])
+                        .with_peers(peers)
+                        .with_cost(self.costs.components()[index]);
                     let decision = track.policy.decide(&observation);
                     if let Some(compared) = check.compared.get_mut(index) {
                         *compared = match &decision {

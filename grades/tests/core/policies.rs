@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use grades::policy::Cooldown;
 use grades::policy::{
     Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder, PolicyConfig,
-    PolicyPlugin, RunPlan,
+    PolicyPlugin, RunPlan, Score,
 };
 use grades::schema::{Key, Section};
 use grades::statistic::{Statistic, StatisticSet};
@@ -222,13 +222,13 @@ impl FreezePolicy for Scripted {
         Decision::freeze_below("scripted", Statistic::GradL1, value, 1.0)
     }
 
-    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
+    fn score(&mut self, observation: &Observation<'_>) -> Option<Score> {
         self.note("score", observation);
         // 7 stands for no score, 8 for one that is no number.
         match observation.value(Statistic::GradL1).unwrap() {
             7.0 => None,
-            8.0 => Some(f64::NAN),
-            value => Some(value),
+            8.0 => Some(Score::new(Statistic::GradL1, f64::NAN)),
+            value => Some(Score::new(Statistic::GradL1, value)),
         }
     }
 

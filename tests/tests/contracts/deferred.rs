@@ -28,11 +28,13 @@ const WAYS: [(&str, Step); 4] = [
     }),
 ];
 
-const CONFIGS: [&str; 5] = [
+const CONFIGS: [&str; 7] = [
     "[freezing]\ncooldown = 0\n[freezing.policy]\nname = 'signal-fraction'\nfloor = 0.4\nwindow = 3\nhits = 2",
     "[freezing]\ncooldown = 3\ncooling = 'decay'\ncheck_every = 2\n[freezing.policy]\nname = 'signal-fraction'\nfloor = 0.4\nwindow = 3\nhits = 1",
     "[freezing]\ncooldown = 4\ncooling = 'average'\n[freezing.policy]\nname = 'signal-fraction'\nfloor = 0.4\nwindow = 3\nhits = 2",
     "[freezing]\ngrace = 0.2\n[freezing.policy]\nname = 'quota'\nmax_share = 1.0",
+    "[freezing]\ncooldown = 0\n[freezing.policy]\nname = 'no-progress'\nz = 2\nwindow = 4\nhits = 2",
+    "[freezing]\ncooldown = 3\n[freezing.policy]\nname = 'payoff'\nworth = 1.0\nwindow = 4\nhits = 2",
     "[freezing]\nmetric = 'update-mean-abs'\n[freezing.policy]\nname = 'relative-to-peak'\nrho = 0.7",
 ];
 

@@ -1,6 +1,7 @@
 //! A statistic of every component over the steps, with thresholds and freezes.
 
 use grades::policy::Measure;
+use grades::statistic::Statistic;
 use grades::tracker::FreezeEvent;
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ pub(crate) fn statistic(analysis: &Analysis<'_>, panel: &StatisticPanel, index: 
     let places = evenly(panel.steps.len(), most);
     let common = panel.common_threshold();
     let name = format!("statistic-{index}");
-    let title = format!("{} of every component", panel.statistic);
+    let title = format!("{} of every component", with_unit(panel.statistic));
     let mut caption = format!(
         "Each line is what policy {} compared for one component, from its first comparison to the decision. \
          A ring is a decision, a dot the freeze; between them the component cools.",
@@ -96,12 +97,13 @@ fn picture(
         panel.steps.last().copied().unwrap_or(0),
         analysis.frozen()
     );
-    let title = format!("{} over the steps", panel.statistic);
+    let title = format!("{} over the steps", with_unit(panel.statistic));
     let mut picture = Picture::new(name, size, at.bottom() + 42.0, &title, what);
     legend::draw(&mut picture, &analysis.groups, size, 2.0);
     let last = analysis.run.last_step().max(panel.steps.last().copied().unwrap_or(1));
     let across = Axis::new(Scale::exact(0.0, last as f64), Unit::Count, "step");
-    let up = Axis::new(scale(panel, common), Unit::Plain, panel.statistic.name());
+    let label = with_unit(panel.statistic);
+    let up = Axis::new(scale(panel, common), Unit::Plain, &label);
     let plot = Plot::new(&mut picture, size, at, (&across, &up), true);
     if let Some(threshold) = common {
         let y = plot.y.place(threshold);
@@ -133,6 +135,15 @@ fn picture(
         picture.raw("</g>");
     }
     picture
+}
+
+/// The name of a statistic, with its unit where it has one of its own.
+fn with_unit(statistic: Measure) -> String {
+    match statistic {
+        // The losses are cross-entropies with the natural logarithm.
+        Measure::Statistic(Statistic::Progress) => format!("{statistic} (nats a step)"),
+        _ => statistic.to_string(),
+    }
 }
 
 /// Draws a ring where it was decided, a dot where it froze.

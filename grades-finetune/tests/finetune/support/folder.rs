@@ -36,7 +36,7 @@ tau = 1e-9
 "#;
 
 /// The names of the policies that are linked into `finetune`, as messages list them.
-pub(crate) const LINKED: &str = "all-of, any-of, auto-threshold, fixed-threshold, patience, per-component-type, plateau, quota, \
+pub(crate) const LINKED: &str = "all-of, any-of, auto-threshold, bottom-up, fixed-threshold, no-progress, patience, payoff, per-component-type, plateau, quota, \
      relative-to-peak, signal-fraction, thaw, two-batch";
 
 /// A threshold above every gradient: all freezes at the second step, the first that may.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use grades::Result;
-use grades::policy::{Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyState};
+use grades::policy::{
+    Cause, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyState, Score,
+};
 use grades::statistic::{Statistic, StatisticSet};
 
 use grades::testing::policy_laws;
@@ -79,10 +81,10 @@ impl FreezePolicy for Breaker {
         Decision::Freeze(Cause::new("breaker", Statistic::GradL1, value, 1.0))
     }
 
-    fn score(&mut self, observation: &Observation<'_>) -> Option<f64> {
+    fn score(&mut self, observation: &Observation<'_>) -> Option<Score> {
         observation.value(Statistic::GradL1).filter(|value| value.is_finite())?;
         self.scored += 1;
-        Some((self.scored % 3) as f64)
+        Some(Score::new(Measure::Rank, (self.scored % 3) as f64))
     }
 
     fn thaws(&self) -> bool {

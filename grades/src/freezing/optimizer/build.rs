@@ -14,6 +14,7 @@ use crate::freezing::reclaim::Reclaim;
 use crate::observe::StepObserver;
 use crate::optim::InnerOptimizer;
 use crate::parameters::{ParamId, Parameters};
+use crate::policy::StepCosts;
 use crate::statistic::Statistic;
 use crate::tracker::FreezeTracker;
 
@@ -84,6 +85,16 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     pub fn with_deferred_statistics(mut self, deferred: bool) -> Self {
         self.monitor.set_deferred(deferred);
         self
+    }
+
+    /// Sets the costs of a step, for policies that weigh them; see [`FreezeTracker::with_costs`].
+    ///
+    /// # Errors
+    ///
+    /// As [`FreezeTracker::with_costs`].
+    pub fn with_costs(mut self, costs: StepCosts) -> Result<Self> {
+        self.tracker = self.tracker.with_costs(costs)?;
+        Ok(self)
     }
 
     /// Adds an observer of all further steps; their reports have the comparisons of policies.
