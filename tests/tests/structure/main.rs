@@ -123,8 +123,11 @@ const POLICIES: &[(&str, &[&str])] = &[
     ("two_batch", &["common"]),
 ];
 
+/// A module beside those that it may import from.
+type Arrows = [(&'static str, &'static [&'static str])];
+
 /// The lists of each crate; in those of `true` every module is listed.
-const ARROWS: [(&str, &[(&str, &[&str])], bool); 5] = [
+const ARROWS: [(&str, &Arrows, bool); 5] = [
     ("grades", GRADES, false),
     ("grades-policies", POLICIES, true),
     ("grades-lora", LORA, true),
