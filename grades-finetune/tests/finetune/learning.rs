@@ -72,7 +72,8 @@ fn accumulated_batches_are_one_batch() {
     let small = run(&["training.batch_size=8", "training.gradient_accumulation_steps=3"]);
     let large = run(&["training.batch_size=20"]);
     assert_eq!(column(&small, |step| step.work.examples as f64), [20.0; 4]);
-    let numbers: [(_, fn(&StepRecord) -> f64); 2] =
+    type Number = fn(&StepRecord) -> f64;
+    let numbers: [(&str, Number); 2] =
         [("loss", |step| step.loss), ("grad_norm", |step| step.grad_norm.unwrap())];
     for (name, number) in numbers {
         let (small, large) = (column(&small, number), column(&large, number));

@@ -114,7 +114,8 @@ fn every_option_that_writes_writes_into_special_files_and_through_links() {
     let logits =
         |out: &str| finetune(&folder, &["logits", "--model", "model", "--ids", "ids.json", "--out", out]);
     let report = |out: &str| finetune(&folder, &["report", &run, "--out", out]);
-    let commands: [(&str, &dyn Fn(&str) -> Ran); 2] = [("logits", &logits), ("report", &report)];
+    type Command<'a> = &'a dyn Fn(&str) -> Ran;
+    let commands: [(&str, Command); 2] = [("logits", &logits), ("report", &report)];
     for (name, command) in commands {
         let (plain, link, target, pipe_name) =
             [".plain", ".link", ".target", ".pipe"].map(|end| format!("{name}{end}")).into();

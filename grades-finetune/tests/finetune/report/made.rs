@@ -166,7 +166,7 @@ impl Made {
     }
 
     fn step(&self, step: u64, components: ComponentCounts) -> StepRecord {
-        let bad = self.nan_every > 0 && step % self.nan_every == 0;
+        let bad = self.nan_every > 0 && step.is_multiple_of(self.nan_every);
         StepRecord {
             step,
             epoch: 1,
