@@ -11,6 +11,7 @@
     reason = "a benchmark prints, and one that cannot run says so by ending"
 )]
 
+mod cache;
 mod many;
 mod memory;
 mod minilm;
@@ -27,11 +28,12 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// The parts, in their order.
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     ("updates", updates::run),
     ("statistics", statistics::run),
     ("wrapper", wrapper::run),
     ("savings", savings::run),
+    ("cache", cache::run),
     ("memory", memory::run),
     ("many", many::run),
 ];

@@ -5,6 +5,7 @@ use grades::optim::{AdamConfig, AdamW, InnerOptimizer};
 use grades::policy::{Cause, Decision, FreezePolicy, Measure, Observation};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{FreezingConfig, FreezingOptimizer};
+use grades_models::Prefix;
 use grades_models::bert::{BertClassifier, LoadOptions};
 use tch::{Device, Kind, Tensor};
 
@@ -55,17 +56,27 @@ pub(crate) struct Batch {
     ids: Tensor,
     mask: Tensor,
     labels: Tensor,
+    /// The output of the blocks below the first that a step runs.
+    prefix: Option<Prefix>,
 }
 
 impl Batch {
     pub(crate) fn new() -> Self {
         let ids = Tensor::from_slice2(&ids());
         let mask = Tensor::ones([BATCH, TOKENS], (Kind::Int64, Device::Cpu));
-        Self { ids, mask, labels: Tensor::arange(BATCH, (Kind::Int64, Device::Cpu)).remainder(2) }
+        Self {
+            ids,
+            mask,
+            labels: Tensor::arange(BATCH, (Kind::Int64, Device::Cpu)).remainder(2),
+            prefix: None,
+        }
     }
 
     pub(crate) fn loss(&self, model: &BertClassifier) -> Tensor {
-        let logits = model.forward(&self.ids, &self.mask, true).unwrap();
+        let logits = match &self.prefix {
+            Some(prefix) => model.forward_from(prefix, &self.mask, true).unwrap(),
+            None => model.forward(&self.ids, &self.mask, true).unwrap(),
+        };
         logits.cross_entropy_for_logits(&self.labels)
     }
 }
@@ -99,6 +110,14 @@ impl Run {
             run.step();
         }
         run
+    }
+
+    /// The same with steps that begin above this many blocks.
+    pub(crate) fn begin_above(mut self, blocks: usize) -> Self {
+        assert!(self.model.frozen_blocks() >= blocks);
+        let prefix = self.model.prefix(&self.batch.ids, &self.batch.mask, blocks).unwrap();
+        self.batch.prefix = Some(prefix);
+        self
     }
 
     /// The milliseconds of one training step.
