@@ -85,7 +85,8 @@ fn on_a_quadratic_two_progresses_make_up_the_fall_of_the_loss() {
                     .map(|name| numbers(&format!("at {name}"), &rig.parameter(name).size()))
                     .collect::<Vec<_>>()
             });
-            let mut before: Option<([Vec<f64>; 2], [Vec<f64>; 2], f64)> = None;
+            type OfComponents = [Vec<f64>; 2];
+            let mut before: Option<(OfComponents, OfComponents, f64)> = None;
             for step in 1..=30 {
                 let mut loss = Tensor::from(0f64);
                 let mut slopes = [Vec::new(), Vec::new()];
@@ -93,7 +94,7 @@ fn on_a_quadratic_two_progresses_make_up_the_fall_of_the_loss() {
                     for (name, optimum) in names.iter().zip(&optima[index]) {
                         let away = rig.parameter(name) - optimum.to_kind(Kind::Double);
                         let curvature = 1.0 + index as f64;
-                        loss = loss + (&away * &away).sum(Kind::Double) * (0.5 * curvature);
+                        loss += (&away * &away).sum(Kind::Double) * (0.5 * curvature);
                         slopes[index].extend(crate::support::doubles(&(away * curvature)));
                     }
                 }
@@ -150,7 +151,7 @@ fn a_gradient_that_never_changes_gives_its_norm() {
                     let gradient = flat(&gradients, component);
                     // Adam moves every weight by lr, whatever the decay; a buffer is a geometric sum.
                     let adams: f64 = gradient.iter().map(|g| g.abs()).sum();
-                    let left = momentum.powi(i32::try_from(step - 1).unwrap());
+                    let left = momentum.powi(step - 1);
                     let sgds = product(&gradient, &gradient) * (1.0 - left) / (1.0 - momentum);
                     match (step, value(&report, index, Statistic::Progress)) {
                         (1, found) => assert_eq!(found, None),
