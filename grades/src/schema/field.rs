@@ -1,4 +1,4 @@
-//! The values of a key in a [`table!`](super::table): the default, what is accepted, and how it is read.
+//! The values of a key in a `table!`: the default, what is accepted, and how it is read.
 
 use std::fmt::{self, Display};
 use std::path::PathBuf;

@@ -45,7 +45,7 @@ impl Key {
         Self { name, help, facts: None }
     }
 
-    /// Creates a key whose values are described; the help is text of a doc comment. [`table!`](crate::schema::table)
+    /// Creates a key whose values are described; the help is text of a doc comment. `table!`
     /// makes such keys.
     pub const fn described(name: &'static str, help: &'static str, facts: fn() -> KeyFacts) -> Self {
         Self { name, help: doc_text(help), facts: Some(facts) }

@@ -1,11 +1,11 @@
-//! Tables that are defined with their keys: [`table!`].
+//! Tables that are defined with their keys: `table!`.
 
 use toml::Table;
 
 use super::{Key, Section};
 use crate::error::Problems;
 
-/// A table of a configuration that [`table!`](crate::schema::table) defines.
+/// A table of a configuration that `table!` defines.
 pub trait ConfigTable: Sized {
     /// Its name.
     const NAME: &'static str;

@@ -3,7 +3,7 @@
 use super::names::unknown_name;
 use crate::error::Error;
 
-/// An enum whose values are written as words, made by [`words!`](crate::schema::words).
+/// An enum whose values are written as words, made by `words!`.
 pub trait Words: Copy + 'static {
     /// The noun for it in error messages, such as "statistic".
     const NOUN: &'static str;
