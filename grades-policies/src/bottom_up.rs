@@ -19,8 +19,8 @@ use crate::common::{INTERVAL, Length, Window};
 /// lowest block that trains freezes if its η is at or below the `percentile` of all blocks that train, then the one above,
 /// and so on up to the first that is above it. The highest block never freezes.
 ///
-/// The paper takes the norm of the gradients' sum over an interval, which needs a copy of all weights' size, and freezes at
-/// once; this takes the mean of the norms, and so does `cooldown = 0`.
+/// It differs from the paper, which takes the norm of the gradients' sum over an interval and so needs another copy of all
+/// gradients: the mean of the norms needs none. As in the paper, a block freezes at once, unless `freezing.cooldown` says otherwise.
 ///
 /// ```
 /// use grades_policies::BottomUp;
@@ -57,7 +57,7 @@ impl BottomUp {
         Self { percentile, window: Window::of(window), history: History::default() }
     }
 
-    /// Compares the block of a component: `None` where it has no change yet, or where it is the highest.
+    /// Compares the block of a component, and returns whether it may freeze; `None` where it has no change yet, or where it is the highest.
     fn weigh(&self, peers: &Peers, layer: u32) -> Option<(Cause, bool)> {
         let blocks = peers.blocks().iter().filter(|block| block.scored > 0);
         let changes = blocks.filter_map(|block| Some((block.layer?, block.score / block.scored as f64)));
@@ -72,7 +72,7 @@ impl BottomUp {
     }
 }
 
-/// The percentile of sorted values, between two of them in a straight line.
+/// Returns the percentile of sorted values, between two of them in a straight line.
 fn percentile(sorted: &[f64], percent: f64) -> Option<f64> {
     let place = percent / 100.0 * sorted.len().checked_sub(1)? as f64;
     let (low, high) = (sorted.get(place.floor() as usize)?, sorted.get(place.ceil() as usize)?);

@@ -59,13 +59,13 @@ impl Payoff {
         Self { worth, z, window: Window::of(window), hits, history: History::default() }
     }
 
-    /// The comparison of a set: what it brings at most, and what its cost would have to bring.
+    /// Compares what a set brings at most with what its cost would have to bring.
     fn compared(brings: f64, needed: f64) -> Cause {
         Cause::new(Self::NAME, Statistic::Progress, brings, needed)
     }
 }
 
-/// A sum over blocks.
+/// Sums a value over blocks.
 fn sum(blocks: &[BlockPeers], value: impl Fn(&BlockPeers) -> f64) -> f64 {
     blocks.iter().map(value).sum()
 }
@@ -107,7 +107,7 @@ impl FreezePolicy for Payoff {
         Cooldown::Share { share: 1.0 }
     }
 
-    /// The set that freezes, or else the component alone.
+    /// Compares the set that freezes, or else the component alone.
     fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
         let peers = observation.peers()?;
         let (own, own_error) = self.history.progress.ready(self.window.checks())?;

@@ -33,7 +33,7 @@ impl Estimate {
         self.samples = self.samples.saturating_add(1).min(window);
     }
 
-    /// The mean and its standard error, once they are ready.
+    /// Returns the mean and its standard error, once they are ready.
     pub(crate) fn ready(&self, window: u64) -> Option<(f64, f64)> {
         // One value says nothing about its own error.
         let known = self.samples >= window && self.squared_weights < 1.0 - 1e-9;

@@ -130,7 +130,10 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     )]
     #[cfg_attr(not(feature = "distributed"), doc = "None without the feature `distributed`.")]
     pub fn begin_last_backward(&mut self) -> Result<()> {
-        if self.tracker.all_frozen() || self.monitor.measures_rank(self.steps + 1, &self.tracker) {
+        if self.ranks.is_none()
+            || self.tracker.all_frozen()
+            || self.monitor.measures_rank(self.steps + 1, &self.tracker)
+        {
             return Ok(());
         }
         let state = self.decisions();
@@ -147,8 +150,11 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     ///
     /// As [`begin_last_backward`](Self::begin_last_backward).
     pub fn sum_gradients(&mut self, numbers: &mut [f64]) -> Result<()> {
+        if self.ranks.is_none() || self.tracker.all_frozen() {
+            return Ok(());
+        }
         let state = self.decisions();
-        let Some(ranks) = self.ranks.as_mut().filter(|_| !self.tracker.all_frozen()) else { return Ok(()) };
+        let Some(ranks) = self.ranks.as_mut() else { return Ok(()) };
         let measures = ranks.is_local() && self.monitor.measures_rank(self.steps + 1, &self.tracker);
         let small = match measures {
             true => self.monitor.rank_sums(&self.tracker, &self.params)?,
@@ -171,15 +177,15 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
 
     /// Ends a step in the group.
     pub(super) fn end_step_in_group(&mut self) -> Result<()> {
+        if self.ranks.is_none() {
+            return Ok(());
+        }
         let state = self.decisions();
         self.ranks.as_mut().map_or(Ok(()), |ranks| ranks.end_step(&self.params, state))
     }
 
     /// Returns a hash of all that ranks must agree on before they send the gradients of the next step.
     fn decisions(&self) -> u32 {
-        if self.ranks.is_none() && cfg!(not(feature = "distributed")) {
-            return 0;
-        }
         let rate = self.inner.get(0, Hyperparameter::LearningRate).unwrap_or_default();
         let mut digest = crc32fast::Hasher::new();
         digest.update(&self.steps.to_le_bytes());
