@@ -154,7 +154,7 @@ struct Pairs {
 }
 
 impl Pairs {
-    /// What is different of the tokens or the logits that we make of them.
+    /// Returns how our tokens or logits differ from those of transformers; `None` where they agree.
     fn difference(&self, root: &Path) -> Option<String> {
         let folder = root.join(&self.folder);
         let (model, _) = BertClassifier::load(&folder, LoadOptions::default()).unwrap();

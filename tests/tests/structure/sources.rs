@@ -86,6 +86,26 @@ fn collect(src: &Path, folder: &Path, files: &mut BTreeMap<String, File>) {
     }
 }
 
+/// Reads the Rust files of all packages: sources, tests, benchmarks and examples.
+pub(crate) fn all_files() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let packages = std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path());
+    let mut folders: Vec<PathBuf> = packages.filter(|path| path.join("Cargo.toml").is_file()).collect();
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                files.push((path, text));
+            }
+        }
+    }
+    files
+}
+
 /// The `use` statements of a text, each on one line without its visibility.
 fn statements(text: &str) -> Vec<(bool, String)> {
     let mut found = Vec::new();
