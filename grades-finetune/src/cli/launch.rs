@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -29,11 +29,16 @@ pub(super) fn launch(count: usize, patience: Duration) -> Result<ExitCode> {
             "--nproc starts the processes of a run, but RANK is set: a launcher has started this one already"
         );
     }
-    let store = Store::create()?;
+    // Ranks find each other through a file in this folder, which only this user can read.
+    let store = tempfile::Builder::new()
+        .prefix("finetune-")
+        .permissions(std::fs::Permissions::from_mode(0o700))
+        .tempdir()
+        .with_context(|| format!("cannot make a folder in {}", std::env::temp_dir().display()))?;
     let interrupt = Interrupt::listen()?;
     let mut ranks = Vec::with_capacity(count);
     for rank in 0..count {
-        let started = start(rank, count, &store.0).with_context(|| format!("starting rank {rank}"));
+        let started = start(rank, count, store.path()).with_context(|| format!("starting rank {rank}"));
         match started {
             Ok(child) => ranks.push(Rank { child, status: None }),
             Err(error) => {
@@ -45,28 +50,6 @@ pub(super) fn launch(count: usize, patience: Duration) -> Result<ExitCode> {
     let ended = wait(&mut ranks, patience, &interrupt);
     kill(&mut ranks);
     ended
-}
-
-/// The folder of the file through which ranks find each other; removed with this value.
-struct Store(PathBuf);
-
-impl Store {
-    /// Creates a folder that only this user can read.
-    fn create() -> Result<Self> {
-        let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
-        let name = format!("finetune-{}-{nanoseconds}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
-        made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        // A folder that stays does no harm.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 struct Rank {
