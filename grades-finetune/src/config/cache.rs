@@ -10,7 +10,7 @@ table! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
     pub struct CacheConfig = "freezing.cache" {
         /// When they are stored; `auto` where all training examples fit and some are seen again.
-        mode: CacheMode = word(CacheMode::Auto),
+        mode: CacheMode = word(CacheMode::Never),
         /// The most MiB of main memory for them.
         memory_mib: u64 = count(1024, 0),
         /// The most MiB for what is beyond that, in a file in the run's folder that goes with the process.

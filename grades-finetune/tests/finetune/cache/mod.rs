@@ -31,6 +31,8 @@ lr = 5e-3
 weight_decay = 0.1
 [freezing]
 cooldown = 0
+[freezing.cache]
+mode = "auto"
 [[freezing.components.patterns]]
 match = '.*pooler\.dense\.weight'
 kind = "output"
@@ -62,6 +64,8 @@ eval_every = 7
 lr = 5e-3
 [freezing]
 cooldown = 0
+[freezing.cache]
+mode = "auto"
 [freezing.policy]
 name = "per-component-type"
 [[freezing.policy.rules]]
