@@ -1,5 +1,10 @@
 //! The sum of gradients over several processes, between the backward pass and the update.
 
+#![cfg_attr(
+    not(feature = "distributed"),
+    allow(dead_code, unreachable_pub, reason = "its one implementation is in the feature `distributed`")
+)]
+
 use std::fmt::Debug;
 use std::time::Duration;
 
