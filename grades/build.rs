@@ -170,7 +170,7 @@ mod distributed {
             // `grades::distributed::backends` and `finetune doctor` show it.
             Err(reason) => println!("cargo:rustc-env=GRADES_WITHOUT_NCCL={}", reason.replace('\n', " ")),
         }
-        let sources = ["csrc/distributed/group.cpp", "csrc/distributed/buckets.cpp"];
+        let sources = ["group", "buckets", "weights"].map(|name| format!("csrc/distributed/{name}.cpp"));
         build.files(sources).try_compile("grades_distributed").map_err(|error| {
             format!(
                 "the feature \"distributed\" of grades does not compile against {}: {error}",

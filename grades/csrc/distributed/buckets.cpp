@@ -3,6 +3,10 @@
 // A hook on each parameter moves its gradient into the memory of its bucket, which is the gradient from then on: one copy in
 // and none out. A bucket is sent once all of its gradients are final, and buckets are sent in their order, which is the same
 // on all ranks.
+//
+// Where each parameter has an owner, the rank that updates it, a bucket whose gradients have one owner is summed there alone
+// and freed elsewhere, and the owners send the updated weights. The buckets and the order of their sums are the same as
+// without owners, so the sums have the same bits.
 
 #include "group.h"
 
@@ -22,8 +26,13 @@ namespace {
 // Slots begin at multiples of it, so that every gradient is aligned as one of its own would be.
 constexpr int64_t alignment = 64;
 
+// No owner: every rank updates the parameter; or a bucket whose gradients have several owners.
+constexpr int64_t nobody = -1;
+
 struct Bucket {
   std::vector<size_t> members;
+  int64_t owner = nobody;
+  uint64_t bytes = 0; // sent in this step
   size_t pending = 0; // members whose gradients are not final
   at::Tensor flat;    // made when the first gradient of a step comes
   Work work;
@@ -33,6 +42,8 @@ struct Slot {
   at::Tensor parameter;
   std::string name;
   size_t bucket = 0;
+  int64_t owner = nobody;
+  bool present = false; // this rank has a gradient, or has sent and freed one
   at::Tensor view; // its part of the bucket's memory
   bool final = false;
 };
@@ -54,13 +65,17 @@ public:
     for (Slot &slot : slots_) torch::autograd::impl::set_post_acc_grad_hooks(slot.parameter, nullptr);
   }
 
-  void add(const at::Tensor &parameter, const char *name, size_t bucket);
-  void begin();
+  void add(const at::Tensor &parameter, const char *name, size_t bucket, int64_t owner);
+  void begin(const bool *complete);
   void reset();
   void arrived(size_t index);
   void finish(double *extra, size_t n, grades_traffic *traffic);
+  uint64_t bytes_beside_gradients();
 
 private:
+  bool is_foreign(int64_t owner) const { return owner != nobody && owner != group_->rank; }
+  void release(Bucket &bucket);
+  void release_sent();
   void allocate(Bucket &bucket);
   void move(Slot &slot);
   void send_ready(size_t end);
@@ -89,23 +104,38 @@ bool is_half(at::ScalarType type) { return type == at::kHalf || type == at::kBFl
 
 } // namespace
 
-void Buckets::add(const at::Tensor &parameter, const char *name, size_t bucket) {
+void Buckets::add(const at::Tensor &parameter, const char *name, size_t bucket, int64_t owner) {
   if (torch::autograd::impl::post_acc_grad_hooks(parameter) != nullptr) {
     throw std::runtime_error("the parameter \"" + std::string(name) + "\" has another hook on its gradient already");
   }
   const size_t index = slots_.size();
-  buckets_[bucket].members.push_back(index);
-  slots_.push_back(Slot{parameter, name, bucket, at::Tensor(), false});
+  Bucket &of = buckets_[bucket];
+  // A bucket with several owners stays `nobody`'s: no parameter has that owner then.
+  of.owner = of.members.empty() || of.owner == owner ? owner : nobody;
+  of.members.push_back(index);
+  slots_.push_back(Slot{parameter, name, bucket, owner, false, at::Tensor(), false});
   torch::autograd::impl::set_post_acc_grad_hooks(parameter, std::make_unique<Hook>(this, index));
 }
 
-// From here on each gradient is final when it comes.
-void Buckets::begin() {
+// From here on each gradient is final when it comes; those of `complete`, which may be null, are final already.
+void Buckets::begin(const bool *complete) {
   std::lock_guard<std::mutex> lock(mutex_);
+  at::NoGradGuard no_grad;
   next_ = 0;
-  for (Slot &slot : slots_) slot.final = false;
-  for (Bucket &bucket : buckets_) bucket.pending = bucket.members.size();
+  for (Bucket &bucket : buckets_) {
+    bucket.pending = bucket.members.size();
+    bucket.bytes = 0;
+  }
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    Slot &slot = slots_[i];
+    slot.final = complete != nullptr && complete[i] && slot.bucket < early_;
+    slot.present = slot.final && slot.parameter.grad().defined();
+    if (!slot.final) continue;
+    move(slot);
+    --buckets_[slot.bucket].pending;
+  }
   phase_ = Phase::sending;
+  send_ready(early_);
 }
 
 // The gradients of the next step begin.
@@ -182,16 +212,41 @@ void Buckets::arrived(size_t index) {
   if (widened && slot.bucket >= early_) return; // converted when the bucket is sent
   move(slot);
   if (slot.final) return;
-  slot.final = true;
+  slot.final = slot.present = true;
   --buckets_[slot.bucket].pending;
   send_ready(early_);
+  release_sent();
 }
 
 void Buckets::send_ready(size_t end) {
   while (next_ < end && buckets_[next_].pending == 0) {
     Bucket &bucket = buckets_[next_];
-    bucket.work = all_reduce(group_->data, bucket.flat, c10d::ReduceOp::SUM, group_->timeout);
+    bucket.bytes = bucket.flat.nbytes();
+    bucket.work = bucket.owner == nobody
+                      ? all_reduce(group_->data, bucket.flat, c10d::ReduceOp::SUM, group_->timeout)
+                      : reduce(group_->data, bucket.flat, bucket.owner, group_->timeout);
     ++next_;
+  }
+}
+
+// Drops the gradients of a bucket that another rank updates, and their memory.
+void Buckets::release(Bucket &bucket) {
+  for (size_t member : bucket.members) {
+    Slot &slot = slots_[member];
+    slot.view.reset();
+    slot.parameter.mutable_grad().reset();
+  }
+  bucket.flat.reset();
+}
+
+// Does so with the buckets whose gradients have reached their owners.
+void Buckets::release_sent() {
+  for (size_t i = 0; i < next_; ++i) {
+    Bucket &bucket = buckets_[i];
+    if (!is_foreign(bucket.owner) || !bucket.work || !bucket.work->isCompleted()) continue;
+    if (bucket.work->exception()) continue; // reported at the end of the step
+    bucket.work.reset();
+    release(bucket);
   }
 }
 
@@ -206,6 +261,7 @@ void Buckets::settle() {
       if (!first) first = std::current_exception();
     }
     bucket.work.reset();
+    if (is_foreign(bucket.owner)) release(bucket);
   }
   if (first) std::rethrow_exception(first);
 }
@@ -217,14 +273,15 @@ void Buckets::finish(double *extra, size_t n, grades_traffic *traffic) {
   const size_t early = phase_ == Phase::sending ? next_ : 0;
   if (phase_ != Phase::sending) {
     next_ = 0;
-    for (Slot &slot : slots_) slot.final = false;
+    for (Slot &slot : slots_) slot.final = slot.present = false;
+    for (Bucket &bucket : buckets_) bucket.bytes = 0;
   }
   // Of each parameter, the number of ranks that have a gradient: one that none has is skipped by the update.
   at::Tensor numbers = at::zeros({static_cast<int64_t>(slots_.size() + n)}, at::kDouble);
   double *present = numbers.mutable_data_ptr<double>();
   for (size_t i = 0; i < slots_.size(); ++i) {
     Slot &slot = slots_[i];
-    present[i] = slot.parameter.grad().defined() ? 1.0 : 0.0;
+    present[i] = slot.present || slot.parameter.grad().defined() ? 1.0 : 0.0;
     if (!slot.final) move(slot);
     slot.final = true;
   }
@@ -240,11 +297,11 @@ void Buckets::finish(double *extra, size_t n, grades_traffic *traffic) {
 
   present = numbers.mutable_data_ptr<double>();
   traffic->bytes = 0;
-  for (const Bucket &bucket : buckets_) traffic->bytes += bucket.flat.nbytes();
+  for (const Bucket &bucket : buckets_) traffic->bytes += bucket.bytes;
   for (size_t i = 0; i < slots_.size(); ++i) {
     Slot &slot = slots_[i];
     at::Tensor &gradient = slot.parameter.mutable_grad();
-    if (present[i] == 0.0) {
+    if (present[i] == 0.0 || is_foreign(slot.owner)) {
       gradient.reset();
     } else if (slot.view.scalar_type() == slot.parameter.scalar_type()) {
       gradient = slot.view;
@@ -259,6 +316,23 @@ void Buckets::finish(double *extra, size_t n, grades_traffic *traffic) {
   traffic->waited = std::chrono::duration<double>(waited).count();
 }
 
+// The memory of the buckets that is no gradient's now.
+uint64_t Buckets::bytes_beside_gradients() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  uint64_t bytes = 0;
+  for (const Bucket &bucket : buckets_) {
+    if (bucket.flat.defined()) bytes += bucket.flat.nbytes();
+  }
+  for (const Slot &slot : slots_) {
+    const at::Tensor &gradient = slot.parameter.grad();
+    if (slot.view.defined() && gradient.defined() &&
+        gradient.unsafeGetTensorImpl() == slot.view.unsafeGetTensorImpl()) {
+      bytes -= gradient.nbytes();
+    }
+  }
+  return bytes;
+}
+
 } // namespace grades
 
 using grades::guarded;
@@ -270,12 +344,14 @@ struct grades_buckets {
 extern "C" {
 
 // Sets a hook on each parameter. `bucket`: that of each, below `buckets`; the first `early` may be sent during the backward
-// pass. All parameters of a bucket have one type and one device.
+// pass. All parameters of a bucket have one type and one device. `owner`: the rank that updates each; null where all do.
 char *grades_buckets_new(grades_group *group, const tensor *parameters, const char *const *names, const size_t *bucket,
-                         size_t n, size_t buckets, size_t early, bool wide, grades_buckets **out) {
+                         const int64_t *owner, size_t n, size_t buckets, size_t early, bool wide, grades_buckets **out) {
   return guarded([&] {
     auto made = std::unique_ptr<grades_buckets>(new grades_buckets{{group->group, buckets, early, wide}});
-    for (size_t i = 0; i < n; ++i) made->buckets.add(*parameters[i], names[i], bucket[i]);
+    for (size_t i = 0; i < n; ++i) {
+      made->buckets.add(*parameters[i], names[i], bucket[i], owner == nullptr ? grades::nobody : owner[i]);
+    }
     *out = made.release();
   });
 }
@@ -285,8 +361,8 @@ void grades_buckets_free(grades_buckets *buckets) {
   std::free(message);
 }
 
-char *grades_buckets_begin(grades_buckets *buckets) {
-  return guarded([&] { buckets->buckets.begin(); });
+char *grades_buckets_begin(grades_buckets *buckets, const bool *complete) {
+  return guarded([&] { buckets->buckets.begin(complete); });
 }
 
 char *grades_buckets_reset(grades_buckets *buckets) {
@@ -295,6 +371,11 @@ char *grades_buckets_reset(grades_buckets *buckets) {
 
 char *grades_buckets_finish(grades_buckets *buckets, double *extra, size_t n, grades_traffic *traffic) {
   return guarded([&] { buckets->buckets.finish(extra, n, traffic); });
+}
+
+// The bytes of the buckets that are no gradient's now.
+char *grades_buckets_bytes(grades_buckets *buckets, uint64_t *out) {
+  return guarded([&] { *out = buckets->buckets.bytes_beside_gradients(); });
 }
 
 } // extern "C"

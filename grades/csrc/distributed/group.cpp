@@ -26,6 +26,30 @@ Work all_reduce(const c10::intrusive_ptr<c10d::Backend> &backend, const at::Tens
   return backend->allreduce(one, options);
 }
 
+Work reduce(const c10::intrusive_ptr<c10d::Backend> &backend, const at::Tensor &tensor, int64_t root, milliseconds timeout) {
+  std::vector<at::Tensor> one{tensor};
+  c10d::ReduceOptions options;
+  options.reduceOp = c10d::ReduceOp::SUM;
+  options.rootRank = root;
+  options.timeout = timeout;
+  try {
+    return backend->reduce(one, options);
+  } catch (const c10::Error &error) {
+    // Thrown before anything is sent, on all ranks alike.
+    if (std::string(error.what()).find("does not support reduce") == std::string::npos) throw;
+  }
+  return all_reduce(backend, tensor, c10d::ReduceOp::SUM, timeout);
+}
+
+Work broadcast(const c10::intrusive_ptr<c10d::Backend> &backend, const at::Tensor &tensor, int64_t root,
+               milliseconds timeout) {
+  std::vector<at::Tensor> one{tensor};
+  c10d::BroadcastOptions options;
+  options.rootRank = root;
+  options.timeout = timeout;
+  return backend->broadcast(one, options);
+}
+
 #ifndef GRADES_NCCL
 c10::intrusive_ptr<c10d::Backend> make_nccl(const c10::intrusive_ptr<c10d::Store> &, int, int, milliseconds, int64_t) {
   throw std::runtime_error("this build has no NCCL");
@@ -145,14 +169,32 @@ char *grades_group_barrier(grades_group *group) {
 char *grades_group_broadcast(grades_group *group, const tensor *tensors, size_t n, int64_t root) {
   return guarded([&] {
     at::NoGradGuard no_grad;
-    c10d::BroadcastOptions options;
-    options.rootRank = root;
-    options.timeout = group->group->timeout;
+    const auto &g = *group->group;
     for (size_t i = 0; i < n; ++i) {
       const at::Tensor to = tensors[i]->detach();
-      std::vector<at::Tensor> one{to.contiguous()};
-      group->group->data->broadcast(one, options)->wait();
-      if (!one.front().is_same(to)) to.copy_(one.front());
+      const at::Tensor flat = to.contiguous();
+      grades::broadcast(g.data, flat, root, g.timeout)->wait();
+      if (!flat.is_same(to)) to.copy_(flat);
+    }
+  });
+}
+
+// Sends tensors on the CPU to one other rank, which receives as many of the same shapes and dtypes.
+char *grades_group_send(grades_group *group, const tensor *tensors, size_t n, int64_t to) {
+  return guarded([&] {
+    for (size_t i = 0; i < n; ++i) {
+      std::vector<at::Tensor> one{tensors[i]->detach().contiguous()};
+      group->group->control->send(one, static_cast<int>(to), 0)->wait(group->group->timeout);
+    }
+  });
+}
+
+// Receives contiguous tensors on the CPU from one other rank.
+char *grades_group_receive(grades_group *group, const tensor *tensors, size_t n, int64_t from) {
+  return guarded([&] {
+    for (size_t i = 0; i < n; ++i) {
+      std::vector<at::Tensor> one{tensors[i]->detach()};
+      group->group->control->recv(one, static_cast<int>(from), 0)->wait(group->group->timeout);
     }
   });
 }

@@ -33,6 +33,14 @@ struct Group {
 Work all_reduce(const c10::intrusive_ptr<c10d::Backend> &backend, const at::Tensor &tensor, c10d::ReduceOp::RedOpType op,
                 milliseconds timeout);
 
+// Sums one tensor over all ranks on rank `root`; on the others its numbers mean nothing afterwards. A backend without the
+// operation sums on all ranks.
+Work reduce(const c10::intrusive_ptr<c10d::Backend> &backend, const at::Tensor &tensor, int64_t root, milliseconds timeout);
+
+// Copies one tensor of rank `root` to all others; returns before it is done.
+Work broadcast(const c10::intrusive_ptr<c10d::Backend> &backend, const at::Tensor &tensor, int64_t root,
+               milliseconds timeout);
+
 // Makes an object whose constructor is in libtorch, and checks that libtorch's type is not larger than that of the headers
 // it was compiled with here: the headers of gloo are this project's, those of NCCL come from another package.
 template <typename T, typename... Args>

@@ -2,6 +2,8 @@
 
 use tch::{Device, Kind};
 
+use super::sharding::Sharding;
+
 /// How the gradients of a step are sent: many in one message, a *bucket*.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buckets {
@@ -9,12 +11,13 @@ pub struct Buckets {
     pub(super) late: Vec<String>,
     pub(super) overlap: bool,
     pub(super) widen: bool,
+    pub(super) sharding: Sharding,
 }
 
 impl Default for Buckets {
     /// Buckets of 8 MiB, sent during the backward pass, in the parameters' own dtypes.
     fn default() -> Self {
-        Self { bytes: 8 << 20, late: Vec::new(), overlap: true, widen: false }
+        Self { bytes: 8 << 20, late: Vec::new(), overlap: true, widen: false, sharding: Sharding::None }
     }
 }
 
@@ -46,6 +49,13 @@ impl Buckets {
     #[must_use]
     pub fn with_f32_sums(mut self, widen: bool) -> Self {
         self.widen = widen;
+        self
+    }
+
+    /// Sets what is divided over the ranks instead of being on each.
+    #[must_use]
+    pub fn with_sharding(mut self, sharding: Sharding) -> Self {
+        self.sharding = sharding;
         self
     }
 }

@@ -4,8 +4,9 @@ use tch::Tensor;
 
 use super::buckets::{Buckets, Item, Layout};
 use super::group::Group;
+use super::sharding::{Sharding, owners};
 use crate::error::Result;
-use crate::optim::reduction::{Listed, Reduction, Traffic};
+use crate::optim::reduction::{Listed, Owners, Reduction, Traffic};
 use crate::torch::byte_len;
 use crate::torch::c10d::{BucketHooks, Counts, Member, PendingSum};
 
@@ -28,6 +29,12 @@ impl GradientSum {
         Self { hooks: None, proposal: None, group, config, layout: 0, traffic: Traffic::default() }
     }
 
+    /// Returns the rank that updates each parameter, given the bytes of each; `None` where all do.
+    pub(crate) fn owners(&self, bytes: &[u64]) -> Option<Owners> {
+        let sharded = self.config.sharding == Sharding::Optimizer;
+        sharded.then(|| Owners { rank: self.group.rank(), of: owners(bytes, self.group.world()) })
+    }
+
     /// Returns the names of the parameters that are sent late.
     pub(crate) fn late(&self) -> &[String] {
         &self.config.late
@@ -45,7 +52,7 @@ impl Reduction for GradientSum {
         for (listed, bucket) in list.iter().zip(&layout.bucket) {
             let tensor: &Tensor = listed.tensor;
             text += &format!("{} {:?} {:?} {bucket}\n", listed.name, tensor.size(), tensor.kind());
-            members.push(Member { name: listed.name, tensor, bucket: *bucket });
+            members.push(Member { name: listed.name, tensor, bucket: *bucket, owner: listed.owner });
         }
         self.layout = crc32fast::hash(text.as_bytes());
         let counts = Counts { all: layout.buckets, early: layout.early };
@@ -69,9 +76,9 @@ impl Reduction for GradientSum {
         self.group.end_compare("step, learning rate and frozen components", proposal)
     }
 
-    fn begin(&mut self) -> Result<()> {
+    fn begin(&mut self, complete: &[bool]) -> Result<()> {
         let Some(hooks) = self.hooks.as_ref().filter(|_| self.config.overlap) else { return Ok(()) };
-        self.group.call("sending gradients", |_| hooks.begin())?;
+        self.group.call("sending gradients", |_| hooks.begin(complete))?;
         self.group.set_sending(true);
         Ok(())
     }
@@ -84,6 +91,7 @@ impl Reduction for GradientSum {
             bytes: raw.bytes,
             buckets: raw.buckets,
             early: raw.early,
+            weights: 0,
             waited: std::time::Duration::from_secs_f64(raw.waited.max(0.0)),
         };
         Ok(())
@@ -92,6 +100,35 @@ impl Reduction for GradientSum {
     fn reset(&mut self) -> Result<()> {
         let Some(hooks) = &self.hooks else { return Ok(()) };
         self.group.call("clearing gradients", |_| hooks.reset())
+    }
+
+    fn share(&mut self, weights: &[Listed<'_>]) -> Result<()> {
+        let owned = weights.iter().filter_map(|listed| Some((listed.tensor, listed.owner?)));
+        let (tensors, owners): (Vec<&Tensor>, Vec<usize>) = owned.unzip();
+        self.traffic.weights =
+            self.group.call("sending weights", |processes| processes.share(&tensors, &owners))?;
+        Ok(())
+    }
+
+    fn sum_numbers(&self, values: &mut [f64]) -> Result<()> {
+        self.group.sum(values)
+    }
+
+    fn gather(&self, values: &[f64]) -> Result<Vec<Vec<f64>>> {
+        self.group.gather(values)
+    }
+
+    fn send(&self, tensors: &[&Tensor], to: usize) -> Result<()> {
+        self.group.call("sending the optimizer's state", |processes| processes.send(tensors, to))
+    }
+
+    fn receive(&self, tensors: &[&Tensor], from: usize) -> Result<()> {
+        self.group.call("receiving the optimizer's state", |processes| processes.receive(tensors, from))
+    }
+
+    fn memory(&self) -> u64 {
+        // The number is for display; a failure shows at the next call.
+        self.hooks.as_ref().and_then(|hooks| hooks.bytes().ok()).unwrap_or(0)
     }
 
     fn compare(&self, what: &str, bytes: &[u8]) -> Result<()> {

@@ -50,11 +50,13 @@ mod gradient_sum;
 mod group;
 mod ranks;
 mod roster;
+mod sharding;
 
 pub use crate::optim::reduction::Traffic;
 pub use backend::Backend;
 pub use buckets::Buckets;
 pub use group::{Group, ReduceOp};
 pub use ranks::{Launcher, Ranks, Rendezvous};
+pub use sharding::Sharding;
 
 pub(crate) use gradient_sum::GradientSum;

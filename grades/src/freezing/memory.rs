@@ -14,6 +14,8 @@ pub struct Memory {
     pub parameters: u64,
     /// The gradients that are defined.
     pub gradients: u64,
+    /// Buckets for the gradients of a group of processes, as far as they are no gradients now.
+    pub buckets: u64,
     /// Copies of gradients and weights, for the statistics `grad-delta-l1` and `weight-delta-l1`.
     pub statistics: u64,
     /// The means of weights that cool by averaging.
@@ -28,7 +30,8 @@ impl Memory {
     /// Returns the sum of all that is known.
     pub fn total(&self) -> u64 {
         let state = self.optimizer_state.unwrap_or(0);
-        self.parameters + self.gradients + self.statistics + self.averages + state + self.master_weights
+        let gradients = self.gradients + self.buckets;
+        self.parameters + gradients + self.statistics + self.averages + state + self.master_weights
     }
 
     /// Counts the bytes of a run's parts.
@@ -37,11 +40,13 @@ impl Memory {
         monitor: &Monitor,
         cooldown: &Cooldown,
         inner: &impl InnerOptimizer,
+        buckets: u64,
     ) -> Self {
         let OptimizerMemory { state: optimizer_state, master_weights } = inner.memory();
         let mut memory = Memory {
             parameters: 0,
             gradients: 0,
+            buckets,
             statistics: monitor.bytes(),
             averages: cooldown.bytes(),
             optimizer_state,

@@ -3,6 +3,7 @@
 //! [`FreezingOptimizer`](crate::FreezingOptimizer) orders the work; each of its parts is a module with its own state.
 
 mod cooldown;
+mod divided;
 mod memory;
 mod monitor;
 mod observers;

@@ -2,7 +2,8 @@
 
 use super::params::ParamSet;
 use crate::error::{Error, Result};
-use crate::optim::reduction::{Listed, Reduction};
+use crate::optim::GradStats;
+use crate::optim::reduction::{Listed, Owners, Reduction};
 use crate::parameters::ParamId;
 
 /// The sum of gradients over the processes of a group, and how far it is in the step under way.
@@ -11,6 +12,8 @@ pub(super) struct OverRanks {
     reduction: Box<dyn Reduction>,
     /// All parameters in the order in which the backward pass computes their gradients.
     order: Vec<ParamId>,
+    /// The rank that updates each parameter; `None` where all do.
+    owners: Option<Owners>,
     /// Whether the reduction has the list of the parameters that train now.
     is_listed: bool,
     phase: Phase,
@@ -30,11 +33,11 @@ enum Phase {
 
 impl OverRanks {
     #[cfg(feature = "distributed")]
-    pub(super) fn new(reduction: Box<dyn Reduction>, order: Vec<ParamId>) -> Self {
-        Self { reduction, order, is_listed: false, phase: Phase::Local }
+    pub(super) fn new(reduction: Box<dyn Reduction>, order: Vec<ParamId>, owners: Option<Owners>) -> Self {
+        Self { reduction, order, owners, is_listed: false, phase: Phase::Local }
     }
 
-    #[cfg(feature = "distributed")]
+    /// Returns the sum itself.
     pub(super) fn reduction(&self) -> &dyn Reduction {
         self.reduction.as_ref()
     }
@@ -49,11 +52,23 @@ impl OverRanks {
         self.phase == Phase::Local
     }
 
-    /// Declares that gradients are final from here on.
-    pub(super) fn begin(&mut self, params: &ParamSet, state: u32) -> Result<()> {
+    /// Returns the rank that updates each parameter; `None` where all do.
+    pub(super) fn owners(&self) -> Option<&Owners> {
+        self.owners.as_ref()
+    }
+
+    /// Declares that gradients are final from here on; those of the parameters with these names are so already.
+    pub(super) fn begin(&mut self, complete: &[&str], params: &ParamSet, state: u32) -> Result<()> {
         if self.phase == Phase::Local {
             self.prepare(params, state)?;
-            self.reduction.begin()?;
+            let complete: Vec<bool> = match complete {
+                [] => Vec::new(),
+                names => listed(&self.order, self.owners.as_ref(), params)
+                    .iter()
+                    .map(|listed| names.contains(&listed.name))
+                    .collect(),
+            };
+            self.reduction.begin(&complete)?;
             self.phase = Phase::Sending;
         }
         Ok(())
@@ -77,6 +92,41 @@ impl OverRanks {
         self.reduction.finish(extra)?;
         self.phase = Phase::Summed;
         Ok(())
+    }
+
+    /// Has every rank know the statistics that only the owner of a parameter measured. They have the owner's bits: nothing
+    /// but zeros is added to them.
+    pub(super) fn exchange(&self, sums: &mut GradStats, params: &ParamSet) -> Result<()> {
+        let Some(owners) = &self.owners else { return Ok(()) };
+        let mut numbers = sums.numbers(params.active(), |id| owners.owns(id));
+        self.reduction.sum_numbers(&mut numbers)?;
+        sums.set_numbers(params.active(), &numbers);
+        Ok(())
+    }
+
+    /// Does the same for one number of each parameter.
+    pub(super) fn exchange_values(&self, values: &mut [Option<f64>]) -> Result<()> {
+        let Some(owners) = self.owners.as_ref().filter(|_| !values.is_empty()) else { return Ok(()) };
+        let own = values
+            .iter()
+            .enumerate()
+            .map(|(index, value)| value.filter(|_| owners.owns(ParamId::new(index))));
+        let mut numbers: Vec<f64> =
+            own.flat_map(|value| [f64::from(u8::from(value.is_some())), value.unwrap_or(0.0)]).collect();
+        self.reduction.sum_numbers(&mut numbers)?;
+        for (value, [present, number]) in values.iter_mut().zip(numbers.as_chunks().0) {
+            *value = (*present != 0.0).then_some(*number);
+        }
+        Ok(())
+    }
+
+    /// Has every rank get the weights that their owners updated.
+    pub(super) fn share_weights(&mut self, params: &ParamSet) -> Result<()> {
+        if self.owners.is_none() {
+            return Ok(());
+        }
+        let list = listed(&self.order, self.owners.as_ref(), params);
+        self.reduction.share(&list)
     }
 
     /// Forgets gradients; those under way are waited for, since other processes wait for them too.
@@ -119,13 +169,20 @@ impl OverRanks {
         if self.is_listed {
             return Ok(());
         }
-        let trains = |id: &ParamId| params.active().binary_search(id).is_ok();
-        let parameters = self.order.iter().filter(|id| trains(id)).filter_map(|id| params.all().get(*id));
-        let list: Vec<Listed<'_>> = parameters
-            .map(|parameter| Listed { name: parameter.name(), tensor: parameter.tensor() })
-            .collect();
+        let list = listed(&self.order, self.owners.as_ref(), params);
         self.reduction.set_list(&list)?;
         self.is_listed = true;
         Ok(())
     }
+}
+
+/// Lists the parameters that train, in the order in which the backward pass computes their gradients.
+fn listed<'a>(order: &[ParamId], owners: Option<&Owners>, params: &'a ParamSet) -> Vec<Listed<'a>> {
+    let trains = |id: &&ParamId| params.active().binary_search(id).is_ok();
+    let one = |id: &ParamId| {
+        let parameter = params.all().get(*id)?;
+        let owner = owners.map(|owners| owners.of(*id));
+        Some(Listed { name: parameter.name(), tensor: parameter.tensor(), owner })
+    };
+    order.iter().filter(trains).filter_map(one).collect()
 }

@@ -33,6 +33,42 @@ struct Entry {
     rates: Option<MomentRates>,
 }
 
+/// The numbers that describe the entry of a parameter.
+const NUMBERS: usize = 10;
+
+impl Entry {
+    /// Returns the entry as numbers, of which the first says which of the others there are.
+    fn to_numbers(self) -> [f64; NUMBERS] {
+        let Self { has_gradient, absolute, squares, moment_input, moments, updates, progress, rates } = self;
+        let values = [absolute, squares, moment_input, moments, updates, progress];
+        let present = values.iter().map(Option::is_some).chain([rates.is_some(), has_gradient]);
+        let mask = present.enumerate().map(|(bit, present)| f64::from(u32::from(present) << bit)).sum();
+        let rates = rates.map_or([0.0; 3], |rates| [rates.decay, rates.gain, rates.first_gain]);
+        let mut numbers = [0.0; NUMBERS];
+        let all = std::iter::once(mask).chain(values.map(|value| value.unwrap_or(0.0))).chain(rates);
+        numbers.iter_mut().zip(all).for_each(|(number, value)| *number = value);
+        numbers
+    }
+
+    /// Returns the entry of what [`to_numbers`](Self::to_numbers) returned.
+    fn from_numbers(numbers: [f64; NUMBERS]) -> Self {
+        let [mask, absolute, squares, moment_input, moments, updates, progress, decay, gain, first_gain] =
+            numbers;
+        let has = |bit: u32| mask as u32 & (1 << bit) != 0;
+        let value = |bit: u32, value: f64| has(bit).then_some(value);
+        Self {
+            absolute: value(0, absolute),
+            squares: value(1, squares),
+            moment_input: value(2, moment_input),
+            moments: value(3, moments),
+            updates: value(4, updates),
+            progress: value(5, progress),
+            rates: has(6).then_some(MomentRates { decay, gain, first_gain }),
+            has_gradient: has(7),
+        }
+    }
+}
+
 /// The use of a value on a device, which is an L1 norm, an L2 norm to be squared, or a value as it is.
 #[derive(Debug, Clone, Copy)]
 enum Field {
@@ -228,6 +264,19 @@ impl GradStats {
             }
         }
         Ok(())
+    }
+
+    /// Returns the entries of these parameters as numbers, once they are read; zeros for those that `owned` excludes.
+    pub(crate) fn numbers(&self, ids: &[ParamId], owned: impl Fn(ParamId) -> bool) -> Vec<f64> {
+        let entry = |id: &ParamId| if owned(*id) { self.entry(*id) } else { Entry::default() };
+        ids.iter().flat_map(|id| entry(id).to_numbers()).collect()
+    }
+
+    /// Sets the entries of these parameters to what [`numbers`](Self::numbers) returned.
+    pub(crate) fn set_numbers(&mut self, ids: &[ParamId], numbers: &[f64]) {
+        for (id, numbers) in ids.iter().zip(numbers.as_chunks::<NUMBERS>().0) {
+            *self.entry_mut(*id) = Entry::from_numbers(*numbers);
+        }
     }
 
     /// Returns the common L2 norm of all gradients that were summed, once they are read.

@@ -14,5 +14,6 @@ mod launchers;
 mod processes;
 mod recipe;
 mod resume;
+mod sharding;
 mod sums;
 mod training;

@@ -4,8 +4,9 @@ use tch::Tensor;
 
 use crate::component::Component;
 use crate::error::Result;
-use crate::freezing::params::ids_of;
-use crate::optim::{GradScale, GradStats, MomentRates};
+use crate::freezing::over_ranks::OverRanks;
+use crate::freezing::params::{ParamSet, ids_of};
+use crate::optim::{GradScale, GradStats};
 use crate::parameters::ParamId;
 use crate::torch::gradients::GradientSums;
 
@@ -99,19 +100,33 @@ pub(in crate::freezing) struct Measurement {
     pub(super) weight_deltas: Vec<Option<f64>>,
     /// The first micro-batch's share of the step, and the sums of its gradients.
     pub(super) micro: Option<(f64, GradStats)>,
-    /// The rates at which the optimizer averages each component's gradients.
-    pub(super) rates: Vec<Option<MomentRates>>,
 }
 
 impl Measurement {
     /// Reads the sums that are still on devices; `deferred` says that the devices have got other work since.
-    pub(super) fn read(&mut self, deferred: bool) -> Result<()> {
+    pub(in crate::freezing) fn read(&mut self, deferred: bool) -> Result<()> {
         let pre_clip = self.pre_clip.iter_mut().flat_map(PreClip::all_sums);
         let micro = self.micro.as_mut().map(|(_, sums)| sums);
         for sums in [Some(&mut self.sums), micro].into_iter().flatten().chain(pre_clip) {
             if deferred { sums.read_late()? } else { sums.read()? }
         }
         Ok(())
+    }
+
+    /// Completes what was read by what other ranks measured of the parameters that they own.
+    pub(in crate::freezing) fn exchange(&mut self, ranks: &OverRanks, params: &ParamSet) -> Result<()> {
+        if !self.components.is_empty() {
+            ranks.exchange(&mut self.sums, params)?;
+        }
+        if let Some(pre_clip) = &mut self.pre_clip {
+            // The sums of a clip by norm were exchanged for the norm.
+            let clamp = (!pre_clip.has_norm).then_some(&mut pre_clip.sums);
+            let progress = pre_clip.progress.as_mut().map(|progress| &mut progress.sums);
+            for sums in clamp.into_iter().chain(progress) {
+                ranks.exchange(sums, params)?;
+            }
+        }
+        ranks.exchange_values(&mut self.deltas)
     }
 
     /// Returns the L2 norm of all gradients before clipping, where it was computed.

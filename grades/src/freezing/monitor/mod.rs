@@ -8,6 +8,7 @@ mod snapshot;
 
 use tch::Tensor;
 
+use super::over_ranks::OverRanks;
 use super::params::{ParamSet, ids_of, ids_of_all};
 use crate::component::Component;
 use crate::error::Result;
@@ -130,7 +131,6 @@ impl Monitor {
         plan: Plan,
         mut sums: GradStats,
         scale: &Scale,
-        tracker: &FreezeTracker,
         params: &ParamSet,
         inner: &impl InnerOptimizer,
     ) -> Result<Option<Measurement>> {
@@ -144,13 +144,6 @@ impl Monitor {
                 sums.send()?;
             }
             deltas = std::mem::take(&mut pre_clip.deltas);
-        }
-        let mut rates = Vec::new();
-        if !self.filters.is_empty() {
-            // Decay and gain are those of a component's first parameter: its parameters are of one group.
-            let first =
-                |index: &usize| tracker.components().get(*index).and_then(|found| ids_of(found).next());
-            rates = components.iter().filter_map(first).map(|id| sums.rates(id)).collect();
         }
         let mut weight_deltas = Vec::new();
         if due && self.reads(Statistic::WeightDeltaL1) {
@@ -170,7 +163,6 @@ impl Monitor {
             deltas,
             weight_deltas,
             micro,
-            rates,
         }))
     }
 
@@ -190,19 +182,17 @@ impl Monitor {
         &mut self.deferred
     }
 
-    /// Reads a measurement; returns the norm, and the statistics of all components if the policies are to be asked.
+    /// Returns the norm of a measurement that was read, and the statistics of all components if the policies are to be asked.
     pub(super) fn evaluate(
         &mut self,
-        mut measurement: Measurement,
-        deferred: bool,
+        measurement: Measurement,
         components: &[Component],
-    ) -> Result<(Checked, Option<GradientSnapshot>)> {
-        measurement.read(deferred)?;
+    ) -> (Checked, Option<GradientSnapshot>) {
         self.follow_moments(&measurement, components);
         let mut checked = Checked::new(measurement.step);
         checked.grad_norm = measurement.norm();
         let snapshot = measurement.due.then(|| snapshot::snapshot(self, &measurement, components));
-        Ok((checked, snapshot))
+        (checked, snapshot)
     }
 
     /// Scales the gradients so that their common L2 norm is at most `max`, and returns the norm before.
@@ -212,18 +202,19 @@ impl Monitor {
         step: u64,
         tracker: &FreezeTracker,
         params: &ParamSet,
+        ranks: Option<&OverRanks>,
     ) -> Result<f64> {
         let norm = match &self.pre_clip {
             None => {
                 let pre_clip = self.before_clip(true, step, tracker, params)?;
-                pre_clip.sums.read()?;
+                read(&mut pre_clip.sums, params, ranks)?;
                 pre_clip.sums.norm()
             }
             // Those sums were taken before another clip changed the gradients.
             Some(_) => {
                 let mut now = GradStats::new(params.all().len());
                 now.add_gradients(params.all(), params.active(), true)?;
-                now.read()?;
+                read(&mut now, params, ranks)?;
                 now.norm()
             }
         };
@@ -265,13 +256,15 @@ impl Monitor {
         step: u64,
         tracker: &FreezeTracker,
         params: &ParamSet,
+        ranks: Option<&OverRanks>,
     ) -> Result<Scale> {
-        let defers = self.defers;
+        // A device knows the gradients of its own rank only.
+        let defers = self.defers && ranks.is_none_or(|ranks| ranks.owners().is_none());
         let pre_clip = self.before_clip(true, step, tracker, params)?;
         if defers && let Some(divisor) = pre_clip.sums.clip_on_device(max)? {
             return Ok(Scale::ToNorm(max, divisor));
         }
-        pre_clip.sums.read()?;
+        read(&mut pre_clip.sums, params, ranks)?;
         Ok(match clip_factor(pre_clip.sums.norm(), max) {
             1.0 => Scale::One,
             factor => Scale::Factor(factor),
@@ -430,7 +423,12 @@ impl Monitor {
 
     /// Follows the optimizer's moments through the update.
     fn follow_moments(&mut self, measurement: &Measurement, components: &[Component]) {
-        for (index, rates) in measurement.components.iter().zip(&measurement.rates) {
+        if self.filters.is_empty() {
+            return;
+        }
+        for index in &measurement.components {
+            // Those of a component's first parameter: its parameters are of one group.
+            let rates = ids_of(&components[*index]).next().and_then(|id| measurement.sums.rates(id));
             let squares = measurement.moment_input(&components[*index]);
             if let (Some(rates), Some(squares)) = (rates, squares) {
                 let filter = &mut self.filters[*index];
@@ -464,6 +462,12 @@ impl Monitor {
     fn compares_batches(&self) -> bool {
         self.reads(Statistic::TwoBatchSignal) || self.reads(Statistic::TwoBatchNoise)
     }
+}
+
+/// Reads sums, of all ranks where each measures only what it owns.
+fn read(sums: &mut GradStats, params: &ParamSet, ranks: Option<&OverRanks>) -> Result<()> {
+    sums.read()?;
+    ranks.map_or(Ok(()), |ranks| ranks.exchange(sums, params))
 }
 
 /// Returns the positions of the components whose policies are asked.

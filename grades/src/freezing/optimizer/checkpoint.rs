@@ -9,7 +9,9 @@ use super::FreezingOptimizer;
 use crate::checkpoint::{self, Bytes, FORMAT_VERSION, Header, ParameterHeader};
 use crate::error::{Error, Result};
 use crate::freezing::cooldown::CooldownState;
+use crate::freezing::divided::{needs, receive_state, send_state};
 use crate::freezing::monitor::MonitorState;
+use crate::freezing::over_ranks::OverRanks;
 use crate::freezing::params::ParamState;
 use crate::optim::{InnerOptimizer, OptimizerState, ParameterState, StatefulOptimizer};
 use crate::parameters::{ParamId, Parameters};
@@ -97,7 +99,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// Copies the state that [`save`](Self::save) writes to the host, so that another thread can write it while the run
     /// goes on.
     ///
-    /// Calls [`flush`](Self::flush) first.
+    /// Calls [`flush`](Self::flush) first. Where the state is divided over the ranks of a group, it is gathered here: only
+    /// rank 0 calls it, and all others [`send_state`](Self::send_state) meanwhile. The result is the same as without.
     ///
     /// # Errors
     ///
@@ -107,8 +110,12 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         O: StatefulOptimizer,
     {
         self.flush()?;
-        let inner = self.inner.save_state();
-        let (params, monitor, cooldown) = (self.params.state(), self.monitor.state(), self.cooldown.state());
+        let mut inner = self.inner.save_state();
+        let (params, mut monitor, cooldown) =
+            (self.params.state(), self.monitor.state(), self.cooldown.state());
+        if let Some(ranks) = &self.ranks {
+            receive_state(ranks, self.params.all(), &mut inner, &mut monitor.gradients)?;
+        }
         let frozen: BTreeSet<ParamId> = params.frozen.into_iter().collect();
         let mut tensors = Vec::new();
         let mut headers = Vec::new();
@@ -156,6 +163,24 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         Ok(state)
     }
 
+    /// Sends the state that this rank owns to rank 0, which saves meanwhile ([`save`](Self::save),
+    /// [`saved_state`](Self::saved_state)). Does nothing on rank 0, or unless the state is divided over the ranks of a group.
+    ///
+    /// Calls [`flush`](Self::flush) first, as those do.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Torch`] when libtorch refuses.
+    #[cfg_attr(feature = "distributed", doc = "[`Error::Ranks`] when a rank is gone.")]
+    pub fn send_state(&mut self) -> Result<()>
+    where
+        O: StatefulOptimizer,
+    {
+        self.flush()?;
+        let Some(ranks) = self.ranks.as_ref().filter(|ranks| ranks.owners().is_some()) else { return Ok(()) };
+        send_state(ranks, self.params.all(), &self.inner.save_state(), &self.monitor.state().gradients)
+    }
+
     /// Loads the state that [`save`](Self::save) wrote. On an error nothing is changed.
     ///
     /// The caller loads the model's parameters, before or after this call. Frozen parameters have `requires_grad` off
@@ -173,7 +198,11 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         let (text, tensors) = checkpoint::read(path, FORMAT_VERSION)?;
         let header: Header = toml::from_str(&text).map_err(|error| refused(error.message().to_owned()))?;
         check_parameters(&header, self.params.all()).map_err(refused)?;
-        let tensors = sort(path, tensors, self.params.all())?;
+        let mut tensors = sort(path, tensors, self.params.all())?;
+        let owners = self.ranks.as_ref().and_then(OverRanks::owners);
+        let parameters = self.params.all();
+        tensors.gradients.retain(|(id, _)| needs(owners, *id));
+        tensors.optimizer.retain(|name, _| parameters.id_of(name).is_none_or(|id| needs(owners, id)));
 
         let mut tracker = self.tracker.clone();
         tracker.restore(&header.tracker)?;

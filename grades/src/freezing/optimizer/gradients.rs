@@ -117,7 +117,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// [`Error::InvalidArgument`] when `max` is not above 0, [`Error::Torch`] when libtorch refuses.
     pub fn clip_grad_norm(&mut self, max: f64) -> Result<f64> {
         self.prepare_clip(max)?;
-        self.monitor.clip_norm(max, self.steps + 1, &self.tracker, &self.params)
+        self.monitor.clip_norm(max, self.steps + 1, &self.tracker, &self.params, self.ranks.as_ref())
     }
 
     /// Clamps every gradient value to `-max ..= max`.
@@ -136,7 +136,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         if self.tracker.all_frozen() {
             return Ok(Scale::One);
         }
-        self.monitor.scale_to_norm(max, self.steps + 1, &self.tracker, &self.params)
+        self.monitor.scale_to_norm(max, self.steps + 1, &self.tracker, &self.params, self.ranks.as_ref())
     }
 
     /// Freezes what the last step decided, so that only active parameters are clipped.

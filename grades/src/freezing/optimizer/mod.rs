@@ -228,12 +228,13 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
 
     /// Returns the bytes that are allocated now, by use.
     pub fn memory(&self) -> Memory {
-        Memory::of(&self.params, &self.monitor, &self.cooldown, &self.inner)
+        let buckets = self.ranks.as_ref().map_or(0, |ranks| ranks.reduction().memory());
+        Memory::of(&self.params, &self.monitor, &self.cooldown, &self.inner, buckets)
     }
 
     /// Applies the update of a step, and returns the measurements that a policy or a clip asked for.
     fn update(&mut self, step: u64, scale: &Scale) -> Result<Option<Measurement>> {
-        let Self { inner, tracker, params, monitor, cooldown, .. } = self;
+        let Self { inner, tracker, params, monitor, cooldown, ranks, .. } = self;
         monitor.check_micro_batches(step, tracker)?;
         params.enforce_frozen()?;
         cooldown.before_update(step, tracker, params, inner)?;
@@ -241,13 +242,19 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         let mut sums = GradStats::new(params.all().len());
         inner.step_measured(&plan.request(params, scale), &mut sums)?;
         self.steps = step;
-        monitor.collect(plan, sums, scale, tracker, params, inner)
+        if let Some(ranks) = ranks {
+            ranks.share_weights(params)?;
+        }
+        monitor.collect(plan, sums, scale, params, inner)
     }
 
     /// Asks the policies about a measurement, and acts on their decisions.
-    fn check(&mut self, measurement: Measurement, deferred: bool) -> Result<Outcome> {
-        let components = self.tracker.components();
-        let (mut checked, snapshot) = self.monitor.evaluate(measurement, deferred, components)?;
+    fn check(&mut self, mut measurement: Measurement, deferred: bool) -> Result<Outcome> {
+        measurement.read(deferred)?;
+        if let Some(ranks) = &self.ranks {
+            measurement.exchange(ranks, &self.params)?;
+        }
+        let (mut checked, snapshot) = self.monitor.evaluate(measurement, self.tracker.components());
         let Some(snapshot) = snapshot else {
             let checked = Some(checked).filter(|checked| checked.grad_norm.is_some());
             return Ok(Outcome { checked, events: Vec::new() });

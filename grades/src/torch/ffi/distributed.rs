@@ -74,6 +74,15 @@ unsafe extern "C" {
     fn grades_group_free(group: *mut RawGroup);
     fn grades_group_barrier(group: *mut RawGroup) -> Message;
     fn grades_group_broadcast(group: *mut RawGroup, tensors: *const Handle, n: usize, root: i64) -> Message;
+    fn grades_group_share(
+        group: *mut RawGroup,
+        tensors: *const Handle,
+        owners: *const i64,
+        n: usize,
+        bytes: *mut u64,
+    ) -> Message;
+    fn grades_group_send(group: *mut RawGroup, tensors: *const Handle, n: usize, to: i64) -> Message;
+    fn grades_group_receive(group: *mut RawGroup, tensors: *const Handle, n: usize, from: i64) -> Message;
     fn grades_group_all_reduce(group: *mut RawGroup, tensors: *const Handle, n: usize, op: i32) -> Message;
     fn grades_sum_begin(group: *mut RawGroup, values: *const f64, n: usize, out: *mut *mut RawSum)
     -> Message;
@@ -85,6 +94,7 @@ unsafe extern "C" {
         parameters: *const Handle,
         names: *const *const c_char,
         bucket: *const usize,
+        owner: *const i64,
         n: usize,
         buckets: usize,
         early: usize,
@@ -92,7 +102,7 @@ unsafe extern "C" {
         out: *mut *mut RawBuckets,
     ) -> Message;
     fn grades_buckets_free(buckets: *mut RawBuckets);
-    fn grades_buckets_begin(buckets: *mut RawBuckets) -> Message;
+    fn grades_buckets_begin(buckets: *mut RawBuckets, complete: *const bool) -> Message;
     fn grades_buckets_reset(buckets: *mut RawBuckets) -> Message;
     fn grades_buckets_finish(
         buckets: *mut RawBuckets,
@@ -100,6 +110,7 @@ unsafe extern "C" {
         n: usize,
         traffic: *mut RawTraffic,
     ) -> Message;
+    fn grades_buckets_bytes(buckets: *mut RawBuckets, out: *mut u64) -> Message;
 }
 
 /// The result of a call, whose error is c10d's own message: the caller knows which rank it is and who is gone.
@@ -232,6 +243,31 @@ impl ProcessGroup {
         outcome(unsafe { grades_group_all_reduce(self.raw, handles.as_ptr(), handles.len(), operation) })
     }
 
+    /// Copies each tensor of its owner to all other ranks; returns the bytes of all tensors.
+    pub(crate) fn share(&self, tensors: &[&Tensor], owners: &[usize]) -> Outcome<u64> {
+        let (handles, owners) = (handles(tensors), signed(owners));
+        let mut bytes = 0;
+        // SAFETY: see the parent module; both lists have as many entries as there are tensors.
+        outcome(unsafe {
+            grades_group_share(self.raw, handles.as_ptr(), owners.as_ptr(), handles.len(), &mut bytes)
+        })?;
+        Ok(bytes)
+    }
+
+    /// Sends tensors on the CPU to one other rank.
+    pub(crate) fn send(&self, tensors: &[&Tensor], to: usize) -> Outcome<()> {
+        let handles = handles(tensors);
+        // SAFETY: see the parent module.
+        outcome(unsafe { grades_group_send(self.raw, handles.as_ptr(), handles.len(), to as i64) })
+    }
+
+    /// Receives contiguous tensors on the CPU from one other rank.
+    pub(crate) fn receive(&self, tensors: &[&Tensor], from: usize) -> Outcome<()> {
+        let handles = handles(tensors);
+        // SAFETY: see the parent module.
+        outcome(unsafe { grades_group_receive(self.raw, handles.as_ptr(), handles.len(), from as i64) })
+    }
+
     /// Begins to sum numbers over all ranks.
     pub(crate) fn begin_sum(&self, values: &[f64]) -> Outcome<PendingSum> {
         let mut raw = std::ptr::null_mut();
@@ -280,6 +316,12 @@ pub(crate) struct Member<'a> {
     pub(crate) name: &'a str,
     pub(crate) tensor: &'a Tensor,
     pub(crate) bucket: usize,
+    /// The rank that updates it; `None` where all do.
+    pub(crate) owner: Option<usize>,
+}
+
+fn signed(ranks: &[usize]) -> Vec<i64> {
+    ranks.iter().map(|rank| *rank as i64).collect()
 }
 
 /// The numbers of buckets: all, and those that may be sent during the backward pass.
@@ -308,6 +350,8 @@ impl BucketHooks {
         let texts = members.iter().map(|member| c_text(member.name)).collect::<Outcome<Vec<_>>>()?;
         let names: Vec<*const c_char> = texts.iter().map(|name| name.as_ptr()).collect();
         let buckets: Vec<usize> = members.iter().map(|member| member.bucket).collect();
+        let owners: Option<Vec<usize>> = members.iter().map(|member| member.owner).collect();
+        let owners = owners.map(|owners| signed(&owners));
         let mut raw = std::ptr::null_mut();
         // SAFETY: see the parent module; the C++ side copies names and shares the tensors' and the group's ownership.
         outcome(unsafe {
@@ -316,6 +360,7 @@ impl BucketHooks {
                 parameters.as_ptr(),
                 names.as_ptr(),
                 buckets.as_ptr(),
+                owners.as_ref().map_or(std::ptr::null(), |owners| owners.as_ptr()),
                 members.len(),
                 counts.all,
                 counts.early,
@@ -326,10 +371,20 @@ impl BucketHooks {
         Ok(Self { raw })
     }
 
-    /// Begins the last backward pass: from here on each gradient is final when it comes.
-    pub(crate) fn begin(&self) -> Outcome<()> {
+    /// Begins the last backward pass: from here on each gradient is final when it comes. `complete` says of each member
+    /// whether its gradient is final already; empty where none is.
+    pub(crate) fn begin(&self, complete: &[bool]) -> Outcome<()> {
+        let complete = if complete.is_empty() { std::ptr::null() } else { complete.as_ptr() };
+        // SAFETY: see the parent module; the caller gives one entry for each member.
+        outcome(unsafe { grades_buckets_begin(self.raw, complete) })
+    }
+
+    /// Returns the bytes of the buckets that are no gradient's now.
+    pub(crate) fn bytes(&self) -> Outcome<u64> {
+        let mut bytes = 0;
         // SAFETY: see the parent module.
-        outcome(unsafe { grades_buckets_begin(self.raw) })
+        outcome(unsafe { grades_buckets_bytes(self.raw, &mut bytes) })?;
+        Ok(bytes)
     }
 
     /// Begins the gradients of the next step.
