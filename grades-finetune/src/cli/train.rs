@@ -132,6 +132,23 @@ impl Arguments {
         Ok(None)
     }
 
+    /// Returns the number of processes that the run will have, as far as the options or a launcher say.
+    #[cfg(target_os = "linux")]
+    fn ranks(&self) -> usize {
+        let variable = match self.ranks_from {
+            RanksFrom::Torchrun => "WORLD_SIZE",
+            RanksFrom::Slurm => "SLURM_NTASKS",
+            RanksFrom::Mpi => "OMPI_COMM_WORLD_SIZE",
+        };
+        let launched = || std::env::var(variable).ok()?.parse().ok();
+        self.nproc.map(usize::from).or_else(launched).unwrap_or(1)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn ranks(&self) -> usize {
+        1
+    }
+
     /// Reads the file and sets the options in its document; `--set` comes last.
     fn document(&self) -> Result<Document> {
         let mut document = match (&self.config, self.resumed_folder()) {
@@ -210,7 +227,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.while_stdin_is_open {
         super::end_with_stdin();
     }
-    let mut config = RunConfig::read(arguments.document()?.table())?;
+    let mut config = RunConfig::read_for_ranks(arguments.document()?.table(), arguments.ranks())?;
     #[cfg(target_os = "linux")]
     if let Some(count) = arguments.nproc {
         return super::launch::launch(count.into(), Duration::from_secs(arguments.rank_timeout));

@@ -12,6 +12,7 @@ use super::cache::{CacheConfig, CacheMode};
 use super::checkpoint::CheckpointConfig;
 use super::compare::CompareConfig;
 use super::data::DataConfig;
+use super::distributed::DistributedConfig;
 use super::early_stopping::EarlyStoppingConfig;
 use super::evaluation::EvaluationConfig;
 use super::guard::GuardConfig;
@@ -45,6 +46,8 @@ pub struct RunConfig {
     pub checkpoint: CheckpointConfig,
     /// When non-finite numbers end the run.
     pub guard: GuardConfig,
+    /// What the processes of a run divide among themselves.
+    pub distributed: DistributedConfig,
     /// The table of what freezes when, with the settings in force.
     #[serde(rename = "freezing", skip_serializing_if = "Option::is_none")]
     freezing_table: Option<Table>,
@@ -79,6 +82,7 @@ const TABLES: &[Key] = &[
     Key::new(ScheduleConfig::NAME, ""),
     Key::new(CheckpointConfig::NAME, ""),
     Key::new(GuardConfig::NAME, ""),
+    Key::new(DistributedConfig::NAME, ""),
     Key::new("freezing", ""),
     Key::new("lora", ""),
     Key::new(EarlyStoppingConfig::NAME, ""),
@@ -92,6 +96,15 @@ impl RunConfig {
     ///
     /// [`Error::Config`] with all problems, each with its key.
     pub fn read(document: &Table) -> Result<Self, Error> {
+        Self::read_for_ranks(document, 1)
+    }
+
+    /// Reads a document as [`read`](Self::read) does, for a run of this many processes.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_for_ranks(document: &Table, ranks: usize) -> Result<Self, Error> {
         let mut problems = Problems::default();
         let document = &with_new_names(document, &mut problems).0;
         let given = tables(document, &mut problems);
@@ -120,10 +133,13 @@ impl RunConfig {
         let optimizer = read::<OptimizerConfig>(table(OptimizerConfig::NAME), adapts, &mut problems);
         let lora = lora_table.map(|table| LoraRun::read(table, &mut problems));
         let (freezing, cache, cools) = read_freezing(freezing_table, &mut problems)?;
-        check_two_batches(freezing.as_ref(), training.as_ref(), &mut problems);
+        if ranks < 2 {
+            check_two_batches(freezing.as_ref(), training.as_ref(), &mut problems);
+        }
         let schedule = read::<ScheduleConfig>(table(ScheduleConfig::NAME), cools, &mut problems);
         let checkpoint = read::<CheckpointConfig>(table(CheckpointConfig::NAME), false, &mut problems);
         let guard = read::<GuardConfig>(table(GuardConfig::NAME), false, &mut problems);
+        let distributed = read::<DistributedConfig>(table(DistributedConfig::NAME), false, &mut problems);
 
         let config = || -> Option<Self> {
             Some(Self {
@@ -136,6 +152,7 @@ impl RunConfig {
                 schedule: schedule?,
                 checkpoint: checkpoint?,
                 guard: guard?,
+                distributed: distributed?,
                 freezing_table: None,
                 lora_table: lora.as_ref().zip(lora_table).map(|(lora, given)| lora.resolved(given)),
                 freezing,

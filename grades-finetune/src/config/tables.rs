@@ -9,6 +9,7 @@ use super::checkpoint::CheckpointConfig;
 use super::compare::CompareConfig;
 use super::data::DataConfig;
 use super::describe::{KeyInfo, TableInfo};
+use super::distributed::DistributedConfig;
 use super::early_stopping::EarlyStoppingConfig;
 use super::evaluation::EvaluationConfig;
 use super::guard::GuardConfig;
@@ -31,6 +32,7 @@ const MAY_CHANGE: &[&str] = &[
     "output",
     "checkpoint",
     "guard",
+    "distributed",
     "compare",
 ];
 
@@ -49,6 +51,7 @@ pub(super) fn own_tables() -> Vec<TableInfo> {
         TableInfo::of::<OutputConfig>(),
         TableInfo::of::<CheckpointConfig>(),
         TableInfo::of::<GuardConfig>(),
+        TableInfo::of::<DistributedConfig>(),
         TableInfo::of::<EarlyStoppingConfig>().optional(),
         TableInfo::of::<CompareConfig>().optional(),
     ]

@@ -8,8 +8,17 @@ use grades_models::flops::BatchShape;
 /// A batch of training examples.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    /// The tensors, by task.
-    pub(crate) tensors: BatchTensors,
+    /// The tensors, by task; `None` for a batch of another process.
+    pub(crate) tensors: Option<BatchTensors>,
+    /// What is counted about it.
+    pub(crate) size: BatchSize,
+    /// The FLOPs that the activation cache saved.
+    pub(crate) cache_flops: u128,
+}
+
+/// The counts of a batch, for which nothing is computed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchSize {
     /// The number of examples.
     pub(crate) examples: usize,
     /// The number of targets, over which a step's loss is averaged: labels, or predicted tokens.
@@ -18,8 +27,6 @@ pub(crate) struct Batch {
     pub(crate) tokens: usize,
     /// The sizes that the FLOPs are counted from.
     pub(crate) shape: BatchShape,
-    /// The FLOPs that the activation cache saved.
-    pub(crate) cache_flops: u128,
 }
 
 /// The tensors of a batch.
@@ -42,6 +49,11 @@ pub(crate) enum BatchTensors {
 }
 
 impl Batch {
+    /// Makes the batch of another process: its counts alone.
+    pub(crate) fn elsewhere(size: BatchSize) -> Self {
+        Self { tensors: None, size, cache_flops: 0 }
+    }
+
     /// Returns the labelled sentences, and the output of the blocks below the first that the pass runs.
     ///
     /// # Errors
@@ -49,8 +61,8 @@ impl Batch {
     /// When another task made the batch.
     pub(super) fn labelled(&self) -> Result<(&crate::data::Batch, Option<&Prefix>)> {
         match &self.tensors {
-            BatchTensors::Labelled { batch, prefix } => Ok((batch, prefix.as_ref())),
-            BatchTensors::Sequences { .. } => Err(anyhow!("expected a batch of labelled sentences")),
+            Some(BatchTensors::Labelled { batch, prefix }) => Ok((batch, prefix.as_ref())),
+            _ => Err(anyhow!("expected a batch of labelled sentences")),
         }
     }
 
@@ -61,8 +73,8 @@ impl Batch {
     /// When another task made the batch.
     pub(super) fn sequences(&self) -> Result<(&Tokens, &Targets)> {
         match &self.tensors {
-            BatchTensors::Sequences { tokens, targets } => Ok((tokens, targets)),
-            BatchTensors::Labelled { .. } => Err(anyhow!("expected a batch of sequences")),
+            Some(BatchTensors::Sequences { tokens, targets }) => Ok((tokens, targets)),
+            _ => Err(anyhow!("expected a batch of sequences")),
         }
     }
 }

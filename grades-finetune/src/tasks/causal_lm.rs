@@ -10,10 +10,11 @@ use grades_models::flops::{BatchShape, Matmuls};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
-use super::batch::{Batch, BatchTensors, MicroBatch};
+use super::batch::{Batch, BatchSize, BatchTensors, MicroBatch};
 use super::begin::{BatchRows, begin_decoder};
 use super::evaluate_decoder::{DecoderEvaluation, evaluate_decoder, fill_evaluation};
 use super::optimizer::Optimizer;
+use super::share::Share;
 use super::task::{Evaluated, Split, Task, TaskInfo};
 use crate::cache::{ActivationCache, CacheLayout, RowSet};
 use crate::config::{EvaluationConfig, RunConfig};
@@ -121,6 +122,17 @@ impl CausalLm {
             seed: config.training.seed,
         })
     }
+
+    /// Returns the sequences of these rows.
+    fn rows_of(&self, indices: &[usize]) -> Vec<Vec<&Sequence>> {
+        let rows = indices.iter().filter_map(|&row| self.rows.get(row));
+        rows.map(|row| row.iter().filter_map(|&index| self.training.list.get(index)).collect()).collect()
+    }
+}
+
+/// Returns the tokens of a row of a batch.
+fn row_length(row: &Vec<&Sequence>) -> usize {
+    row.iter().map(|sequence| sequence.ids.len()).sum()
 }
 
 /// Returns the lengths of the choices of all questions, in their order.
@@ -214,32 +226,31 @@ impl Task for CausalLm {
         &self.sampler
     }
 
-    fn batch(&self, indices: &[usize], cache: &mut ActivationCache) -> Result<Batch> {
-        let rows: Vec<Vec<_>> = indices
-            .iter()
-            .filter_map(|&row| self.rows.get(row))
-            .map(|row| row.iter().filter_map(|&index| self.training.list.get(index)).collect())
-            .collect();
+    fn batch_size(&self, indices: &[usize]) -> BatchSize {
+        let rows = self.rows_of(indices);
         let sequences = || rows.iter().flatten();
         let targets = sequences().map(|sequence: &&Sequence| sequence.target_count()).sum();
-        let length = |row: &Vec<&Sequence>| row.iter().map(|sequence| sequence.ids.len()).sum::<usize>();
-        let longest = rows.iter().map(length).max().unwrap_or(0);
+        BatchSize {
+            examples: sequences().count(),
+            targets,
+            tokens: rows.iter().map(row_length).sum(),
+            shape: BatchShape::new(indices.len(), rows.iter().map(row_length).max().unwrap_or(0), targets),
+        }
+    }
+
+    fn batch(&self, indices: &[usize], cache: &mut ActivationCache) -> Result<Batch> {
+        let (rows, size) = (self.rows_of(indices), self.batch_size(indices));
+        let longest = rows.iter().map(row_length).max().unwrap_or(0);
         let mut batch = collate(&rows, self.model.device())?;
         let batch_rows = BatchRows { set: RowSet::Training, rows: indices, length: longest };
         let cache_flops = begin_decoder(&self.model, &mut batch.tokens, batch_rows, cache)?;
-        Ok(Batch {
-            examples: sequences().count(),
-            targets,
-            tokens: batch.token_count,
-            shape: BatchShape::new(indices.len(), longest, targets),
-            tensors: BatchTensors::Sequences { tokens: batch.tokens, targets: batch.targets },
-            cache_flops,
-        })
+        let tensors = BatchTensors::Sequences { tokens: batch.tokens, targets: batch.targets };
+        Ok(Batch { tensors: Some(tensors), size, cache_flops })
     }
 
     fn backward(&self, batch: &Batch, micro: MicroBatch, optimizer: &mut Optimizer) -> Result<Tensor> {
         let (tokens, targets) = batch.sequences()?;
-        let share = batch.targets as f64 / micro.step_targets as f64;
+        let share = batch.size.targets as f64 / micro.step_targets as f64;
         // The parts add up to the mean over all targets of the step, however batches divide them.
         let scale = 1.0 / micro.step_targets as f64;
         // Odd multipliers: different steps and batches have different seeds.
@@ -260,7 +271,7 @@ impl Task for CausalLm {
         split: Split,
         batch_size: usize,
         cache: &mut ActivationCache,
-        stop: &dyn Fn() -> bool,
+        share: &Share<'_>,
     ) -> Result<Evaluated> {
         let mut off = ActivationCache::off();
         let cache = if split == Split::Eval { cache } else { &mut off };
@@ -271,7 +282,7 @@ impl Task for CausalLm {
         let Some(sequences) = split else { return Ok(Evaluated::NoData) };
         let vocabulary = &self.encoder.vocabulary;
         let options = DecoderEvaluation { vocabulary, batch_size, options: &self.evaluation };
-        Ok(evaluate_decoder(&self.model, sequences, &options, cache, stop)?.into())
+        Ok(evaluate_decoder(&self.model, sequences, &options, cache, share)?.into())
     }
 
     fn fill_cache(&self, batch_size: usize, cache: &mut ActivationCache) -> Result<()> {

@@ -10,10 +10,11 @@ use grades_models::{Error, Model};
 use tch::nn::VarStore;
 use tch::{Device, Reduction, Tensor};
 
-use super::batch::{Batch, BatchTensors, MicroBatch};
+use super::batch::{Batch, BatchSize, BatchTensors, MicroBatch};
 use super::begin::{BatchRows, begin_classifier};
 use super::evaluate_classifier::{evaluate, logits};
 use super::optimizer::Optimizer;
+use super::share::Share;
 use super::task::{Evaluated, Split, Task, TaskInfo};
 use crate::cache::{ActivationCache, CacheLayout, RowSet};
 use crate::config::RunConfig;
@@ -140,20 +141,24 @@ impl Task for Classification {
         &self.sampler
     }
 
+    fn batch_size(&self, indices: &[usize]) -> BatchSize {
+        let lengths = || indices.iter().filter_map(|&index| self.training.tokens(index)).map(<[u32]>::len);
+        BatchSize {
+            examples: indices.len(),
+            targets: indices.len(),
+            tokens: lengths().sum(),
+            shape: BatchShape::new(indices.len(), lengths().max().unwrap_or(0), 0),
+        }
+    }
+
     fn batch(&self, indices: &[usize], cache: &mut ActivationCache) -> Result<Batch> {
+        let size = self.batch_size(indices);
         let lengths = indices.iter().filter_map(|&index| self.training.tokens(index)).map(<[u32]>::len);
         let length = lengths.max().unwrap_or(0);
         let batch = self.training.collate(indices, self.model.device())?;
         let rows = BatchRows { set: RowSet::Training, rows: indices, length };
         let (prefix, cache_flops) = begin_classifier(&self.model, &batch, rows, cache)?;
-        Ok(Batch {
-            examples: indices.len(),
-            targets: indices.len(),
-            tokens: batch.tokens,
-            shape: BatchShape::new(indices.len(), length, 0),
-            tensors: BatchTensors::Labelled { batch, prefix },
-            cache_flops,
-        })
+        Ok(Batch { tensors: Some(BatchTensors::Labelled { batch, prefix }), size, cache_flops })
     }
 
     fn backward(&self, batch: &Batch, micro: MicroBatch, optimizer: &mut Optimizer) -> Result<Tensor> {
@@ -162,7 +167,7 @@ impl Task for Classification {
         let mean =
             logits.f_cross_entropy_loss(&examples.labels, None::<&Tensor>, Reduction::Mean, -100, 0.0)?;
         // The parts add up to the mean over all examples of the step, however batches divide them.
-        let share = batch.targets as f64 / micro.step_targets as f64;
+        let share = batch.size.targets as f64 / micro.step_targets as f64;
         if micro.is_last {
             optimizer.begin_last_backward()?;
         }
@@ -175,7 +180,7 @@ impl Task for Classification {
         split: Split,
         batch_size: usize,
         cache: &mut ActivationCache,
-        stop: &dyn Fn() -> bool,
+        share: &Share<'_>,
     ) -> Result<Evaluated> {
         let mut off = ActivationCache::off();
         let cache = if split == Split::Eval { cache } else { &mut off };
@@ -184,7 +189,7 @@ impl Task for Classification {
             Split::Test => &self.test,
         };
         let Some((dataset, sampler)) = split else { return Ok(Evaluated::NoData) };
-        Ok(evaluate(&self.model, dataset, sampler, batch_size, cache, stop)?.into())
+        Ok(evaluate(&self.model, dataset, sampler, batch_size, cache, share)?.into())
     }
 
     fn fill_cache(&self, batch_size: usize, cache: &mut ActivationCache) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Evaluates a decoder: loss, perplexity, exact matches and multiple choice.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use anyhow::Result;
@@ -8,6 +9,7 @@ use grades_models::flops::{BatchShape, Matmuls};
 use tch::{Device, Kind};
 
 use super::begin::{BatchRows, begin_decoder};
+use super::share::Share;
 use crate::cache::{ActivationCache, RowSet};
 use crate::config::EvaluationConfig;
 use crate::data::sequence::{Sequence, SequenceBatch, Sequences, Vocabulary, collate};
@@ -25,7 +27,7 @@ pub(super) struct DecoderEvaluation<'a> {
 ///
 /// The loss is the mean over all target tokens, in nats, and the perplexity is its exponential. Of questions,
 /// `accuracy` is the share in which the right choice is the most likely one, and `accuracy_per_byte` the same with each
-/// choice's log-likelihood divided by its length in bytes. Returns `None` when `stop` says so before a forward pass.
+/// choice's log-likelihood divided by its length in bytes. Returns `None` when it is ended before a forward pass.
 ///
 /// # Errors
 ///
@@ -35,12 +37,12 @@ pub(super) fn evaluate_decoder(
     sequences: &Sequences,
     &DecoderEvaluation { vocabulary, batch_size, options }: &DecoderEvaluation<'_>,
     cache: &mut ActivationCache,
-    stop: &dyn Fn() -> bool,
+    share: &Share<'_>,
 ) -> Result<Option<Evaluation>> {
     let start = std::time::Instant::now();
     let all: Vec<&Sequence> = sequences.list.iter().collect();
     let matmuls = model.matmuls(false);
-    let mut passes = Passes { model, batch_size, cache, matmuls, flops: 0, stop };
+    let mut passes = Passes { model, batch_size, cache, matmuls, flops: 0, share };
     let Some(losses) = passes.sums(&all, RowSet::Evaluation)? else { return Ok(None) };
     let count: usize = all.iter().map(|sequence| sequence.target_count()).sum();
     let loss = losses.iter().sum::<f64>() / count.max(1) as f64;
@@ -67,7 +69,7 @@ pub(super) fn evaluate_decoder(
         };
         evaluation.exact_match = Some(share);
     }
-    evaluation.flops = passes.flops;
+    evaluation.flops = share.sum(passes.flops)?;
     evaluation.seconds = start.elapsed().as_secs_f64();
     Ok(Some(evaluation))
 }
@@ -132,16 +134,19 @@ struct Passes<'a> {
     cache: &'a mut ActivationCache,
     matmuls: Matmuls,
     flops: u128,
-    stop: &'a dyn Fn() -> bool,
+    share: &'a Share<'a>,
 }
 
 impl Passes<'_> {
-    /// Sums the losses of each sequence of a data set; `None` when the passes are ended.
+    /// Sums the losses of each sequence of a data set, over all processes; `None` when the passes are ended.
     fn sums(&mut self, sequences: &[&Sequence], set: RowSet) -> Result<Option<Vec<f64>>> {
         let mut sums = vec![0.0; sequences.len()];
-        for indices in order(sequences, self.batch_size) {
-            if (self.stop)() {
+        for (index, indices) in order(sequences, self.batch_size).into_iter().enumerate() {
+            if !self.share.goes_on(index)? {
                 return Ok(None);
+            }
+            if !self.share.owns(index) {
+                continue;
             }
             let (batch, saved) = begin(self.model, sequences, &indices, set, self.cache)?;
             let rows = || indices.iter().filter_map(|&index| sequences.get(index));
@@ -160,6 +165,7 @@ impl Passes<'_> {
                 }
             }
         }
+        self.share.gather(&mut sums)?;
         Ok(Some(sums))
     }
 }
@@ -192,30 +198,49 @@ fn exact_match(
     options: &Generation,
     passes: &mut Passes<'_>,
 ) -> Result<Option<f64>> {
-    let prompts: Vec<Vec<i64>> = sequences
-        .iter()
-        .map(|sequence| split(sequence).0.iter().map(|&id| i64::from(id)).collect())
-        .collect();
-    let mut right = 0usize;
-    let mut ended = false;
-    let Passes { model, matmuls, flops, stop, .. } = passes;
-    let answers = model.generate_observed(&prompts, options, &mut |shape| {
-        if stop() {
-            ended = true;
-            return ControlFlow::Break(());
+    let Passes { model, matmuls, flops, share, .. } = passes;
+    let mut right = vec![0.0; sequences.len()];
+    for (index, rows) in prompt_batches(sequences, options.batch_size).into_iter().enumerate() {
+        if !share.goes_on(index)? {
+            return Ok(None);
         }
-        *flops += matmuls.forward(shape);
-        ControlFlow::Continue(())
-    })?;
-    if ended {
-        return Ok(None);
+        if !share.owns(index) {
+            continue;
+        }
+        let asked = || rows.iter().filter_map(|&row| sequences.get(row));
+        let prompt = |sequence: &&Sequence| split(sequence).0.iter().map(|&id| i64::from(id)).collect();
+        let prompts: Vec<Vec<i64>> = asked().map(prompt).collect();
+        let mut ended = false;
+        let answers = model.generate_observed(&prompts, options, &mut |shape| {
+            if share.stops_within_a_batch() {
+                ended = true;
+                return ControlFlow::Break(());
+            }
+            *flops += matmuls.forward(shape);
+            ControlFlow::Continue(())
+        })?;
+        if ended {
+            return Ok(None);
+        }
+        for ((&row, sequence), answer) in rows.iter().zip(asked()).zip(answers) {
+            let answer: Vec<u32> = answer.into_iter().filter_map(|id| u32::try_from(id).ok()).collect();
+            let (answer, expected) = (vocabulary.decode(&answer)?, vocabulary.decode(split(sequence).1)?);
+            if let Some(right) = right.get_mut(row) {
+                *right = f64::from(u8::from(answer.trim() == expected.trim()));
+            }
+        }
     }
-    for (sequence, answer) in sequences.iter().zip(answers) {
-        let answer: Vec<u32> = answer.into_iter().filter_map(|id| u32::try_from(id).ok()).collect();
-        let (answer, expected) = (vocabulary.decode(&answer)?, vocabulary.decode(split(sequence).1)?);
-        right += usize::from(answer.trim() == expected.trim());
+    share.gather(&mut right)?;
+    Ok(Some(right.iter().sum::<f64>() / sequences.len().max(1) as f64))
+}
+
+/// Orders prompts into batches of one length each, as the model answers them together.
+fn prompt_batches(sequences: &[&Sequence], batch_size: usize) -> Vec<Vec<usize>> {
+    let mut lengths: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (row, sequence) in sequences.iter().enumerate() {
+        lengths.entry(split(sequence).0.len()).or_default().push(row);
     }
-    Ok(Some(right as f64 / sequences.len().max(1) as f64))
+    lengths.values().flat_map(|rows| rows.chunks(batch_size.max(1)).map(<[usize]>::to_vec)).collect()
 }
 
 /// Splits a sequence into prompt and answer.

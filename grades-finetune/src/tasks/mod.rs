@@ -11,10 +11,12 @@ mod evaluate_classifier;
 mod evaluate_decoder;
 mod load;
 mod optimizer;
+mod share;
 mod task;
 
 pub(crate) use adapters::{TrainedAdapter, merge_frozen};
 pub(crate) use batch::{Batch, MicroBatch};
 pub(crate) use load::{Loaded, load};
 pub(crate) use optimizer::{Optimizer, build_optimizer};
+pub(crate) use share::{Ranks, Share};
 pub(crate) use task::{Evaluated, Split, Task};

@@ -9,8 +9,9 @@ use grades_models::flops::Matmuls;
 use tch::Tensor;
 use tch::nn::VarStore;
 
-use super::batch::{Batch, MicroBatch};
+use super::batch::{Batch, BatchSize, MicroBatch};
 use super::optimizer::Optimizer;
+use super::share::Share;
 use crate::cache::{ActivationCache, CacheLayout};
 use crate::data::Sampler;
 use crate::records::Evaluation;
@@ -69,20 +70,23 @@ pub(crate) trait Task {
     /// Returns the order of the training data.
     fn sampler(&self) -> &Sampler;
 
+    /// Counts what a batch of training examples has, without its tensors.
+    fn batch_size(&self, indices: &[usize]) -> BatchSize;
+
     /// Builds a batch of training examples, which begins above the blocks whose outputs are stored.
     fn batch(&self, indices: &[usize], cache: &mut ActivationCache) -> Result<Batch>;
 
     /// Adds the gradients of one batch; returns its part of the step's mean loss.
     fn backward(&self, batch: &Batch, micro: MicroBatch, optimizer: &mut Optimizer) -> Result<Tensor>;
 
-    /// Evaluates the model on a split, in batches that begin above the blocks whose outputs are stored; `stop` is asked
-    /// before each.
+    /// Evaluates the model on a split, in batches that begin above the blocks whose outputs are stored. Each process computes
+    /// its share of them; the result is the same on all.
     fn evaluate(
         &self,
         split: Split,
         batch_size: usize,
         cache: &mut ActivationCache,
-        stop: &dyn Fn() -> bool,
+        share: &Share<'_>,
     ) -> Result<Evaluated>;
 
     /// Stores the outputs of frozen blocks for `data.eval`, as an evaluation in batches of this size does.

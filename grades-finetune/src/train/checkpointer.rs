@@ -58,6 +58,8 @@ impl Checkpointer {
         best: Vec<(String, Tensor)>,
         others: Vec<(String, Vec<u8>)>,
     ) -> Result<Vec<String>> {
+        // First of all: other ranks send their states already.
+        let saved = optimizer.saved_state()?;
         let step = state.step;
         let mut run = RunToml::new(state, self.config.clone(), self.inputs.clone());
         match self.logs.digests() {
@@ -74,7 +76,6 @@ impl Checkpointer {
         for (name, state) in &others {
             run.set_generator(name, state);
         }
-        let saved = optimizer.saved_state()?;
         let snapshot = Snapshot::new(run, saved, optimizer.parameters(), best, self.logs.files())?;
         Ok(self.writer.start(snapshot).into_iter().collect())
     }

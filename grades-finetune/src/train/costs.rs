@@ -9,7 +9,6 @@ use grades::policy::{ComponentCost, StepCosts};
 use grades_models::flops::{BatchShape, Matmuls};
 use tch::Tensor;
 
-use crate::cache::ActivationCache;
 use crate::config::{CacheMode, RunConfig};
 use crate::tasks::{Optimizer, Task};
 
@@ -27,7 +26,7 @@ pub(super) fn step_costs(
     let first = task.sampler().epoch_order(0).into_iter().next().unwrap_or_default();
     let shape = match first.is_empty() {
         true => BatchShape::default(),
-        false => task.batch(&first, &mut ActivationCache::off())?.shape,
+        false => task.batch_size(&first).shape,
     };
     let sizes =
         task.store().variables().into_iter().map(|(name, tensor)| (name, elements(&tensor))).collect();

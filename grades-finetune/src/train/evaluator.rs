@@ -7,12 +7,14 @@ use anyhow::{Result, bail};
 use tch::Tensor;
 
 use super::early_stopping::EarlyStopping;
+use super::leader::Leader;
+use super::ranks::Order;
 use crate::cache::ActivationCache;
 use crate::config::RunConfig;
 use crate::records::{BestStep, EvalRecord, Evaluation, Metric, StopReason};
 use crate::run::Interrupt;
 use crate::state::{Counters, EarlyStoppingState};
-use crate::tasks::{Evaluated, Split, Task};
+use crate::tasks::{Evaluated, Share, Split, Task};
 
 /// The evaluations of a run.
 pub(super) struct Evaluator {
@@ -109,16 +111,29 @@ impl Evaluator {
         self.stopping.as_ref().is_some_and(|stopping| !stopping.has_seen(step))
     }
 
-    /// Evaluates the model after a step; `halt` is asked before each batch.
+    /// Makes the share of another rank in an evaluation.
+    pub(super) fn evaluate_share(
+        &self,
+        task: &dyn Task,
+        split: Split,
+        cache: &mut ActivationCache,
+        share: &Share<'_>,
+    ) -> Result<()> {
+        task.evaluate(split, self.batch_size, cache, share).map(drop)
+    }
+
+    /// Evaluates the model after a step, unless the user asks for an end before a batch.
     pub(super) fn validate(
         &mut self,
         (task, cache): (&dyn Task, &mut ActivationCache),
         step: u64,
         counters: &mut Counters,
-        halt: &dyn Fn() -> bool,
+        (leader, interrupt): (&Leader, &Interrupt),
     ) -> Result<Validation> {
         let start = Instant::now();
-        let evaluation = match task.evaluate(Split::Eval, self.batch_size, cache, halt)? {
+        leader.order(Order::Evaluate(Split::Eval), interrupt)?;
+        let halt = || interrupt.is_requested();
+        let evaluation = match task.evaluate(Split::Eval, self.batch_size, cache, &leader.share(&halt))? {
             Evaluated::Done(evaluation) => evaluation,
             Evaluated::NoData => return Ok(Validation::NoData),
             Evaluated::Stopped => return Ok(Validation::Stopped),
@@ -142,13 +157,14 @@ impl Evaluator {
         step: u64,
         counters: &mut Counters,
         reason: StopReason,
-        interrupt: &Interrupt,
+        (leader, interrupt): (&Leader, &Interrupt),
     ) -> Result<FinalEvaluation> {
         let (interrupted, limit) = (reason == StopReason::Interrupted, Instant::now() + MOMENT);
         let stop = || if interrupted { Instant::now() >= limit } else { interrupt.is_requested() };
         let mut done = FinalEvaluation::default();
         for (split, result) in [Split::Eval, Split::Test].into_iter().zip(&mut done.records) {
-            match task.evaluate(split, self.batch_size, cache, &stop)? {
+            leader.order(Order::Evaluate(split), interrupt)?;
+            match task.evaluate(split, self.batch_size, cache, &leader.share(&stop))? {
                 Evaluated::Done(evaluation) => {
                     counters.clock.eval_seconds += evaluation.seconds;
                     *result = Some(record(evaluation, step, counters, None, true));

@@ -13,7 +13,7 @@ use super::step::{StepOptions, train_step};
 use crate::cache::ActivationCache;
 use crate::config::{CacheConfig, RunConfig};
 use crate::run::{Interrupt, run_inputs};
-use crate::tasks::{self, merge_frozen};
+use crate::tasks::{self, Share, merge_frozen};
 
 /// Takes part in the run that rank 0 leads; returns the exit code.
 pub(crate) fn follow(config: &RunConfig, interrupt: &Interrupt, ranks: &RunRanks) -> Result<u8> {
@@ -40,7 +40,7 @@ pub(crate) fn follow(config: &RunConfig, interrupt: &Interrupt, ranks: &RunRanks
             Order::Begin => {}
             Order::Step => {
                 let batch = setup.loader.next().context("rank 0 asks for a step after the last one")?;
-                let batches = batch.load(setup.task.as_ref(), &mut cache)?;
+                let batches = batch.load(setup.task.as_ref(), &mut cache, |index| ranks.owns(index))?;
                 let rate = setup.schedule.at(setup.optimizer.steps() + 1);
                 let (task, optimizer) = (setup.task.as_ref(), &mut setup.optimizer);
                 let done = train_step(task, optimizer, &batches, rate, options, &|| false, Some(ranks))?;
@@ -53,6 +53,24 @@ pub(crate) fn follow(config: &RunConfig, interrupt: &Interrupt, ranks: &RunRanks
                     handle_report(&mut setup, &mut cache, &report)?;
                 }
                 ranks.gather_generators(setup.task.store().device())?;
+                setup.optimizer.send_state()?;
+            }
+            Order::Flush => {
+                if let Some(report) = setup.optimizer.flush()? {
+                    handle_report(&mut setup, &mut cache, &report)?;
+                }
+            }
+            Order::Average => setup.optimizer.apply_averages()?,
+            Order::Best => {
+                if let Some(adapter) = &setup.adapter {
+                    adapter.unmerge(setup.task.as_mut())?;
+                }
+                ranks.broadcast(setup.task.as_ref())?;
+            }
+            // Rank 0 says for all when an evaluation ends early.
+            Order::Evaluate(split) => {
+                let share = Share::new(Some(ranks), &|| false);
+                setup.evaluator.evaluate_share(setup.task.as_ref(), split, &mut cache, &share)?;
             }
             Order::End(code) => return Ok(code),
         }

@@ -7,7 +7,7 @@ use tch::Device;
 
 use crate::config::RunConfig;
 use crate::run::Interrupt;
-use crate::tasks::{Optimizer, Task};
+use crate::tasks::{Optimizer, Ranks, Split, Task};
 
 /// The processes of a run: none here.
 #[derive(Debug, Clone)]
@@ -19,6 +19,10 @@ pub(super) enum Order {
     Begin,
     Step,
     Checkpoint,
+    Flush,
+    Average,
+    Best,
+    Evaluate(Split),
     End(u8),
 }
 
@@ -51,6 +55,10 @@ impl RunRanks {
         match *self {}
     }
 
+    pub(super) fn broadcast(&self, _: &dyn Task) -> Result<()> {
+        match *self {}
+    }
+
     pub(crate) fn dismiss(&self) -> Result<()> {
         match *self {}
     }
@@ -68,6 +76,20 @@ impl RunRanks {
     }
 
     pub(super) fn generator_name(&self, _: &str) -> String {
+        match *self {}
+    }
+}
+
+impl Ranks for RunRanks {
+    fn rank(&self) -> usize {
+        match *self {}
+    }
+
+    fn world(&self) -> usize {
+        match *self {}
+    }
+
+    fn sum(&self, _: &mut [f64]) -> Result<()> {
         match *self {}
     }
 }

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use grades::distributed::{Backend, Buckets, Group, Launcher, Ranks};
+use grades::distributed::{Backend, Buckets, Group, Launcher, Ranks, Sharding};
 use grades::torch::generator_state;
 use tch::Device;
 
 use crate::checkpoint::generators;
-use crate::config::{DeviceChoice, RunConfig};
+use crate::config::{DeviceChoice, RunConfig, Shard};
 use crate::run::Interrupt;
-use crate::tasks::{Optimizer, Task};
+use crate::tasks::{Optimizer, Ranks as EvaluationRanks, Split, Task};
 
 /// The processes of a run, connected.
 #[derive(Debug, Clone)]
@@ -29,11 +29,22 @@ pub(super) enum Order {
     Begin,
     /// A step.
     Step,
-    /// Rank 0 writes a checkpoint, and needs the others' random numbers.
+    /// Rank 0 writes a checkpoint, and needs the others' random numbers and optimizer states.
     Checkpoint,
+    /// The statistics of the last step are read.
+    Flush,
+    /// The weights that cool by averaging become their means.
+    Average,
+    /// The weights become those of the best evaluation, which rank 0 has.
+    Best,
+    /// An evaluation, of which each rank makes its share.
+    Evaluate(Split),
     /// The run is over; the exit code of all.
     End(u8),
 }
+
+/// The code of the end of a run with the exit code 0.
+const END: u16 = 100;
 
 impl Order {
     fn code(self) -> f64 {
@@ -41,7 +52,12 @@ impl Order {
             Self::Begin => 1.0,
             Self::Step => 2.0,
             Self::Checkpoint => 3.0,
-            Self::End(code) => 4.0 + f64::from(code),
+            Self::Flush => 4.0,
+            Self::Average => 5.0,
+            Self::Best => 6.0,
+            Self::Evaluate(Split::Eval) => 7.0,
+            Self::Evaluate(Split::Test) => 8.0,
+            Self::End(code) => f64::from(END) + f64::from(code),
         }
     }
 
@@ -50,7 +66,12 @@ impl Order {
             1 => Self::Begin,
             2 => Self::Step,
             3 => Self::Checkpoint,
-            end => Self::End(u8::try_from(end.checked_sub(4)?).ok()?),
+            4 => Self::Flush,
+            5 => Self::Average,
+            6 => Self::Best,
+            7 => Self::Evaluate(Split::Eval),
+            8 => Self::Evaluate(Split::Test),
+            end => Self::End(u8::try_from(end.checked_sub(END)?).ok()?),
         })
     }
 }
@@ -105,7 +126,12 @@ impl RunRanks {
         let text = toml::to_string(&compared).context("comparing configurations")?;
         self.group.compare("configuration", text.as_bytes())?;
         self.group.broadcast(task.store())?;
-        let optimizer = optimizer.distributed(&self.group, Buckets::default())?;
+        let sharding = match config.distributed.shard {
+            Shard::None => Sharding::None,
+            Shard::Optimizer => Sharding::Optimizer,
+        };
+        let buckets = Buckets::default().with_sharding(sharding);
+        let optimizer = optimizer.distributed(&self.group, buckets)?;
         if !self.leads() {
             self.seed(config, 0);
         }
@@ -137,6 +163,11 @@ impl RunRanks {
     /// Checks that all ranks have restored the same weights and the same state of freezing.
     pub(super) fn compare(&self, optimizer: &Optimizer) -> Result<()> {
         Ok(optimizer.compare_ranks()?)
+    }
+
+    /// Gives all ranks the variables of rank 0.
+    pub(super) fn broadcast(&self, task: &dyn Task) -> Result<()> {
+        Ok(self.group.broadcast(task.store())?)
     }
 
     /// Ends the other ranks of a run that has nothing to do.
@@ -176,6 +207,20 @@ impl RunRanks {
     /// Returns the name that this rank's generator has in checkpoints.
     pub(super) fn generator_name(&self, name: &str) -> String {
         generator_of(name, self.group.rank())
+    }
+}
+
+impl EvaluationRanks for RunRanks {
+    fn rank(&self) -> usize {
+        self.group.rank()
+    }
+
+    fn world(&self) -> usize {
+        self.group.world()
+    }
+
+    fn sum(&self, numbers: &mut [f64]) -> Result<()> {
+        Ok(self.group.sum(numbers)?)
     }
 }
 

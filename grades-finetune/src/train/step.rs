@@ -113,10 +113,10 @@ pub(super) fn count_work(
     (time, cpu_seconds): (Duration, f64),
 ) -> StepWork {
     let Counters { totals, clock, .. } = counters;
-    let flops = batches.iter().map(|batch| meter.add(batch.shape, batch.cache_flops, totals)).sum();
+    let flops = batches.iter().map(|batch| meter.add(batch.size.shape, batch.cache_flops, totals)).sum();
     let cache_flops = batches.iter().map(|batch| batch.cache_flops).sum();
-    let examples = batches.iter().map(|batch| batch.examples).sum();
-    let tokens = batches.iter().map(|batch| batch.tokens).sum();
+    let examples = batches.iter().map(|batch| batch.size.examples).sum();
+    let tokens = batches.iter().map(|batch| batch.size.tokens).sum();
     totals.examples += examples as u64;
     totals.tokens += tokens as u64;
     clock.add_step(time, cpu_seconds);
@@ -132,7 +132,7 @@ fn forward_backward(
     ranks: Option<&RunRanks>,
 ) -> Result<Option<Tensor>> {
     let step = optimizer.steps() + 1;
-    let step_targets = batches.iter().map(|batch| batch.targets).sum();
+    let step_targets = batches.iter().map(|batch| batch.size.targets).sum();
     let mut losses = Vec::with_capacity(batches.len());
     let owns = |index: usize| ranks.is_none_or(|ranks| ranks.owns(index));
     let last = (0..batches.len()).rev().find(|index| owns(*index));

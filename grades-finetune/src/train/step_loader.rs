@@ -16,9 +16,18 @@ pub(crate) struct StepBatch {
 }
 
 impl StepBatch {
-    /// Makes the batches of their examples.
-    pub(crate) fn load(&self, task: &dyn Task, cache: &mut ActivationCache) -> Result<Vec<Batch>> {
-        self.batches.iter().map(|indices| task.batch(indices, cache)).collect()
+    /// Makes the batches of their examples, with the tensors of those that this process owns by their index.
+    pub(crate) fn load(
+        &self,
+        task: &dyn Task,
+        cache: &mut ActivationCache,
+        owns: impl Fn(usize) -> bool,
+    ) -> Result<Vec<Batch>> {
+        let one = |(index, indices): (usize, &Vec<usize>)| match owns(index) {
+            true => task.batch(indices, cache),
+            false => Ok(Batch::elsewhere(task.batch_size(indices))),
+        };
+        self.batches.iter().enumerate().map(one).collect()
     }
 }
 

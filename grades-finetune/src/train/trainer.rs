@@ -101,6 +101,7 @@ impl<'a> Trainer<'a> {
         if reason.is_premature() {
             return Ok(reason);
         }
+        self.leader.order(Order::Flush, interrupt)?;
         self.flush_statistics()?;
         self.ended = Some(reason);
         match self.validate_last(interrupt)? {
@@ -153,7 +154,7 @@ impl<'a> Trainer<'a> {
         self.leader.order(Order::Step, interrupt)?;
         let step = self.optimizer.steps() + 1;
         let learning_rate = self.schedule.at(step);
-        let batches = batch.load(self.task.as_ref(), &mut self.cache)?;
+        let batches = batch.load(self.task.as_ref(), &mut self.cache, |index| self.leader.owns(index))?;
         let stop = || self.leader.may_stop_within_a_step() && interrupt.is_requested();
         let (task, options, ranks) = (self.task.as_ref(), self.options, self.leader.ranks());
         let outcome = train_step(task, &mut self.optimizer, &batches, learning_rate, options, &stop, ranks)?;
@@ -217,9 +218,9 @@ impl<'a> Trainer<'a> {
     /// Evaluates the model between two steps; returns the reason for which the run must end then, if there is one. An
     /// evaluation that the user's end cuts short is due again.
     fn validate(&mut self, interrupt: &Interrupt) -> Result<Option<StopReason>> {
-        let (step, stop) = (self.optimizer.steps(), || interrupt.is_requested());
+        let (step, leader) = (self.optimizer.steps(), &self.leader);
         let model = (self.task.as_ref(), &mut self.cache);
-        match self.evaluator.validate(model, step, &mut self.counters, &stop)? {
+        match self.evaluator.validate(model, step, &mut self.counters, (leader, interrupt))? {
             Validation::NoData => Ok(None),
             Validation::Stopped => {
                 self.counters.evaluation_due = true;
@@ -237,16 +238,17 @@ impl<'a> Trainer<'a> {
         if !self.evaluator.needs_last(self.optimizer.steps()) {
             return Ok(None);
         }
-        self.optimizer.apply_averages()?;
+        self.apply_averages()?;
         self.validate(interrupt)
     }
 
     /// Starts to write a checkpoint.
     fn save_checkpoint(&mut self) -> Result<()> {
+        self.leader.order(Order::Checkpoint, &Interrupt::never())?;
         self.flush_statistics()?;
         self.read_losses()?;
         let (device, best) = (self.task.store().device(), self.evaluator.best_weights());
-        let others = self.leader.begin_checkpoint(device)?;
+        let others = self.leader.gather_generators(device)?;
         let warnings = self.checkpointer.save(self.state(), &mut self.optimizer, device, best, others)?;
         self.warn(warnings);
         Ok(())
@@ -312,15 +314,23 @@ impl<'a> Trainer<'a> {
     /// Sets the weights that the run ends with: those of the best evaluation, or the means of those that cool.
     fn set_final_weights(&mut self) -> Result<()> {
         if !self.evaluator.restores_best() {
-            self.optimizer.apply_averages()?;
+            self.apply_averages()?;
         } else if let Some(step) = self.evaluator.restore_best()? {
             self.cache.clear();
+            self.leader.order(Order::Best, &Interrupt::never())?;
             if let Some(adapter) = &self.adapter {
                 adapter.unmerge(self.task.as_mut())?;
             }
+            self.leader.broadcast(self.task.as_ref())?;
             self.loggers.note(&format!("the weights of step {step}, the best evaluation, are put back"));
         }
         Ok(())
+    }
+
+    /// Sets the weights that cool by averaging to their means, on all ranks.
+    fn apply_averages(&mut self) -> Result<()> {
+        self.leader.order(Order::Average, &Interrupt::never())?;
+        Ok(self.optimizer.apply_averages()?)
     }
 
     /// Saves the adapter, or the whole model where none trains. Where that fails, what was trained goes into a checkpoint or to
@@ -358,7 +368,13 @@ impl<'a> Trainer<'a> {
     fn evaluate_final(&mut self, reason: StopReason, interrupt: &Interrupt) -> Result<FinalEvaluation> {
         let interrupted = reason == StopReason::Interrupted;
         let (model, step) = ((self.task.as_ref(), &mut self.cache), self.optimizer.steps());
-        let done = self.evaluator.evaluate_final(model, step, &mut self.counters, reason, interrupt)?;
+        let done = self.evaluator.evaluate_final(
+            model,
+            step,
+            &mut self.counters,
+            reason,
+            (&self.leader, interrupt),
+        )?;
         // An evaluation that is made once more is logged then.
         if let (Some(record), true) = (&done.records[0], interrupted || !done.stopped) {
             self.loggers.log(&Event::Evaluation(record));

@@ -106,6 +106,102 @@ fn decoders_and_adapters_that_merge_are_trained_by_ranks() {
     assert!(!folder.lines("runs/three/freezes.jsonl").is_empty());
 }
 
+/// The scores of all evaluations of a run.
+fn scores(folder: &Folder, run: &str) -> Vec<Value> {
+    let lines = folder.lines(&format!("runs/{run}/evals.jsonl"));
+    let keys =
+        ["loss", "perplexity", "accuracy", "accuracy_per_byte", "exact_match", "examples", "eval_flops"];
+    lines.iter().map(|line| keys.iter().map(|key| line[*key].clone()).collect()).collect()
+}
+
+/// Each rank evaluates its share of the batches: with the same weights the numbers are those of one process.
+#[test]
+fn ranks_evaluate_their_shares() {
+    let classifier = Folder::with(&Tiny::base().without_dropout());
+    let decoder = Folder::decoder(&TinyDecoder::new(json!({})));
+    for (folder, evaluates) in [
+        (classifier, &["--set", "training.eval_batch_size=3"][..]),
+        (decoder, &["--set", "training.eval_batch_size=1", "--set", "evaluation.exact_match=true"]),
+    ] {
+        // A learning rate of nothing: the weights of both runs are equal in bits.
+        let common =
+            [&["--epochs", "2", "--lr", "1e-30", "--set", "training.eval_every=1"], evaluates].concat();
+        folder.trained(&[&common[..], &["--name", "three", "--nproc", "3"]].concat());
+        let accumulated = ["--name", "one", "--set", "training.gradient_accumulation_steps=3"];
+        folder.trained(&[&common[..], &accumulated].concat());
+        let (one, three) = (scores(&folder, "one"), scores(&folder, "three"));
+        assert!(!one.is_empty());
+        assert_eq!(one, three);
+        let summary = |run: &str| folder.json(&format!("runs/{run}/summary.json"))["test"].clone();
+        assert_eq!(summary("one"), summary("three"));
+    }
+}
+
+/// The final weights are those of all ranks: means, or the best ones, with adapters that were merged.
+#[test]
+fn ranks_evaluate_the_final_weights() {
+    let folder = Folder::decoder(&TinyDecoder::new(json!({})));
+    let common = [
+        &FREEZES[..],
+        &[
+            "--epochs",
+            "8",
+            "--lora",
+            "--merge-frozen",
+            "--set",
+            "lora.r=2",
+            "--lr",
+            "0.05",
+            "--early-stopping",
+        ],
+        &[
+            "--set",
+            "early_stopping.patience=2",
+            "--set",
+            "freezing.cooldown=2",
+            "--set",
+            "freezing.cooling='average'",
+        ],
+    ]
+    .concat();
+    folder.trained(&[&common[..], &["--name", "two", "--nproc", "2"]].concat());
+    let accumulated = ["--name", "one", "--set", "training.gradient_accumulation_steps=2"];
+    folder.trained(&[&common[..], &accumulated, &NO_CACHE].concat());
+    let last = |run: &str| scores(&folder, run).last().unwrap()[0].as_f64().unwrap();
+    assert!((last("one") - last("two")).abs() <= 1e-4 * last("one"), "{} {}", last("one"), last("two"));
+}
+
+/// A sharded run is the same run: its results and its checkpoints are those of one that is not.
+#[test]
+fn a_sharded_run_is_the_same_run() {
+    let folder = Folder::new();
+    let common = [&FREEZES[..], &["--epochs", "8", "--save-every", "3", "--nproc", "2"]].concat();
+    folder.trained(&[&common[..], &["--name", "whole"]].concat());
+    let sharded = ["--set", "distributed.shard='optimizer'"];
+    folder.trained(&[&common[..], &sharded, &["--name", "sharded"]].concat());
+    Result::of(&folder, "sharded").assert_same(&Result::of(&folder, "whole"), "sharded");
+    assert!(!folder.lines("runs/whole/freezes.jsonl").is_empty());
+    // The last checkpoint of each goes on in the other way, and alone.
+    for (run, options) in [("whole", &sharded[..]), ("sharded", &[])] {
+        std::fs::remove_file(folder.path(&format!("runs/{run}/summary.json"))).unwrap();
+        let resumed = [&common[..], options, &["--name", run, "--resume"]].concat();
+        let ran = folder.trained(&resumed);
+        assert!(ran.stderr.contains("resumed after step"), "{ran:?}");
+        Result::of(&folder, run).assert_same(&Result::of(&folder, "whole"), run);
+    }
+}
+
+/// Each rank is a small batch, so a step of one batch for each has two to compare.
+#[test]
+fn two_ranks_are_two_batches() {
+    let folder = Folder::new();
+    let policy = ["--set", "freezing.policy={name='two-batch',floor=1,window=2,hits=1}", "--epochs", "6"];
+    let alone = folder.refused(&policy);
+    assert!(alone.contains("training.gradient_accumulation_steps"), "{alone}");
+    folder.trained(&[&policy[..], &["--nproc", "2"]].concat());
+    assert!(!folder.lines("runs/base/freezes.jsonl").is_empty());
+}
+
 #[test]
 fn a_killed_rank_ends_the_run_and_the_resumed_run_is_exact() {
     let folder = Folder::new();

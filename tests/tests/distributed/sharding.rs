@@ -90,7 +90,10 @@ fn check(world: usize, test: &str) {
         assert_eq!(bytes, whole.traffic.iter().map(|(bytes, ..)| *bytes).collect::<Vec<_>>(), "{run}");
         // Where all freeze at once no step follows.
         let at_once = run.starts_with("progress");
-        assert!(at_once || bytes.iter().min() < bytes.first(), "{run}: a freeze shrinks the traffic: {bytes:?}");
+        assert!(
+            at_once || bytes.iter().min() < bytes.first(),
+            "{run}: a freeze shrinks the traffic: {bytes:?}"
+        );
     }
 }
 
