@@ -53,6 +53,12 @@ impl Result {
         Self { steps, freezes: files.freezes(), evals, statistics, summary, parameters }
     }
 
+    /// Leaves out the memory that training uses, which may differ from process to process.
+    pub(crate) fn without_memory(mut self) -> Self {
+        self.steps.iter_mut().for_each(|step| step.memory.training_bytes = 0);
+        self
+    }
+
     /// Fails at the first line that differs. Lines are compared as JSON, in which a loss that is no number equals another.
     pub(crate) fn assert_same(&self, other: &Self, what: &str) {
         assert_same_lines(&self.steps, &other.steps, &format!("{what}: steps.jsonl"));
