@@ -4,6 +4,7 @@ mod compare;
 mod config;
 mod convert;
 mod doctor;
+mod evaluate;
 mod generate;
 mod inspect;
 mod key_options;
@@ -14,6 +15,7 @@ mod merge;
 mod monitoring;
 mod output;
 mod policies;
+mod predict;
 mod report;
 mod train;
 
@@ -50,6 +52,10 @@ enum Command {
     Compare(compare::Arguments),
     /// Measure by how much monitoring gradients lengthens a step, and print it as JSON
     Monitoring(monitoring::Arguments),
+    /// Measure a trained model on labelled data: accuracy, F1, confusion matrix, loss and more
+    Evaluate(evaluate::Arguments),
+    /// Predict the labels of texts with a trained classifier
+    Predict(predict::Arguments),
     /// Show when each component of a run froze, why, and what that saved; works while it still goes on
     Inspect(inspect::Arguments),
     /// Write a page, or pictures, of a run, of several, or of a comparison
@@ -109,6 +115,8 @@ pub fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Monitoring(arguments) => monitoring::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
