@@ -12,7 +12,7 @@ use crate::data::{Batch, Dataset, Sampler};
 use crate::metrics::ConfusionMatrix;
 use crate::records::{Evaluation, Metric};
 
-/// What [`evaluate`] measures.
+/// The metrics that [`evaluate`] measures.
 pub(super) const CLASSIFICATION_METRICS: [Metric; 6] =
     [Metric::Loss, Metric::Accuracy, Metric::BalancedAccuracy, Metric::MacroF1, Metric::MicroF1, Metric::Mcc];
 

@@ -28,7 +28,7 @@ pub(crate) enum Split {
 #[derive(Debug)]
 pub(crate) enum Evaluated {
     /// All examples were evaluated.
-    Done(Evaluation),
+    Done(Box<Evaluation>),
     /// The run has no such data.
     NoData,
     /// It was stopped before its end.
@@ -38,7 +38,7 @@ pub(crate) enum Evaluated {
 impl From<Option<Evaluation>> for Evaluated {
     /// Wraps an evaluation; `None` was stopped.
     fn from(evaluation: Option<Evaluation>) -> Self {
-        evaluation.map_or(Self::Stopped, Self::Done)
+        evaluation.map_or(Self::Stopped, |evaluation| Self::Done(Box::new(evaluation)))
     }
 }
 
@@ -105,7 +105,7 @@ pub(crate) struct TaskInfo {
     pub(crate) fresh_variables: Vec<String>,
     /// The names of the labels, for classifiers.
     pub(crate) labels: Option<Vec<String>>,
-    /// What an evaluation on `data.eval` measures; empty without such data.
+    /// The metrics that an evaluation on `data.eval` measures; empty without such data.
     pub(crate) metrics: Vec<Metric>,
     /// The number of training examples that were cut to the longest sequence.
     pub(crate) truncated: usize,

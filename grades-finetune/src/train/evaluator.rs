@@ -125,7 +125,7 @@ impl Evaluator {
     ) -> Result<Validation> {
         let start = Instant::now();
         let evaluation = match task.evaluate(Split::Eval, self.batch_size, cache, halt)? {
-            Evaluated::Done(evaluation) => evaluation,
+            Evaluated::Done(evaluation) => *evaluation,
             Evaluated::NoData => return Ok(Validation::NoData),
             Evaluated::Stopped => return Ok(Validation::Stopped),
         };
@@ -157,7 +157,7 @@ impl Evaluator {
             match task.evaluate(split, self.batch_size, cache, &stop)? {
                 Evaluated::Done(evaluation) => {
                     counters.clock.eval_seconds += evaluation.seconds;
-                    *result = Some(record(evaluation, step, counters, None, true));
+                    *result = Some(record(*evaluation, step, counters, None, true));
                 }
                 Evaluated::NoData => {}
                 Evaluated::Stopped => {

@@ -118,6 +118,8 @@ fn the_columns_are_those_of_the_run() {
     folder.trained(&[
         "--train",
         "own.tsv",
+        "--eval",
+        "own.tsv",
         "--set",
         "data.text=two",
         "--set",
