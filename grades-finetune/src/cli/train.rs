@@ -20,7 +20,7 @@ use crate::causes::with_causes;
 use crate::config::CacheMode;
 use crate::config::{Document, RunConfig};
 use crate::log::summary_table;
-use crate::records::StopReason;
+use crate::records::{StopReason, freezing_sentence};
 use crate::report::write_run_report;
 use crate::run::{Interrupt, RunFolder};
 use crate::train::{
@@ -248,7 +248,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         outcome.warnings.push(format!("there is no report.html: {}", with_causes(&error)));
     }
     // The run is done and saved, whether or not its table can be printed.
-    if let Err(error) = print_text(&summary_table(&outcome.summary, &outcome.folder)) {
+    let mut text = summary_table(&outcome.summary, &outcome.folder);
+    if config.freezing.is_some() {
+        text += &format!("{}\n", freezing_sentence(&outcome.summary));
+    }
+    if let Err(error) = print_text(&text) {
         outcome.warnings.push(error.to_string());
     }
     super::warn(&outcome.warnings);

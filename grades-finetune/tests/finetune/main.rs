@@ -24,6 +24,7 @@ mod durable;
 mod early_stopping;
 mod inspect;
 mod learning;
+mod listing;
 mod lora;
 mod options;
 #[cfg(target_os = "linux")]

@@ -155,7 +155,7 @@ fn notes(analysis: &Analysis<'_>, config: &Table) -> Vec<String> {
             "No component froze. The statistics below show how far each was from its threshold.".to_owned(),
         );
     }
-    if let Some(reason) = analysis.by_deadline() {
+    if let Some(reason) = analysis.why_little() {
         notes.push(format!("{}.", capitalized(&reason)));
     }
     let bad = run.steps.iter().filter(|line| !line.loss.is_finite()).count();
