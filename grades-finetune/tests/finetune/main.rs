@@ -20,6 +20,7 @@ mod data;
 mod decoder;
 mod decoder_compare;
 mod disk;
+mod dry_run;
 mod durable;
 mod early_stopping;
 mod inspect;
