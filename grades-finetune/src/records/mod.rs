@@ -24,6 +24,7 @@ mod metric;
 mod number;
 mod numbers;
 mod overhead;
+mod saved;
 mod statistics;
 mod step;
 mod summary;
@@ -37,6 +38,7 @@ pub use json::{Ending, read_lines, write_line};
 pub use metric::Metric;
 pub use numbers::{Numbers, Quantity, flop_unit};
 pub use overhead::Overhead;
+pub use saved::freezing_sentence;
 pub use statistics::{STATISTICS, StatisticsLine};
 pub use step::{ComponentCounts, STEPS, SkipReason, StepMemory, StepRecord, StepWork};
 pub use summary::{

@@ -71,11 +71,16 @@ impl Decoder {
         let width = rows.iter().map(|&row| own(row).len()).max().unwrap_or(0);
         let longest = usize::try_from(self.max_positions()).unwrap_or(usize::MAX);
         let padding = |row: usize| width - own(row).len();
-        let padded: Vec<i64> =
-            rows.iter().flat_map(|&row| std::iter::repeat_n(0, padding(row)).chain(own(row).iter().copied())).collect();
+        let padded: Vec<i64> = rows
+            .iter()
+            .flat_map(|&row| std::iter::repeat_n(0, padding(row)).chain(own(row).iter().copied()))
+            .collect();
         let too_long = |_| Error::Input("a prompt too long".into());
-        let starts: Vec<i64> =
-            rows.iter().map(|&row| i64::try_from(padding(row))).collect::<Result<_, _>>().map_err(too_long)?;
+        let starts: Vec<i64> = rows
+            .iter()
+            .map(|&row| i64::try_from(padding(row)))
+            .collect::<Result<_, _>>()
+            .map_err(too_long)?;
         let device = self.device();
         let mut starts = if starts.iter().any(|&start| start > 0) {
             Some(Tensor::f_from_slice(&starts)?.f_to_device(device)?)

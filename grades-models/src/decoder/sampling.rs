@@ -77,7 +77,8 @@ impl Sampling {
             let seen: BTreeSet<usize> = before.iter().filter_map(|&id| usize::try_from(id).ok()).collect();
             for id in seen {
                 if let Some(score) = scores.get_mut(id) {
-                    *score *= if *score < 0.0 { self.repetition_penalty } else { 1.0 / self.repetition_penalty };
+                    *score *=
+                        if *score < 0.0 { self.repetition_penalty } else { 1.0 / self.repetition_penalty };
                 }
             }
         }

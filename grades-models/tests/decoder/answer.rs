@@ -83,7 +83,10 @@ fn what_cannot_be_sampled_is_refused() {
         (Sampling { temperature: -1.0, ..own() }, "temperature: expected a number of at least 0, found -1"),
         (Sampling { top_p: 0.0, ..own() }, "top_p: expected a share above 0, up to 1, found 0"),
         (Sampling { top_p: f64::NAN, ..own() }, "top_p: expected a share above 0, up to 1, found NaN"),
-        (Sampling { repetition_penalty: 0.0, ..own() }, "repetition_penalty: expected a number above 0, found 0"),
+        (
+            Sampling { repetition_penalty: 0.0, ..own() },
+            "repetition_penalty: expected a number above 0, found 0",
+        ),
     ] {
         let error = model.answer(&[vec![5]], &limits, &sampling, &mut |_, _| Ok(ControlFlow::Continue(())));
         assert_eq!(error.unwrap_err().to_string(), message);

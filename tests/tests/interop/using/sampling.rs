@@ -49,7 +49,9 @@ fn probabilities_are_those_of_transformers() {
         };
         let logits: Vec<f32> = serde_json::from_value(case["logits"].clone()).unwrap();
         let before: Vec<i64> = serde_json::from_value(case["before"].clone()).unwrap();
-        for (id, (ours, theirs)) in sampling.probabilities(&logits, &before).into_iter().zip(theirs).enumerate() {
+        for (id, (ours, theirs)) in
+            sampling.probabilities(&logits, &before).into_iter().zip(theirs).enumerate()
+        {
             assert_eq!(ours > 0.0, theirs > 0.0, "token {id} of {case}");
             // They compute in f32.
             assert!((ours - theirs).abs() < 2e-6, "token {id} of {case}: {ours} {theirs}");
