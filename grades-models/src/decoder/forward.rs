@@ -211,7 +211,8 @@ impl Decoder {
             }
         }
         let longest = self.config.max_position_embeddings;
-        if length == 0 || before + length > longest {
+        // Padding takes no position; who pads counts the tokens.
+        if length == 0 || (starts.is_none() && before + length > longest) {
             return Err(Error::Input(format!(
                 "a sequence of {} tokens; the model takes 1 to {longest} (\"max_position_embeddings\")",
                 before + length
