@@ -1,5 +1,6 @@
 //! The command line of `finetune`.
 
+mod chat;
 mod compare;
 mod completions;
 mod config;
@@ -21,6 +22,7 @@ mod policies;
 mod predict;
 mod report;
 mod runs;
+mod sampling;
 mod train;
 
 use std::io::IsTerminal;
@@ -58,8 +60,10 @@ enum Command {
     Monitoring(monitoring::Arguments),
     /// Measure a trained model on labelled data: accuracy, F1, confusion matrix, loss and more
     Evaluate(evaluate::Arguments),
-    /// Predict the labels of texts with a trained classifier
+    /// Predict with a trained model: labels of texts with a classifier, answers to prompts with a decoder
     Predict(predict::Arguments),
+    /// Have a conversation with a decoder in the terminal
+    Chat(chat::Arguments),
     /// Show when each component of a run froze, why, and what that saved; works while it still goes on
     Inspect(inspect::Arguments),
     /// Write a page, or pictures, of a run, of several, or of a comparison
@@ -129,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Monitoring(arguments) => monitoring::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
+        Command::Chat(arguments) => chat::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Runs(arguments) => runs::run(&arguments),

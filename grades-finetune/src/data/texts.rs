@@ -11,10 +11,13 @@ use super::column::{Column, Format, Header};
 use super::content::{self, utf8};
 use super::error::{Error, Result};
 use super::names::{self, Role};
-use super::record::{Record, Source};
+use super::record::{Record, Records, Source};
 
 /// The longest line that is read, in bytes.
 const LONGEST_LINE: usize = 64 << 20;
+
+/// No window has more bytes of text than this, unless one text alone does.
+const WINDOW_BYTES: usize = 8 << 20;
 
 /// Reads texts, or pairs of them, one after the other. A row is read when it is asked for, so memory does not grow with the
 /// file.
@@ -126,6 +129,42 @@ impl TextReader {
     /// Returns the name of the file, for messages.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Passes on all texts, a window of at most `size` of them at a time; a window with much text is shorter.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next), after the texts before that line were passed on, and those of `receive`.
+    pub fn windows<E: From<Error>>(
+        &mut self,
+        size: usize,
+        receive: &mut dyn FnMut(&Records) -> Result<(), E>,
+    ) -> Result<(), E> {
+        loop {
+            let mut window = Records { path: self.path.clone(), ..Records::default() };
+            let (mut bytes, mut failed) = (0, None);
+            while window.list.len() < size.max(1) && bytes < WINDOW_BYTES && failed.is_none() {
+                match self.next() {
+                    Some(Ok(text)) => {
+                        bytes += text.text.len() + text.pair.as_ref().map_or(0, String::len);
+                        window.list.push(text);
+                    }
+                    Some(Err(error)) => failed = Some(error),
+                    None => break,
+                }
+            }
+            let ended = window.list.is_empty();
+            if !ended {
+                receive(&window)?;
+            }
+            if let Some(error) = failed {
+                return Err(error.into());
+            }
+            if ended {
+                return Ok(());
+            }
+        }
     }
 
     /// Reads the next row that has a text; `None` at the end.

@@ -45,9 +45,6 @@ pub struct Classifier {
     truncated: usize,
 }
 
-/// No window has more bytes of text than this, unless one text alone does.
-const WINDOW_BYTES: usize = 8 << 20;
-
 impl Classifier {
     /// Makes it of a loaded model and the tokenizer beside it.
     ///
@@ -133,36 +130,12 @@ impl Classifier {
         texts: &mut TextReader,
         receive: &mut dyn FnMut(&Record, &Prediction) -> Result<()>,
     ) -> Result<()> {
-        let path = texts.path().to_path_buf();
-        loop {
-            let mut window = Records { path: path.clone(), ..Records::default() };
-            let (mut bytes, mut failed) = (0, None);
-            while window.list.len() < self.options.window.max(1) && bytes < WINDOW_BYTES {
-                match texts.next() {
-                    Some(Ok(text)) => {
-                        bytes += text.text.len() + text.pair.as_ref().map_or(0, String::len);
-                        window.list.push(text);
-                    }
-                    Some(Err(error)) => {
-                        failed = Some(error);
-                        break;
-                    }
-                    None => break,
-                }
+        texts.windows(self.options.window, &mut |window| {
+            for (text, prediction) in window.list.iter().zip(self.predict(window)?) {
+                receive(text, &prediction)?;
             }
-            let last = window.list.is_empty();
-            if !last {
-                for (text, prediction) in window.list.iter().zip(self.predict(&window)?) {
-                    receive(text, &prediction)?;
-                }
-            }
-            if let Some(error) = failed {
-                return Err(error.into());
-            }
-            if last {
-                return Ok(());
-            }
-        }
+            Ok(())
+        })
     }
 }
 
