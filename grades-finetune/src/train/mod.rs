@@ -10,6 +10,7 @@ mod early_stopping;
 mod evaluator;
 mod follow;
 mod leader;
+mod learner;
 mod loss_monitor;
 mod lr_schedule;
 mod prefix;
