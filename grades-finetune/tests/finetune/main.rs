@@ -10,6 +10,7 @@
 mod bad_config;
 mod bad_files;
 mod cache;
+mod card;
 mod commands;
 mod compare;
 mod config;

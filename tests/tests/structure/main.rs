@@ -56,6 +56,7 @@ const FINETUNE: &[(&str, &[&str])] = &[
     ("config", &["data", "records"]),
     ("report", &["records", "storage"]),
     ("run", &["config", "records", "storage"]),
+    ("card", &["config", "printable", "records", "storage"]),
     ("checkpoint", &["causes", "records", "state", "storage"]),
     ("log", &["causes", "printable", "records", "state", "storage"]),
     ("cache", &["config", "state", "storage"]),
@@ -66,6 +67,7 @@ const FINETUNE: &[(&str, &[&str])] = &[
         "train",
         &[
             "cache",
+            "card",
             "causes",
             "checkpoint",
             "config",
