@@ -3,7 +3,7 @@
 use anyhow::Result;
 use toml::{Table, Value};
 
-use super::template::{Key, Page, Row, render};
+use super::template::{Filters, Key, Page, PageTable, Row, render};
 use crate::records::{Scores, Summary};
 use crate::report::analysis::Analysis;
 use crate::report::pictures::Figure;
@@ -28,17 +28,21 @@ pub(crate) fn run_page(run: &RunData, figures: &[Figure]) -> Result<String> {
         heading: run.name.clone(),
         sentence: format!("Trained {way}{model} on {data}: {}", outcome(&analysis)),
         keys: keys(&analysis),
-        groups: if figures.iter().any(|figure| figure.name == "heat-map") {
-            analysis.groups.clone()
-        } else {
-            Vec::new()
+        filters: Filters {
+            groups: if figures.iter().any(|figure| figure.name == "heat-map") {
+                analysis.groups.clone()
+            } else {
+                Vec::new()
+            },
+            groups_name: "Kind",
+            layers: blocks(&analysis),
         },
-        groups_name: "Kind",
-        layers: blocks(&analysis),
         notes: notes(&analysis, &config),
-        table_title: "Configuration",
-        columns: vec!["key".to_owned(), "value".to_owned()],
-        rows: settings(&config),
+        table: PageTable {
+            table_title: "Configuration",
+            columns: vec!["key".to_owned(), "value".to_owned()],
+            rows: settings(&config),
+        },
         config: run.config.clone(),
         command: String::new(),
     };
