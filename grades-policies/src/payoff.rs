@@ -103,6 +103,10 @@ impl FreezePolicy for Payoff {
         }
     }
 
+    fn least_checks(&self) -> u64 {
+        self.window.checks().saturating_add(self.hits).saturating_sub(1)
+    }
+
     fn default_cooldown(&self) -> Cooldown {
         Cooldown::Share { share: 1.0 }
     }

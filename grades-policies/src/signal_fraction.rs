@@ -83,6 +83,10 @@ impl FreezePolicy for SignalFraction {
         Decision::freeze_at_or_below(Self::NAME, Statistic::SignalFraction, mean, self.floor)
     }
 
+    fn least_checks(&self) -> u64 {
+        self.window.checks().saturating_add(self.hits).saturating_sub(1)
+    }
+
     fn default_cooldown(&self) -> Cooldown {
         Cooldown::Share { share: 1.0 }
     }

@@ -8,6 +8,7 @@ mod costs;
 mod early_stopping;
 mod evaluator;
 mod follow;
+mod forecast;
 mod leader;
 mod loss_monitor;
 mod lr_schedule;
