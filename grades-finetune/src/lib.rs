@@ -26,6 +26,7 @@
 
 pub mod bench;
 mod cache;
+mod card;
 mod causes;
 pub mod checkpoint;
 pub mod cli;
