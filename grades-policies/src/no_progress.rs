@@ -95,7 +95,7 @@ impl FreezePolicy for NoProgress {
     }
 
     fn least_checks(&self) -> u64 {
-        self.window.checks().saturating_add(self.hits).saturating_sub(1)
+        self.settings.window.checks().saturating_add(self.settings.hits).saturating_sub(1)
     }
 
     fn default_cooldown(&self) -> Cooldown {

@@ -131,7 +131,7 @@ impl FreezePolicy for Plateau {
     }
 
     fn least_checks(&self) -> u64 {
-        self.window.checks().saturating_add(self.hits).saturating_sub(1)
+        self.settings.window.checks().saturating_add(self.settings.hits).saturating_sub(1)
     }
 
     fn state(&self) -> Result<PolicyState> {

@@ -93,7 +93,7 @@ impl FreezePolicy for RelativeToPeak {
     }
 
     fn least_checks(&self) -> u64 {
-        self.window.checks().saturating_add(self.hits).saturating_sub(1)
+        self.settings.window.checks().saturating_add(self.settings.hits).saturating_sub(1)
     }
 
     fn state(&self) -> Result<PolicyState> {

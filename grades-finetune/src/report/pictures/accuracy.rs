@@ -123,7 +123,11 @@ pub(crate) fn accuracy_over_time(comparison: &ComparisonData) -> Option<Figure> 
         }
         false => "Numbered discs are runs with one seed, so nothing is known of their spread.",
     };
-    let caption = format!("{marks} Further left is faster, {better} is better.{counted}");
+    let line = match frontier(comparison, score, Cost::Time).is_empty() {
+        true => "",
+        false => " The dotted line joins the ways that merely train for fewer steps.",
+    };
+    let caption = format!("{marks} Further left is faster, {better} is better.{line}{counted}");
     let title = format!("{} against time", sentence(score.name));
     let draw = |size| picture(comparison, score, Cost::Time, size);
     Some(Figure::draw("accuracy", title, caption, Vec::new(), draw))
