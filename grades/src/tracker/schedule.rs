@@ -57,10 +57,10 @@ impl Schedule {
     /// Returns the first check at which all components that have trained from the start must cool; the run's end where they
     /// need not.
     pub(super) fn first_deadline(&self) -> u64 {
-        let checks = 1..=self.total_steps / self.check_every.max(1);
-        let step = |check: u64| check * self.check_every.max(1);
+        let every = self.check_every.max(1);
+        let step = |check: u64| check.saturating_mul(every);
         // What a deadline asks for grows with the step, and what is left falls.
-        let (mut low, mut high) = (0, *checks.end() + 1);
+        let (mut low, mut high) = (0, (self.total_steps / every).saturating_add(1));
         while high - low > 1 {
             let middle = low + (high - low) / 2;
             if self.deadline(step(middle), 0).is_some() { high = middle } else { low = middle }
