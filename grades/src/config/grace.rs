@@ -1,5 +1,7 @@
 //! The beginning of a run, in which no policy freezes anything.
 
+use std::fmt;
+
 use serde::Serialize;
 use toml::Value;
 
@@ -36,6 +38,15 @@ impl From<f64> for Grace {
     }
 }
 
+impl fmt::Display for Grace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Share(share) => write!(f, "{share}"),
+            Self::Epochs { epochs } => write!(f, "{{ epochs = {epochs} }}"),
+        }
+    }
+}
+
 const SHARE: &str = "a share from 0 to 1";
 const EPOCHS: &str = "{ epochs = E } with E of at least 0";
 
@@ -69,7 +80,7 @@ impl Grace {
                 Some(format!("expected {SHARE}, found {share}"))
             }
             Self::Epochs { epochs } if !(epochs >= 0.0 && epochs.is_finite()) => {
-                Some(format!("expected {EPOCHS}, found {{ epochs = {epochs} }}"))
+                Some(format!("expected {EPOCHS}, found {self}"))
             }
             Self::Share(_) | Self::Epochs { .. } => None,
         }
