@@ -25,6 +25,7 @@ use clap::{Parser, Subcommand};
 
 use crate::causes::with_causes;
 use crate::data::is_guarded;
+use crate::data::sequence::{COMMAND, isolate_templates, serve};
 use crate::records::StopReason;
 use crate::run::survive_limits;
 
@@ -87,6 +88,13 @@ fn end_with_stdin() {
 
 /// Runs the program on this process's arguments.
 pub fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|command| command == COMMAND) {
+        serve();
+        return ExitCode::SUCCESS;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        isolate_templates(&program);
+    }
     // Panics of libraries on files that make no sense become errors, which say it all.
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -5,17 +5,24 @@ mod environment;
 mod generation;
 mod json;
 mod limits;
+mod process;
+mod run;
 mod text;
 mod worker;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use minijinja::{Environment, ErrorKind, Value};
+use minijinja::Value;
 use serde_json::Value as Json;
 
 pub use self::date::Date;
-use self::environment::set_date;
+use self::process::Process;
+pub use self::process::isolate_templates;
+pub(crate) use self::process::{COMMAND, serve};
+use self::run::DEFAULT;
 use self::worker::Worker;
 use super::message::{Message, Variables};
 use crate::data::content;
@@ -28,7 +35,9 @@ use crate::data::tokenizer::special_tokens;
 /// or are refused, and the same data gives the same tokens on any day.
 #[derive(Debug)]
 pub struct ChatTemplate {
-    worker: Worker,
+    sources: Vec<(String, String)>,
+    time: Duration,
+    renderer: Mutex<Renderer>,
     path: PathBuf,
     /// The texts of special tokens (`bos_token`, …).
     tokens: Vec<(String, String)>,
@@ -44,9 +53,47 @@ pub(super) struct Rendered {
     pub(super) generated: Option<Vec<Range<usize>>>,
 }
 
-/// The template that is used unless there are tools and one for them.
-const DEFAULT: &str = "default";
-const TOOLS: &str = "tool_use";
+/// Where templates are rendered.
+#[derive(Debug)]
+enum Renderer {
+    /// In a process; `None` while it is replaced.
+    Process(Option<Process>),
+    /// On a thread of this process.
+    Thread(Worker),
+}
+
+impl Renderer {
+    fn start(
+        sources: &[(String, String)],
+        date: Option<Date>,
+        time: Duration,
+    ) -> std::result::Result<Self, String> {
+        match Process::start(sources, date, time)? {
+            Some(process) => Ok(Self::Process(Some(process))),
+            None => Worker::start(sources.to_vec(), date, time)
+                .map(Self::Thread)
+                .map_err(|refused| refused.reason),
+        }
+    }
+
+    fn render(&mut self, context: Value, tools: bool) -> std::result::Result<String, String> {
+        match self {
+            Self::Process(Some(process)) => process.render(&context, tools),
+            Self::Process(None) => Err(worker::ENDED.to_owned()),
+            Self::Thread(worker) => worker.render(context, tools),
+        }
+    }
+}
+
+impl Drop for Renderer {
+    fn drop(&mut self) {
+        if let Self::Process(process) = self
+            && let Some(process) = process.take()
+        {
+            process.leave();
+        }
+    }
+}
 
 impl ChatTemplate {
     /// Reads `chat_template.jinja` and `additional_chat_templates`, or `chat_template` of `tokenizer_config.json`;
@@ -56,6 +103,16 @@ impl ChatTemplate {
     ///
     /// [`Error::Io`] and [`Error::File`] for a file that cannot be read or a template that is not valid Jinja.
     pub fn load(dir: &Path) -> Result<Option<Self>> {
+        // The time for one conversation.
+        Self::load_within(dir, Duration::from_secs(10))
+    }
+
+    /// As [`load`](Self::load), with another limit than 10 seconds for what a conversation may take.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](Self::load).
+    pub fn load_within(dir: &Path, time: Duration) -> Result<Option<Self>> {
         let config_path = dir.join("tokenizer_config.json");
         let config: Json = match read(&config_path)? {
             Some(text) => serde_json::from_str(&text)
@@ -85,20 +142,21 @@ impl ChatTemplate {
             *source = generation::with_filter(&source.replace("\r\n", "\n").replace('\r', "\n"));
         }
         let marks = sources.iter().any(|(_, source)| source.contains(generation::FILTER));
-        let worker = Worker::start(sources)
+        let renderer = Renderer::start(&sources, None, time)
             .map_err(|reason| Error::file(&path, format!("the chat template is not valid: {reason}")))?;
-        Ok(Some(Self { worker, path, tokens: special_tokens(dir)?, marks }))
+        let (renderer, tokens) = (Mutex::new(renderer), special_tokens(dir)?);
+        Ok(Some(Self { sources, time, renderer, path, tokens, marks }))
     }
 
     /// Sets the date that `strftime_now` writes.
     #[must_use]
-    pub fn with_date(self, date: Option<Date>) -> Self {
-        if let Some(date) = date {
-            // A template that cannot do this fails at the next conversation.
-            let _ = self.worker.call(move |environment| {
-                set_date(environment, date);
-                Ok(String::new())
-            });
+    pub fn with_date(mut self, date: Option<Date>) -> Self {
+        if date.is_some() {
+            // What renders now is free for the templates with the date. They were compiled before.
+            self.renderer = Mutex::new(Renderer::Process(None));
+            if let Ok(renderer) = Renderer::start(&self.sources, date, self.time) {
+                self.renderer = Mutex::new(renderer);
+            }
         }
         self
     }
@@ -120,11 +178,8 @@ impl ChatTemplate {
         prompt: bool,
     ) -> Result<Rendered> {
         let (context, tools) = (self.context(messages, variables, prompt), has_tools(variables));
-        // An error may have values of the template, whose drop needs the large stack as well.
-        let job = move |environment: &mut Environment<'static>| {
-            run(environment, context, tools).map_err(|error| failure(&error))
-        };
-        let text = self.worker.call(job).map_err(|reason| {
+        let mut renderer = self.renderer.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = renderer.render(context, tools).map_err(|reason| {
             let reason = reason.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"");
             Error::file(&self.path, format!("the chat template {reason}"))
         })?;
@@ -163,31 +218,9 @@ fn has_tools(variables: &Variables) -> bool {
     variables.get("tools").is_some_and(|tools| !tools.is_none())
 }
 
-fn run(
-    environment: &Environment<'static>,
-    context: Value,
-    tools: bool,
-) -> std::result::Result<String, minijinja::Error> {
-    limits::begin();
-    let template = match environment.get_template(TOOLS) {
-        Ok(template) if tools => template,
-        _ => environment.get_template(DEFAULT)?,
-    };
-    let mut limited = limits::Limited::default();
-    template.render_captured_to(context, &mut limited)?;
-    Ok(String::from_utf8_lossy(&limited.text).into_owned())
-}
-
-/// Returns what a template does instead of rendering, for a message.
-fn failure(error: &minijinja::Error) -> String {
-    let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
-    if error.kind() == ErrorKind::UnknownFunction && reason.contains("strftime_now") {
-        return "writes today's date; set data.date, such as data.date = \"2026-01-31\", so that the same data gives the \
-                same tokens on any day"
-            .to_owned();
-    }
-    let line = error.line().map_or_else(String::new, |line| format!(" in line {line}"));
-    format!("fails{line}: {reason}")
+/// Reads the variables of a conversation that another process wrote, in their order.
+fn message_value(text: &serde_json::value::RawValue) -> std::result::Result<Value, String> {
+    serde_json::from_str::<Value>(text.get()).map_err(|error| error.to_string())
 }
 
 /// Returns the template itself as the default one, or a list of named ones.

@@ -1,50 +1,58 @@
 //! Runs the library of templates on a thread of its own, with a large stack, and waits for it only so long.
 //!
-//! Templates are programs of strangers. One that does not end is left behind with its thread, which ends with the
-//! program: a thread cannot be stopped.
+//! Templates are programs of strangers. One that does not end is left behind with its thread, for a thread cannot be stopped;
+//! `process` has the way out of that.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use minijinja::Environment;
+use minijinja::{Environment, Value};
 
-use super::environment::environment;
+use super::date::Date;
+use super::environment::{environment, set_date};
+use super::run::run;
 use crate::data::tokenizer::quiet;
-
-/// The time for one conversation.
-const TIME: Duration = Duration::from_secs(10);
 
 /// The memory that the program may take meanwhile, in bytes.
 const MEMORY: u64 = 1 << 30;
 
 /// Values nest as deeply as the fuel allows, and each level takes some of the stack when they are written or dropped.
-const STACK: usize = 512 << 20;
+pub(super) const STACK: usize = 512 << 20;
 
 /// Something to do with the templates; its error is a message.
 type Job = Box<dyn FnOnce(&mut Environment<'static>) -> Result<String, String> + Send>;
 type Answer = Result<String, String>;
 
+/// The reason why templates cannot be compiled.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) reason: String,
+    /// Whether a thread was left behind.
+    pub(super) lost: bool,
+}
+
 /// The thread of a model's templates.
 #[derive(Debug)]
-pub(super) struct Worker(Mutex<State>);
-
-#[derive(Debug)]
-struct State {
+pub(super) struct Worker {
     jobs: Sender<Job>,
     answers: Receiver<Answer>,
+    time: Duration,
     /// The reason why the thread was left behind.
     lost: Option<String>,
 }
 
 impl Worker {
-    /// Compiles named templates.
+    /// Compiles named templates; each job then has this time.
     ///
     /// # Errors
     ///
     /// The library's message, or the limit that the templates are beyond.
-    pub(super) fn start(sources: Vec<(String, String)>) -> Result<Self, String> {
+    pub(super) fn start(
+        sources: Vec<(String, String)>,
+        date: Option<Date>,
+        time: Duration,
+    ) -> Result<Self, Refused> {
         let (jobs, todo) = channel::<Job>();
         let (done, answers) = channel();
         let thread = std::thread::Builder::new().name("template".into()).stack_size(STACK);
@@ -58,6 +66,9 @@ impl Worker {
                     return;
                 }
             };
+            if let Some(date) = date {
+                set_date(&mut environment, date);
+            }
             let _ = done.send(Ok(String::new()));
             for job in todo {
                 let answer = guarded(|| job(&mut environment));
@@ -66,41 +77,42 @@ impl Worker {
                 }
             }
         };
-        thread.spawn(run).map_err(|error| format!("no thread: {error}"))?;
-        let mut state = State { jobs, answers, lost: None };
-        state.wait()?;
-        Ok(Self(Mutex::new(state)))
+        let spawned = thread.spawn(run);
+        spawned.map_err(|error| Refused { reason: format!("no thread: {error}"), lost: false })?;
+        let mut worker = Self { jobs, answers, time, lost: None };
+        match worker.wait() {
+            Ok(_) => Ok(worker),
+            Err(reason) => Err(Refused { reason, lost: worker.is_lost() }),
+        }
     }
 
-    /// Does a job with the templates.
+    /// Renders a conversation.
     ///
     /// # Errors
     ///
-    /// The job's message, or the limit that it is beyond.
-    pub(super) fn call(
-        &self,
-        job: impl FnOnce(&mut Environment<'static>) -> Result<String, String> + Send + 'static,
-    ) -> Result<String, String> {
-        let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(reason) = &state.lost {
+    /// The template's message, or the limit that it is beyond.
+    pub(super) fn render(&mut self, context: Value, tools: bool) -> Answer {
+        if let Some(reason) = &self.lost {
             return Err(reason.clone());
         }
-        state.jobs.send(Box::new(job)).map_err(|_| ENDED.to_owned())?;
-        state.wait()
+        let job = move |environment: &mut Environment<'static>| run(environment, context, tools);
+        self.jobs.send(Box::new(job)).map_err(|_| ENDED.to_owned())?;
+        self.wait()
     }
-}
 
-const ENDED: &str = "fails: it makes no sense to the library that renders it";
+    /// Returns whether the thread was left behind.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.is_some()
+    }
 
-impl State {
     fn wait(&mut self) -> Answer {
         let (begun, before) = (Instant::now(), resident());
         let reason = loop {
             match self.answers.recv_timeout(Duration::from_millis(20)) {
                 Ok(answer) => return answer,
                 Err(RecvTimeoutError::Disconnected) => return Err(ENDED.to_owned()),
-                Err(RecvTimeoutError::Timeout) if begun.elapsed() > TIME => {
-                    break format!("fails: it takes more than {} seconds", TIME.as_secs());
+                Err(RecvTimeoutError::Timeout) if begun.elapsed() > self.time => {
+                    break beyond(self.time);
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     let taken = resident().zip(before).map(|(now, before)| now.saturating_sub(before));
@@ -115,6 +127,14 @@ impl State {
     }
 }
 
+/// The message of a template that the library, or its process, does not survive.
+pub(super) const ENDED: &str = "fails: it makes no sense to the library that renders it";
+
+/// Returns the message of a template that takes longer.
+pub(super) fn beyond(time: Duration) -> String {
+    format!("fails: it takes more than {} seconds", time.as_secs_f64())
+}
+
 /// Calls the library; a panic is an error.
 fn guarded<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     // The call's half-done values are never used again.
@@ -123,7 +143,12 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
 
 /// Returns the memory of the program, in bytes, where the system reports it.
 fn resident() -> Option<u64> {
+    memory("VmRSS:")
+}
+
+/// Returns a number of this process's memory, in bytes, by its name.
+pub(super) fn memory(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
 }
