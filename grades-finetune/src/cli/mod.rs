@@ -18,6 +18,7 @@ mod report;
 mod train;
 
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Error};
@@ -25,7 +26,7 @@ use clap::{Parser, Subcommand};
 
 use crate::causes::with_causes;
 use crate::data::is_guarded;
-use crate::data::sequence::{COMMAND, isolate_templates, serve};
+use crate::data::sequence::{COMMAND, end_idle_process, isolate_templates, serve};
 use crate::records::StopReason;
 use crate::run::survive_limits;
 
@@ -92,9 +93,7 @@ pub fn main() -> ExitCode {
         serve();
         return ExitCode::SUCCESS;
     }
-    if let Ok(program) = std::env::current_exe() {
-        isolate_templates(&program);
-    }
+    isolate_templates(&own_program());
     // Panics of libraries on files that make no sense become errors, which say it all.
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -127,7 +126,14 @@ pub fn main() -> ExitCode {
         Command::Merge(arguments) => merge::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     });
+    end_idle_process();
     done.unwrap_or_else(|error| failed(&error))
+}
+
+/// Returns the path of the running program. Linux has one that stands for the same file after the program was replaced.
+fn own_program() -> PathBuf {
+    let own = Path::new("/proc/self/exe");
+    if own.exists() { own.to_path_buf() } else { std::env::current_exe().unwrap_or_default() }
 }
 
 /// Prints the error of a command.

@@ -16,7 +16,7 @@ fn templates_of_strangers() {
     let dir = tempfile::tempdir().unwrap();
     let messages = [Message::new("user", "ask <|im_end|>"), Message::new("assistant", "blue")];
     let mut ended = 0u64;
-    let limit = Duration::from_millis(500);
+    let limit = Duration::from_millis(200);
     fuzz_made("strange-template", (120, 100_000), template, |bytes| {
         std::fs::write(dir.path().join("chat_template.jinja"), bytes).unwrap();
         let begun = Instant::now();

@@ -6,7 +6,9 @@ mod generation;
 mod json;
 mod limits;
 mod process;
+mod renderer;
 mod run;
+mod server;
 mod text;
 mod worker;
 
@@ -19,11 +21,11 @@ use minijinja::Value;
 use serde_json::Value as Json;
 
 pub use self::date::Date;
-use self::process::Process;
+pub(crate) use self::process::end_idle_process;
 pub use self::process::isolate_templates;
-pub(crate) use self::process::{COMMAND, serve};
+use self::renderer::{Conversation, Renderer};
 use self::run::DEFAULT;
-use self::worker::Worker;
+pub(crate) use self::server::{COMMAND, serve};
 use super::message::{Message, Variables};
 use crate::data::content;
 use crate::data::error::{Error, Result};
@@ -35,9 +37,8 @@ use crate::data::tokenizer::special_tokens;
 /// or are refused, and the same data gives the same tokens on any day.
 #[derive(Debug)]
 pub struct ChatTemplate {
-    sources: Vec<(String, String)>,
-    time: Duration,
     renderer: Mutex<Renderer>,
+    date: Option<Date>,
     path: PathBuf,
     /// The texts of special tokens (`bos_token`, …).
     tokens: Vec<(String, String)>,
@@ -53,48 +54,6 @@ pub(super) struct Rendered {
     pub(super) generated: Option<Vec<Range<usize>>>,
 }
 
-/// Where templates are rendered.
-#[derive(Debug)]
-enum Renderer {
-    /// In a process; `None` while it is replaced.
-    Process(Option<Process>),
-    /// On a thread of this process.
-    Thread(Worker),
-}
-
-impl Renderer {
-    fn start(
-        sources: &[(String, String)],
-        date: Option<Date>,
-        time: Duration,
-    ) -> std::result::Result<Self, String> {
-        match Process::start(sources, date, time)? {
-            Some(process) => Ok(Self::Process(Some(process))),
-            None => Worker::start(sources.to_vec(), date, time)
-                .map(Self::Thread)
-                .map_err(|refused| refused.reason),
-        }
-    }
-
-    fn render(&mut self, context: Value, tools: bool) -> std::result::Result<String, String> {
-        match self {
-            Self::Process(Some(process)) => process.render(&context, tools),
-            Self::Process(None) => Err(worker::ENDED.to_owned()),
-            Self::Thread(worker) => worker.render(context, tools),
-        }
-    }
-}
-
-impl Drop for Renderer {
-    fn drop(&mut self) {
-        if let Self::Process(process) = self
-            && let Some(process) = process.take()
-        {
-            process.leave();
-        }
-    }
-}
-
 impl ChatTemplate {
     /// Reads `chat_template.jinja` and `additional_chat_templates`, or `chat_template` of `tokenizer_config.json`;
     /// `None` when there is none.
@@ -103,11 +62,10 @@ impl ChatTemplate {
     ///
     /// [`Error::Io`] and [`Error::File`] for a file that cannot be read or a template that is not valid Jinja.
     pub fn load(dir: &Path) -> Result<Option<Self>> {
-        // The time for one conversation.
         Self::load_within(dir, Duration::from_secs(10))
     }
 
-    /// As [`load`](Self::load), with another limit than 10 seconds for what a conversation may take.
+    /// As [`load`](Self::load), with another limit than the 10 seconds that rendering a conversation may last.
     ///
     /// # Errors
     ///
@@ -142,23 +100,16 @@ impl ChatTemplate {
             *source = generation::with_filter(&source.replace("\r\n", "\n").replace('\r', "\n"));
         }
         let marks = sources.iter().any(|(_, source)| source.contains(generation::FILTER));
-        let renderer = Renderer::start(&sources, None, time)
+        let renderer = Renderer::start(sources, time)
             .map_err(|reason| Error::file(&path, format!("the chat template is not valid: {reason}")))?;
         let (renderer, tokens) = (Mutex::new(renderer), special_tokens(dir)?);
-        Ok(Some(Self { sources, time, renderer, path, tokens, marks }))
+        Ok(Some(Self { renderer, date: None, path, tokens, marks }))
     }
 
     /// Sets the date that `strftime_now` writes.
     #[must_use]
-    pub fn with_date(mut self, date: Option<Date>) -> Self {
-        if date.is_some() {
-            // What renders now is free for the templates with the date. They were compiled before.
-            self.renderer = Mutex::new(Renderer::Process(None));
-            if let Ok(renderer) = Renderer::start(&self.sources, date, self.time) {
-                self.renderer = Mutex::new(renderer);
-            }
-        }
-        self
+    pub fn with_date(self, date: Option<Date>) -> Self {
+        Self { date, ..self }
     }
 
     /// Returns the text of a conversation; with `prompt`, the beginning of the assistant's next turn follows.
@@ -177,9 +128,13 @@ impl ChatTemplate {
         variables: &Variables,
         prompt: bool,
     ) -> Result<Rendered> {
-        let (context, tools) = (self.context(messages, variables, prompt), has_tools(variables));
+        let conversation = Conversation {
+            context: self.context(messages, variables, prompt),
+            tools: variables.get("tools").is_some_and(|tools| !tools.is_none()),
+            date: self.date,
+        };
         let mut renderer = self.renderer.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = renderer.render(context, tools).map_err(|reason| {
+        let text = renderer.render(conversation).map_err(|reason| {
             let reason = reason.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"");
             Error::file(&self.path, format!("the chat template {reason}"))
         })?;
@@ -202,7 +157,7 @@ impl ChatTemplate {
     }
 
     /// Returns the variables of a conversation.
-    fn context(&self, messages: &[Message], variables: &Variables, prompt: bool) -> Value {
+    fn context(&self, messages: &[Message], variables: &Variables, prompt: bool) -> Variables {
         let tokens = self.tokens.iter().map(|(key, text)| (key.clone(), Value::from(text.as_str())));
         let none = ["tools", "documents"].map(|key| (key.to_owned(), Value::from(())));
         let own = [
@@ -210,17 +165,8 @@ impl ChatTemplate {
             ("add_generation_prompt".to_owned(), Value::from(prompt)),
         ];
         // Later ones replace earlier ones.
-        tokens.chain(none).chain(variables.iter()).chain(own).collect::<Variables>().to_value()
+        tokens.chain(none).chain(variables.iter()).chain(own).collect()
     }
-}
-
-fn has_tools(variables: &Variables) -> bool {
-    variables.get("tools").is_some_and(|tools| !tools.is_none())
-}
-
-/// Reads the variables of a conversation that another process wrote, in their order.
-fn message_value(text: &serde_json::value::RawValue) -> std::result::Result<Value, String> {
-    serde_json::from_str::<Value>(text.get()).map_err(|error| error.to_string())
 }
 
 /// Returns the template itself as the default one, or a list of named ones.

@@ -1,8 +1,6 @@
-//! Renders in a process of its own, which is ended where a template does not end by itself.
+//! Renders in a process of the program, which is killed when a template does not end by itself.
 //!
-//! The process is this program with the argument [`COMMAND`]. It reads a request a line from standard input and writes an
-//! answer a line to standard output, has little memory, and ends with its input. One that has nothing to do waits for the next
-//! model.
+//! `server` is the other side. A process whose model is gone waits for the next model.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -12,48 +10,38 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use minijinja::Value;
-use serde::{Deserialize, Serialize};
+use super::renderer::Conversation;
+use super::server::{Answer, COMMAND, Load, Reply, Request};
+use super::worker::{ENDED, beyond};
 
-use super::date::Date;
-use super::message_value;
-use super::worker::{ENDED, STACK, Worker, beyond, memory};
-
-/// The argument of the program that makes it such a process.
-pub(crate) const COMMAND: &str = "__templates";
-
-/// The program whose processes render; without one a thread does.
+/// The program whose processes render; without one a thread renders.
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
-/// Processes without a model.
-static IDLE: Mutex<Vec<Process>> = Mutex::new(Vec::new());
+/// A process without a model.
+static IDLE: Mutex<Option<Connection>> = Mutex::new(None);
 
 /// Renders chat templates in processes of the program `finetune` at this path, from the next model that is loaded on.
 ///
 /// Templates are programs of strangers. A thread that renders one cannot be stopped: where only the clock ends a template, the
-/// thread goes on until this process ends. A process is ended instead, and neither its memory nor its stack is this one's. The
-/// program `finetune` does this itself. The path of the first call counts.
+/// thread goes on until this process ends. A process is killed instead, and neither its memory nor its stack is this one's.
+/// The program `finetune` calls this function itself. The path of the first call counts.
 pub fn isolate_templates(program: &Path) {
     let _ = PROGRAM.set(program.to_path_buf());
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-enum Request {
-    Load { sources: Vec<(String, String)>, date: Option<Date>, seconds: f64 },
-    Render { context: Box<serde_json::value::RawValue>, tools: bool },
+/// Ends the process that waits for a model.
+pub(crate) fn end_idle_process() {
+    drop(IDLE.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
-type Answer = Result<String, String>;
-
-/// A process that renders.
+/// A process with the templates of a model.
 #[derive(Debug)]
 pub(super) struct Process {
-    child: Child,
-    requests: Option<ChildStdin>,
-    answers: Receiver<String>,
+    /// `None` from the moment when the process is killed.
+    connection: Option<Connection>,
     time: Duration,
-    /// The reason why the process was ended.
-    lost: Option<String>,
+    /// The reason why the process was killed.
+    lost: String,
 }
 
 impl Process {
@@ -61,174 +49,104 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// As [`Worker::start`].
-    pub(super) fn start(
-        sources: &[(String, String)],
-        date: Option<Date>,
-        time: Duration,
-    ) -> Result<Option<Self>, String> {
-        let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let Some(mut process) = idle().or_else(|| PROGRAM.get().and_then(|program| Self::spawn(program)))
-        else {
-            return Ok(None);
-        };
-        process.time = time;
-        let request = Request::Load { sources: sources.to_vec(), date, seconds: time.as_secs_f64() };
-        match process.ask(&request) {
-            Ok(_) => Ok(Some(process)),
-            Err(reason) => {
-                process.leave();
-                Err(reason)
-            }
-        }
-    }
-
-    fn spawn(program: &Path) -> Option<Self> {
-        let mut command = Command::new(program);
-        // A group of its own: a signal for this program's group is not for it.
-        command.arg(COMMAND).process_group(0).env("OMP_NUM_THREADS", "1");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().ok()?;
-        let requests = child.stdin.take();
-        let (send, answers) = channel();
-        if let Some(output) = child.stdout.take() {
-            // Ends with the process.
-            std::thread::spawn(move || {
-                for line in BufReader::new(output).lines() {
-                    if line.is_err() || line.is_ok_and(|line| send.send(line).is_err()) {
-                        return;
-                    }
-                }
-            });
-        }
-        Some(Self { child, requests, answers, time: Duration::ZERO, lost: None })
+    /// The library's message, or the limit that the templates exceed.
+    pub(super) fn start(sources: &[(String, String)], time: Duration) -> Answer<Option<Self>> {
+        let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let new = || PROGRAM.get().and_then(|program| Connection::open(program));
+        let Some(connection) = idle().or_else(new) else { return Ok(None) };
+        let mut process = Self { connection: Some(connection), time, lost: String::new() };
+        process.ask(&Request::Load(Load { sources: sources.to_vec(), seconds: time.as_secs_f64() }))?;
+        Ok(Some(process))
     }
 
     /// Renders a conversation.
     ///
     /// # Errors
     ///
-    /// As [`Worker::render`].
-    pub(super) fn render(&mut self, context: &Value, tools: bool) -> Answer {
-        let context = serde_json::value::to_raw_value(context)
-            .map_err(|error| format!("cannot be rendered: {error}"))?;
-        self.ask(&Request::Render { context, tools })
+    /// The template's message, or the limit that it exceeds.
+    pub(super) fn render(&mut self, conversation: Conversation) -> Answer<String> {
+        self.ask(&Request::Render(conversation))
     }
 
-    fn ask(&mut self, request: &Request) -> Answer {
-        if let Some(reason) = &self.lost {
-            return Err(reason.clone());
-        }
-        // The process has the same limit and comes first; starting it takes a while.
+    fn ask(&mut self, request: &Request) -> Answer<String> {
+        // The process has the same limit and is the first to see it; its start needs some time.
         const GRACE: Duration = Duration::from_secs(20);
-        let line = serde_json::to_string(request).map_err(|error| error.to_string())? + "\n";
-        let sent = match &mut self.requests {
-            Some(requests) => requests.write_all(line.as_bytes()).and_then(|()| requests.flush()).is_ok(),
-            None => false,
+        let Some(connection) = &mut self.connection else { return Err(self.lost.clone()) };
+        let line =
+            serde_json::to_string(request).map_err(|error| format!("cannot be rendered: {error}"))? + "\n";
+        let reply = match connection.exchange(&line, self.time + GRACE) {
+            Ok(line) => serde_json::from_str(&line)
+                .unwrap_or_else(|_| Reply { answer: Err(ENDED.to_owned()), lost: true }),
+            Err(RecvTimeoutError::Timeout) => Reply { answer: Err(beyond(self.time)), lost: true },
+            Err(RecvTimeoutError::Disconnected) => Reply { answer: Err(ENDED.to_owned()), lost: true },
         };
-        let answer = if sent {
-            self.answers.recv_timeout(self.time + GRACE)
-        } else {
-            Err(RecvTimeoutError::Disconnected)
-        };
-        let answer = match answer {
-            Ok(line) => serde_json::from_str::<Answered>(&line).map_err(|_| ENDED.to_owned()),
-            Err(RecvTimeoutError::Timeout) => Err(beyond(self.time)),
-            Err(RecvTimeoutError::Disconnected) => Err(ENDED.to_owned()),
-        };
-        match answer {
-            Ok(Answered { answer, lost: false }) => answer,
-            Ok(Answered { answer, .. }) => self.end(answer.err().unwrap_or_else(|| ENDED.to_owned())),
-            Err(reason) => self.end(reason),
+        if reply.lost {
+            self.lost = reply.answer.as_ref().err().map_or(ENDED, String::as_str).to_owned();
+            self.connection = None;
         }
-    }
-
-    /// Ends the process, and returns the reason.
-    fn end(&mut self, reason: String) -> Answer {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        self.requests = None;
-        self.lost = Some(reason.clone());
-        Err(reason)
-    }
-
-    /// Leaves the process to the next model, or ends it.
-    pub(super) fn leave(self) {
-        const MOST: usize = 4;
-        let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.lost.is_none() && idle.len() < MOST {
-            idle.push(self);
-        }
+        reply.answer
     }
 }
 
 impl Drop for Process {
+    /// Leaves the process to the next model, unless another one waits already.
     fn drop(&mut self) {
-        if self.lost.is_none() {
-            self.requests = None;
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+        let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.is_none() {
+            *idle = self.connection.take();
         }
     }
 }
 
-/// An answer, and whether the process has to be ended.
-#[derive(Debug, Serialize, Deserialize)]
-struct Answered {
-    answer: Answer,
-    lost: bool,
+/// A running process; to drop it kills the process.
+#[derive(Debug)]
+struct Connection {
+    child: Child,
+    requests: ChildStdin,
+    replies: Receiver<String>,
 }
 
-/// Answers requests until standard input ends: what the process [`COMMAND`] does.
-pub(crate) fn serve() {
-    limit();
-    let mut worker: Option<Worker> = None;
-    let mut left = false;
-    for line in std::io::stdin().lock().lines() {
-        let Ok(line) = line else { return };
-        let answer = match serde_json::from_str(&line) {
-            Ok(Request::Load { sources, date, seconds }) => {
-                let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO);
-                match Worker::start(sources, date, time) {
-                    Ok(started) => {
-                        worker = Some(started);
-                        Ok(String::new())
-                    }
-                    Err(refused) => {
-                        left = refused.lost;
-                        Err(refused.reason)
-                    }
-                }
-            }
-            Ok(Request::Render { context, tools }) => match (&mut worker, message_value(&context)) {
-                (Some(worker), Ok(context)) => worker.render(context, tools),
-                (Some(_), Err(reason)) => Err(reason),
-                (None, _) => Err(ENDED.to_owned()),
-            },
-            Err(error) => Err(error.to_string()),
+impl Connection {
+    /// Starts a process; `None` where the system has no room for one.
+    fn open(program: &Path) -> Option<Self> {
+        let mut command = Command::new(program);
+        // In a group of its own it gets no signal that is for the group of this program.
+        command.arg(COMMAND).process_group(0).env("OMP_NUM_THREADS", "1");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().ok()?;
+        let (send, replies) = channel();
+        let (Some(requests), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            kill(&mut child);
+            return None;
         };
-        // A template that only the clock ended goes on in its thread: the process ends with it.
-        let lost = left || worker.as_ref().is_some_and(Worker::is_lost);
-        let Ok(mut text) = serde_json::to_string(&Answered { answer, lost }) else { return };
-        text.push('\n');
-        let mut out = std::io::stdout().lock();
-        if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() || lost {
-            return;
+        // The thread ends with the process.
+        let read = move || {
+            let lines = BufReader::new(output).lines();
+            let _ = lines.map_while(Result::ok).try_for_each(|line| send.send(line));
+        };
+        let thread = std::thread::Builder::new().name("templates".into()).spawn(read);
+        if thread.is_err() {
+            kill(&mut child);
+            return None;
         }
+        Some(Self { child, requests, replies })
+    }
+
+    /// Sends a line, and waits for the one that answers it.
+    fn exchange(&mut self, line: &str, time: Duration) -> Result<String, RecvTimeoutError> {
+        let sent = self.requests.write_all(line.as_bytes()).and_then(|()| self.requests.flush());
+        sent.map_err(|_| RecvTimeoutError::Disconnected)?;
+        self.replies.recv_timeout(time)
     }
 }
 
-/// Limits the memory of this process to what it has and the need of a template.
-fn limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    const NEED: u64 = 2 << 30;
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    let _ = setrlimit(Resource::Core, none);
-    let Some(size) = memory("VmSize:") else { return };
-    let most = size.saturating_add(NEED + STACK as u64);
-    let maximum = getrlimit(Resource::As).maximum;
-    let _ = setrlimit(
-        Resource::As,
-        Rlimit { current: Some(maximum.map_or(most, |least| least.min(most))), maximum },
-    );
+impl Drop for Connection {
+    fn drop(&mut self) {
+        kill(&mut self.child);
+    }
+}
+
+fn kill(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
 }

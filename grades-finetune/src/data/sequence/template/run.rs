@@ -1,30 +1,37 @@
 //! Renders one conversation with compiled templates.
 
-use minijinja::{Environment, ErrorKind, Value};
+use minijinja::{Environment, ErrorKind};
 
+use super::environment::set_date;
 use super::limits;
+use super::renderer::Conversation;
 
 /// The template that is used unless there are tools and one for them.
 pub(super) const DEFAULT: &str = "default";
 const TOOLS: &str = "tool_use";
 
 /// Renders a conversation; its error is a message.
-pub(super) fn run(environment: &Environment<'static>, context: Value, tools: bool) -> Result<String, String> {
-    rendered(environment, context, tools).map_err(|error| failure(&error))
+pub(super) fn run(
+    environment: &mut Environment<'static>,
+    conversation: Conversation,
+) -> Result<String, String> {
+    if let Some(date) = conversation.date {
+        set_date(environment, date);
+    }
+    rendered(environment, conversation).map_err(|error| failure(&error))
 }
 
 fn rendered(
     environment: &Environment<'static>,
-    context: Value,
-    tools: bool,
+    conversation: Conversation,
 ) -> Result<String, minijinja::Error> {
     limits::begin();
     let template = match environment.get_template(TOOLS) {
-        Ok(template) if tools => template,
+        Ok(template) if conversation.tools => template,
         _ => environment.get_template(DEFAULT)?,
     };
     let mut limited = limits::Limited::default();
-    template.render_captured_to(context, &mut limited)?;
+    template.render_captured_to(conversation.context.to_value(), &mut limited)?;
     Ok(String::from_utf8_lossy(&limited.text).into_owned())
 }
 

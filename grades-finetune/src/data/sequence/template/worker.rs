@@ -1,16 +1,14 @@
-//! Runs the library of templates on a thread of its own, with a large stack, and waits for it only so long.
+//! Runs the library of templates on a thread of its own, with a large stack and limits on time and memory.
 //!
-//! Templates are programs of strangers. One that does not end is left behind with its thread, for a thread cannot be stopped;
-//! `process` has the way out of that.
+//! Templates are programs of strangers. One that does not end is left behind with its thread, because a thread cannot be
+//! stopped; `process` kills such a template.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use minijinja::{Environment, Value};
-
-use super::date::Date;
-use super::environment::{environment, set_date};
+use super::environment::environment;
+use super::renderer::Conversation;
 use super::run::run;
 use crate::data::tokenizer::quiet;
 
@@ -20,8 +18,6 @@ const MEMORY: u64 = 1 << 30;
 /// Values nest as deeply as the fuel allows, and each level takes some of the stack when they are written or dropped.
 pub(super) const STACK: usize = 512 << 20;
 
-/// Something to do with the templates; its error is a message.
-type Job = Box<dyn FnOnce(&mut Environment<'static>) -> Result<String, String> + Send>;
 type Answer = Result<String, String>;
 
 /// The reason why templates cannot be compiled.
@@ -35,7 +31,7 @@ pub(super) struct Refused {
 /// The thread of a model's templates.
 #[derive(Debug)]
 pub(super) struct Worker {
-    jobs: Sender<Job>,
+    conversations: Sender<Conversation>,
     answers: Receiver<Answer>,
     time: Duration,
     /// The reason why the thread was left behind.
@@ -43,20 +39,16 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Compiles named templates; each job then has this time.
+    /// Compiles named templates; each conversation then has this time.
     ///
     /// # Errors
     ///
-    /// The library's message, or the limit that the templates are beyond.
-    pub(super) fn start(
-        sources: Vec<(String, String)>,
-        date: Option<Date>,
-        time: Duration,
-    ) -> Result<Self, Refused> {
-        let (jobs, todo) = channel::<Job>();
+    /// The library's message, or the limit that the templates exceed.
+    pub(super) fn start(sources: Vec<(String, String)>, time: Duration) -> Result<Self, Refused> {
+        let (conversations, todo) = channel();
         let (done, answers) = channel();
         let thread = std::thread::Builder::new().name("template".into()).stack_size(STACK);
-        let run = move || {
+        let work = move || {
             quiet();
             let compiled = guarded(|| environment(&sources).map_err(|error| error.to_string()));
             let mut environment = match compiled {
@@ -66,20 +58,17 @@ impl Worker {
                     return;
                 }
             };
-            if let Some(date) = date {
-                set_date(&mut environment, date);
-            }
             let _ = done.send(Ok(String::new()));
-            for job in todo {
-                let answer = guarded(|| job(&mut environment));
+            for conversation in todo {
+                let answer = guarded(|| run(&mut environment, conversation));
                 if done.send(answer).is_err() {
                     return;
                 }
             }
         };
-        let spawned = thread.spawn(run);
+        let spawned = thread.spawn(work);
         spawned.map_err(|error| Refused { reason: format!("no thread: {error}"), lost: false })?;
-        let mut worker = Self { jobs, answers, time, lost: None };
+        let mut worker = Self { conversations, answers, time, lost: None };
         match worker.wait() {
             Ok(_) => Ok(worker),
             Err(reason) => Err(Refused { reason, lost: worker.is_lost() }),
@@ -90,13 +79,12 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// The template's message, or the limit that it is beyond.
-    pub(super) fn render(&mut self, context: Value, tools: bool) -> Answer {
+    /// The template's message, or the limit that it exceeds.
+    pub(super) fn render(&mut self, conversation: Conversation) -> Answer {
         if let Some(reason) = &self.lost {
             return Err(reason.clone());
         }
-        let job = move |environment: &mut Environment<'static>| run(environment, context, tools);
-        self.jobs.send(Box::new(job)).map_err(|_| ENDED.to_owned())?;
+        self.conversations.send(conversation).map_err(|_| ENDED.to_owned())?;
         self.wait()
     }
 
