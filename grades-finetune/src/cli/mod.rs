@@ -1,20 +1,24 @@
 //! The command line of `finetune`.
 
 mod compare;
+mod completions;
 mod config;
 mod convert;
 mod doctor;
+mod export;
 mod generate;
 mod inspect;
 mod key_options;
 #[cfg(target_os = "linux")]
 mod launch;
 mod logits;
+mod man;
 mod merge;
 mod monitoring;
 mod output;
 mod policies;
 mod report;
+mod runs;
 mod train;
 
 use std::io::IsTerminal;
@@ -22,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Error};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::causes::with_causes;
 use crate::data::is_guarded;
@@ -56,6 +60,10 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Write a page, or pictures, of a run, of several, or of a comparison
     Report(report::Arguments),
+    /// List the runs of a folder: state, steps, score, components frozen, time
+    Runs(runs::Arguments),
+    /// Write a log of a run as CSV: its steps, its evaluations, or what froze
+    Export(export::Arguments),
     /// Print all keys of a configuration as commented TOML, with their defaults
     Config(config::Arguments),
     /// List the freeze policies that are linked, with their keys
@@ -70,6 +78,10 @@ enum Command {
     Merge(merge::Arguments),
     /// Show which libtorch, devices and kernels this program sees
     Doctor(doctor::Arguments),
+    /// Print the completions of a shell
+    Completions(completions::Arguments),
+    /// Print the manual page of the program or of a command, or write all of them
+    Man(man::Arguments),
 }
 
 /// Prints warnings to standard error.
@@ -118,6 +130,8 @@ pub fn main() -> ExitCode {
         Command::Monitoring(arguments) => monitoring::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Runs(arguments) => runs::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Policies => policies::run(),
         Command::Logits(arguments) => logits::run(&arguments),
@@ -125,6 +139,8 @@ pub fn main() -> ExitCode {
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),
+        Command::Man(arguments) => man::run(&arguments, Arguments::command()),
     });
     end_idle_process();
     done.unwrap_or_else(|error| failed(&error))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use grades::schema::{ConfigTable, Key, Section};
+use grades::schema::{ConfigTable, Key, Section, join_keys};
 use grades::statistic::Statistic;
 use grades::{Error, FreezingConfig, Problems};
 use serde::Serialize;
@@ -203,6 +203,12 @@ fn tables<'a>(document: &'a Table, problems: &mut Problems) -> BTreeMap<&'a str,
 /// The table of the activation cache, in `[freezing]`. The trainer has it, not the optimizer.
 const CACHE: &str = "cache";
 
+/// The keys of `[freezing]`, with that table.
+const FREEZING_KEYS: &[Key] = &join_keys::<{ FreezingConfig::KEYS.len() + 1 }>(
+    FreezingConfig::KEYS,
+    &[Key::new(CACHE, "The activation cache")],
+);
+
 /// Reads the `[freezing]` table and the one in it; returns as well whether components cool before they freeze.
 fn read_freezing(
     table: Option<&Table>,
@@ -210,6 +216,9 @@ fn read_freezing(
 ) -> Result<(Option<FreezingConfig>, Option<CacheConfig>, bool), Error> {
     let Some(table) = table else { return Ok((None, Some(CacheConfig::NEVER), false)) };
     let mut table = table.clone();
+    // Notes unknown keys, for which the optimizer's own list would lack a suggestion.
+    Section::new("freezing", &table, FREEZING_KEYS, problems);
+    table.retain(|name, _| FREEZING_KEYS.iter().any(|key| key.name == name));
     let cache = match table.remove(CACHE) {
         None => read::<CacheConfig>(&Table::new(), false, problems),
         Some(Value::Table(cache)) => read::<CacheConfig>(&cache, false, problems),

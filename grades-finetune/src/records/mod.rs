@@ -22,6 +22,7 @@ mod json;
 mod number;
 mod numbers;
 mod overhead;
+mod saved;
 mod statistics;
 mod step;
 mod summary;
@@ -33,6 +34,7 @@ pub use freeze::FREEZES;
 pub use json::{Ending, read_lines, write_line};
 pub use numbers::{Numbers, Quantity, flop_unit};
 pub use overhead::Overhead;
+pub use saved::freezing_sentence;
 pub use statistics::{STATISTICS, StatisticsLine};
 pub use step::{ComponentCounts, STEPS, SkipReason, StepMemory, StepRecord, StepWork};
 pub use summary::{

@@ -20,10 +20,12 @@ mod data;
 mod decoder;
 mod decoder_compare;
 mod disk;
+mod dry_run;
 mod durable;
 mod early_stopping;
 mod inspect;
 mod learning;
+mod listing;
 mod lora;
 mod options;
 #[cfg(target_os = "linux")]
