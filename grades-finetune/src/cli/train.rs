@@ -262,6 +262,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if let Err(error) = print_text(&text) {
         outcome.warnings.push(error.to_string());
     }
+    super::warn(&outcome.notes);
     super::warn(&outcome.warnings);
     Ok(if outcome.summary.ended == StopReason::Interrupted {
         ExitCode::from(StopReason::Interrupted.exit_code())

@@ -10,6 +10,7 @@
 mod bad_config;
 mod bad_files;
 mod cache;
+mod card;
 mod commands;
 mod compare;
 mod config;
@@ -45,3 +46,4 @@ mod tiny;
 mod tiny_decoder;
 #[path = "../../../tests/src/tolerance.rs"]
 mod tolerance;
+mod using;
