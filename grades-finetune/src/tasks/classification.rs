@@ -8,11 +8,12 @@ use grades_models::bert::{BertClassifier, LoadOptions};
 use grades_models::flops::{BatchShape, Matmuls};
 use grades_models::{Error, Model};
 use tch::nn::VarStore;
-use tch::{Device, Reduction, Tensor};
+use tch::{Device, Tensor};
 
 use super::batch::{Batch, BatchTensors, MicroBatch};
 use super::begin::{BatchRows, begin_classifier};
 use super::classifier_encoder::ClassifierEncoder;
+use super::criterion::Criterion;
 use super::evaluate_classifier::{CLASSIFICATION_METRICS, evaluate, logits};
 use super::optimizer::Optimizer;
 use super::task::{Evaluated, Split, Task, TaskInfo};
@@ -25,6 +26,7 @@ pub(super) struct Classification {
     info: TaskInfo,
     model: BertClassifier,
     training: Dataset,
+    criterion: Criterion,
     sampler: Sampler,
     eval: Option<(Dataset, Sampler)>,
     test: Option<(Dataset, Sampler)>,
@@ -58,6 +60,7 @@ impl Classification {
         let encoder = ClassifierEncoder::load(&model, &config.model.path, labels, max_tokens)?;
         let dataset = |records: &Records| encoder.dataset(records);
         let training = dataset(&records)?;
+        let criterion = Criterion::new(&config.training, &encoder.labels, &training, device)?;
         let split = |path: &Option<PathBuf>| -> Result<Option<(Dataset, Sampler)>> {
             let Some(path) = path else { return Ok(None) };
             let dataset = dataset(&read(path, &config.data.source())?)?;
@@ -86,7 +89,7 @@ impl Classification {
             truncated: training.truncated(),
             skipped: None,
         };
-        Ok(Self { info, model, training, sampler, eval, test })
+        Ok(Self { info, model, training, criterion, sampler, eval, test })
     }
 }
 
@@ -147,8 +150,7 @@ impl Task for Classification {
     fn backward(&self, batch: &Batch, micro: MicroBatch, optimizer: &mut Optimizer) -> Result<Tensor> {
         let (examples, prefix) = batch.labelled()?;
         let logits = logits(&self.model, examples, prefix, true)?;
-        let mean =
-            logits.f_cross_entropy_loss(&examples.labels, None::<&Tensor>, Reduction::Mean, -100, 0.0)?;
+        let mean = self.criterion.mean(&logits, &examples.labels)?;
         // The parts add up to the mean over all examples of the step, however batches divide them.
         let share = batch.targets as f64 / micro.step_targets as f64;
         if micro.is_last {

@@ -8,6 +8,7 @@ mod begin;
 mod causal_lm;
 mod classification;
 mod classifier_encoder;
+mod criterion;
 mod evaluate_classifier;
 mod evaluate_decoder;
 mod evaluate_model;

@@ -18,6 +18,7 @@ mod config;
 mod configs;
 mod control_characters;
 mod cooling;
+mod criterion;
 mod data;
 mod decoder;
 mod decoder_compare;

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use grades_models::decoder::LoadOptions;
 use serde_json::json;
 
-use super::lines::{Lines, cell};
+use super::lines::{Lines, cell, unless_closed};
 use super::{Arguments, OutputFormat};
 use crate::predict::{Answerer, ModelFiles, load_decoder};
 
@@ -48,6 +48,6 @@ pub(super) fn run(arguments: &Arguments, files: &ModelFiles) -> Result<()> {
     });
     // What was answered before an error is written.
     let written = out.finish();
-    done?;
+    unless_closed(done)?;
     written
 }

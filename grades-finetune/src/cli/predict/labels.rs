@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use grades_models::bert::LoadOptions;
 use serde_json::{Map, Value};
 
-use super::lines::{Lines, cell};
+use super::lines::{Lines, cell, unless_closed};
 use super::{Arguments, OutputFormat};
 use crate::cli::output::tell;
 use crate::data::Record;
@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &Arguments, files: &ModelFiles) -> Result<()> {
     if classifier.truncated() > 0 {
         tell(&format!("{} texts were cut to the longest sequence of the model", classifier.truncated()));
     }
-    done?;
+    unless_closed(done)?;
     written
 }
 

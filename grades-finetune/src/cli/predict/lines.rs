@@ -2,10 +2,15 @@
 
 use std::io::{BufWriter, IsTerminal, Write};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::cli::output::Output;
 use crate::printable::{printable, printable_lines};
+
+/// The reader of the output has read enough.
+#[derive(Debug, thiserror::Error)]
+#[error("the reader of standard output has closed its end")]
+pub(super) struct Closed;
 
 /// The lines of the output: exact in files and pipes, with control characters escaped on terminals.
 pub(super) struct Lines {
@@ -27,19 +32,33 @@ impl Lines {
         } else {
             writeln!(self.out, "{line}")?;
         }
-        Ok(())
+        self.check()
     }
 
     /// Writes a text of one or several lines.
     pub(super) fn text(&mut self, text: &str) -> Result<()> {
         let shown = if self.terminal { printable_lines(text) } else { text.into() };
-        Ok(writeln!(self.out, "{shown}")?)
+        writeln!(self.out, "{shown}")?;
+        self.check()
+    }
+
+    /// Ends the predictions once nobody reads them.
+    fn check(&self) -> Result<()> {
+        if self.out.get_ref().is_closed() {
+            bail!(Closed);
+        }
+        Ok(())
     }
 
     /// Writes all that is buffered.
     pub(super) fn finish(self) -> Result<()> {
         self.out.into_inner().map_err(std::io::IntoInnerError::into_error)?.finish()
     }
+}
+
+/// Turns the end by a reader that has read enough into success.
+pub(super) fn unless_closed(done: Result<()>) -> Result<()> {
+    done.or_else(|error| if error.is::<Closed>() { Ok(()) } else { Err(error) })
 }
 
 /// Returns a text as a cell: tabs and line ends would be other cells and lines.

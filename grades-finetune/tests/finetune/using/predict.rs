@@ -227,3 +227,14 @@ fn memory_does_not_grow_with_the_file() {
     // The text of the other lines alone has a megabyte, their tokens and tensors are several.
     assert!(many < few + 4096, "{few} KiB for 5,000 lines, {many} KiB for 50,000");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_has_read_enough_ends_the_predictions() {
+    let folder = Folder::with(&Tiny::classifier());
+    // The input has no end.
+    let script =
+        "yes good film | \"$0\" predict --model model --device cpu - | head -n 1; echo ${PIPESTATUS[1]}";
+    let ran = crate::support::Ran::of(&mut folder.command("bash", &["-c", script, crate::support::PROGRAM]));
+    assert_eq!(ran.stdout, "label\tno\tyes\n0\n", "{ran:?}");
+}
