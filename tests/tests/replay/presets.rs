@@ -127,7 +127,7 @@ fn the_papers_threshold_must_be_given() {
 
 #[test]
 fn a_preset_that_is_not_known_is_the_only_problem() {
-    let known = "known: paper-v1, paper-v3, official";
+    let known = "known: careful, balanced, fast, paper-v1, paper-v3, official";
     let cases = [
         ("\"paper-v2\"", format!("unknown preset \"paper-v2\" (did you mean \"paper-v1\"?); {known}")),
         ("\"oficial\"", format!("unknown preset \"oficial\" (did you mean \"official\"?); {known}")),
