@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::renderer::Conversation;
+use super::conversation::Conversation;
 use super::worker::{ENDED, Refused, STACK, Worker, memory};
 
 /// The argument of the program that makes it such a process.

@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::conversation::Conversation;
 use super::environment::environment;
-use super::renderer::Conversation;
 use super::run::run;
 use crate::data::tokenizer::quiet;
 
