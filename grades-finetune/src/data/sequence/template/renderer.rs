@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::child::Process;
 use super::conversation::Conversation;
-use super::process::Process;
 use super::worker::Worker;
 
 /// The compiled templates of a model.
