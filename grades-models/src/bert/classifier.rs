@@ -50,13 +50,21 @@ impl BertClassifier {
     /// Every variant of [`Error`]: an unreadable or damaged file, another kind of model, tensors that are
     /// missing, unexpected or of the wrong shape, labels that do not go with the classifier in the files.
     pub fn load(dir: &Path, options: LoadOptions) -> Result<(Self, LoadReport)> {
+        Self::load_with(dir, BertConfig::load(dir)?, options)
+    }
+
+    /// As [`load`](Self::load), with the directory's configuration, which was read before.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_with(dir: &Path, config: BertConfig, options: LoadOptions) -> Result<(Self, LoadReport)> {
         let LoadOptions { labels, subset, new_head, device, dtype, seed } = options;
         if dtype_name(dtype).is_none() {
             return Err(Error::Input(format!(
                 "a model cannot be loaded as {dtype:?}; supported: Float, Half, BFloat16, Double"
             )));
         }
-        let config = BertConfig::load(dir)?;
         let weights = Weights::open(dir)?;
         let named = |error| name_quantization(error, &config.raw, dir);
         weights.check_sizes("bert.", &config.sizes()).map_err(named)?;

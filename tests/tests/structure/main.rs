@@ -21,7 +21,7 @@ const GRADES: &[(&str, &[&str])] = &[
     ("statistic", &["error", "schema"]),
     ("torch", &["error"]),
     ("parameters", &["error", "torch"]),
-    ("optim", &["error", "parameters", "statistic", "torch"]),
+    ("optim", &["error", "parameters", "schema", "statistic", "torch"]),
     ("distributed", &["error", "optim", "torch"]),
     ("policy", &["component", "error", "schema", "statistic"]),
     ("config", &["component", "error", "policy", "schema", "statistic"]),
