@@ -6,6 +6,7 @@ use grades_lora::{Adapters, LinearLayers, LoraConfig};
 use tch::nn::VarStore;
 
 use super::Decoder;
+use super::config::DecoderConfig;
 use super::load::LoadOptions;
 use crate::error::Result;
 use crate::files::variable;
