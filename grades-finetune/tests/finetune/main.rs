@@ -17,6 +17,7 @@ mod config;
 mod configs;
 mod control_characters;
 mod cooling;
+mod criterion;
 mod data;
 mod decoder;
 mod decoder_compare;
@@ -46,3 +47,4 @@ mod tiny;
 mod tiny_decoder;
 #[path = "../../../tests/src/tolerance.rs"]
 mod tolerance;
+mod using;
