@@ -27,7 +27,7 @@ use crate::tasks::{self, Evaluated, Split};
 /// The longest time of the evaluation that is measured.
 const EVALUATION: f64 = 5.0;
 
-/// What a run would do and need.
+/// The plan of a run and its needs.
 #[derive(Debug)]
 pub struct DryRun {
     /// The training data and the model, in a line each.

@@ -1,11 +1,12 @@
 //! Renders conversations by a model's chat template, as `apply_chat_template` of transformers does.
 
+mod child;
+mod conversation;
 mod date;
 mod environment;
 mod generation;
 mod json;
 mod limits;
-mod process;
 mod renderer;
 mod run;
 mod server;
@@ -20,10 +21,11 @@ use std::time::Duration;
 use minijinja::Value;
 use serde_json::Value as Json;
 
+pub(crate) use self::child::end_idle_process;
+pub use self::child::isolate_templates;
+use self::conversation::Conversation;
 pub use self::date::Date;
-pub(crate) use self::process::end_idle_process;
-pub use self::process::isolate_templates;
-use self::renderer::{Conversation, Renderer};
+use self::renderer::Renderer;
 use self::run::DEFAULT;
 pub(crate) use self::server::{COMMAND, serve};
 use super::message::{Message, Variables};

@@ -2,9 +2,9 @@
 
 use minijinja::{Environment, ErrorKind};
 
+use super::conversation::Conversation;
 use super::environment::set_date;
 use super::limits;
-use super::renderer::Conversation;
 
 /// The template that is used unless there are tools and one for them.
 pub(super) const DEFAULT: &str = "default";

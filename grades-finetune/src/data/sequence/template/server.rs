@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::renderer::Conversation;
+use super::conversation::Conversation;
 use super::worker::{ENDED, Refused, STACK, Worker, memory};
 
 /// The argument of the program that makes it such a process.
@@ -46,7 +46,7 @@ pub(crate) fn serve() {
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { return };
         let reply = match serde_json::from_str(&line) {
-            Ok(Request::Load(load)) => self::load(&mut worker, load),
+            Ok(Request::Load(load)) => compile(&mut worker, load),
             Ok(Request::Render(conversation)) => render(worker.as_mut(), conversation),
             Err(error) => Reply { answer: Err(format!("cannot be rendered: {error}")), lost: false },
         };
@@ -59,7 +59,7 @@ pub(crate) fn serve() {
     }
 }
 
-fn load(worker: &mut Option<Worker>, load: Load) -> Reply {
+fn compile(worker: &mut Option<Worker>, load: Load) -> Reply {
     // The thread of the last model ends first.
     *worker = None;
     let time = Duration::try_from_secs_f64(load.seconds).unwrap_or(Duration::ZERO);

@@ -1,14 +1,14 @@
 //! Runs the library of templates on a thread of its own, with a large stack and limits on time and memory.
 //!
 //! Templates are programs of strangers. One that does not end is left behind with its thread, because a thread cannot be
-//! stopped; `process` kills such a template.
+//! stopped; `child` kills such a template.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::conversation::Conversation;
 use super::environment::environment;
-use super::renderer::Conversation;
 use super::run::run;
 use crate::data::tokenizer::quiet;
 

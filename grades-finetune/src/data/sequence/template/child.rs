@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::renderer::Conversation;
+use super::conversation::Conversation;
 use super::server::{Answer, COMMAND, Load, Reply, Request};
 use super::worker::{ENDED, beyond};
 
