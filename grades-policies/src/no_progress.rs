@@ -94,6 +94,10 @@ impl FreezePolicy for NoProgress {
         }
     }
 
+    fn least_checks(&self) -> u64 {
+        self.settings.window.checks().saturating_add(self.settings.hits).saturating_sub(1)
+    }
+
     fn default_cooldown(&self) -> Cooldown {
         Cooldown::Share { share: 1.0 }
     }

@@ -92,6 +92,10 @@ impl FreezePolicy for RelativeToPeak {
         Some(Cause::new(Self::NAME, Statistic::GradMeanAbs, value, threshold))
     }
 
+    fn least_checks(&self) -> u64 {
+        self.settings.window.checks().saturating_add(self.settings.hits).saturating_sub(1)
+    }
+
     fn state(&self) -> Result<PolicyState> {
         PolicyState::of(&self.history)
     }

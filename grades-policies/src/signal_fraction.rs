@@ -96,6 +96,10 @@ impl FreezePolicy for SignalFraction {
         Decision::freeze_at_or_below(Self::NAME, Statistic::SignalFraction, mean, self.settings.floor)
     }
 
+    fn least_checks(&self) -> u64 {
+        self.settings.window.checks().saturating_add(self.settings.hits).saturating_sub(1)
+    }
+
     fn default_cooldown(&self) -> Cooldown {
         Cooldown::Share { share: 1.0 }
     }

@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     /// An adapter's folder, such as runs/NAME/adapter
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
-    /// What the model is told before the conversation
+    /// A text that the model gets before the conversation
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
     #[command(flatten)]

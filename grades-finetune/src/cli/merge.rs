@@ -10,9 +10,9 @@ use grades_lora::Adapters;
 use super::output::print_text;
 use crate::config::Dtype;
 use crate::predict::base_of;
-use grades_models::bert::{LoadOptions, load_adapted};
+use grades_models::bert::{LoadOptions, load_adapted_with};
 use grades_models::decoder::{self, Decoder};
-use grades_models::{Family, Model};
+use grades_models::{Model, ModelConfig};
 
 /// The options.
 #[derive(Debug, Args)]
@@ -38,16 +38,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         bail!("{} is there already and not empty; choose another folder (--out)", out.display());
     }
     let dtype = arguments.dtype.kind();
-    let (mut model, mut adapters): (Box<dyn Model>, Adapters) = match Family::of(&base)? {
-        Family::Bert => {
+    let (mut model, mut adapters): (Box<dyn Model>, Adapters) = match ModelConfig::load(&base)? {
+        ModelConfig::Bert(config) => {
             let options = LoadOptions { dtype, ..LoadOptions::default() };
-            let (model, adapters, loaded) = load_adapted(&base, adapter, options)?;
+            let (model, adapters, loaded) = load_adapted_with(&base, config, adapter, options)?;
             no_fresh_parts(&loaded.fresh, &base, adapter)?;
             (Box::new(model), adapters)
         }
-        Family::Decoder(_) => {
+        ModelConfig::Decoder(config) => {
             let options = decoder::LoadOptions { dtype, ..decoder::LoadOptions::default() };
-            let (model, adapters) = Decoder::load_adapted(&base, adapter, options)?;
+            let (model, adapters) = Decoder::load_adapted_with(&base, config, adapter, options)?;
             (Box::new(model), adapters)
         }
     };

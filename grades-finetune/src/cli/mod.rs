@@ -26,6 +26,7 @@ mod sampling;
 mod train;
 
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Error};
@@ -33,6 +34,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::causes::with_causes;
 use crate::data::is_guarded;
+use crate::data::sequence::{COMMAND, end_idle_process, isolate_templates, serve};
 use crate::records::StopReason;
 use crate::run::survive_limits;
 
@@ -109,6 +111,11 @@ fn end_with_stdin() {
 
 /// Runs the program on this process's arguments.
 pub fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|command| command == COMMAND) {
+        serve();
+        return ExitCode::SUCCESS;
+    }
+    isolate_templates(&own_program());
     // Panics of libraries on files that make no sense become errors, which say it all.
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -148,7 +155,14 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),
         Command::Man(arguments) => man::run(&arguments, Arguments::command()),
     });
+    end_idle_process();
     done.unwrap_or_else(|error| failed(&error))
+}
+
+/// Returns the path of the running program. Linux has one that stands for the same file after the program was replaced.
+fn own_program() -> PathBuf {
+    let own = Path::new("/proc/self/exe");
+    if own.exists() { own.to_path_buf() } else { std::env::current_exe().unwrap_or_default() }
 }
 
 /// Prints the error of a command.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use grades::config::Grace;
 use grades::schema::{ConfigTable, Key, Section, join_keys};
 use grades::statistic::Statistic;
 use grades::{Error, FreezingConfig, Problems};
@@ -220,6 +221,9 @@ fn tables<'a>(document: &'a Table, problems: &mut Problems) -> BTreeMap<&'a str,
 /// The table of the activation cache, in `[freezing]`. The trainer has it, not the optimizer.
 const CACHE: &str = "cache";
 
+/// The keys of `[freezing]` beside which its beginning is not that of the defaults.
+const GRACE_IS_CHOSEN: [&str; 3] = ["grace", "preset", "budget"];
+
 /// The keys of `[freezing]`, with that table.
 const FREEZING_KEYS: &[Key] = &join_keys::<{ FreezingConfig::KEYS.len() + 1 }>(
     FreezingConfig::KEYS,
@@ -245,7 +249,12 @@ fn read_freezing(
         }
     };
     let before = problems.as_slice().len();
-    let freezing = FreezingConfig::read("freezing", &table, problems)?;
+    let mut freezing = FreezingConfig::read("freezing", &table, problems)?;
+    // As long as a pass brings examples that were never seen, what was seen says nothing about them.
+    let chosen = GRACE_IS_CHOSEN.iter().any(|key| table.contains_key(*key));
+    if let Some(config) = freezing.take_if(|config| !chosen && config.cools()) {
+        freezing = Some(config.with_grace(Grace::Epochs { epochs: 1.0 }));
+    }
     let cools = problems.as_slice().len() == before && freezing.as_ref().is_some_and(FreezingConfig::cools);
     Ok((freezing, cache, cools))
 }

@@ -18,6 +18,7 @@ mod read;
 mod record;
 mod row;
 mod sampler;
+mod separator;
 pub mod sequence;
 mod table;
 mod texts;

@@ -12,6 +12,7 @@ use super::content::{self, utf8};
 use super::error::{Error, Result};
 use super::names::{self, Role};
 use super::record::{Record, Records, Source};
+use super::separator::separator;
 
 /// The longest line that is read, in bytes.
 const LONGEST_LINE: usize = 64 << 20;
@@ -390,21 +391,4 @@ fn next_line(path: &Path, input: &mut Input, line: &mut u64) -> Result<Option<Ve
 
 fn text_of(path: &Path, line: u64, bytes: &[u8]) -> Result<String> {
     utf8(path, line, bytes).map(str::to_owned)
-}
-
-/// Returns the separator of a CSV file by its first row: the one that gives the most cells, the comma of equal ones.
-fn separator(beginning: &[u8]) -> u8 {
-    let cells = |separator: u8| {
-        let mut reader = ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .delimiter(separator)
-            .from_reader(beginning);
-        let mut row = ByteRecord::new();
-        reader.read_byte_record(&mut row).map_or(0, |_| row.len())
-    };
-    if cells(b',') > 1 {
-        return b',';
-    }
-    [b';', b'\t', b'|'].into_iter().find(|&separator| cells(separator) > 1).unwrap_or(b',')
 }

@@ -88,6 +88,7 @@ impl Subject {
             Self::Comparison(comparison) => {
                 let figures = [
                     pictures::accuracy_over_time(comparison),
+                    pictures::accuracy_over_flops(comparison),
                     pictures::time_bars(comparison),
                     pictures::savings(comparison),
                     pictures::curves(comparison),

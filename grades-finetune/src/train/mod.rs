@@ -9,6 +9,7 @@ mod dry_run;
 mod early_stopping;
 mod evaluator;
 mod follow;
+mod forecast;
 mod leader;
 mod learner;
 mod loss_monitor;

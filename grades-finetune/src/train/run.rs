@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::checkpointer::Checkpointer;
+use super::forecast::forecast;
 use super::loss_monitor::NonFiniteError;
 use super::prefix::restored_cache;
 use super::ranks::{Order, RunRanks};
@@ -274,6 +275,7 @@ fn notes(config: &RunConfig, setup: &Setup, restored: &Restored, folder: &RunFol
             "nothing freezes: there is no [freezing] table (--freezing adds the automatic policy)".to_owned(),
         );
     }
+    notes.extend(forecast(setup.optimizer.tracker(), setup.schedule.warmup_steps()));
     notes.extend(info.notes.iter().chain(&restored.notes).cloned());
     notes
 }

@@ -386,9 +386,9 @@ impl<'a> Trainer<'a> {
     }
 
     /// Collects the warnings that a run ends with.
-    fn final_warnings(&self) -> Vec<String> {
+    fn final_warnings(&mut self) -> Vec<String> {
         let logs = self.checkpointer.incomplete_logs();
-        let loggers = self.loggers.errors().iter().cloned();
+        let loggers = self.loggers.errors().into_iter();
         loggers.chain(logs).chain(self.monitor.final_warning()).collect()
     }
 

@@ -77,7 +77,7 @@ fn json_has_all_components_and_events() {
 #[test]
 fn an_unfinished_run_is_shown_so_far() {
     let folder = Folder::new();
-    folder.run(&["freezing.policy={name=\"signal-fraction\",floor=1.0,window=1,hits=1}"]);
+    folder.run(&["freezing.policy={name=\"signal-fraction\",floor=1.0,window=1,hits=1}", "freezing.grace=0"]);
     std::fs::remove_file(folder.path("runs/base/summary.json")).unwrap();
     let ran = folder.finetune(&["inspect", "runs/base", "--each"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");

@@ -9,6 +9,7 @@
 
 mod bad_config;
 mod bad_files;
+mod budget;
 mod cache;
 mod card;
 mod commands;

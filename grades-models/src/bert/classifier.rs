@@ -42,6 +42,16 @@ impl LinearLayers for Network {
     }
 }
 
+/// Refuses a dtype that models cannot have.
+fn check_dtype(dtype: Kind) -> Result<()> {
+    if dtype_name(dtype).is_some() {
+        return Ok(());
+    }
+    Err(Error::Input(format!(
+        "a model cannot be loaded as {dtype:?}; supported: Float, Half, BFloat16, Double"
+    )))
+}
+
 impl BertClassifier {
     /// Loads a model directory: a base model (then with a fresh head) or a complete classifier.
     ///
@@ -50,13 +60,19 @@ impl BertClassifier {
     /// Every variant of [`Error`]: an unreadable or damaged file, another kind of model, tensors that are
     /// missing, unexpected or of the wrong shape, labels that do not go with the classifier in the files.
     pub fn load(dir: &Path, options: LoadOptions) -> Result<(Self, LoadReport)> {
+        // Before a file is read.
+        check_dtype(options.dtype)?;
+        Self::load_with(dir, BertConfig::load(dir)?, options)
+    }
+
+    /// As [`load`](Self::load), with the directory's configuration, which was read before.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_with(dir: &Path, config: BertConfig, options: LoadOptions) -> Result<(Self, LoadReport)> {
         let LoadOptions { labels, subset, new_head, device, dtype, seed } = options;
-        if dtype_name(dtype).is_none() {
-            return Err(Error::Input(format!(
-                "a model cannot be loaded as {dtype:?}; supported: Float, Half, BFloat16, Double"
-            )));
-        }
-        let config = BertConfig::load(dir)?;
+        check_dtype(dtype)?;
         let weights = Weights::open(dir)?;
         let named = |error| name_quantization(error, &config.raw, dir);
         weights.check_sizes("bert.", &config.sizes()).map_err(named)?;

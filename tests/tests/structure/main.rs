@@ -21,7 +21,7 @@ const GRADES: &[(&str, &[&str])] = &[
     ("statistic", &["error", "schema"]),
     ("torch", &["error"]),
     ("parameters", &["error", "torch"]),
-    ("optim", &["error", "parameters", "statistic", "torch"]),
+    ("optim", &["error", "parameters", "schema", "statistic", "torch"]),
     ("distributed", &["error", "optim", "torch"]),
     ("policy", &["component", "error", "schema", "statistic"]),
     ("config", &["component", "error", "policy", "schema", "statistic"]),
@@ -143,7 +143,10 @@ const ARROWS: [(&str, &Arrows, bool); 5] = [
 const WIDE: &[(&str, &str)] = &[
     ("grades-finetune Arguments", "the options of one command, read by clap"),
     ("grades-finetune DataConfig", "the keys of the table [data]"),
+    ("grades-finetune DryRun", "a record: what train --dry-run prints"),
+    ("grades-finetune Evaluation", "a record: a line of evals.jsonl"),
     ("grades-finetune RunConfig", "the tables of a configuration, each a struct"),
+    ("grades-finetune Summary", "a record: summary.json, most of it in groups"),
     ("grades-lora File", "the keys of adapter_config.json"),
     ("grades-lora LoraConfig", "PEFT's LoraConfig, with its keys"),
     ("grades-models BertConfig", "the keys of config.json"),
@@ -266,8 +269,10 @@ fn structs_are_grouped() {
         for file in Crate::read(name).files.values() {
             for (found, fields) in fields_of_structs(&file.text) {
                 let known = format!("{name} {found}");
-                if fields > 12 && !unused.remove(known.as_str()) {
-                    panic!("{}: {found} has {fields} fields; group them", file.path.display());
+                if fields > 12 {
+                    let listed = WIDE.iter().any(|(name, _)| *name == known);
+                    assert!(listed, "{}: {found} has {fields} fields; group them", file.path.display());
+                    unused.remove(known.as_str());
                 }
             }
         }

@@ -27,7 +27,7 @@ use crate::tasks::{self, Evaluated, Share, Split};
 /// The longest time of the evaluation that is measured.
 const EVALUATION: f64 = 5.0;
 
-/// What a run would do and need.
+/// The plan of a run and its needs.
 #[derive(Debug)]
 pub struct DryRun {
     /// The training data and the model, in a line each.
@@ -115,7 +115,7 @@ pub fn dry_run(config: &RunConfig, how: Option<&Resume<'_>>, processes: usize) -
         components: components(setup.optimizer.components()),
         parameters: elements(&setup, false),
         trainable: elements(&setup, true),
-        freezing: freezing(&config, setup.loader.steps()),
+        freezing: freezing(&config, &setup),
         planned: setup.loader.steps(),
         done,
         steps_per_epoch: setup.loader.steps_per_epoch(),
@@ -179,12 +179,19 @@ fn measure_evaluation(setup: &Setup, batch_size: usize) -> Result<Option<Result<
 }
 
 /// Describes the freezing of a run in a line.
-fn freezing(config: &RunConfig, planned: u64) -> Option<String> {
-    let freezing = config.freezing.as_ref()?;
-    let (grace, first) = (freezing.grace(), (freezing.grace() * planned as f64).ceil());
-    Some(match first {
-        0.0 => "they may freeze from the first check on (freezing.grace = 0)".to_owned(),
-        first => format!("none freezes before step {first} of {planned} (freezing.grace = {grace})"),
+fn freezing(config: &RunConfig, setup: &Setup) -> Option<String> {
+    let (freezing, tracker) = (config.freezing.as_ref()?, setup.optimizer.tracker());
+    if let Some(plan) = tracker.budget_plan() {
+        return Some(format!("freezing.budget: {plan}"));
+    }
+    Some(match (tracker.grace_steps(), freezing.grace()) {
+        (0, grace) => format!("they may freeze from the first check on (freezing.grace = {grace})"),
+        (first, grace) => {
+            format!(
+                "none freezes before step {first} of {} (freezing.grace = {grace})",
+                tracker.total_steps()
+            )
+        }
     })
 }
 

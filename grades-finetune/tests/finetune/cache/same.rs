@@ -11,25 +11,30 @@ use super::{
 use crate::support::Folder;
 use crate::tolerance::BF16_LOSSES;
 
+/// Reads a number of each record of a run.
+type Values = fn(&Folder, &str) -> Vec<f64>;
+
+/// Reads a number of a step.
+type Count = fn(&StepRecord) -> u128;
+
 /// Trains with the cache and without; the losses and evaluations must agree, and the FLOPs must fall by what was saved.
 fn agree(folder: &Folder, sets: &[&str]) {
     let what = format!("{sets:?}");
     let with = trained(folder, "with", &[sets, &["freezing.cache.mode=auto"]].concat());
     trained(folder, "without", &[sets, &["freezing.cache.mode=never"]].concat());
     assert!(says_that_it_begins_above(&with, 1), "{what}: {:?}", with.log.notes);
-    let both = |values: fn(&Folder, &str) -> Vec<f64>| ["with", "without"].map(|run| values(folder, run));
+    let both = |values: Values| ["with", "without"].map(|run| values(folder, run));
     let accuracies =
         |folder: &Folder, run: &str| evals(folder, run, |record| record.evaluation.accuracy.unwrap_or(0.0));
-    let scores: [(&str, fn(&Folder, &str) -> Vec<f64>); 3] =
+    let scores: [(&str, Values); 3] =
         [("losses", losses), ("losses of evaluations", eval_losses), ("accuracies", accuracies)];
     for (name, values) in scores {
         let [found, expected] = both(values);
         assert_same_scores(&found, &expected, &format!("{what}: {name}"));
     }
     let [of_with, of_without] = ["with", "without"].map(|run| summary(folder, run));
-    let sum = |run, value: fn(&StepRecord) -> u128| steps(folder, run, value).iter().sum::<u128>();
-    let (flops, saved_flops): (fn(&StepRecord) -> u128, fn(&StepRecord) -> u128) =
-        (|step| step.work.flops, |step| step.work.cache_flops);
+    let sum = |run, value: Count| steps(folder, run, value).iter().sum::<u128>();
+    let (flops, saved_flops): (Count, Count) = (|step| step.work.flops, |step| step.work.cache_flops);
     let saved = of_with.flops.cache_flops;
     assert!(saved > 0, "{what}");
     assert_eq!(sum("with", saved_flops), saved, "{what}");
