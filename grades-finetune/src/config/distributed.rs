@@ -5,10 +5,10 @@ use grades::schema::{table, words};
 use serde::Serialize;
 
 table! {
-    /// What the processes of a run divide among themselves.
+    /// The memory that the processes of a run divide among themselves.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
     pub struct DistributedConfig = "distributed" {
-        /// What each process has a share of instead of all; the results are the same.
+        /// The part of which each process has a share instead of all of it; the results are the same.
         shard: Shard = word(Shard::None),
     }
 }

@@ -47,7 +47,7 @@ pub struct RunConfig {
     pub checkpoint: CheckpointConfig,
     /// When non-finite numbers end the run.
     pub guard: GuardConfig,
-    /// What the processes of a run divide among themselves.
+    /// The memory that the processes of a run divide among themselves.
     pub distributed: DistributedConfig,
     /// The table of what freezes when, with the settings in force.
     #[serde(rename = "freezing", skip_serializing_if = "Option::is_none")]

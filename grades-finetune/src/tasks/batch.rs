@@ -10,7 +10,7 @@ use grades_models::flops::BatchShape;
 pub(crate) struct Batch {
     /// The tensors, by task; `None` for a batch of another process.
     pub(crate) tensors: Option<BatchTensors>,
-    /// What is counted about it.
+    /// The counts of the batch.
     pub(crate) size: BatchSize,
     /// The FLOPs that the activation cache saved.
     pub(crate) cache_flops: u128,

@@ -7,8 +7,9 @@ use super::group::Group;
 use super::sharding::{Sharding, owners};
 use crate::error::Result;
 use crate::optim::reduction::{Listed, Owners, Reduction, Traffic};
+use crate::torch::buckets::{BucketHooks, Counts, Member};
 use crate::torch::byte_len;
-use crate::torch::c10d::{BucketHooks, Counts, Member, PendingSum};
+use crate::torch::c10d::PendingSum;
 
 /// The sums of gradients over the ranks of a group.
 #[derive(Debug)]

@@ -13,9 +13,9 @@ pub use host::{byte_len, copy_bytes};
 pub use info::{FusedKernel, TorchInfo, host_syncs, torch_info};
 pub use random::{generator_state, set_generator_state};
 
-#[cfg(feature = "distributed")]
-pub(crate) use ffi::distributed as c10d;
 pub(crate) use ffi::{Norms, empty_cache};
+#[cfg(feature = "distributed")]
+pub(crate) use ffi::{buckets, distributed as c10d};
 
 use tch::Tensor;
 

@@ -1,4 +1,4 @@
-//! Stores, groups of processes and buckets of gradients, from `csrc/distributed`.
+//! Stores and groups of processes, from `csrc/distributed`.
 
 use std::ffi::{CString, c_char};
 use std::fmt;
@@ -17,19 +17,13 @@ struct RawStore {
 
 /// `grades_group` of `csrc/distributed/group.h`.
 #[repr(C)]
-struct RawGroup {
+pub(super) struct RawGroup {
     _private: [u8; 0],
 }
 
 /// `grades_sum` of `csrc/distributed/group.cpp`.
 #[repr(C)]
 struct RawSum {
-    _private: [u8; 0],
-}
-
-/// `grades_buckets` of `csrc/distributed/buckets.cpp`.
-#[repr(C)]
-struct RawBuckets {
     _private: [u8; 0],
 }
 
@@ -43,16 +37,6 @@ struct RawRendezvous {
     prefix: *const c_char,
     world: i64,
     timeout: f64,
-}
-
-/// `grades_traffic` of `csrc/distributed/group.h`.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct RawTraffic {
-    pub(crate) bytes: u64,
-    pub(crate) buckets: u64,
-    pub(crate) early: u64,
-    pub(crate) waited: f64,
 }
 
 unsafe extern "C" {
@@ -89,38 +73,16 @@ unsafe extern "C" {
     fn grades_sum_wait(sum: *mut RawSum, values: *mut f64, n: usize) -> Message;
     fn grades_sum_free(sum: *mut RawSum);
     fn grades_has_nccl(out: *mut bool) -> Message;
-    fn grades_buckets_new(
-        group: *mut RawGroup,
-        parameters: *const Handle,
-        names: *const *const c_char,
-        bucket: *const usize,
-        owner: *const i64,
-        n: usize,
-        buckets: usize,
-        early: usize,
-        wide: bool,
-        out: *mut *mut RawBuckets,
-    ) -> Message;
-    fn grades_buckets_free(buckets: *mut RawBuckets);
-    fn grades_buckets_begin(buckets: *mut RawBuckets, complete: *const bool) -> Message;
-    fn grades_buckets_reset(buckets: *mut RawBuckets) -> Message;
-    fn grades_buckets_finish(
-        buckets: *mut RawBuckets,
-        extra: *mut f64,
-        n: usize,
-        traffic: *mut RawTraffic,
-    ) -> Message;
-    fn grades_buckets_bytes(buckets: *mut RawBuckets, out: *mut u64) -> Message;
 }
 
 /// The result of a call, whose error is c10d's own message: the caller knows which rank it is and who is gone.
 pub(crate) type Outcome<T> = Result<T, String>;
 
-fn outcome(message: Message) -> Outcome<()> {
+pub(super) fn outcome(message: Message) -> Outcome<()> {
     owned(message).map_or(Ok(()), Err)
 }
 
-fn c_text(text: &str) -> Outcome<CString> {
+pub(super) fn c_text(text: &str) -> Outcome<CString> {
     CString::new(text).map_err(|_| format!("{text:?} has a zero byte"))
 }
 
@@ -201,7 +163,7 @@ impl Drop for Store {
 
 /// The connections of this process to all ranks.
 pub(crate) struct ProcessGroup {
-    raw: *mut RawGroup,
+    pub(super) raw: *mut RawGroup,
 }
 
 // SAFETY: as for `Store`.
@@ -310,103 +272,9 @@ impl Drop for PendingSum {
     }
 }
 
-/// One parameter of a list of buckets.
-#[derive(Debug)]
-pub(crate) struct Member<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) tensor: &'a Tensor,
-    pub(crate) bucket: usize,
-    /// The rank that updates it; `None` where all do.
-    pub(crate) owner: Option<usize>,
-}
-
-fn signed(ranks: &[usize]) -> Vec<i64> {
+/// Converts ranks for C++.
+pub(super) fn signed(ranks: &[usize]) -> Vec<i64> {
     ranks.iter().map(|rank| *rank as i64).collect()
-}
-
-/// The numbers of buckets: all, and those that may be sent during the backward pass.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Counts {
-    pub(crate) all: usize,
-    pub(crate) early: usize,
-}
-
-/// Hooks on parameters, and the buckets that they fill.
-pub(crate) struct BucketHooks {
-    raw: *mut RawBuckets,
-}
-
-// SAFETY: as for `Store`; the C++ side locks, since hooks run on autograd's threads.
-unsafe impl Send for BucketHooks {}
-
-impl BucketHooks {
-    pub(crate) fn new(
-        group: &ProcessGroup,
-        members: &[Member<'_>],
-        counts: Counts,
-        wide: bool,
-    ) -> Outcome<Self> {
-        let parameters: Vec<Handle> = members.iter().map(|member| member.tensor.as_ptr()).collect();
-        let texts = members.iter().map(|member| c_text(member.name)).collect::<Outcome<Vec<_>>>()?;
-        let names: Vec<*const c_char> = texts.iter().map(|name| name.as_ptr()).collect();
-        let buckets: Vec<usize> = members.iter().map(|member| member.bucket).collect();
-        let owners: Option<Vec<usize>> = members.iter().map(|member| member.owner).collect();
-        let owners = owners.map(|owners| signed(&owners));
-        let mut raw = std::ptr::null_mut();
-        // SAFETY: see the parent module; the C++ side copies names and shares the tensors' and the group's ownership.
-        outcome(unsafe {
-            grades_buckets_new(
-                group.raw,
-                parameters.as_ptr(),
-                names.as_ptr(),
-                buckets.as_ptr(),
-                owners.as_ref().map_or(std::ptr::null(), |owners| owners.as_ptr()),
-                members.len(),
-                counts.all,
-                counts.early,
-                wide,
-                &mut raw,
-            )
-        })?;
-        Ok(Self { raw })
-    }
-
-    /// Begins the last backward pass: from here on each gradient is final when it comes. `complete` says of each member
-    /// whether its gradient is final already; empty where none is.
-    pub(crate) fn begin(&self, complete: &[bool]) -> Outcome<()> {
-        let complete = if complete.is_empty() { std::ptr::null() } else { complete.as_ptr() };
-        // SAFETY: see the parent module; the caller gives one entry for each member.
-        outcome(unsafe { grades_buckets_begin(self.raw, complete) })
-    }
-
-    /// Returns the bytes of the buckets that are no gradient's now.
-    pub(crate) fn bytes(&self) -> Outcome<u64> {
-        let mut bytes = 0;
-        // SAFETY: see the parent module.
-        outcome(unsafe { grades_buckets_bytes(self.raw, &mut bytes) })?;
-        Ok(bytes)
-    }
-
-    /// Begins the gradients of the next step.
-    pub(crate) fn reset(&self) -> Outcome<()> {
-        // SAFETY: see the parent module.
-        outcome(unsafe { grades_buckets_reset(self.raw) })
-    }
-
-    /// Sends the other buckets, and waits for all; `extra` are further numbers to sum.
-    pub(crate) fn finish(&self, extra: &mut [f64]) -> Outcome<RawTraffic> {
-        let mut traffic = RawTraffic::default();
-        // SAFETY: see the parent module.
-        outcome(unsafe { grades_buckets_finish(self.raw, extra.as_mut_ptr(), extra.len(), &mut traffic) })?;
-        Ok(traffic)
-    }
-}
-
-impl Drop for BucketHooks {
-    fn drop(&mut self) {
-        // SAFETY: nothing else frees it; the hooks that refer to it are removed first.
-        unsafe { grades_buckets_free(self.raw) }
-    }
 }
 
 /// Returns whether this build has NCCL.
@@ -427,4 +295,4 @@ macro_rules! opaque {
     )*};
 }
 
-opaque!(Store, ProcessGroup, PendingSum, BucketHooks);
+opaque!(Store, ProcessGroup, PendingSum);

@@ -6,6 +6,8 @@
 #![allow(unsafe_code)]
 
 #[cfg(feature = "distributed")]
+pub(crate) mod buckets;
+#[cfg(feature = "distributed")]
 pub(crate) mod distributed;
 mod norms;
 mod random;
