@@ -11,6 +11,7 @@ mod evaluate_classifier;
 mod evaluate_decoder;
 mod load;
 mod optimizer;
+mod precision;
 mod task;
 
 pub(crate) use adapters::{TrainedAdapter, merge_frozen};

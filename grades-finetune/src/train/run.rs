@@ -10,7 +10,7 @@ use super::checkpointer::Checkpointer;
 use super::loss_monitor::NonFiniteError;
 use super::prefix::restored_cache;
 use super::ranks::{Order, RunRanks};
-use super::resume::{Restored, Resume, ResumePoint};
+use super::resume::{Restored, Resume, ResumePoint, with_chosen_dtype};
 use super::room::Room;
 use super::saver::Rescue;
 use super::setup::Setup;
@@ -92,6 +92,7 @@ pub(crate) fn resume_in_group(
     interrupt: &Interrupt,
     ranks: Option<&RunRanks>,
 ) -> Result<Option<Outcome>> {
+    let config = &with_chosen_dtype(config, how.folder);
     let mut resolved = config.clone();
     resolve_for_model(&mut resolved)?;
     let loading = interrupt.end_at_once();
@@ -260,6 +261,6 @@ fn notes(config: &RunConfig, setup: &Setup, restored: &Restored, folder: &RunFol
             "nothing freezes: there is no [freezing] table (--freezing adds the automatic policy)".to_owned(),
         );
     }
-    notes.extend(info.notes.iter().chain(&restored.notes).cloned());
+    notes.extend(info.notes.iter().chain(&setup.notes).chain(&restored.notes).cloned());
     notes
 }
