@@ -122,12 +122,8 @@ fn main() {
     // The first round makes the optimizers' state and is not counted.
     for round in 0..=rounds {
         let [single, half] = &mut classifiers;
-        let bert = [
-            timed(|| single.step()),
-            timed(|| half.step()),
-            theirs("bert f32"),
-            theirs("bert autocast"),
-        ];
+        let bert =
+            [timed(|| single.step()), timed(|| half.step()), theirs("bert f32"), theirs("bert autocast")];
         let [single, half] = &mut generators;
         let decoder = [
             timed(|| single.step()),
@@ -136,7 +132,11 @@ fn main() {
             theirs("decoder autocast"),
         ];
         for (all, row) in times.iter_mut().zip([bert, decoder]) {
-            all.iter_mut().zip(row).for_each(|(times, time)| if round > 0 { times.push(time) });
+            all.iter_mut().zip(row).for_each(|(times, time)| {
+                if round > 0 {
+                    times.push(time)
+                }
+            });
         }
     }
     drop(questions);

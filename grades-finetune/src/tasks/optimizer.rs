@@ -28,7 +28,8 @@ pub(crate) fn build_optimizer(config: &OptimizerConfig, vs: &VarStore) -> Result
         OptimizerName::AdamW => Box::new(adam(AdamConfig::adamw()).build(vs, config.lr)?),
         OptimizerName::Adam => Box::new(adam(AdamConfig::adam()).build(vs, config.lr)?),
         OptimizerName::Sgd => {
-            let sgd = SgdConfig::default().momentum(config.momentum).wd(config.weight_decay).half_precision(half);
+            let sgd =
+                SgdConfig::default().momentum(config.momentum).wd(config.weight_decay).half_precision(half);
             Box::new(sgd.build(vs, config.lr)?)
         }
     })

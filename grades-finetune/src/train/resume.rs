@@ -11,7 +11,9 @@ use toml::{Table, Value};
 use super::ranks::RunRanks;
 use super::setup::Setup;
 use crate::checkpoint::{BEST, FOLDER, Found, OPTIMIZER, PARAMETERS, generators, newest};
-use crate::config::{Document, Dtype, OptimizerConfig, OptimizerName, RunConfig, may_change, resolve_for_model};
+use crate::config::{
+    Document, Dtype, OptimizerConfig, OptimizerName, RunConfig, may_change, resolve_for_model,
+};
 use crate::records::{StopReason, Summary};
 use crate::run::{RunFolder, changed_inputs};
 use crate::state::TrainState;

@@ -54,6 +54,9 @@ impl Setup {
         let optimizer = optimizer.with_costs(costs)?;
         // Before a resumed run freezes anything again.
         let meter = FlopMeter::new(task.matmuls());
-        Ok((Self { task, adapter, optimizer, schedule, loader, evaluator, meter, notes, ranks: None }, config))
+        Ok((
+            Self { task, adapter, optimizer, schedule, loader, evaluator, meter, notes, ranks: None },
+            config,
+        ))
     }
 }

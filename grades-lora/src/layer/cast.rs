@@ -39,7 +39,9 @@ struct Made {
 
 impl Made {
     fn is_of(&self, tensor: &Tensor, version: i64, kind: Kind) -> Result<bool, TchError> {
-        Ok(self.source.data_ptr() == tensor.data_ptr() && self.version == version && self.copy.f_kind()? == kind)
+        Ok(self.source.data_ptr() == tensor.data_ptr()
+            && self.version == version
+            && self.copy.f_kind()? == kind)
     }
 }
 

@@ -46,9 +46,7 @@ impl Linear {
             [only] if only.magnitude.is_some() && !drops(only) && self.merged.is_none() => {
                 self.dora_alone(only, &rows, &wide_rows)?
             }
-            _ if has_dora => {
-                self.with_dora(&live, &rows, &wide_rows, train)?
-            }
+            _ if has_dora => self.with_dora(&live, &rows, &wide_rows, train)?,
             _ => {
                 let y = rows.f_linear(&self.weight_in_use()?, bias.as_ref())?;
                 // The output of a product is nobody else's, so it is added to in place.

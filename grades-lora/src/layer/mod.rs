@@ -61,14 +61,7 @@ struct Casts {
 impl Linear {
     /// Creates a layer with this weight `[outputs, inputs]` and bias `[outputs]`, which stay the same tensors.
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
-        Self {
-            weight,
-            bias,
-            adapters: Vec::new(),
-            merged: None,
-            compute: None,
-            casts: Casts::default(),
-        }
+        Self { weight, bias, adapters: Vec::new(), merged: None, compute: None, casts: Casts::default() }
     }
 
     /// Multiplies in this dtype, whatever that of the weight: weight, bias and adapters are cast once for each value that they
