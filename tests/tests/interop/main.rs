@@ -8,7 +8,6 @@
     reason = "clippy allows them in test functions, but not in the functions that those share"
 )]
 
-mod autocast;
 mod browser;
 mod decoder;
 mod event_files;
