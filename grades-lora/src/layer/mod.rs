@@ -47,7 +47,7 @@ pub struct Linear {
     merged: Option<Tensor>,
     /// The dtype of products, where it is not that of the weight.
     compute: Option<Kind>,
-    casts: Casts,
+    casts: Box<Casts>,
 }
 
 /// The tensors of a layer in the dtype of its products.
@@ -61,7 +61,7 @@ struct Casts {
 impl Linear {
     /// Creates a layer with this weight `[outputs, inputs]` and bias `[outputs]`, which stay the same tensors.
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
-        Self { weight, bias, adapters: Vec::new(), merged: None, compute: None, casts: Casts::default() }
+        Self { weight, bias, adapters: Vec::new(), merged: None, compute: None, casts: Box::default() }
     }
 
     /// Multiplies in this dtype, whatever that of the weight: weight, bias and adapters are cast once for each value that they
