@@ -22,24 +22,31 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The names understood by [`Activation::from_name`], for messages.
-    pub const NAMES: &'static str = "gelu, gelu_python, gelu_new, gelu_fast, gelu_accurate, \
-         gelu_pytorch_tanh, gelu_python_tanh, quick_gelu, relu, relu2, silu, swish, tanh";
+    /// The functions, by the names that Hugging Face has for them.
+    const BY_NAME: [(&'static str, Self); 13] = [
+        ("gelu", Self::Gelu),
+        ("gelu_python", Self::Gelu),
+        ("gelu_new", Self::GeluTanh),
+        ("gelu_fast", Self::GeluTanh),
+        ("gelu_accurate", Self::GeluTanh),
+        ("gelu_pytorch_tanh", Self::GeluTanh),
+        ("gelu_python_tanh", Self::GeluTanh),
+        ("quick_gelu", Self::QuickGelu),
+        ("relu", Self::Relu),
+        ("relu2", Self::Relu2),
+        ("silu", Self::Silu),
+        ("swish", Self::Silu),
+        ("tanh", Self::Tanh),
+    ];
+
+    /// Lists the names understood by [`Activation::from_name`], for messages.
+    pub fn names() -> String {
+        Self::BY_NAME.map(|(name, _)| name).join(", ")
+    }
 
     /// Returns the function that Hugging Face calls `name`.
     pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "gelu" | "gelu_python" => Self::Gelu,
-            "gelu_new" | "gelu_fast" | "gelu_accurate" | "gelu_pytorch_tanh" | "gelu_python_tanh" => {
-                Self::GeluTanh
-            }
-            "quick_gelu" => Self::QuickGelu,
-            "relu" => Self::Relu,
-            "relu2" => Self::Relu2,
-            "silu" | "swish" => Self::Silu,
-            "tanh" => Self::Tanh,
-            _ => return None,
-        })
+        Self::BY_NAME.into_iter().find(|(known, _)| *known == name).map(|(_, activation)| activation)
     }
 
     /// Applies the function to every element of `x`.

@@ -7,7 +7,7 @@ use grades::policy::{
 use grades::schema::{Key, Section};
 use grades::{Result, submit};
 
-use crate::children::Children;
+use crate::children::{Children, POLICIES};
 
 /// Freezes a component when all of its policies say so at the same check.
 ///
@@ -66,7 +66,7 @@ impl CompositePolicy for AllOf {
 impl PolicyConfig for AllOf {
     const NAME: &'static str = "all-of";
     const SUMMARY: &'static str = "freezes when all of its policies say so at the same check";
-    const KEYS: &'static [Key] = &[Key::new("policies", "the policies' tables, at least one (required)")];
+    const KEYS: &'static [Key] = &[POLICIES];
 
     fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
         Some(Self { children: Children::from_config(section, builder)? })

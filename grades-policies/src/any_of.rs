@@ -7,7 +7,7 @@ use grades::policy::{
 use grades::schema::{Key, Section};
 use grades::{Result, submit};
 
-use crate::children::Children;
+use crate::children::{Children, POLICIES};
 
 /// Freezes a component when any of its policies says so.
 ///
@@ -70,7 +70,7 @@ impl CompositePolicy for AnyOf {
 impl PolicyConfig for AnyOf {
     const NAME: &'static str = "any-of";
     const SUMMARY: &'static str = "freezes when any of its policies says so";
-    const KEYS: &'static [Key] = &[Key::new("policies", "the policies' tables, at least one (required)")];
+    const KEYS: &'static [Key] = &[POLICIES];
 
     fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
         Some(Self { children: Children::from_config(section, builder)? })

@@ -4,12 +4,15 @@ use grades::policy::{
     Cause, Decision, FreezePolicy, Measure, Observation, Peers, PolicyBuilder, PolicyConfig, PolicyPlugin,
     PolicyState, RunPlan, Score,
 };
-use grades::schema::{Key, Section};
+use grades::schema::field::{Range, number};
+use grades::schema::{ConfigTable, Key, Section, table};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{INTERVAL, Length, Window};
+use crate::common::Window;
+
+const PERCENT: Range = Range::new("a number from 0 to 100", |percent| (0.0..=100.0).contains(&percent));
 
 /// Freezes the lowest blocks, in order, as long as their gradients change less than those of the others: AutoFreeze (Liu,
 /// Agarwal and Venkataraman, arXiv 2102.01386, section 4.1).
@@ -30,9 +33,19 @@ use crate::common::{INTERVAL, Length, Window};
 /// ```
 #[derive(Debug, Clone)]
 pub struct BottomUp {
-    percentile: f64,
-    window: Window,
+    settings: Settings,
     history: History,
+}
+
+table! {
+    /// The keys of the policy.
+    #[derive(Debug, Clone)]
+    struct Settings = "freezing.policy" {
+        /// Percentile of the changes of all blocks at or below which a block freezes.
+        percentile: f64 = number(50.0, PERCENT),
+        /// Checks of an interval.
+        window: Window = Window::tenth(1),
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,7 +67,8 @@ impl Default for History {
 impl BottomUp {
     /// Freezes the lowest blocks whose change is at or below this percentile, judged by intervals of `window` checks.
     pub fn new(percentile: f64, window: u64) -> Self {
-        Self { percentile, window: Window::of(window), history: History::default() }
+        let settings = Settings { percentile, window: Window::of(window) };
+        Self { settings, history: History::default() }
     }
 
     /// Compares the block of a component, and returns whether it may freeze; `None` where it has no change yet, or where it is the highest.
@@ -66,7 +80,7 @@ impl BottomUp {
             changes.iter().position(|(other, _)| *other == layer).filter(|own| own + 1 < changes.len())?;
         let mut sorted: Vec<f64> = changes.iter().map(|(_, change)| *change).collect();
         sorted.sort_by(f64::total_cmp);
-        let threshold = percentile(&sorted, self.percentile)?;
+        let threshold = percentile(&sorted, self.settings.percentile)?;
         let in_order = changes[..=own].iter().all(|(_, change)| *change <= threshold);
         Some((Cause::new(Self::NAME, Measure::GradientChange, changes[own].1, threshold), in_order))
     }
@@ -89,7 +103,7 @@ impl FreezePolicy for BottomUp {
     }
 
     fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
-        self.window.plan(run, problems);
+        self.settings.window.plan(run, problems);
     }
 
     fn score(&mut self, observation: &Observation<'_>) -> Option<Score> {
@@ -97,7 +111,7 @@ impl FreezePolicy for BottomUp {
         let History { sum, checks, before } = &mut self.history;
         *sum += norm;
         *checks += 1;
-        if *checks < self.window.checks() {
+        if *checks < self.settings.window.checks() {
             return None;
         }
         let mean = *sum / *checks as f64;
@@ -137,20 +151,10 @@ impl PolicyConfig for BottomUp {
     const NAME: &'static str = "bottom-up";
     const SUMMARY: &'static str =
         "freezes the lowest blocks once their gradients change less than the others' (AutoFreeze)";
-    const KEYS: &'static [Key] = &[
-        Key::new(
-            "percentile",
-            "of the changes of all blocks, at or below which a block freezes, from 0 to 100 (50)",
-        ),
-        INTERVAL,
-    ];
+    const KEYS: &'static [Key] = Settings::KEYS;
 
     fn from_config(section: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
-        let percentile = section.number_or("percentile", 50.0, "a number from 0 to 100", |percent| {
-            (0.0..=100.0).contains(&percent)
-        });
-        let window = Window::read_or(section, Length::TENTH);
-        Some(Self { percentile: percentile?, window: window?, history: History::default() })
+        Some(Self { settings: Settings::read(section)?, history: History::default() })
     }
 }
 

@@ -2,8 +2,11 @@
 
 use grades::Result;
 use grades::policy::{Decision, FreezePolicy, Observation, PolicyBuilder, PolicyState};
-use grades::schema::Section;
+use grades::schema::{Key, Section};
 use serde::{Deserialize, Serialize};
+
+/// The key of the policies.
+pub(crate) const POLICIES: Key = Key::new("policies", "the policies' tables, at least one (required)");
 
 /// Policies that see the same observations.
 #[derive(Debug, Clone)]
@@ -22,9 +25,9 @@ impl Children {
         Self { policies }
     }
 
-    /// Reads the key `policies`.
+    /// Reads [`POLICIES`].
     pub(crate) fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
-        Some(Self::new(builder.children(section, "policies")?))
+        Some(Self::new(builder.children(section, POLICIES.name)?))
     }
 
     pub(crate) fn inner(&self) -> Vec<&dyn FreezePolicy> {

@@ -1,7 +1,8 @@
 //! `fixed-threshold`: the paper's rule.
 
 use grades::policy::{Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin};
-use grades::schema::{Key, Section};
+use grades::schema::field::{ABOVE_ZERO, optional_word, required_number};
+use grades::schema::{ConfigTable, Key, Section, table};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::submit;
 
@@ -27,6 +28,17 @@ use grades::submit;
 pub struct FixedThreshold {
     metric: Statistic,
     tau: f64,
+}
+
+table! {
+    /// The keys of the policy.
+    #[derive(Debug)]
+    struct Settings = "freezing.policy" {
+        /// The threshold, in the metric's unit.
+        tau: f64 = required_number(ABOVE_ZERO),
+        /// The statistic.
+        metric: Option<Statistic> = optional_word().note("freezing.metric"),
+    }
 }
 
 impl FixedThreshold {
@@ -61,15 +73,11 @@ impl FreezePolicy for FixedThreshold {
 impl PolicyConfig for FixedThreshold {
     const NAME: &'static str = "fixed-threshold";
     const SUMMARY: &'static str = "freezes the first time the statistic is below tau (the paper's rule)";
-    const KEYS: &'static [Key] = &[
-        Key::new("tau", "the threshold, a number above 0 in the metric's unit (required)"),
-        Key::new("metric", "the statistic (freezing.metric)"),
-    ];
+    const KEYS: &'static [Key] = Settings::KEYS;
 
     fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
-        let tau = section.number("tau", "a number above 0", |tau| tau > 0.0 && tau.is_finite());
-        let metric = section.parsed_or("metric", builder.metric());
-        Some(Self::new(metric?, tau?))
+        let Settings { tau, metric } = Settings::read(section)?;
+        Some(Self::new(metric.unwrap_or(builder.metric()), tau))
     }
 }
 

@@ -4,12 +4,12 @@ use grades::policy::{
     Cause, Cooldown, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
     PolicyState, RunPlan,
 };
-use grades::schema::{Key, Section};
+use grades::schema::{ConfigTable, Key, Section, table};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{self, Estimate, Hits, LearningRate, Length, TENTH, Window};
+use crate::common::{self, Estimate, Hits, LearningRate, Window};
 
 /// Freezes a component once its progress is no longer different from none.
 ///
@@ -31,10 +31,21 @@ use crate::common::{self, Estimate, Hits, LearningRate, Length, TENTH, Window};
 /// ```
 #[derive(Debug, Clone)]
 pub struct NoProgress {
-    z: f64,
-    window: Window,
-    hits: u64,
+    settings: Settings,
     history: History,
+}
+
+table! {
+    /// The keys of the policy.
+    #[derive(Debug, Clone)]
+    struct Settings = "freezing.policy" {
+        /// Standard errors that a progress must be above; more freezes sooner.
+        z: f64 = common::z(),
+        /// Checks that the average reaches over.
+        window: Window = Window::tenth(2),
+        /// Checks in a row at which it must hold.
+        hits: u64 = common::hits(),
+    }
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -48,7 +59,8 @@ struct History {
 impl NoProgress {
     /// Freezes when the average over `window` checks is at most `z` standard errors above 0 at `hits` checks in a row.
     pub fn new(z: f64, window: u64, hits: u64) -> Self {
-        Self { z, window: Window::of(window), hits, history: History::default() }
+        let settings = Settings { z, window: Window::of(window), hits };
+        Self { settings, history: History::default() }
     }
 }
 
@@ -62,8 +74,8 @@ impl FreezePolicy for NoProgress {
     }
 
     fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
-        self.window.plan(run, problems);
-        self.window.check_error(problems);
+        self.settings.window.plan(run, problems);
+        self.settings.window.check_error(problems);
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
@@ -73,13 +85,17 @@ impl FreezePolicy for NoProgress {
         if self.history.learning_rate.has_risen(observation) {
             return Decision::Keep;
         }
-        self.history.progress.push(value, self.window.checks());
+        self.history.progress.push(value, self.settings.window.checks());
         let Some(cause) = self.compares(observation) else { return Decision::Keep };
-        if self.history.seen.count(cause.value <= cause.threshold, self.hits) {
+        if self.history.seen.count(cause.value <= cause.threshold, self.settings.hits) {
             Decision::Freeze(cause)
         } else {
             Decision::Keep
         }
+    }
+
+    fn least_checks(&self) -> u64 {
+        self.settings.window.checks().saturating_add(self.settings.hits).saturating_sub(1)
     }
 
     fn default_cooldown(&self) -> Cooldown {
@@ -87,8 +103,8 @@ impl FreezePolicy for NoProgress {
     }
 
     fn compares(&self, _: &Observation<'_>) -> Option<Cause> {
-        let (mean, error) = self.history.progress.ready(self.window.checks())?;
-        Some(Cause::new(Self::NAME, Statistic::Progress, mean, self.z * error))
+        let (mean, error) = self.history.progress.ready(self.settings.window.checks())?;
+        Some(Cause::new(Self::NAME, Statistic::Progress, mean, self.settings.z * error))
     }
 
     fn state(&self) -> Result<PolicyState> {
@@ -109,13 +125,10 @@ impl PolicyConfig for NoProgress {
     const NAME: &'static str = "no-progress";
     const SUMMARY: &'static str =
         "freezes once the component's steps no longer lower the loss beyond their own error";
-    const KEYS: &'static [Key] = &[common::Z, TENTH, common::HITS];
+    const KEYS: &'static [Key] = Settings::KEYS;
 
     fn from_config(section: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
-        let z = common::z(section);
-        let window = Window::read_or(section, Length::TENTH);
-        let hits = common::hits(section);
-        Some(Self { z: z?, window: window?, hits: hits?, history: History::default() })
+        Some(Self { settings: Settings::read(section)?, history: History::default() })
     }
 }
 

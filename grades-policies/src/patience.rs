@@ -4,7 +4,7 @@ use grades::policy::{
     CompositePolicy, Decision, FreezePolicy, FrozenObservation, Observation, PolicyBuilder, PolicyConfig,
     PolicyPlugin, PolicyState,
 };
-use grades::schema::{Key, Section};
+use grades::schema::{ConfigTable, Key, Section, join_keys, table};
 use grades::{Result, submit};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,15 @@ pub struct Patience {
     hits: u64,
     policy: Box<dyn FreezePolicy>,
     seen: Hits,
+}
+
+table! {
+    /// The keys of the policy, but for the other policy.
+    #[derive(Debug)]
+    struct Settings = "freezing.policy" {
+        /// Checks in a row at which it must hold.
+        hits: u64 = common::hits(),
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -100,12 +109,13 @@ impl CompositePolicy for Patience {
 impl PolicyConfig for Patience {
     const NAME: &'static str = "patience";
     const SUMMARY: &'static str = "freezes once another policy has said so at several checks in a row";
-    const KEYS: &'static [Key] = &[common::HITS, Key::new("policy", "the other policy's table (required)")];
+    const KEYS: &'static [Key] =
+        &join_keys::<{ Settings::KEYS.len() + 1 }>(Settings::KEYS, &[common::POLICY]);
 
     fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
-        let hits = common::hits(section);
-        let policy = builder.child(section, "policy");
-        Some(Self::boxed(hits?, policy?))
+        let settings = Settings::read(section);
+        let policy = builder.child(section, common::POLICY.name);
+        Some(Self::boxed(settings?.hits, policy?))
     }
 }
 

@@ -4,12 +4,13 @@ use grades::policy::{
     BlockPeers, Cause, Cooldown, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig,
     PolicyPlugin, PolicyState, RunPlan, Score,
 };
-use grades::schema::{Key, Section};
+use grades::schema::field::{SHARE_ABOVE_ZERO, number};
+use grades::schema::{ConfigTable, Key, Section, table};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{self, Estimate, Hits, LearningRate, Length, TENTH, Window};
+use crate::common::{self, Estimate, Hits, LearningRate, Window};
 
 /// Freezes the components whose progress does not pay for their cost, so that what still trains brings more for it.
 ///
@@ -37,11 +38,23 @@ use crate::common::{self, Estimate, Hits, LearningRate, Length, TENTH, Window};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Payoff {
-    worth: f64,
-    z: f64,
-    window: Window,
-    hits: u64,
+    settings: Settings,
     history: History,
+}
+
+table! {
+    /// The keys of the policy.
+    #[derive(Debug, Clone)]
+    struct Settings = "freezing.policy" {
+        /// Share of the run's progress per cost at or below which a set freezes.
+        worth: f64 = number(0.25, SHARE_ABOVE_ZERO),
+        /// Standard errors that a progress must be above; more freezes sooner.
+        z: f64 = common::z(),
+        /// Checks that the average reaches over.
+        window: Window = Window::tenth(2),
+        /// Checks in a row at which it must hold.
+        hits: u64 = common::hits(),
+    }
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -56,7 +69,8 @@ impl Payoff {
     /// Freezes what brings at most the share `worth` of the run's own progress per cost, `z` standard errors included, judged
     /// by averages over `window` checks, at `hits` checks in a row.
     pub fn new(worth: f64, z: f64, window: u64, hits: u64) -> Self {
-        Self { worth, z, window: Window::of(window), hits, history: History::default() }
+        let settings = Settings { worth, z, window: Window::of(window), hits };
+        Self { settings, history: History::default() }
     }
 
     /// Compares what a set brings at most with what its cost would have to bring.
@@ -80,8 +94,8 @@ impl FreezePolicy for Payoff {
     }
 
     fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
-        self.window.plan(run, problems);
-        self.window.check_error(problems);
+        self.settings.window.plan(run, problems);
+        self.settings.window.check_error(problems);
     }
 
     fn score(&mut self, observation: &Observation<'_>) -> Option<Score> {
@@ -89,18 +103,22 @@ impl FreezePolicy for Payoff {
         if self.history.learning_rate.has_risen(observation) {
             return None;
         }
-        self.history.progress.push(value, self.window.checks());
-        let (mean, error) = self.history.progress.ready(self.window.checks())?;
+        self.history.progress.push(value, self.settings.window.checks());
+        let (mean, error) = self.history.progress.ready(self.settings.window.checks())?;
         Some(Score::new(Statistic::Progress, mean).with_error(error))
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
         let Some(cause) = self.compares(observation) else { return Decision::Keep };
-        if self.history.seen.count(cause.value <= cause.threshold, self.hits) {
+        if self.history.seen.count(cause.value <= cause.threshold, self.settings.hits) {
             Decision::Freeze(cause)
         } else {
             Decision::Keep
         }
+    }
+
+    fn least_checks(&self) -> u64 {
+        self.settings.window.checks().saturating_add(self.settings.hits).saturating_sub(1)
     }
 
     fn default_cooldown(&self) -> Cooldown {
@@ -110,20 +128,20 @@ impl FreezePolicy for Payoff {
     /// Compares the set that freezes, or else the component alone.
     fn compares(&self, observation: &Observation<'_>) -> Option<Cause> {
         let peers = observation.peers()?;
-        let (own, own_error) = self.history.progress.ready(self.window.checks())?;
+        let (own, own_error) = self.history.progress.ready(self.settings.window.checks())?;
         let blocks = peers.blocks();
         // While some have no average yet, the sum over all is not known.
         if blocks.iter().any(|block| block.waiting > 0) {
             return None;
         }
         let total = sum(blocks, |block| block.score);
-        let error = self.z * sum(blocks, |block| block.squared_error).sqrt();
+        let error = self.settings.z * sum(blocks, |block| block.squared_error).sqrt();
         if total <= error {
             return Some(Self::compared(total, error));
         }
         let cost = peers.cost();
-        let price = self.worth * total / cost;
-        let most = |block: &BlockPeers| block.score + self.z * block.error;
+        let price = self.settings.worth * total / cost;
+        let most = |block: &BlockPeers| block.score + self.settings.z * block.error;
         let layer = observation.component().layer;
         // The lowest blocks up to that of this component, or more; never all that train.
         let first = blocks.iter().position(|block| block.layer == layer).filter(|_| layer.is_some());
@@ -137,7 +155,7 @@ impl FreezePolicy for Payoff {
         let best = prefixes.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|_| first.is_some());
         let alone = || {
             let saved = observation.cost().weight_gradient;
-            Self::compared(own + self.z * own_error, price * saved)
+            Self::compared(own + self.settings.z * own_error, price * saved)
         };
         Some(best.map_or_else(alone, |(_, cause)| cause))
     }
@@ -160,23 +178,10 @@ impl PolicyConfig for Payoff {
     const NAME: &'static str = "payoff";
     const SUMMARY: &'static str =
         "freezes what brings less progress than its share of the cost, the lowest blocks together";
-    const KEYS: &'static [Key] = &[
-        Key::new(
-            "worth",
-            "share of the run's progress per cost at or below which a set freezes, above 0, up to 1 (0.25)",
-        ),
-        common::Z,
-        TENTH,
-        common::HITS,
-    ];
+    const KEYS: &'static [Key] = Settings::KEYS;
 
     fn from_config(section: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
-        let worth =
-            section.number_or("worth", 0.25, "a share above 0, up to 1", |worth| worth > 0.0 && worth <= 1.0);
-        let z = common::z(section);
-        let window = Window::read_or(section, Length::TENTH);
-        let hits = common::hits(section);
-        Some(Self { worth: worth?, z: z?, window: window?, hits: hits?, history: History::default() })
+        Some(Self { settings: Settings::read(section)?, history: History::default() })
     }
 }
 

@@ -6,12 +6,13 @@ use grades::policy::{
     Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
     RunPlan,
 };
-use grades::schema::{Key, Section};
+use grades::schema::field::{ABOVE_ZERO, number};
+use grades::schema::{ConfigTable, Key, Section, table};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{self, Hits, Window};
+use crate::common::{self, BETWEEN, Hits, Window};
 
 /// Freezes a component whose gradient is below a share of its peak and flat.
 ///
@@ -27,11 +28,23 @@ use crate::common::{self, Hits, Window};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Plateau {
-    rho: f64,
-    slope: f64,
-    window: Window,
-    hits: u64,
+    settings: Settings,
     history: History,
+}
+
+table! {
+    /// The keys of the policy.
+    #[derive(Debug, Clone)]
+    struct Settings = "freezing.policy" {
+        /// The share of the peak.
+        rho: f64 = number(0.7, BETWEEN),
+        /// The largest change of ln E a check.
+        slope: f64 = number(0.005, ABOVE_ZERO),
+        /// Checks that the line reaches over.
+        window: Window = Window::of_at_least(LEAST, TOO_SHORT),
+        /// Checks in a row at which it must hold.
+        hits: u64 = common::hits(),
+    }
 }
 
 /// The shortest window.
@@ -52,7 +65,8 @@ impl Plateau {
     /// Freezes below the share `rho` of the peak and within ± `slope` a check, over `window` checks, at `hits` checks
     /// in a row.
     pub fn new(rho: f64, slope: f64, window: u64, hits: u64) -> Self {
-        Self { rho, slope, window: Window::of(window), hits, history: History::default() }
+        let settings = Settings { rho, slope, window: Window::of(window), hits };
+        Self { settings, history: History::default() }
     }
 }
 
@@ -77,8 +91,8 @@ impl FreezePolicy for Plateau {
     }
 
     fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
-        self.window.plan(run, problems);
-        if let Some(key) = self.window.key().filter(|_| self.window.checks() < LEAST) {
+        self.settings.window.plan(run, problems);
+        if let Some(key) = self.settings.window.key().filter(|_| self.settings.window.checks() < LEAST) {
             problems.push(key, TOO_SHORT);
         }
     }
@@ -89,18 +103,18 @@ impl FreezePolicy for Plateau {
         let Some(value) = value else { return Decision::Keep };
         let History { logs, peak, seen } = &mut self.history;
         logs.push_back(value.ln());
-        if (logs.len() as u64) > self.window.checks() {
+        if (logs.len() as u64) > self.settings.window.checks() {
             logs.pop_front();
         }
-        if (logs.len() as u64) < self.window.checks() {
+        if (logs.len() as u64) < self.settings.window.checks() {
             return Decision::Keep;
         }
         let mean = logs.iter().sum::<f64>() / logs.len() as f64;
         *peak = peak.max(mean.exp());
         let (slope, error) = slope(logs, mean);
-        let flat = slope.abs() <= self.slope && slope.abs() <= 2.0 * error + f64::EPSILON;
-        let threshold = self.rho * *peak;
-        if !seen.count(flat && mean.exp() <= threshold, self.hits) {
+        let flat = slope.abs() <= self.settings.slope && slope.abs() <= 2.0 * error + f64::EPSILON;
+        let threshold = self.settings.rho * *peak;
+        if !seen.count(flat && mean.exp() <= threshold, self.settings.hits) {
             return Decision::Keep;
         }
         Decision::freeze_at_or_below(Self::NAME, Statistic::GradMeanAbs, mean.exp(), threshold)
@@ -108,12 +122,16 @@ impl FreezePolicy for Plateau {
 
     fn compares(&self, _: &Observation<'_>) -> Option<Cause> {
         let History { logs, peak, .. } = &self.history;
-        if (logs.len() as u64) < self.window.checks() {
+        if (logs.len() as u64) < self.settings.window.checks() {
             return None;
         }
         let value = (logs.iter().sum::<f64>() / logs.len() as f64).exp();
-        let threshold = self.rho * *peak;
+        let threshold = self.settings.rho * *peak;
         Some(Cause::new(Self::NAME, Statistic::GradMeanAbs, value, threshold))
+    }
+
+    fn least_checks(&self) -> u64 {
+        self.settings.window.checks().saturating_add(self.settings.hits).saturating_sub(1)
     }
 
     fn state(&self) -> Result<PolicyState> {
@@ -134,27 +152,10 @@ impl PolicyConfig for Plateau {
     const NAME: &'static str = "plateau";
     const SUMMARY: &'static str =
         "freezes once the gradient has fallen below a share of its peak and stays flat";
-    const KEYS: &'static [Key] = &[
-        Key::new("rho", "the share of the peak, between 0 and 1 (0.7)"),
-        Key::new("slope", "the largest change of ln E a check, above 0 (0.005)"),
-        Key::new(
-            "window",
-            "checks that the line reaches over, at least 3 (20, or the run's checks if fewer)",
-        ),
-        common::HITS,
-    ];
+    const KEYS: &'static [Key] = Settings::KEYS;
 
     fn from_config(section: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
-        let rho = section.number_or("rho", 0.7, "a share between 0 and 1", |rho| rho > 0.0 && rho < 1.0);
-        let slope =
-            section.number_or("slope", 0.005, "a number above 0", |slope| slope > 0.0 && slope.is_finite());
-        let window = Window::read(section);
-        let hits = common::hits(section);
-        if window.as_ref().is_some_and(|window| window.checks() < LEAST) {
-            section.problem("window", TOO_SHORT);
-            return None;
-        }
-        Some(Self { rho: rho?, slope: slope?, window: window?, hits: hits?, history: History::default() })
+        Some(Self { settings: Settings::read(section)?, history: History::default() })
     }
 }
 

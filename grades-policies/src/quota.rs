@@ -4,12 +4,13 @@ use grades::policy::{
     Cause, Decision, FreezePolicy, Measure, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin,
     PolicyState, RunPlan, Score,
 };
-use grades::schema::{Key, Section};
+use grades::schema::field::{SHARE_ABOVE_ZERO, number};
+use grades::schema::{ConfigTable, Key, Section, table};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Average, WINDOW, Window};
+use crate::common::{Average, Window};
 
 /// Freezes the components whose gradients have fallen furthest, as many as a schedule allows.
 ///
@@ -24,9 +25,19 @@ use crate::common::{Average, WINDOW, Window};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Quota {
-    max_share: f64,
-    window: Window,
+    settings: Settings,
     history: History,
+}
+
+table! {
+    /// The keys of the policy.
+    #[derive(Debug, Clone)]
+    struct Settings = "freezing.policy" {
+        /// Share of the components that it freezes.
+        max_share: f64 = number(1.0, SHARE_ABOVE_ZERO),
+        /// Checks that the average reaches over.
+        window: Window = Window::field(),
+    }
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -39,7 +50,8 @@ struct History {
 impl Quota {
     /// Freezes up to the share `max_share` of the components, judged by averages over `window` checks.
     pub fn new(max_share: f64, window: u64) -> Self {
-        Self { max_share, window: Window::of(window), history: History::default() }
+        let settings = Settings { max_share, window: Window::of(window) };
+        Self { settings, history: History::default() }
     }
 }
 
@@ -55,14 +67,14 @@ impl FreezePolicy for Quota {
     fn score(&mut self, observation: &Observation<'_>) -> Option<Score> {
         let value = observation.value(Statistic::GradMeanAbs).filter(|value| value.is_finite())?;
         let History { average, peak } = &mut self.history;
-        average.push(value, self.window.checks());
-        let mean = average.ready(self.window.checks())?;
+        average.push(value, self.settings.window.checks());
+        let mean = average.ready(self.settings.window.checks())?;
         *peak = peak.max(mean);
         (*peak > 0.0).then(|| Score::new(Statistic::GradMeanAbs, mean / *peak))
     }
 
     fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
-        self.window.plan(run, problems);
+        self.settings.window.plan(run, problems);
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
@@ -76,7 +88,7 @@ impl FreezePolicy for Quota {
         let finite = observation.value(Statistic::GradMeanAbs).is_some_and(f64::is_finite);
         let rank = observation.rank().filter(|_| finite)?;
         let population = observation.population();
-        let share = self.max_share * (1.0 - (1.0 - observation.progress()).powi(3));
+        let share = self.settings.max_share * (1.0 - (1.0 - observation.progress()).powi(3));
         // Rounding must not take the last component of a full share away.
         let allowed = (share * population.total() as f64 + 1e-9).floor();
         let left = allowed - population.decided() as f64;
@@ -101,14 +113,10 @@ impl PolicyConfig for Quota {
     const NAME: &'static str = "quota";
     const SUMMARY: &'static str =
         "freezes the quietest components, as many as a schedule over the run allows";
-    const KEYS: &'static [Key] =
-        &[Key::new("max_share", "share of the components that it freezes, above 0, up to 1 (1.0)"), WINDOW];
+    const KEYS: &'static [Key] = Settings::KEYS;
 
     fn from_config(section: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
-        let expected = "a share above 0, up to 1";
-        let max_share = section.number_or("max_share", 1.0, expected, |share| share > 0.0 && share <= 1.0);
-        let window = Window::read(section);
-        Some(Self { max_share: max_share?, window: window?, history: History::default() })
+        Some(Self { settings: Settings::read(section)?, history: History::default() })
     }
 }
 

@@ -4,12 +4,13 @@ use grades::policy::{
     Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
     RunPlan,
 };
-use grades::schema::{Key, Section};
+use grades::schema::field::number;
+use grades::schema::{ConfigTable, Key, Section, table};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{self, Average, Hits, WINDOW, Window};
+use crate::common::{self, Average, BETWEEN, Hits, Window};
 
 /// Freezes a component whose mean absolute gradient has fallen to a share of its peak.
 ///
@@ -24,10 +25,21 @@ use crate::common::{self, Average, Hits, WINDOW, Window};
 /// ```
 #[derive(Debug, Clone)]
 pub struct RelativeToPeak {
-    rho: f64,
-    window: Window,
-    hits: u64,
+    settings: Settings,
     history: History,
+}
+
+table! {
+    /// The keys of the policy.
+    #[derive(Debug, Clone)]
+    struct Settings = "freezing.policy" {
+        /// The share of the peak.
+        rho: f64 = number(0.5, BETWEEN),
+        /// Checks that the average reaches over.
+        window: Window = Window::field(),
+        /// Checks in a row at which it must hold.
+        hits: u64 = common::hits(),
+    }
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -41,7 +53,8 @@ struct History {
 impl RelativeToPeak {
     /// Freezes below the share `rho` of the peak of an average over `window` checks, at `hits` checks in a row.
     pub fn new(rho: f64, window: u64, hits: u64) -> Self {
-        Self { rho, window: Window::of(window), hits, history: History::default() }
+        let settings = Settings { rho, window: Window::of(window), hits };
+        Self { settings, history: History::default() }
     }
 }
 
@@ -55,7 +68,7 @@ impl FreezePolicy for RelativeToPeak {
     }
 
     fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
-        self.window.plan(run, problems);
+        self.settings.window.plan(run, problems);
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
@@ -63,20 +76,24 @@ impl FreezePolicy for RelativeToPeak {
             return Decision::Keep;
         };
         let History { average, peak, seen } = &mut self.history;
-        average.push(value, self.window.checks());
-        let Some(mean) = average.ready(self.window.checks()) else { return Decision::Keep };
+        average.push(value, self.settings.window.checks());
+        let Some(mean) = average.ready(self.settings.window.checks()) else { return Decision::Keep };
         *peak = peak.max(mean);
-        let threshold = self.rho * *peak;
-        if !seen.count(mean <= threshold, self.hits) {
+        let threshold = self.settings.rho * *peak;
+        if !seen.count(mean <= threshold, self.settings.hits) {
             return Decision::Keep;
         }
         Decision::freeze_at_or_below(Self::NAME, Statistic::GradMeanAbs, mean, threshold)
     }
 
     fn compares(&self, _: &Observation<'_>) -> Option<Cause> {
-        let value = self.history.average.ready(self.window.checks())?;
-        let threshold = self.rho * self.history.peak;
+        let value = self.history.average.ready(self.settings.window.checks())?;
+        let threshold = self.settings.rho * self.history.peak;
         Some(Cause::new(Self::NAME, Statistic::GradMeanAbs, value, threshold))
+    }
+
+    fn least_checks(&self) -> u64 {
+        self.settings.window.checks().saturating_add(self.settings.hits).saturating_sub(1)
     }
 
     fn state(&self) -> Result<PolicyState> {
@@ -96,14 +113,10 @@ impl FreezePolicy for RelativeToPeak {
 impl PolicyConfig for RelativeToPeak {
     const NAME: &'static str = "relative-to-peak";
     const SUMMARY: &'static str = "freezes once the mean absolute gradient has fallen to a share of its peak";
-    const KEYS: &'static [Key] =
-        &[Key::new("rho", "the share of the peak, between 0 and 1 (0.5)"), WINDOW, common::HITS];
+    const KEYS: &'static [Key] = Settings::KEYS;
 
     fn from_config(section: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
-        let rho = section.number_or("rho", 0.5, "a share between 0 and 1", |rho| rho > 0.0 && rho < 1.0);
-        let window = Window::read(section);
-        let hits = common::hits(section);
-        Some(Self { rho: rho?, window: window?, hits: hits?, history: History::default() })
+        Some(Self { settings: Settings::read(section)?, history: History::default() })
     }
 }
 

@@ -5,12 +5,13 @@ use grades::policy::{
     Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
     RunPlan,
 };
-use grades::schema::{Key, Section};
+use grades::schema::field::{SHARE, number};
+use grades::schema::{ConfigTable, Key, Section, table};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{self, Average, Hits, LearningRate, WINDOW, Window};
+use crate::common::{self, Average, Hits, LearningRate, Window};
 
 /// Freezes a component once its gradient is all noise: more steps at this learning rate buy it nothing.
 ///
@@ -32,10 +33,21 @@ use crate::common::{self, Average, Hits, LearningRate, WINDOW, Window};
 /// ```
 #[derive(Debug, Clone)]
 pub struct SignalFraction {
-    floor: f64,
-    window: Window,
-    hits: u64,
+    settings: Settings,
     history: History,
+}
+
+table! {
+    /// The keys of the policy.
+    #[derive(Debug, Clone)]
+    struct Settings = "freezing.policy" {
+        /// The share of signal that counts as none.
+        floor: f64 = number(0.005, SHARE),
+        /// Checks that the average reaches over.
+        window: Window = Window::field(),
+        /// Checks in a row at which it must hold.
+        hits: u64 = common::hits(),
+    }
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -49,7 +61,8 @@ struct History {
 impl SignalFraction {
     /// Freezes when the average over `window` checks is at or below `floor` at `hits` checks in a row.
     pub fn new(floor: f64, window: u64, hits: u64) -> Self {
-        Self { floor, window: Window::of(window), hits, history: History::default() }
+        let settings = Settings { floor, window: Window::of(window), hits };
+        Self { settings, history: History::default() }
     }
 }
 
@@ -63,7 +76,7 @@ impl FreezePolicy for SignalFraction {
     }
 
     fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
-        self.window.plan(run, problems);
+        self.settings.window.plan(run, problems);
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
@@ -75,12 +88,16 @@ impl FreezePolicy for SignalFraction {
         if learning_rate.has_risen(observation) {
             return Decision::Keep;
         }
-        average.push(value, self.window.checks());
-        let Some(mean) = average.ready(self.window.checks()) else { return Decision::Keep };
-        if !seen.count(mean <= self.floor, self.hits) {
+        average.push(value, self.settings.window.checks());
+        let Some(mean) = average.ready(self.settings.window.checks()) else { return Decision::Keep };
+        if !seen.count(mean <= self.settings.floor, self.settings.hits) {
             return Decision::Keep;
         }
-        Decision::freeze_at_or_below(Self::NAME, Statistic::SignalFraction, mean, self.floor)
+        Decision::freeze_at_or_below(Self::NAME, Statistic::SignalFraction, mean, self.settings.floor)
+    }
+
+    fn least_checks(&self) -> u64 {
+        self.settings.window.checks().saturating_add(self.settings.hits).saturating_sub(1)
     }
 
     fn default_cooldown(&self) -> Cooldown {
@@ -88,8 +105,8 @@ impl FreezePolicy for SignalFraction {
     }
 
     fn compares(&self, _: &Observation<'_>) -> Option<Cause> {
-        let value = self.history.average.ready(self.window.checks())?;
-        Some(Cause::new(Self::NAME, Statistic::SignalFraction, value, self.floor))
+        let value = self.history.average.ready(self.settings.window.checks())?;
+        Some(Cause::new(Self::NAME, Statistic::SignalFraction, value, self.settings.floor))
     }
 
     fn state(&self) -> Result<PolicyState> {
@@ -110,18 +127,10 @@ impl PolicyConfig for SignalFraction {
     const NAME: &'static str = "signal-fraction";
     const SUMMARY: &'static str =
         "freezes once the gradient is all noise; needs no threshold by hand (the default)";
-    const KEYS: &'static [Key] = &[
-        Key::new("floor", "the share of signal that counts as none, from 0 to 1 (0.005)"),
-        WINDOW,
-        common::HITS,
-    ];
+    const KEYS: &'static [Key] = Settings::KEYS;
 
     fn from_config(section: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
-        let floor =
-            section.number_or("floor", 0.005, "a share from 0 to 1", |floor| (0.0..=1.0).contains(&floor));
-        let window = Window::read(section);
-        let hits = common::hits(section);
-        Some(Self { floor: floor?, window: window?, hits: hits?, history: History::default() })
+        Some(Self { settings: Settings::read(section)?, history: History::default() })
     }
 }
 

@@ -4,7 +4,8 @@ use grades::policy::{
     Cause, CompositePolicy, Decision, FreezePolicy, FrozenObservation, Measure, Observation, PolicyBuilder,
     PolicyConfig, PolicyPlugin, PolicyState, RunPlan,
 };
-use grades::schema::{Key, Section};
+use grades::schema::field::{Field, Range, count, number};
+use grades::schema::{ConfigTable, Key, Section, join_keys, table};
 use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
 
@@ -29,12 +30,34 @@ use crate::common;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Thaw {
-    probe: u64,
-    rewarm: f64,
+    settings: Settings,
     /// As it was built, for a fresh start.
     prototype: Box<dyn FreezePolicy>,
     policy: Box<dyn FreezePolicy>,
     history: History,
+}
+
+table! {
+    /// The keys of the policy, but for the other policy.
+    #[derive(Debug, Clone)]
+    struct Settings = "freezing.policy" {
+        /// Checks of the first freeze.
+        period: u64 = count(50, 1),
+        /// Checks after a thaw within which a stable component freezes again.
+        probe: u64 = probe(),
+        /// Rise of the learning rate that thaws at once; 0 does not.
+        rewarm: f64 = number(0.0, RISE),
+    }
+}
+
+const RISE: Range =
+    Range::new("0 or a number of at least 1", |rise| rise == 0.0 || rise >= 1.0 && rise.is_finite());
+
+fn probe() -> Field<u64> {
+    let least = "at least 2: the first check after a thaw never counts";
+    Field::new(40, "a whole number, at least 2", move |section, key, default| {
+        section.integer_or(key, default, least, |probe| probe >= 2)
+    })
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,12 +85,12 @@ impl Thaw {
     ///
     /// `rewarm` is the rise of the learning rate that thaws at once; 0 does not.
     pub fn new(period: u64, probe: u64, rewarm: f64, policy: impl FreezePolicy + 'static) -> Self {
-        Self::boxed(period, probe, rewarm, Box::new(policy))
+        Self::boxed(Settings { period, probe, rewarm }, Box::new(policy))
     }
 
-    fn boxed(period: u64, probe: u64, rewarm: f64, policy: Box<dyn FreezePolicy>) -> Self {
-        let history = History { period, frozen: 0, probing: 0, learning_rate: 0.0 };
-        Self { probe, rewarm, prototype: policy.clone(), policy, history }
+    fn boxed(settings: Settings, policy: Box<dyn FreezePolicy>) -> Self {
+        let history = History { period: settings.period, frozen: 0, probing: 0, learning_rate: 0.0 };
+        Self { settings, prototype: policy.clone(), policy, history }
     }
 }
 
@@ -98,7 +121,7 @@ impl CompositePolicy for Thaw {
         history.learning_rate = observation.learning_rate().unwrap_or(0.0);
         history.frozen = 0;
         // A first sample never counts, so a freeze at the first check of a probe is not acted on.
-        if decision.is_freeze() && (1..self.probe).contains(&history.probing) {
+        if decision.is_freeze() && (1..self.settings.probe).contains(&history.probing) {
             history.period = history.period.saturating_add(1);
             history.probing = 0;
         } else if history.probing == 1 {
@@ -117,7 +140,7 @@ impl CompositePolicy for Thaw {
     fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
         let history = &mut self.history;
         history.frozen += 1;
-        let limit = self.rewarm * history.learning_rate;
+        let limit = self.settings.rewarm * history.learning_rate;
         let warm = observation.learning_rate.filter(|now| limit > 0.0 && *now > limit);
         let (measure, value, threshold) = match warm {
             Some(now) => (Measure::LearningRate, now, limit),
@@ -126,7 +149,7 @@ impl CompositePolicy for Thaw {
             }
             None => return Decision::Keep,
         };
-        history.probing = self.probe;
+        history.probing = self.settings.probe;
         history.frozen = 0;
         self.policy = self.prototype.clone();
         Decision::Thaw(Cause::new(Self::NAME, measure, value, threshold))
@@ -148,28 +171,18 @@ impl PolicyConfig for Thaw {
     const NAME: &'static str = "thaw";
     const SUMMARY: &'static str =
         "freezes as another policy says, and thaws by a timer or when the learning rate rises";
-    const KEYS: &'static [Key] = &[
-        Key::new("policy", "the other policy's table (required)"),
-        Key::new("period", "checks of the first freeze, at least 1 (50)"),
-        Key::new(
-            "probe",
-            "checks after a thaw within which a stable component freezes again, at least 2 (40)",
-        ),
-        Key::new("rewarm", "rise of the learning rate that thaws at once, 1 or above; 0 does not (0)"),
-    ];
+    const KEYS: &'static [Key] =
+        &join_keys::<{ 1 + Settings::KEYS.len() }>(&[common::POLICY], Settings::KEYS);
 
     fn from_config(section: &mut Section<'_>, builder: &PolicyBuilder<'_>) -> Option<Self> {
-        let period = section.integer_or("period", 50, "at least 1", |period| period >= 1);
-        let least = "at least 2: the first check after a thaw never counts";
-        let probe = section.integer_or("probe", 40, least, |probe| probe >= 2);
-        let fits = |rise: f64| rise == 0.0 || rise >= 1.0 && rise.is_finite();
-        let rewarm = section.number_or("rewarm", 0.0, "0 or a number of at least 1", fits);
-        let policy = builder.child(section, "policy");
+        let settings = Settings::read(section);
+        let key = common::POLICY.name;
+        let policy = builder.child(section, key);
         if policy.as_ref().is_some_and(|policy| policy.thaws()) {
-            section.problem("policy", "thaws itself, so that two timers would contradict each other");
+            section.problem(key, "thaws itself, so that two timers would contradict each other");
             return None;
         }
-        Some(Self::boxed(period?, probe?, rewarm?, policy?))
+        Some(Self::boxed(settings?, policy?))
     }
 }
 

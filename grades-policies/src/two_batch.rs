@@ -5,12 +5,13 @@ use grades::policy::{
     Cause, Decision, FreezePolicy, Observation, PolicyBuilder, PolicyConfig, PolicyPlugin, PolicyState,
     RunPlan,
 };
-use grades::schema::{Key, Section};
+use grades::schema::field::{SHARE, number};
+use grades::schema::{ConfigTable, Key, Section, table};
 use grades::statistic::{Statistic, StatisticSet};
 use grades::{Problems, Result, submit};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{self, Average, Hits, WINDOW, Window};
+use crate::common::{self, Average, Hits, Window};
 
 /// Freezes a component once the signal in its accumulated gradient is drowned by noise.
 ///
@@ -26,10 +27,21 @@ use crate::common::{self, Average, Hits, WINDOW, Window};
 /// ```
 #[derive(Debug, Clone)]
 pub struct TwoBatchNoise {
-    floor: f64,
-    window: Window,
-    hits: u64,
+    settings: Settings,
     history: History,
+}
+
+table! {
+    /// The keys of the policy.
+    #[derive(Debug, Clone)]
+    struct Settings = "freezing.policy" {
+        /// The share of signal that counts as none.
+        floor: f64 = number(0.05, SHARE),
+        /// Checks that the average reaches over.
+        window: Window = Window::field(),
+        /// Checks in a row at which it must hold.
+        hits: u64 = common::hits(),
+    }
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -53,7 +65,8 @@ impl History {
 impl TwoBatchNoise {
     /// Freezes when φ over `window` checks is at or below `floor` at `hits` checks in a row.
     pub fn new(floor: f64, window: u64, hits: u64) -> Self {
-        Self { floor, window: Window::of(window), hits, history: History::default() }
+        let settings = Settings { floor, window: Window::of(window), hits };
+        Self { settings, history: History::default() }
     }
 }
 
@@ -67,7 +80,7 @@ impl FreezePolicy for TwoBatchNoise {
     }
 
     fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
-        self.window.plan(run, problems);
+        self.settings.window.plan(run, problems);
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Decision {
@@ -78,13 +91,17 @@ impl FreezePolicy for TwoBatchNoise {
             return Decision::Keep;
         };
         let history = &mut self.history;
-        history.signal.push(signal, self.window.checks());
-        history.noise.push(noise, self.window.checks());
-        let Some(share) = history.share(self.window.checks()) else { return Decision::Keep };
-        if !history.seen.count(share <= self.floor, self.hits) {
+        history.signal.push(signal, self.settings.window.checks());
+        history.noise.push(noise, self.settings.window.checks());
+        let Some(share) = history.share(self.settings.window.checks()) else { return Decision::Keep };
+        if !history.seen.count(share <= self.settings.floor, self.settings.hits) {
             return Decision::Keep;
         }
-        Decision::freeze_at_or_below(Self::NAME, Statistic::TwoBatchSignal, share, self.floor)
+        Decision::freeze_at_or_below(Self::NAME, Statistic::TwoBatchSignal, share, self.settings.floor)
+    }
+
+    fn least_checks(&self) -> u64 {
+        self.settings.window.checks().saturating_add(self.settings.hits).saturating_sub(1)
     }
 
     fn default_cooldown(&self) -> Cooldown {
@@ -92,8 +109,8 @@ impl FreezePolicy for TwoBatchNoise {
     }
 
     fn compares(&self, _: &Observation<'_>) -> Option<Cause> {
-        let value = self.history.share(self.window.checks())?;
-        Some(Cause::new(Self::NAME, Statistic::TwoBatchSignal, value, self.floor))
+        let value = self.history.share(self.settings.window.checks())?;
+        Some(Cause::new(Self::NAME, Statistic::TwoBatchSignal, value, self.settings.floor))
     }
 
     fn state(&self) -> Result<PolicyState> {
@@ -113,18 +130,10 @@ impl FreezePolicy for TwoBatchNoise {
 impl PolicyConfig for TwoBatchNoise {
     const NAME: &'static str = "two-batch";
     const SUMMARY: &'static str = "freezes once noise drowns the signal, judged by accumulated micro-batches";
-    const KEYS: &'static [Key] = &[
-        Key::new("floor", "the share of signal that counts as none, from 0 to 1 (0.05)"),
-        WINDOW,
-        common::HITS,
-    ];
+    const KEYS: &'static [Key] = Settings::KEYS;
 
     fn from_config(section: &mut Section<'_>, _: &PolicyBuilder<'_>) -> Option<Self> {
-        let floor =
-            section.number_or("floor", 0.05, "a share from 0 to 1", |floor| (0.0..=1.0).contains(&floor));
-        let window = Window::read(section);
-        let hits = common::hits(section);
-        Some(Self { floor: floor?, window: window?, hits: hits?, history: History::default() })
+        Some(Self { settings: Settings::read(section)?, history: History::default() })
     }
 }
 

@@ -109,39 +109,19 @@ GRADES_INLINE void pass_values(typename Kinds::Weights::Stored *__restrict p, ui
                                typename Kinds::States::Stored *__restrict m,
                                typename Kinds::States::Stored *__restrict v, int64_t n, const Numbers<float> &numbers,
                                const Gradient &gradient, ChunkSums &out) {
-  using W = typename Kinds::Weights;
-  using G = typename Kinds::Gradients;
   using S = typename Kinds::States;
   const Numbers<float> k = numbers;
-  const Gradient change = gradient;
-  PassSums sums;
-  sums.start(out);
-  const auto one = [&](int64_t i, int lane) __attribute__((always_inline)) {
-    const float raw = G::load(g[i]);
-    const float w = W::load(p[i]);
-    const float input = changed ? change.input(raw, w) : raw;
+  const auto step = [&](int64_t i, float w, float input) __attribute__((always_inline)) {
     const float before = S::load(m[i]), square_before = S::load(v[i]);
     const float direction = sums_progress(summed) ? direction_before(before, square_before, k) : 0.0f;
     const float average = lerp(before, input, k.gain);
     const float square = square_before * k.retention + (input * k.second_gain) * input;
     const float denominator = std::sqrt(square) * k.correction2 + k.eps;
-    const float updated = w * k.decay - (average * k.size) / denominator;
     m[i] = S::store(average);
     v[i] = S::store(square);
-    p[i] = W::store(updated);
-    if (std::is_same_v<Kinds, PassMaster>) narrow[i] = bf16_of_float(updated);
-    add<summed, changed>(sums, lane, raw, input, average, direction);
+    return Stepped{w * k.decay - (average * k.size) / denominator, average, direction};
   };
-  int64_t i = 0;
-  for (; i + LANES <= n; i += LANES) {
-    prefetch(p + i);
-    prefetch(g + i);
-    prefetch(m + i);
-    prefetch(v + i);
-    for (int lane = 0; lane < LANES; ++lane) one(i + lane, lane);
-  }
-  for (int lane = 0; i < n; ++i, ++lane) one(i, lane);
-  sums.finish(out);
+  pass_over<Kinds, summed, changed>(p, narrow, g, n, gradient, out, step, m, v);
 }
 
 #define GRADES_PASS(KINDS, SUMMED, CHANGED)                                                                    \

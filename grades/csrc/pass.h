@@ -103,6 +103,43 @@ using PassBf16 = PassKinds<AsBf16, AsBf16, AsBf16>;
 using PassWide = PassKinds<AsBf16, AsBf16, AsF32>;
 using PassMaster = PassKinds<AsF32, AsBf16, AsF32>;
 
+// The outcome of an optimizer's arithmetic for one element.
+struct Stepped {
+  float weight;    // after the update
+  float moment;    // after the update, for its sum
+  float direction; // of the update before, where progress is summed
+};
+
+// One pass over `n` elements: `step(i, weight, input)` computes one and writes its state, from the weight and what enters the
+// moments; then the weight is written and the sums are added to `out`. The arrays `states` are prefetched.
+template <typename Kinds, Summed summed, bool changed, typename Step, typename... State>
+GRADES_INLINE void pass_over(typename Kinds::Weights::Stored *p, uint16_t *narrow,
+                             const typename Kinds::Gradients::Stored *g, int64_t n, const Gradient &gradient,
+                             ChunkSums &out, const Step &step, const State *...states) {
+  using W = typename Kinds::Weights;
+  const Gradient change = gradient;
+  PassSums sums;
+  sums.start(out);
+  const auto one = [&](int64_t i, int lane) __attribute__((always_inline)) {
+    const float raw = Kinds::Gradients::load(g[i]);
+    const float w = W::load(p[i]);
+    const float input = changed ? change.input(raw, w) : raw;
+    const Stepped stepped = step(i, w, input);
+    p[i] = W::store(stepped.weight);
+    if (std::is_same_v<Kinds, PassMaster>) narrow[i] = bf16_of_float(stepped.weight);
+    add<summed, changed>(sums, lane, raw, input, stepped.moment, stepped.direction);
+  };
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    prefetch(p + i);
+    prefetch(g + i);
+    (prefetch(states + i), ...);
+    for (int lane = 0; lane < LANES; ++lane) one(i + lane, lane);
+  }
+  for (int lane = 0; i < n; ++i, ++lane) one(i, lane);
+  sums.finish(out);
+}
+
 // Calls `run` with the types of a parameter, where there is a pass for them; returns whether there is.
 template <typename Run>
 bool with_kinds(const Memory &parameter, const Memory &master, const Memory &state, const Run &run) {

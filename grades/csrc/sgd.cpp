@@ -68,34 +68,15 @@ GRADES_INLINE void pass_values(typename Kinds::Weights::Stored *__restrict p, ui
                                const typename Kinds::Gradients::Stored *__restrict g,
                                typename Kinds::States::Stored *__restrict b, int64_t n, const Numbers<float> &numbers,
                                const Gradient &gradient, ChunkSums &out) {
-  using W = typename Kinds::Weights;
-  using G = typename Kinds::Gradients;
   using S = typename Kinds::States;
   const Numbers<float> k = numbers;
-  const Gradient change = gradient;
-  PassSums sums;
-  sums.start(out);
-  const auto one = [&](int64_t i, int lane) __attribute__((always_inline)) {
-    const float raw = G::load(g[i]);
-    const float w = W::load(p[i]);
-    const float input = changed ? change.input(raw, w) : raw;
+  const auto step = [&](int64_t i, float w, float input) __attribute__((always_inline)) {
     const float before = S::load(b[i]);
     const float buffer = before * k.momentum + input * k.gain;
-    const float updated = w - k.lr * buffer;
     b[i] = S::store(buffer);
-    p[i] = W::store(updated);
-    if (std::is_same_v<Kinds, PassMaster>) narrow[i] = bf16_of_float(updated);
-    add<summed, changed>(sums, lane, raw, input, buffer, before);
+    return Stepped{w - k.lr * buffer, buffer, before};
   };
-  int64_t i = 0;
-  for (; i + LANES <= n; i += LANES) {
-    prefetch(p + i);
-    prefetch(g + i);
-    prefetch(b + i);
-    for (int lane = 0; lane < LANES; ++lane) one(i + lane, lane);
-  }
-  for (int lane = 0; i < n; ++i, ++lane) one(i, lane);
-  sums.finish(out);
+  pass_over<Kinds, summed, changed>(p, narrow, g, n, gradient, out, step, b);
 }
 
 #define GRADES_PASS(KINDS, SUMMED, CHANGED)                                                                    \

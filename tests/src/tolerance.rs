@@ -34,6 +34,8 @@ pub const ADAPTED_NETWORK: Computation = Computation { sums: 12, terms: 16 };
 /// `TinyBert` and the tiny BERT of the model directories: 2 blocks of 6 matrices, 2 products of attention and 2 norms,
 /// embeddings, pooler and head; 8 to 32 wide.
 pub const TINY_BERT: Computation = Computation { sums: 24, terms: 32 };
+/// The gradients of such a model: forward, then twice that backward, and a sum over all tokens.
+pub const TINY_BERT_GRADIENTS: Computation = Computation { sums: 72, terms: 32 };
 /// all-MiniLM-L6-v2 with a head: 6 such blocks, 384 wide.
 pub const MINILM: Computation = Computation { sums: 64, terms: 384 };
 /// The tiny decoders: 3 blocks of 5 to 7 matrices, 2 products of attention and 2 to 4 norms, last norm and head; 32 to 48
@@ -41,6 +43,9 @@ pub const MINILM: Computation = Computation { sums: 64, terms: 384 };
 pub const TINY_DECODER: Computation = Computation { sums: 36, terms: 48 };
 /// The gradients of a tiny decoder: forward, then twice that backward, and a sum over all tokens.
 pub const TINY_DECODER_GRADIENTS: Computation = Computation { sums: 108, terms: 72 };
+/// A loss of a training run of a tiny model: the forward pass, and the sums over classes, tokens, examples and micro-batches.
+/// Roundings of earlier updates add less: to first order they change the loss by the learning rate times those of the gradient.
+pub const TRAINED_LOSS: Computation = Computation { sums: 40, terms: 48 };
 /// Ten updates of an optimizer, each of some operations on single elements.
 pub const OPTIMIZER_STEPS: Computation = Computation { sums: 20, terms: 1 };
 /// The sums over one gradient of up to 50,000 elements, one accumulator of many.
@@ -61,6 +66,22 @@ pub const UPDATE_FROM_WEIGHTS: f64 = 2e-4;
 /// The updates of some steps of Adam, as a share of the way that they move: Adam divides gradients by their own size, so
 /// the rounding of a small gradient counts as much as that of a large one.
 pub const ADAM_UPDATES: f64 = 2.5e-4;
+/// W ranks against one process that accumulates as much, as contract 14 promises it.
+pub const RANKS: f64 = 1e-5;
+/// Sums over the products of an update, from gradients and moments that three steps in f32 made.
+pub const UPDATE_SUMS: f64 = 1e-5;
+/// The updates of one step as the difference of weights of size 1 that the step moved by a twentieth: 20 of 24 bits are left.
+pub const ONE_UPDATE_FROM_WEIGHTS: f64 = 1e-4;
+/// A second moment after 400 updates in f32, each of which rounds it once.
+pub const LONG_MOMENT: f64 = 1e-3;
+/// A loss or logits of a tiny model that must be of the same tokens: those of other tokens are further away.
+pub const SAME_TOKENS: f64 = 1e-4;
+/// A weight of size 0.5 in any dtype after two updates of 0.25: in bf16 it is right to 8 bits.
+pub const HALF_WEIGHT: f64 = 5e-3;
+/// Statistics of an update that are computed from moments in half precision, which are rounded before they are read.
+pub const HALF_MOMENTS: f64 = 0.02;
+/// The losses of a run whose cached activations are in bf16, as a share of 1: eight bits of what each block passes on.
+pub const BF16_LOSSES: f64 = 0.05;
 /// The logits of a network whose matmuls are in bf16, as a share of their spread.
 pub const BF16_LOGITS: f64 = 0.2;
 
@@ -80,6 +101,27 @@ pub fn optimizer_paths(dtype: Kind) -> f64 {
         Kind::Double => 1e-11,
         Kind::Float => 1e-4,
         _ => 1.0 / 64.0,
+    }
+}
+
+/// Returns the relative error of the weighted mean of a weight over some steps, plus a tenth for terms that cancel: a rounding
+/// in half precision, whose mean is summed in f32, else those of the sum.
+pub fn weight_mean(dtype: Kind) -> f64 {
+    match dtype {
+        Kind::BFloat16 => 1.0 / 200.0,
+        Kind::Half => 1.0 / 1500.0,
+        Kind::Double => 1e-13,
+        _ => 1e-6,
+    }
+}
+
+/// Returns the relative error of an adapted layer whose norms may have cancelled to a hundredth of their terms.
+pub fn cancelling_layer(dtype: Kind) -> f64 {
+    match dtype {
+        Kind::Double => 1e-11,
+        Kind::Float => 1e-4,
+        Kind::Half => 2e-2,
+        _ => 1e-1,
     }
 }
 

@@ -69,6 +69,17 @@ pub fn newest_checkpoint(run: &Path) -> Result<Newest> {
     Ok(Newest { checkpoint: found.map(|found| (found.run.state.step, found.path)), warnings })
 }
 
+/// Returns the step of the newest checkpoint, whether or not it is complete.
+///
+/// # Errors
+///
+/// When the folder cannot be read.
+pub(crate) fn last_step(run: &Path) -> Result<Option<u64>> {
+    let folder = run.join(FOLDER);
+    let steps = steps(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    Ok(steps.last().copied())
+}
+
 /// Reads and checks the checkpoint of a step.
 fn read(run: &Path, path: &Path, step: u64) -> Result<RunToml, Unusable> {
     let damaged = |reason: String| Unusable::Damaged(reason);

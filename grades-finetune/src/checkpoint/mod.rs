@@ -13,7 +13,7 @@ mod snapshot;
 mod write;
 mod writer;
 
-pub(crate) use find::{Found, newest};
+pub(crate) use find::{Found, last_step, newest};
 pub use find::{Newest, newest_checkpoint};
 pub(crate) use layout::{BEST, FOLDER, OPTIMIZER, PARAMETERS};
 pub(crate) use rng::generators;

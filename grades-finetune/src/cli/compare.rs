@@ -22,7 +22,8 @@ pub(super) struct Arguments {
     /// The seeds, with commas between them (compare.seeds)
     #[arg(long, value_name = "SEEDS", value_delimiter = ',')]
     seeds: Option<Vec<u64>>,
-    /// The rows, with commas between them: full, full-es, full-grades, lora, lora-es, lora-grades, full-third, full-half (compare.rows)
+    /// The rows, with commas between them: full, full-es, full-grades, lora, lora-es, lora-grades, full-third, full-half, and on
+    /// request full-quarter, full-two-thirds, full-four-fifths (compare.rows)
     #[arg(long, value_name = "ROWS", value_delimiter = ',')]
     rows: Option<Vec<String>>,
     /// A TOML file with what is different in one more row, called like the file; may be given several times

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::output::print_text;
 use crate::config::Dtype;
-use grades_models::Family;
+use grades_models::ModelConfig;
 use grades_models::decoder::{Decoder, LoadOptions};
 
 /// The options.
@@ -29,11 +29,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    if Family::of(&arguments.model)? == Family::Bert {
+    let ModelConfig::Decoder(config) = ModelConfig::load(&arguments.model)? else {
         bail!("{} is a classifier; convert is for decoders", arguments.model.display());
-    }
+    };
     let options = LoadOptions { dtype: arguments.dtype.kind(), ..LoadOptions::default() };
-    let (model, _) = Decoder::load(&arguments.model, options)?;
+    let (model, _) = Decoder::load_with(&arguments.model, config, options)?;
     model.save_sharded(&arguments.out, arguments.shard.saturating_mul(1_000_000))?;
     print_text(&format!("wrote {}\n", arguments.out.display()))?;
     Ok(ExitCode::SUCCESS)

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::merge::base_of;
 use super::output::Output;
 use crate::config::{DeviceChoice, Dtype};
 use crate::data::sequence::{ChatTemplate, Date, EncodeOptions, Encoder, TooLong, Turns, Vocabulary};
+use crate::predict::base_of;
 use crate::printable::printable_lines;
-use grades_models::Family;
+use grades_models::ModelConfig;
 use grades_models::decoder::{Decoder, Generation, LoadOptions};
 
 /// The options.
@@ -56,17 +56,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(adapter) => base_of(adapter, arguments.model.as_deref())?,
         None => arguments.model.clone().context("--model is missing")?,
     };
-    if Family::of(&base)? == Family::Bert {
+    let ModelConfig::Decoder(config) = ModelConfig::load(&base)? else {
         bail!("{} is a classifier, which generates nothing", base.display());
-    }
+    };
     let options = LoadOptions {
         device: arguments.device.device()?,
         dtype: arguments.dtype.kind(),
         ..LoadOptions::default()
     };
     let model = match &arguments.adapter {
-        Some(adapter) => Decoder::load_adapted(&base, adapter, options)?.0,
-        None => Decoder::load(&base, options)?.0,
+        Some(adapter) => Decoder::load_adapted_with(&base, config, adapter, options)?.0,
+        None => Decoder::load_with(&base, config, options)?.0,
     };
     let encoder = Encoder {
         vocabulary: Vocabulary::load(&base.join("tokenizer.json"), model.vocab_size())?,

@@ -18,6 +18,9 @@ pub(super) struct Arguments {
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
+    /// A line for each event, also for those that happened together for one reason
+    #[arg(long, conflicts_with = "json")]
+    each: bool,
     /// The characters in a line (those of the terminal, or of COLUMNS; else 100)
     #[arg(long, value_name = "CHARACTERS", value_parser = clap::value_parser!(u16).range(20..))]
     width: Option<u16>,
@@ -29,7 +32,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let text = if arguments.json {
         serde_json::to_string_pretty(&inspection_json(&analysis))? + "\n"
     } else {
-        inspection_text(&analysis, arguments.width.unwrap_or_else(width).into())
+        inspection_text(&analysis, arguments.width.unwrap_or_else(width).into(), arguments.each)
     };
     if arguments.json {
         print(&text)?

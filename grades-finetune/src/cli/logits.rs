@@ -8,13 +8,14 @@ use clap::Args;
 use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 
-use super::merge::{base_of, no_fresh_parts};
+use super::merge::no_fresh_parts;
 use super::output::print_text;
 use crate::config::DeviceChoice;
+use crate::predict::base_of;
 use crate::storage::write_named;
-use grades_models::Family;
-use grades_models::bert::{BertClassifier, LoadOptions, load_adapted};
-use grades_models::decoder::{self, Decoder, Tokens};
+use grades_models::ModelConfig;
+use grades_models::bert::{BertClassifier, BertConfig, LoadOptions, load_adapted_with};
+use grades_models::decoder::{self, Decoder, DecoderConfig, Tokens};
 
 /// The options.
 #[derive(Debug, Args)]
@@ -46,20 +47,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(adapter) => base_of(adapter, arguments.model.as_deref())?,
         None => arguments.model.clone().context("--model is missing")?,
     };
-    let logits = match Family::of(&base)? {
-        Family::Bert => of_classifier(arguments, &base, device)?,
-        Family::Decoder(_) => of_decoder(arguments, &base, device)?,
+    let logits = match ModelConfig::load(&base)? {
+        ModelConfig::Bert(config) => of_classifier(arguments, &base, config, device)?,
+        ModelConfig::Decoder(config) => of_decoder(arguments, &base, config, device)?,
     };
     write(&arguments.out, &logits)?;
     print_text(&format!("wrote {:?} logits to {}\n", logits.size(), arguments.out.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn of_classifier(arguments: &Arguments, base: &Path, device: Device) -> Result<Tensor> {
+fn of_classifier(arguments: &Arguments, base: &Path, config: BertConfig, device: Device) -> Result<Tensor> {
     if arguments.last {
         bail!("--last is for decoders; {} is a classifier", base.display());
     }
-    let model = load(arguments, base, LoadOptions { device, ..LoadOptions::default() })?;
+    let model = load(arguments, base, config, LoadOptions { device, ..LoadOptions::default() })?;
     let sentences = read_ids(&arguments.ids, model.vocab_size(), model.max_positions())?;
     const BATCH: usize = 64;
     let _no_grad = tch::no_grad_guard();
@@ -72,11 +73,11 @@ fn of_classifier(arguments: &Arguments, base: &Path, device: Device) -> Result<T
     Ok(Tensor::f_cat(&parts, 0)?)
 }
 
-fn of_decoder(arguments: &Arguments, base: &Path, device: Device) -> Result<Tensor> {
+fn of_decoder(arguments: &Arguments, base: &Path, config: DecoderConfig, device: Device) -> Result<Tensor> {
     let options = decoder::LoadOptions { device, ..decoder::LoadOptions::default() };
     let model = match &arguments.adapter {
-        Some(adapter) => Decoder::load_adapted(base, adapter, options)?.0,
-        None => Decoder::load(base, options)?.0,
+        Some(adapter) => Decoder::load_adapted_with(base, config, adapter, options)?.0,
+        None => Decoder::load_with(base, config, options)?.0,
     };
     let lists = read_ids(&arguments.ids, model.vocab_size(), model.max_positions())?;
     const BATCH: usize = 8;
@@ -99,13 +100,18 @@ fn of_decoder(arguments: &Arguments, base: &Path, device: Device) -> Result<Tens
     Ok(Tensor::f_cat(&parts, 0)?)
 }
 
-fn load(arguments: &Arguments, base: &Path, options: LoadOptions) -> Result<BertClassifier> {
+fn load(
+    arguments: &Arguments,
+    base: &Path,
+    config: BertConfig,
+    options: LoadOptions,
+) -> Result<BertClassifier> {
     if let Some(adapter) = &arguments.adapter {
-        let (model, _, loaded) = load_adapted(base, adapter, options)?;
+        let (model, _, loaded) = load_adapted_with(base, config, adapter, options)?;
         no_fresh_parts(&loaded.fresh, base, adapter)?;
         return Ok(model);
     }
-    let (model, loaded) = BertClassifier::load(base, options)?;
+    let (model, loaded) = BertClassifier::load_with(base, config, options)?;
     if loaded.fresh.iter().any(|name| name.starts_with("classifier")) {
         bail!("{} has no classification head, so there are no logits to write", base.display());
     }

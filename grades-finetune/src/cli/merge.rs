@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use clap::Args;
-use grades_lora::{Adapters, LoraConfig};
+use grades_lora::Adapters;
 
 use super::output::print_text;
 use crate::config::Dtype;
-use grades_models::bert::{LoadOptions, load_adapted};
+use crate::predict::base_of;
+use grades_models::bert::{LoadOptions, load_adapted_with};
 use grades_models::decoder::{self, Decoder};
-use grades_models::{Family, Model};
+use grades_models::{Model, ModelConfig};
 
 /// The options.
 #[derive(Debug, Args)]
@@ -37,16 +38,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         bail!("{} is there already and not empty; choose another folder (--out)", out.display());
     }
     let dtype = arguments.dtype.kind();
-    let (mut model, mut adapters): (Box<dyn Model>, Adapters) = match Family::of(&base)? {
-        Family::Bert => {
+    let (mut model, mut adapters): (Box<dyn Model>, Adapters) = match ModelConfig::load(&base)? {
+        ModelConfig::Bert(config) => {
             let options = LoadOptions { dtype, ..LoadOptions::default() };
-            let (model, adapters, loaded) = load_adapted(&base, adapter, options)?;
+            let (model, adapters, loaded) = load_adapted_with(&base, config, adapter, options)?;
             no_fresh_parts(&loaded.fresh, &base, adapter)?;
             (Box::new(model), adapters)
         }
-        Family::Decoder(_) => {
+        ModelConfig::Decoder(config) => {
             let options = decoder::LoadOptions { dtype, ..decoder::LoadOptions::default() };
-            let (model, adapters) = Decoder::load_adapted(&base, adapter, options)?;
+            let (model, adapters) = Decoder::load_adapted_with(&base, config, adapter, options)?;
             (Box::new(model), adapters)
         }
     };
@@ -55,17 +56,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     model.save(out)?;
     print_text(&format!("wrote {}, {} with {} merged\n", out.display(), base.display(), adapter.display()))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Returns the base's directory: the one given, or the one that the adapter names.
-pub(super) fn base_of(adapter: &Path, given: Option<&Path>) -> Result<PathBuf> {
-    if let Some(given) = given {
-        return Ok(given.to_path_buf());
-    }
-    let named = LoraConfig::from_adapter(adapter)?.base_model.map(PathBuf::from);
-    named.filter(|base| base.is_dir()).ok_or_else(|| {
-        anyhow!("{} names no base model that is a folder here; give it (--model DIR)", adapter.display())
-    })
 }
 
 /// Refuses a model of which a part is in neither of the two folders.

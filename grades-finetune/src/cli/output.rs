@@ -21,6 +21,13 @@ impl Output {
     }
 }
 
+impl<W> Output<W> {
+    /// Returns whether the reader has closed its end: nothing that is written arrives any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+}
+
 impl<W: Write> Output<W> {
     /// Writes all that is buffered: only then a failure is certain to be seen.
     ///

@@ -13,7 +13,7 @@ pub(super) fn run() -> Result<ExitCode> {
     for plugin in PolicyRegistry::linked()?.plugins() {
         writeln!(out, "{:<20} {}", plugin.name(), plugin.summary())?;
         for key in plugin.keys() {
-            writeln!(out, "    {:<16} {}", key.name, key.help)?;
+            writeln!(out, "    {:<16} {}", key.name, key.line())?;
         }
     }
     out.finish()?;

@@ -20,11 +20,12 @@ use crate::causes::with_causes;
 use crate::config::CacheMode;
 use crate::config::{Document, RunConfig};
 use crate::log::summary_table;
-use crate::records::StopReason;
+use crate::records::{StopReason, freezing_sentence};
 use crate::report::write_run_report;
 use crate::run::{Interrupt, RunFolder};
 use crate::train::{
-    NonFiniteError, Resume, RunRanks, follow, resume_in_group, run_configuration, train_in_group,
+    NonFiniteError, Resume, RunRanks, dry_run, dry_run_text, follow, resume_in_group, run_configuration,
+    train_in_group,
 };
 
 /// The options: short forms of the most used keys, and `--set` for all others.
@@ -69,6 +70,9 @@ pub(super) struct Arguments {
     /// End the run when the loss on the examples for evaluation no longer falls, and keep the best weights
     #[arg(long)]
     early_stopping: bool,
+    /// Write what the run would do and need, and train nothing: two steps are run and forgotten, and no file is written
+    #[arg(long)]
+    dry_run: bool,
     /// Set any key, such as freezing.grace=0.3; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -211,6 +215,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         super::end_with_stdin();
     }
     let mut config = RunConfig::read(arguments.document()?.table())?;
+    if arguments.dry_run {
+        return plan(arguments, config);
+    }
     #[cfg(target_os = "linux")]
     if let Some(count) = arguments.nproc {
         return super::launch::launch(count.into(), Duration::from_secs(arguments.rank_timeout));
@@ -248,9 +255,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         outcome.warnings.push(format!("there is no report.html: {}", with_causes(&error)));
     }
     // The run is done and saved, whether or not its table can be printed.
-    if let Err(error) = print_text(&summary_table(&outcome.summary, &outcome.folder)) {
+    let mut text = summary_table(&outcome.summary, &outcome.folder);
+    if config.freezing.is_some() {
+        text += &format!("{}\n", freezing_sentence(&outcome.summary));
+    }
+    if let Err(error) = print_text(&text) {
         outcome.warnings.push(error.to_string());
     }
+    super::warn(&outcome.notes);
     super::warn(&outcome.warnings);
     Ok(if outcome.summary.ended == StopReason::Interrupted {
         ExitCode::from(StopReason::Interrupted.exit_code())
@@ -259,6 +271,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Prints what the run would do and need.
+fn plan(arguments: &Arguments, mut config: RunConfig) -> Result<ExitCode> {
+    #[cfg(target_os = "linux")]
+    let processes = usize::from(arguments.nproc.unwrap_or(1));
+    #[cfg(not(target_os = "linux"))]
+    let processes = 1;
+    // The file in a run's folder counts the batches of all processes already.
+    if arguments.config.is_some() || arguments.resumed_folder().is_none() {
+        config.training.gradient_accumulation_steps *= processes;
+    }
+    let folder = arguments.run_to_resume(&config)?;
+    let how = folder.as_deref().map(|folder| Resume { folder, allow_changes: arguments.allow_changes });
+    print_text(&dry_run_text(&dry_run(&config, how.as_ref(), processes)?))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Reports a run that has ended, and writes its report where that is missing.

@@ -11,17 +11,23 @@ use crate::config::{Document, RunConfig};
 /// The variant that the others are compared with.
 pub(super) const BASELINE: &str = "full";
 
-/// The built-in variants: name and label.
-const BUILT_IN: [(&str, &str); 8] = [
-    (BASELINE, "full"),
-    ("full-es", "full + early stopping"),
-    ("full-grades", "full + GradES"),
-    ("lora", "LoRA"),
-    ("lora-es", "LoRA + early stopping"),
-    ("lora-grades", "LoRA + GradES"),
-    ("full-third", "full, a third of the steps"),
-    ("full-half", "full, half of the steps"),
+/// The built-in variants: name, label and share of the steps.
+const BUILT_IN: [(&str, &str, f64); 11] = [
+    (BASELINE, "full", 1.0),
+    ("full-es", "full + early stopping", 1.0),
+    ("full-grades", "full + GradES", 1.0),
+    ("lora", "LoRA", 1.0),
+    ("lora-es", "LoRA + early stopping", 1.0),
+    ("lora-grades", "LoRA + GradES", 1.0),
+    ("full-third", "full, a third of the steps", 1.0 / 3.0),
+    ("full-half", "full, half of the steps", 0.5),
+    ("full-quarter", "full, a quarter of the steps", 0.25),
+    ("full-two-thirds", "full, two thirds of the steps", 2.0 / 3.0),
+    ("full-four-fifths", "full, four fifths of the steps", 0.8),
 ];
+
+/// The number of built-in variants that are compared unless others are named: the first.
+const USUAL: usize = 8;
 
 /// The tables in which variants differ.
 const OWN: [&str; 5] = ["freezing", "lora", "early_stopping", "compare", "output"];
@@ -59,8 +65,8 @@ impl Variant {
     }
 }
 
-/// Makes the variants of a base configuration: the built-in ones that `names` lists, or all, and one for each file of
-/// `others`.
+/// Makes the variants of a base configuration: the built-in ones that `names` lists, or the usual ones, and one for each file
+/// of `others`.
 ///
 /// The built-in variants take the base's tables `[freezing]`, `[early_stopping]` and `[lora]`, or the defaults where it has
 /// none. Variants that freeze choose their schedule themselves; the others' is the base's if that is `linear` or `cosine`,
@@ -76,25 +82,20 @@ pub fn variants(
     lora_lr: Option<f64>,
     others: &[PathBuf],
 ) -> Result<Vec<Variant>> {
-    let known = BUILT_IN.map(|(name, _)| name);
+    let known = BUILT_IN.map(|(name, ..)| name);
     let names: Vec<&str> = match names {
         Some(names) => names.iter().map(String::as_str).collect(),
-        None => known.to_vec(),
+        None => known.into_iter().take(USUAL).collect(),
     };
     let mut variants: Vec<Variant> = Vec::new();
     for name in names {
-        let Some((name, label)) = BUILT_IN.iter().find(|(known, _)| *known == name) else {
+        let Some((name, label, share)) = BUILT_IN.iter().find(|(known, ..)| *known == name) else {
             let near =
                 grades::schema::nearest(name, known).map(|near| format!(" (did you mean \"{near}\"?)"));
             bail!("there is no row \"{name}\"{}; rows: {}", near.unwrap_or_default(), known.join(", "));
         };
-        let share = match *name {
-            "full-third" => 1.0 / 3.0,
-            "full-half" => 0.5,
-            _ => 1.0,
-        };
-        let table = built_in(base, name, share, lora_lr)?;
-        variants.push(Variant { name: (*name).to_owned(), label: (*label).to_owned(), table, share });
+        let table = built_in(base, name, *share, lora_lr)?;
+        variants.push(Variant { name: (*name).to_owned(), label: (*label).to_owned(), table, share: *share });
     }
     for path in others {
         variants.push(other(base, path)?);

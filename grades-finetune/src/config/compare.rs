@@ -12,7 +12,7 @@ table! {
         /// The seeds that every row is run with.
         seeds: Vec<u64> = custom(vec![0, 1, 2], "a list of whole numbers", seeds),
         /// The names of the rows.
-        rows: Option<Vec<String>> = optional_value("a list of strings").note("all that are built in"),
+        rows: Option<Vec<String>> = optional_value("a list of strings").note("the usual eight"),
         /// The learning rate of rows with adapters.
         lora_lr: Option<f64> = optional_number(ABOVE_ZERO).note("ten times that of the others"),
         /// Steps in which the cost of monitoring gradients is measured, half of them without; 0 skips it.

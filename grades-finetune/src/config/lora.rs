@@ -1,7 +1,7 @@
 //! The `[lora]` table.
 
 use grades::Problems;
-use grades::schema::{Key, Section, join_keys};
+use grades::schema::{DefaultValue, Key, KeyFacts, Section, join_keys};
 use grades_lora::{LoraConfig, MergeFrozen};
 use toml::{Table, Value};
 
@@ -20,15 +20,20 @@ pub struct LoraRun {
 
 const MERGE_KEY: &str = "merge_frozen";
 const MODULES_KEY: &str = "modules_to_save";
+const MERGE_VALUES: &str = "false, true or \"always\"";
 const MERGE_DEFAULT: Value = Value::Boolean(false);
 
 /// The keys of an adapter, and `merge_frozen`.
 const KEYS: &[Key] = &join_keys::<{ LoraConfig::KEYS.len() + 1 }>(
     LoraConfig::KEYS,
-    &[Key::new(
-        MERGE_KEY,
-        "merge adapters that froze: false, true or \"always\", which merges into bf16 as well (false)",
-    )],
+    &[Key::described(MERGE_KEY, "merge adapters that froze; \"always\" merges into bf16 as well", || {
+        KeyFacts {
+            accepts: Some(MERGE_VALUES.to_owned()),
+            default: DefaultValue::of(&MERGE_DEFAULT),
+            otherwise: None,
+            alias: None,
+        }
+    })],
 );
 
 impl LoraRun {
@@ -43,7 +48,7 @@ impl LoraRun {
             Value::String(word) if word == "always" => Some(Some(MergeFrozen::new().on_16_bit(true))),
             _ => None,
         };
-        let merge_frozen = section.value_or(MERGE_KEY, None, "false, true or \"always\"", merge).flatten();
+        let merge_frozen = section.value_or(MERGE_KEY, None, MERGE_VALUES, merge).flatten();
         Self { config, merge_frozen, default_modules }
     }
 
@@ -66,9 +71,7 @@ impl LoraRun {
 
     /// Describes the table.
     pub(super) fn describe() -> TableInfo {
-        let mut defaults = LoraConfig::default().to_table();
-        defaults.insert(MERGE_KEY.to_owned(), MERGE_DEFAULT);
         let about = "Adapters to train instead of the model; without the table the whole model trains";
-        TableInfo::of_keys("lora", about, KEYS).optional().with_defaults(&defaults)
+        TableInfo::of_keys("lora", about, KEYS).optional()
     }
 }

@@ -2,6 +2,7 @@
 
 mod cache;
 mod checkpoint;
+mod class_weights;
 mod compare;
 mod data;
 mod describe;
@@ -26,6 +27,7 @@ mod training;
 
 pub use cache::{CacheConfig, CacheDtype, CacheMode};
 pub use checkpoint::CheckpointConfig;
+pub use class_weights::ClassWeights;
 pub use compare::CompareConfig;
 pub use data::DataConfig;
 pub(crate) use describe::KeyInfo;

@@ -56,6 +56,8 @@ pub(crate) fn resolve_for_model(config: &mut RunConfig) -> Result<(Family, usize
                 ("data.header", data.header != Header::Auto),
                 ("data.skip_unlabelled", data.skip_unlabelled),
                 ("data.format", data.format.is_some()),
+                ("training.label_smoothing", config.training.label_smoothing != 0.0),
+                ("training.class_weights", config.training.class_weights.is_some()),
             ];
             for (key, given) in only {
                 if given {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use grades::schema::{ConfigTable, Key, Section};
+use grades::config::Grace;
+use grades::schema::{ConfigTable, Key, Section, join_keys};
 use grades::statistic::Statistic;
 use grades::{Error, FreezingConfig, Problems};
 use serde::Serialize;
@@ -203,6 +204,15 @@ fn tables<'a>(document: &'a Table, problems: &mut Problems) -> BTreeMap<&'a str,
 /// The table of the activation cache, in `[freezing]`. The trainer has it, not the optimizer.
 const CACHE: &str = "cache";
 
+/// The keys of `[freezing]` beside which its beginning is not that of the defaults.
+const GRACE_IS_CHOSEN: [&str; 3] = ["grace", "preset", "budget"];
+
+/// The keys of `[freezing]`, with that table.
+const FREEZING_KEYS: &[Key] = &join_keys::<{ FreezingConfig::KEYS.len() + 1 }>(
+    FreezingConfig::KEYS,
+    &[Key::new(CACHE, "The activation cache")],
+);
+
 /// Reads the `[freezing]` table and the one in it; returns as well whether components cool before they freeze.
 fn read_freezing(
     table: Option<&Table>,
@@ -210,6 +220,9 @@ fn read_freezing(
 ) -> Result<(Option<FreezingConfig>, Option<CacheConfig>, bool), Error> {
     let Some(table) = table else { return Ok((None, Some(CacheConfig::NEVER), false)) };
     let mut table = table.clone();
+    // Notes unknown keys, for which the optimizer's own list would lack a suggestion.
+    Section::new("freezing", &table, FREEZING_KEYS, problems);
+    table.retain(|name, _| FREEZING_KEYS.iter().any(|key| key.name == name));
     let cache = match table.remove(CACHE) {
         None => read::<CacheConfig>(&Table::new(), false, problems),
         Some(Value::Table(cache)) => read::<CacheConfig>(&cache, false, problems),
@@ -219,7 +232,12 @@ fn read_freezing(
         }
     };
     let before = problems.as_slice().len();
-    let freezing = FreezingConfig::read("freezing", &table, problems)?;
+    let mut freezing = FreezingConfig::read("freezing", &table, problems)?;
+    // As long as a pass brings examples that were never seen, what was seen says nothing about them.
+    let chosen = GRACE_IS_CHOSEN.iter().any(|key| table.contains_key(*key));
+    if let Some(config) = freezing.take_if(|config| !chosen && config.cools()) {
+        freezing = Some(config.with_grace(Grace::Epochs { epochs: 1.0 }));
+    }
     let cools = problems.as_slice().len() == before && freezing.as_ref().is_some_and(FreezingConfig::cools);
     Ok((freezing, cache, cools))
 }

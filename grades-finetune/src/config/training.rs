@@ -1,9 +1,12 @@
 //! The `[training]` table.
 
-use grades::schema::field::{AT_LEAST_ZERO, SHARE_ABOVE_ZERO, count, custom, flag, number, optional_count};
+use grades::schema::field::{
+    AT_LEAST_ZERO, BELOW_ONE, SHARE_ABOVE_ZERO, count, custom, flag, number, optional_count, optional_value,
+};
 use grades::schema::table;
 use serde::Serialize;
 
+use super::class_weights::ClassWeights;
 use super::interval::Interval;
 
 table! {
@@ -31,5 +34,10 @@ table! {
         eval_batch_size: usize = count(64, 1),
         /// The seed of the head, the order of the data and dropout.
         seed: u64 = count(0, 0),
+        /// The share of a classifier's target that is spread over all labels.
+        label_smoothing: f64 = number(0.0, BELOW_ONE),
+        /// The weights of a classifier's labels in the loss.
+        class_weights: Option<ClassWeights> =
+            optional_value("\"balanced\", or a table with a number of at least 0 for each label"),
     }
 }

@@ -18,8 +18,10 @@ mod read;
 mod record;
 mod row;
 mod sampler;
+mod separator;
 pub mod sequence;
 mod table;
+mod texts;
 mod tokenizer;
 mod tsv;
 
@@ -31,5 +33,6 @@ pub use labels::Labels;
 pub use read::read;
 pub use record::{Columns, Record, Records, Source};
 pub use sampler::{Sampler, SamplerOptions};
+pub use texts::TextReader;
 pub(crate) use tokenizer::is_guarded;
 pub use tokenizer::{Limits, Tokenizer};

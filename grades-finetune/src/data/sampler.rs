@@ -57,6 +57,11 @@ impl Sampler {
         Ok(Self { lengths, options })
     }
 
+    /// Returns the number of tokens of each example.
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
     /// Returns the number of batches in an epoch.
     pub fn batches(&self) -> usize {
         self.lengths.len().div_ceil(self.options.batch_size)

@@ -37,7 +37,8 @@ pub enum Event<'a> {
 
 /// Receives the events of a run.
 ///
-/// A logger that fails does not stop the run: the failure is reported at the end, and the logger receives no more events.
+/// A logger that fails does not stop the run. One that returns an error receives no more events, and the error is reported at the
+/// end; one that can go on warns instead.
 pub trait Logger {
     /// Logs an event.
     ///
@@ -45,11 +46,29 @@ pub trait Logger {
     ///
     /// When it cannot go on, as with a file that cannot be written.
     fn log(&mut self, event: &Event<'_>) -> Result<()>;
+
+    /// Returns a warning when it has begun to fail, once per failure.
+    fn new_warning(&mut self) -> Option<String> {
+        None
+    }
+
+    /// Returns a warning about events that it could not write, at the end of a run.
+    fn incomplete(&mut self) -> Option<String> {
+        None
+    }
 }
 
 impl<L: Logger + ?Sized> Logger for &mut L {
     fn log(&mut self, event: &Event<'_>) -> Result<()> {
         (**self).log(event)
+    }
+
+    fn new_warning(&mut self) -> Option<String> {
+        (**self).new_warning()
+    }
+
+    fn incomplete(&mut self) -> Option<String> {
+        (**self).incomplete()
     }
 }
 

@@ -16,8 +16,17 @@ impl<'a> Loggers<'a> {
         self.loggers.push(Box::new(logger));
     }
 
-    /// Logs an event.
+    /// Logs an event, and the warnings of loggers that begin to fail.
     pub(crate) fn log(&mut self, event: &Event<'_>) {
+        self.send(event);
+        let warnings: Vec<String> =
+            self.loggers.iter_mut().filter_map(|logger| logger.new_warning()).collect();
+        for warning in warnings {
+            self.send(&Event::Warning(&warning));
+        }
+    }
+
+    fn send(&mut self, event: &Event<'_>) {
         self.loggers.retain_mut(|logger| match logger.log(event) {
             Ok(()) => true,
             Err(error) => {
@@ -39,9 +48,10 @@ impl<'a> Loggers<'a> {
         }
     }
 
-    /// Returns the errors of the loggers that failed.
-    pub(crate) fn errors(&self) -> &[String] {
-        &self.errors
+    /// Returns the errors of the loggers that failed, and warnings about events that others could not write.
+    pub(crate) fn errors(&mut self) -> Vec<String> {
+        let incomplete = self.loggers.iter_mut().filter_map(|logger| logger.incomplete());
+        self.errors.iter().cloned().chain(incomplete).collect()
     }
 }
 
@@ -59,6 +69,38 @@ mod tests {
             self.0 += 1;
             if self.0 > 1 { bail!("number {} is too much", self.0) } else { Ok(()) }
         }
+    }
+
+    /// Cannot write its second event at first.
+    struct Waiting(u64);
+
+    impl Logger for Waiting {
+        fn log(&mut self, _: &Event<'_>) -> Result<()> {
+            self.0 += 1;
+            Ok(())
+        }
+
+        fn new_warning(&mut self) -> Option<String> {
+            (self.0 == 2).then(|| "an event waits".to_owned())
+        }
+
+        fn incomplete(&mut self) -> Option<String> {
+            Some(format!("{} events wait", self.0))
+        }
+    }
+
+    #[test]
+    fn a_logger_that_warns_goes_on() {
+        let (mut waiting, mut memory) = (Waiting(0), MemoryLogger::default());
+        let mut loggers = Loggers::default();
+        loggers.add(&mut waiting);
+        loggers.add(&mut memory);
+        for text in ["a", "b", "c"] {
+            loggers.warn(text);
+        }
+        assert_eq!(loggers.errors(), ["4 events wait"]);
+        drop(loggers);
+        assert_eq!(memory.warnings, ["a", "b", "an event waits", "c"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use grades::schema::words;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -11,23 +12,15 @@ use super::summary::Summary;
 
 macro_rules! quantities {
     ($($(#[$doc:meta])* $variant:ident => $name:literal: $of:expr,)*) => {
-        /// A quantity of a run.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum Quantity {
-            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
+        words! {
+            /// A quantity of a run.
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+            pub enum Quantity: "quantity" {
+                $($(#[$doc])* $variant = $name,)*
+            }
         }
 
         impl Quantity {
-            /// All quantities, in the order in which they are written.
-            pub const ALL: &[Quantity] = &[$(Self::$variant),*];
-
-            /// Returns its name in JSON.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-
             /// Returns its value in a run's summary; `None` when it was not measured, or is not part of a summary.
             pub fn of(self, summary: &Summary) -> Option<f64> {
                 let of: fn(&Summary) -> Option<f64> = match self {
@@ -126,9 +119,9 @@ impl Numbers {
     /// Returns the numbers of a run that has ended.
     pub fn of(summary: &Summary) -> Self {
         let mut numbers = Self::default();
-        let ends = Quantity::ALL.iter().filter(|quantity| !Quantity::TO_TARGET.contains(quantity));
+        let ends = Quantity::ALL.into_iter().filter(|quantity| !Quantity::TO_TARGET.contains(quantity));
         for quantity in ends {
-            numbers.set(*quantity, quantity.of(summary));
+            numbers.set(quantity, quantity.of(summary));
         }
         numbers
     }

@@ -109,8 +109,14 @@ impl<'a> Analysis<'a> {
         Some((steps().min()?, steps().max()?))
     }
 
+    /// Says why little froze, where that can be read off: the deadline decided, not the policy, or all values stayed above their
+    /// thresholds.
+    pub(crate) fn why_little(&self) -> Option<String> {
+        self.by_deadline().or_else(|| self.above_thresholds())
+    }
+
     /// Says how many components the deadline decided, where it was most of them: the run was too short for the policy.
-    pub(crate) fn by_deadline(&self) -> Option<String> {
+    fn by_deadline(&self) -> Option<String> {
         let decided = || self.histories.iter().filter_map(|history| history.cooled.or(history.frozen));
         let late = decided().filter(|event| event.policy == DEADLINE).count();
         let (all, total) = (decided().count(), self.run.components_total());
@@ -120,6 +126,34 @@ impl<'a> Analysis<'a> {
                  the run was too short for the policy"
             )
         })
+    }
+
+    /// Says how far the closest of the components was from its threshold, where most did not freeze and none of those was below.
+    fn above_thresholds(&self) -> Option<String> {
+        let total = self.run.components_total();
+        let is_open = |at: usize| {
+            self.histories.get(at).is_some_and(|history| history.cooled.or(history.frozen).is_none())
+        };
+        let [panel] = self.run.panels.as_slice() else { return None };
+        let series = panel.series.iter().filter(|one| is_open(one.component));
+        let ends: Vec<(usize, f64, f64)> = series
+            .filter_map(|one| {
+                let mut pairs = one.values.iter().copied().zip(one.thresholds.iter().copied()).rev();
+                let (value, threshold) =
+                    pairs.find(|(value, threshold)| value.is_finite() && *threshold > 0.0)?;
+                Some((one.component, value, threshold))
+            })
+            .collect();
+        let few = 2 * ends.len() > total && ends.iter().all(|(_, value, threshold)| value > threshold);
+        let (at, value, threshold) =
+            ends.iter().filter(|_| few).min_by(|a, b| (a.1 / a.2).total_cmp(&(b.1 / b.2)))?;
+        Some(format!(
+            "{} of {total} components stayed above their thresholds; the closest, {}, ended at {} against {}",
+            ends.len(),
+            self.histories.get(*at)?.component.name,
+            plain(*value),
+            plain(*threshold)
+        ))
     }
 
     /// Returns the name of a component's block.

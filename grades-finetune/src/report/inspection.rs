@@ -1,24 +1,26 @@
 //! A run in the terminal: who froze when, why, and what it saved.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use grades::tracker::{FreezeEvent, Transition};
 use serde_json::{Value, json};
 
-use super::analysis::{Analysis, ComponentHistory, DEADLINE, Savings, reason};
+use super::analysis::{Analysis, ComponentHistory, Savings};
 use super::page::outcome;
-use super::svg::{count, long_seconds, percent, plain};
+use super::svg::{count, long_seconds, percent};
+use super::timeline::entries;
+use crate::records::freezing_sentence;
 
 /// Writes the timeline as text, in lines of at most `width` characters where that is possible.
-pub(crate) fn inspection_text(analysis: &Analysis<'_>, width: usize) -> String {
+///
+/// With `each`, every event has a line of its own.
+pub(crate) fn inspection_text(analysis: &Analysis<'_>, width: usize, each: bool) -> String {
     let run = analysis.run;
     let mut text = String::new();
     // Writing into a string does not fail.
     for line in wrapped(&format!("{}: {}", run.name, outcome(analysis)), width) {
         let _ = writeln!(text, "{line}");
     }
-    for line in analysis.by_deadline().iter().flat_map(|reason| wrapped(&format!("{reason}."), width)) {
+    for line in analysis.why_little().iter().flat_map(|reason| wrapped(&format!("{reason}."), width)) {
         let _ = writeln!(text, "{line}");
     }
     if analysis.histories.is_empty() {
@@ -28,7 +30,7 @@ pub(crate) fn inspection_text(analysis: &Analysis<'_>, width: usize) -> String {
     text.push('\n');
     text += &map(analysis, width);
     text.push('\n');
-    text += &timeline(analysis, width);
+    text += &timeline(analysis, width, each);
     for line in saved(&analysis.savings(), analysis) {
         for line in wrapped(&line, width) {
             let _ = writeln!(text, "{line}");
@@ -96,33 +98,18 @@ fn map(analysis: &Analysis<'_>, width: usize) -> String {
     text
 }
 
-/// Writes each event: when, what, why; what happened together for one reason is one line.
-fn timeline(analysis: &Analysis<'_>, width: usize) -> String {
+/// Writes what happened: when, what, why; what happened together for one reason is one line, unless `each` is set.
+fn timeline(analysis: &Analysis<'_>, width: usize, each: bool) -> String {
     let mut text = String::from("Timeline\n");
     if analysis.run.events.is_empty() {
         text += "nothing cooled, froze or thawed\n";
     }
     let digits = analysis.run.last_step().max(1).to_string().len();
-    for entry in entries(&analysis.run.events) {
-        let Entry { event, count, decided } = entry;
-        let left = plain(event.value);
-        let (what, why) = match (event.event, decided) {
-            (Transition::Cool, _) if count > 1 => {
-                (format!("{count} components cool"), format!("by the deadline ({left} steps left)"))
-            }
-            (_, Some(step)) if count > 1 => {
-                (format!("{count} components froze"), format!("as decided at step {step}"))
-            }
-            (Transition::Cool, _) => (format!("cools   {}", event.component), reason(event)),
-            (Transition::Freeze, Some(step)) => {
-                (format!("froze   {}", event.component), format!("as decided at step {step}"))
-            }
-            (Transition::Freeze, None) => (format!("froze   {}", event.component), reason(event)),
-            (Transition::Thaw, _) => (format!("thawed  {}", event.component), reason(event)),
-            _ => (format!("changed {}", event.component), reason(event)),
-        };
+    for entry in entries(&analysis.run.events, each) {
+        let event = entry.event();
+        let (what, why) = (entry.what(), entry.why());
         let head = format!("{:>digits$}  {what}", event.step);
-        let gap = if count > 1 { " " } else { "  " };
+        let gap = if entry.events.len() > 1 { " " } else { "  " };
         if head.chars().count() + gap.len() + why.chars().count() <= width {
             let _ = writeln!(text, "{head}{gap}{why}");
         } else {
@@ -133,44 +120,6 @@ fn timeline(analysis: &Analysis<'_>, width: usize) -> String {
         }
     }
     text
-}
-
-/// A line of the timeline.
-struct Entry<'a> {
-    /// The event, or the first of several.
-    event: &'a FreezeEvent,
-    /// The events.
-    count: usize,
-    /// The step of the decision, for a freeze after a cool-down.
-    decided: Option<u64>,
-}
-
-/// Groups what the deadline decided, and freezes that were decided, at one step.
-fn entries(events: &[FreezeEvent]) -> Vec<Entry<'_>> {
-    let mut cooling: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut entries: Vec<Entry<'_>> = Vec::new();
-    for event in events {
-        let decided = match event.event {
-            Transition::Cool => {
-                cooling.insert(&event.component, event.step);
-                None
-            }
-            Transition::Freeze => cooling.remove(&*event.component),
-            _ => None,
-        };
-        let groups = event.event == Transition::Cool && event.policy == DEADLINE || decided.is_some();
-        let alike = |entry: &&mut Entry<'_>| {
-            let first = entry.event;
-            groups
-                && (first.step, first.event, entry.decided) == (event.step, event.event, decided)
-                && (event.event == Transition::Freeze || first.policy == event.policy)
-        };
-        match entries.last_mut().filter(alike) {
-            Some(entry) => entry.count += 1,
-            None => entries.push(Entry { event, count: 1, decided }),
-        }
-    }
-    entries
 }
 
 /// Lists the savings by freezing.
@@ -188,6 +137,8 @@ fn saved(savings: &Savings, analysis: &Analysis<'_>) -> Vec<String> {
         let planned = count(analysis.run.planned_steps() as f64);
         lines.push(format!("Fewer steps: {} of {planned} were not needed{time}.", savings.fewer_steps));
     }
+    let summary = analysis.run.summary.as_ref().filter(|summary| summary.freezing.first_freeze.is_some());
+    lines.extend(summary.map(freezing_sentence));
     lines
 }
 
@@ -244,8 +195,10 @@ mod tests {
     use grades::component::ComponentKind;
     use grades::policy::Measure;
     use grades::statistic::Statistic;
+    use grades::tracker::{FreezeEvent, Transition};
 
     use super::*;
+    use crate::report::analysis::DEADLINE;
     use crate::report::read::RunData;
 
     fn event(event: Transition, step: u64, component: &str, policy: &'static str) -> FreezeEvent {
@@ -276,6 +229,9 @@ mod tests {
             event(Transition::Freeze, 58, "a", own),
             event(Transition::Freeze, 60, "b", DEADLINE),
             event(Transition::Freeze, 60, "c", DEADLINE),
+            event(Transition::Freeze, 62, "d", own),
+            event(Transition::Freeze, 62, "e", "quota"),
+            FreezeEvent { value: 0.003, ..event(Transition::Freeze, 62, "f", own) },
         ];
         let run = RunData {
             folder: "run".into(),
@@ -288,7 +244,7 @@ mod tests {
             evaluations: Vec::new(),
             summary: None,
         };
-        let text = timeline(&Analysis::new(&run), 100);
+        let text = timeline(&Analysis::new(&run), 100, false);
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         assert_eq!(
             lines,
@@ -298,7 +254,11 @@ mod tests {
                 "30  2 components cool by the deadline (30 steps left)",
                 "58  froze   a  as decided at step 28",
                 "60  2 components froze as decided at step 30",
+                "62  2 components froze signal-fraction 0.003 to 0.004 against 0.005",
+                "62  froze   e  signal-fraction 0.004 against 0.005 (quota)",
             ]
         );
+        let each = timeline(&Analysis::new(&run), 100, true);
+        assert_eq!(each.lines().count(), 10, "{each}");
     }
 }

@@ -5,13 +5,16 @@
 //! and filters. The same code writes them as files.
 
 mod analysis;
+mod csv;
 mod inspection;
 mod page;
 mod pictures;
 mod read;
 mod svg;
+mod timeline;
 
 pub(crate) use analysis::Analysis;
+pub(crate) use csv::write_csv;
 pub(crate) use inspection::{inspection_json, inspection_text};
 pub use read::{ComparisonData, Curve, RunData, StatisticPanel, StatisticSeries};
 
@@ -85,6 +88,7 @@ impl Subject {
             Self::Comparison(comparison) => {
                 let figures = [
                     pictures::accuracy_over_time(comparison),
+                    pictures::accuracy_over_flops(comparison),
                     pictures::time_bars(comparison),
                     pictures::savings(comparison),
                     pictures::curves(comparison),

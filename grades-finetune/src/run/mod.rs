@@ -11,4 +11,4 @@ pub(crate) use inputs::{changed_inputs, model_inputs, run_inputs};
 pub use interrupt::Interrupt;
 pub(crate) use limits::check_open_files;
 pub use limits::{file_size_limit, survive_limits};
-pub use usage::{cpu_seconds, peak_memory, resident_memory};
+pub use usage::{available_memory, cpu_seconds, peak_memory, reset_peak_memory, resident_memory};

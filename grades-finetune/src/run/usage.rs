@@ -21,8 +21,29 @@ pub fn resident_memory() -> Option<u64> {
     status("VmRSS:")
 }
 
+/// Measures [`peak_memory`] anew from now on, where the system can do that.
+pub fn reset_peak_memory() {
+    // Without it the peak is that of the whole process, which is more.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// Returns the bytes of main memory that this process may still take: what is free on the machine, within the limit of its
+/// control group; `None` where the system does not report it.
+pub fn available_memory() -> Option<u64> {
+    let free = field("/proc/meminfo", "MemAvailable:")?;
+    let of_group = |name: &str| -> Option<u64> {
+        std::fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse().ok()
+    };
+    let limit = of_group("memory.max").zip(of_group("memory.current"));
+    Some(limit.map_or(free, |(most, used)| free.min(most.saturating_sub(used))))
+}
+
 fn status(key: &str) -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    field("/proc/self/status", key)
+}
+
+fn field(file: &str, key: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(file).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(key))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)

@@ -2,28 +2,31 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use grades_lora::LinearLayers;
 use grades_models::bert::{BertClassifier, LoadOptions};
 use grades_models::flops::{BatchShape, Matmuls};
 use grades_models::{Error, Model};
 use tch::nn::VarStore;
-use tch::{Device, Reduction, Tensor};
+use tch::{Device, Tensor};
 
 use super::batch::{Batch, BatchTensors, MicroBatch};
 use super::begin::{BatchRows, begin_classifier};
-use super::evaluate_classifier::{evaluate, logits};
+use super::classifier_encoder::ClassifierEncoder;
+use super::criterion::Criterion;
+use super::evaluate_classifier::{CLASSIFICATION_METRICS, evaluate, logits};
 use super::optimizer::Optimizer;
 use super::task::{Evaluated, Split, Task, TaskInfo};
 use crate::cache::{ActivationCache, CacheLayout, RowSet};
 use crate::config::RunConfig;
-use crate::data::{Dataset, Labels, Limits, Records, Sampler, SamplerOptions, Tokenizer, describe, read};
+use crate::data::{Dataset, Labels, Records, Sampler, SamplerOptions, describe, read};
 
 /// A classifier with its data.
 pub(super) struct Classification {
     info: TaskInfo,
     model: BertClassifier,
     training: Dataset,
+    criterion: Criterion,
     sampler: Sampler,
     eval: Option<(Dataset, Sampler)>,
     test: Option<(Dataset, Sampler)>,
@@ -55,22 +58,10 @@ impl Classification {
         })?;
         // The model's own order of the labels wins, where it has one.
         let labels = Labels::from_names(model.labels().to_vec())?;
-        let limits =
-            Limits { max_tokens, max_positions: model.max_positions(), vocab_size: model.vocab_size() };
-        let tokenizer = Tokenizer::load(&config.model.path.join("tokenizer.json"), limits)?;
-        let types = usize::try_from(model.config().type_vocab_size).unwrap_or(0);
-        let dataset = |records: &Records| -> Result<Dataset> {
-            let dataset = Dataset::new(records, &labels, &tokenizer)?;
-            if dataset.segments() > types {
-                bail!(
-                    "{}: the second text of a pair is in segment 1, the model has {types} (\"type_vocab_size\" of config.json): \
-                     it has not learnt pairs",
-                    records.path.display()
-                );
-            }
-            Ok(dataset)
-        };
+        let encoder = ClassifierEncoder::load(&model, &config.model.path, labels, max_tokens)?;
+        let dataset = |records: &Records| encoder.dataset(records);
         let training = dataset(&records)?;
+        let criterion = Criterion::new(&config.training, &encoder.labels, &training, device)?;
         let split = |path: &Option<PathBuf>| -> Result<Option<(Dataset, Sampler)>> {
             let Some(path) = path else { return Ok(None) };
             let dataset = dataset(&read(path, &config.data.source())?)?;
@@ -81,7 +72,7 @@ impl Classification {
         let options =
             SamplerOptions { batch_size: config.training.batch_size, seed, bucket: config.data.bucket };
         let sampler = Sampler::new(&training, options)?;
-        let mut notes = vec![describe(&records, &labels, &training)];
+        let mut notes = vec![describe(&records, &encoder.labels, &training)];
         if !loaded.fresh.is_empty() {
             notes.push(format!("drawn afresh, not in the files: {}", loaded.fresh.join(", ")));
         }
@@ -90,16 +81,16 @@ impl Classification {
             notes.push(format!("{cut} of {all} training sentences are cut at {max_tokens} tokens"));
         }
         let info = TaskInfo {
-            description: format!("{} examples, {} labels", training.len(), labels.len()),
+            description: format!("{} examples, {} labels", training.len(), encoder.labels.len()),
             notes,
             peft_task_type: "SEQ_CLS",
             fresh_variables: loaded.fresh,
             labels: Some(model.labels().to_vec()),
-            has_accuracy: eval.is_some(),
+            metrics: if eval.is_some() { CLASSIFICATION_METRICS.to_vec() } else { Vec::new() },
             truncated: training.truncated(),
             skipped: None,
         };
-        Ok(Self { info, model, training, sampler, eval, test })
+        Ok(Self { info, model, training, criterion, sampler, eval, test })
     }
 }
 
@@ -160,8 +151,7 @@ impl Task for Classification {
     fn backward(&self, batch: &Batch, micro: MicroBatch, optimizer: &mut Optimizer) -> Result<Tensor> {
         let (examples, prefix) = batch.labelled()?;
         let logits = logits(&self.model, examples, prefix, true)?;
-        let mean =
-            logits.f_cross_entropy_loss(&examples.labels, None::<&Tensor>, Reduction::Mean, -100, 0.0)?;
+        let mean = self.criterion.mean(&logits, &examples.labels)?;
         // The parts add up to the mean over all examples of the step, however batches divide them.
         let share = batch.targets as f64 / micro.step_targets as f64;
         if micro.is_last {

@@ -1,6 +1,6 @@
 //! The cost of each component in a training step, for policies that weigh it against progress.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
 use grades::component::{Component, ComponentKind};
@@ -32,6 +32,8 @@ pub(super) fn step_costs(
     let sizes =
         task.store().variables().into_iter().map(|(name, tensor)| (name, elements(&tensor))).collect();
     let costs = by_component(optimizer.components(), &sizes, &task.matmuls(), shape);
+    let block = |layer: usize| task.model().block_matmuls(layer..layer + 1).forward(shape) as f64;
+    let costs = with_attention(costs, optimizer.components(), block);
     // Beside adapters nothing trains below the lowest block; norms and embeddings of a whole model may.
     let (followers, tied) = match &config.freezing {
         Some(freezing) => (freezing.followers(), freezing.tied()),
@@ -83,15 +85,37 @@ fn by_component(
     StepCosts::new(costs, (matmuls.total(shape) as f64 - counted).max(0.0))
 }
 
+/// Moves what a block computes beyond its components, which is attention, from the rest to the block's first component, as the
+/// backward pass through it ends with the block's; `block` returns the FLOPs of a block's forward pass.
+fn with_attention(costs: StepCosts, components: &[Component], block: impl Fn(usize) -> f64) -> StepCosts {
+    let (mut each, mut rest) = (costs.components().to_vec(), costs.rest());
+    let mut forward: BTreeMap<u32, (usize, f64)> = BTreeMap::new();
+    for (index, (component, cost)) in components.iter().zip(&each).enumerate() {
+        if let Some(layer) = component.layer {
+            forward.entry(layer).or_insert((index, 0.0)).1 += cost.forward;
+        }
+    }
+    for (layer, (first, counted)) in forward {
+        // Each of its two factors needs a gradient.
+        let attention = (block(layer as usize) - counted).clamp(0.0, rest / 3.0);
+        if let Some(cost) = each.get_mut(first) {
+            cost.forward += attention;
+            cost.input_gradient += 2.0 * attention;
+            rest -= 3.0 * attention;
+        }
+    }
+    StepCosts::new(each, rest)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
 
     use grades::component::{Component, ComponentKind};
-    use grades::policy::ComponentCost;
+    use grades::policy::{ComponentCost, StepCosts};
     use grades_models::flops::{BatchShape, Matmuls, Per};
 
-    use super::by_component;
+    use super::{by_component, with_attention};
 
     #[test]
     fn a_matrix_costs_three_products_and_an_adapter_its_base_as_well() {
@@ -119,5 +143,27 @@ mod tests {
             [cost(16.0, 16.0), cost(20.0, 4.0), cost(10.0, 2.0), ComponentCost::default()]
         );
         assert_eq!(costs.rest(), 30.0 * (3.0 * 1000.0 - 48.0 - 44.0 - 22.0));
+    }
+
+    #[test]
+    fn attention_is_a_cost_of_its_block() {
+        let cost = ComponentCost { forward: 10.0, input_gradient: 10.0, weight_gradient: 10.0 };
+        let component = |name, layer| Component::detached(name, ComponentKind::Query, layer, 4);
+        let components = [
+            component("a", Some(0)),
+            component("b", Some(0)),
+            component("c", Some(1)),
+            component("head", None),
+        ];
+        let costs = with_attention(StepCosts::new(vec![cost; 4], 100.0), &components, |layer| {
+            25.0 - 5.0 * layer as f64
+        });
+        let more = |attention: f64| ComponentCost {
+            forward: 10.0 + attention,
+            input_gradient: 10.0 + 2.0 * attention,
+            weight_gradient: 10.0,
+        };
+        assert_eq!(costs.components(), [more(5.0), cost, more(10.0), cost]);
+        assert_eq!(costs.rest(), 55.0);
     }
 }

@@ -31,6 +31,11 @@ impl LrSchedule {
         Self { name: schedule.name, highest, warmup, total }
     }
 
+    /// Returns the optimizer steps over which the rate rises.
+    pub fn warmup_steps(&self) -> u64 {
+        self.warmup.min(self.total)
+    }
+
     /// Returns the rate at an optimizer step, counted from 1.
     pub fn at(&self, step: u64) -> f64 {
         let done = step.saturating_sub(1);

@@ -5,10 +5,13 @@
 
 mod checkpointer;
 mod costs;
+mod dry_run;
 mod early_stopping;
 mod evaluator;
 mod follow;
+mod forecast;
 mod leader;
+mod learner;
 mod loss_monitor;
 mod lr_schedule;
 mod prefix;
@@ -31,6 +34,7 @@ pub(crate) use follow::follow;
 pub(crate) use ranks::RunRanks;
 pub(crate) use run::{resume_in_group, train_in_group};
 
+pub use dry_run::{DryRun, dry_run, dry_run_text};
 pub use early_stopping::{Patience, Verdict};
 pub use loss_monitor::NonFiniteError;
 pub use lr_schedule::LrSchedule;

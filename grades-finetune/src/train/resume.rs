@@ -80,7 +80,7 @@ impl ResumePoint {
                 path.display()
             );
         }
-        if has_ended(&folder) {
+        if has_ended(path) {
             // A process that was killed after the end of the run may have left something; if it stays, it does no harm.
             let _ = sweep_run(&folder);
             return Ok(None);
@@ -287,9 +287,9 @@ fn set_hyperparameters(optimizer: &mut Optimizer, config: &OptimizerConfig) -> R
 }
 
 /// Returns whether a run has ended: only an interrupted one can be resumed.
-fn has_ended(folder: &RunFolder) -> bool {
+pub(super) fn has_ended(run: &Path) -> bool {
     // A damaged summary is not that of a run that ended.
-    let summary = Summary::read(folder.path()).ok().flatten();
+    let summary = Summary::read(run).ok().flatten();
     summary.is_some_and(|summary| summary.ended != StopReason::Interrupted)
 }
 

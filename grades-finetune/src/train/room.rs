@@ -53,7 +53,8 @@ impl Room {
         }
     }
 
-    fn total(&self) -> u64 {
+    /// Returns the sum of all kinds.
+    pub(super) fn total(&self) -> u64 {
         let checkpoints = self.checkpoint.saturating_mul(self.checkpoints);
         self.model.saturating_add(checkpoints).saturating_add(self.logs)
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::checkpointer::Checkpointer;
+use super::forecast::forecast;
 use super::loss_monitor::NonFiniteError;
 use super::prefix::restored_cache;
 use super::ranks::{Order, RunRanks};
@@ -16,6 +17,8 @@ use super::saver::Rescue;
 use super::setup::Setup;
 use super::summary::Finished;
 use super::trainer::Trainer;
+use crate::card::Card;
+use crate::causes::with_causes;
 use crate::config::{RunConfig, resolve_for_model};
 use crate::log::tensorboard::TensorBoard;
 use crate::log::{FileLogger, LogFiles, Logger, Loggers, Progress};
@@ -33,6 +36,8 @@ pub struct Outcome {
     pub folder: PathBuf,
     /// Failures that did not end the run, such as a log that could not be written.
     pub warnings: Vec<String>,
+    /// Facts for the user about what is not part of the result, such as a model card that could not be written.
+    pub notes: Vec<String>,
 }
 
 /// Trains a model as configured and writes everything into a new run folder.
@@ -138,6 +143,9 @@ fn run(
         ranks.compare(&setup.optimizer)?;
     }
     drop(loading);
+    let info = setup.task.info();
+    let (data, task) = (info.description.clone(), info.peft_task_type);
+    let labels = info.labels.clone().unwrap_or_default();
 
     // Nothing is written before everything that can be wrong with the input has been found.
     let (folder, left_over) = start.into_folder(&config)?;
@@ -165,14 +173,21 @@ fn run(
         let _ = ranks.order(Order::End(exit_code(&finished)), interrupt);
     }
     let Finished { summary, warnings, rescue } = finished?;
+    let run = folder.path();
+    let card = Card { run, config: &config, summary: &summary, data: &data, task, labels: &labels };
+    let saved = if config.lora.is_some() { "adapter" } else { "model" };
     let text = serde_json::to_string_pretty(&summary)? + "\n";
     if let Some(Rescue { folder, error }) = rescue {
         // The error says that it is there; the model matters more.
         let _ = write_atomic(&folder.join(Summary::FILE), text.as_bytes());
+        let _ = card.write(&folder.join(saved));
         return Err(error);
     }
     folder.write(Summary::FILE, &text)?;
-    Ok(Outcome { summary, folder: folder.path().to_path_buf(), warnings })
+    let written = if run.join(saved).is_dir() { card.write(&run.join(saved)) } else { Ok(()) };
+    let note = |error| format!("there is no model card: {}", with_causes(&error));
+    let notes = written.err().map(note).into_iter().collect();
+    Ok(Outcome { summary, folder: folder.path().to_path_buf(), warnings, notes })
 }
 
 /// Returns the exit code of the other ranks.
@@ -261,6 +276,7 @@ fn notes(config: &RunConfig, setup: &Setup, restored: &Restored, folder: &RunFol
             "nothing freezes: there is no [freezing] table (--freezing adds the automatic policy)".to_owned(),
         );
     }
+    notes.extend(forecast(setup.optimizer.tracker(), setup.schedule.warmup_steps()));
     notes.extend(info.notes.iter().chain(&setup.notes).chain(&restored.notes).cloned());
     notes
 }

@@ -45,7 +45,12 @@ impl Setup {
         let loader = loader.with_limit(planned);
         let evaluator = Evaluator::new(&config, task.as_ref(), loader.steps_per_epoch(), planned)?;
         let schedule = LrSchedule::new(&config.schedule, config.optimizer.lr, planned);
-        let freezing = config.freezing.clone().unwrap_or_else(|| FreezingConfig::new(Never));
+        let freezing = config
+            .freezing
+            .clone()
+            .unwrap_or_else(|| FreezingConfig::new(Never))
+            .with_epoch_steps(loader.steps_per_epoch())
+            .with_warmup_steps(schedule.warmup_steps());
         let inner = build_optimizer(&config.optimizer, task.store())?;
         // The loggers read the reports that `step` returns.
         let optimizer =

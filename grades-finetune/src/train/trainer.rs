@@ -9,12 +9,12 @@ use grades::tracker::StepReport;
 use super::checkpointer::Checkpointer;
 use super::evaluator::{Evaluator, FinalEvaluation, Validation};
 use super::leader::Leader;
+use super::learner::Learner;
 use super::loss_monitor::{LossMonitor, ReadLosses};
 use super::lr_schedule::LrSchedule;
-use super::prefix::follow;
 use super::ranks::Order;
 use super::room;
-use super::saver::{Rescue, Saver, in_checkpoint, kind_of};
+use super::saver::{Rescue, in_checkpoint, kind_of};
 use super::setup::Setup;
 use super::step::{StepOptions, count_work, train_step};
 use super::step_loader::{StepBatch, StepLoader};
@@ -22,22 +22,18 @@ use super::summary::{Finished, RunResult};
 use crate::cache::ActivationCache;
 use crate::config::RunConfig;
 use crate::log::{Event, Loggers, ProgressState};
-use crate::records::{Scores, StepMemory, StopReason, Summary};
-use crate::run::{Interrupt, cpu_seconds, resident_memory};
+use crate::records::{Evaluation, StopReason, Summary};
+use crate::run::{Interrupt, cpu_seconds};
 use crate::state::{Counters, FlopMeter, TrainState};
-use crate::tasks::{Optimizer, Task, TrainedAdapter, merge_frozen};
 
 /// A run under way.
 pub(super) struct Trainer<'a> {
     options: StepOptions,
-    task: Box<dyn Task>,
-    adapter: Option<TrainedAdapter>,
-    optimizer: Optimizer,
+    learner: Learner,
     schedule: LrSchedule,
     loader: StepLoader,
     counters: Counters,
     meter: FlopMeter,
-    cache: ActivationCache,
     monitor: LossMonitor,
     evaluator: Evaluator,
     checkpointer: Checkpointer,
@@ -45,8 +41,6 @@ pub(super) struct Trainer<'a> {
     leader: Leader,
     /// Why the training ended; `None` while it goes on.
     ended: Option<StopReason>,
-    /// The estimated size of the model's files.
-    model_bytes: u64,
 }
 
 impl<'a> Trainer<'a> {
@@ -64,29 +58,25 @@ impl<'a> Trainer<'a> {
         let monitor = LossMonitor::new(config.guard, state.loss_monitor, task.store().device());
         Self {
             options: StepOptions::new(config),
-            task,
-            adapter,
-            optimizer,
+            learner: Learner { task, adapter, optimizer, cache, model_bytes },
             schedule,
             loader,
             counters: state.counters,
             meter,
-            cache,
             monitor,
             evaluator,
             checkpointer,
             loggers,
             leader: Leader::new(ranks),
             ended: state.ended,
-            model_bytes,
         }
     }
 
     /// Has the model, the cache and the count of FLOPs follow the freezes and thaws.
     fn follow_freezes(&mut self) {
-        let note = follow(&mut self.cache, self.task.as_mut(), &self.optimizer, &self.loader);
+        let note = self.learner.follow_freezes(&self.loader);
         note.iter().for_each(|note| self.loggers.note(note));
-        self.meter.change(self.task.matmuls());
+        self.meter.change(self.learner.task.matmuls());
     }
 
     /// Trains until a reason to stop.
@@ -140,7 +130,7 @@ impl<'a> Trainer<'a> {
             if self.checkpointer.is_due(report.step) {
                 self.save_checkpoint()?;
             }
-            let warnings = self.checkpointer.poll().into_iter().chain(self.cache.warning());
+            let warnings = self.checkpointer.poll().into_iter().chain(self.learner.cache.warning());
             self.warn(warnings.collect::<Vec<_>>());
         }
         Ok(StopReason::AllSteps)
@@ -151,23 +141,19 @@ impl<'a> Trainer<'a> {
     fn train_step(&mut self, batch: &StepBatch, interrupt: &Interrupt) -> Result<Option<StepReport>> {
         let (start, cpu) = (Instant::now(), cpu_seconds());
         self.leader.order(Order::Step, interrupt)?;
-        let step = self.optimizer.steps() + 1;
+        let step = self.learner.steps() + 1;
         let learning_rate = self.schedule.at(step);
-        let batches = batch.load(self.task.as_ref(), &mut self.cache)?;
+        let Learner { task, optimizer, cache, .. } = &mut self.learner;
+        let batches = batch.load(task.as_ref(), cache)?;
         let stop = || self.leader.may_stop_within_a_step() && interrupt.is_requested();
-        let (task, options, ranks) = (self.task.as_ref(), self.options, self.leader.ranks());
-        let outcome = train_step(task, &mut self.optimizer, &batches, learning_rate, options, &stop, ranks)?;
+        let (options, ranks) = (self.options, self.leader.ranks());
+        let outcome = train_step(task.as_ref(), optimizer, &batches, learning_rate, options, &stop, ranks)?;
         let Some(outcome) = outcome else { return Ok(None) };
         let spent = (start.elapsed(), cpu_seconds() - cpu);
         let work = count_work(&batches, &self.meter, &mut self.counters, spent);
         self.handle_report(&outcome.report)?;
 
-        let memory = StepMemory {
-            memory_bytes: resident_memory(),
-            training_bytes: self.optimizer.memory().total(),
-            cache_bytes: self.cache.bytes().total(),
-        };
-        let record = outcome.record(batch.epoch, learning_rate, work, memory);
+        let record = outcome.record(batch.epoch, learning_rate, work, self.learner.memory());
         let components = record.components;
         let losses = self.monitor.add(record, outcome.loss)?;
         self.handle_losses(losses);
@@ -178,7 +164,7 @@ impl<'a> Trainer<'a> {
 
     /// Logs a report of the optimizer, merges adapters, and counts what froze.
     fn handle_report(&mut self, report: &StepReport) -> Result<()> {
-        let layers = merge_frozen(self.adapter.as_mut(), self.task.as_mut(), report)?;
+        let layers = self.learner.merge_frozen(report)?;
         if !layers.is_empty() {
             self.loggers.log(&Event::Merged { step: report.step, layers: &layers });
         }
@@ -195,7 +181,7 @@ impl<'a> Trainer<'a> {
     /// Reads the statistics of the last step where they are still on the device. With the averages this is
     /// `FreezingOptimizer::finish` in parts: the evaluations, checkpoints and best weights in between need the optimizer.
     fn flush_statistics(&mut self) -> Result<()> {
-        self.optimizer.flush()?.map_or(Ok(()), |report| self.handle_report(&report))
+        self.learner.optimizer.flush()?.map_or(Ok(()), |report| self.handle_report(&report))
     }
 
     /// Logs the steps whose losses were read.
@@ -217,8 +203,8 @@ impl<'a> Trainer<'a> {
     /// Evaluates the model between two steps; returns the reason for which the run must end then, if there is one. An
     /// evaluation that the user's end cuts short is due again.
     fn validate(&mut self, interrupt: &Interrupt) -> Result<Option<StopReason>> {
-        let (step, stop) = (self.optimizer.steps(), || interrupt.is_requested());
-        let model = (self.task.as_ref(), &mut self.cache);
+        let (step, stop) = (self.learner.steps(), || interrupt.is_requested());
+        let model = self.learner.model();
         match self.evaluator.validate(model, step, &mut self.counters, &stop)? {
             Validation::NoData => Ok(None),
             Validation::Stopped => {
@@ -234,10 +220,10 @@ impl<'a> Trainer<'a> {
 
     /// Evaluates, with early stopping, the last weights, which may be the best, with the means of those that cool.
     fn validate_last(&mut self, interrupt: &Interrupt) -> Result<Option<StopReason>> {
-        if !self.evaluator.needs_last(self.optimizer.steps()) {
+        if !self.evaluator.needs_last(self.learner.steps()) {
             return Ok(None);
         }
-        self.optimizer.apply_averages()?;
+        self.learner.optimizer.apply_averages()?;
         self.validate(interrupt)
     }
 
@@ -245,9 +231,10 @@ impl<'a> Trainer<'a> {
     fn save_checkpoint(&mut self) -> Result<()> {
         self.flush_statistics()?;
         self.read_losses()?;
-        let (device, best) = (self.task.store().device(), self.evaluator.best_weights());
+        let (device, best) = (self.learner.task.store().device(), self.evaluator.best_weights());
         let others = self.leader.begin_checkpoint(device)?;
-        let warnings = self.checkpointer.save(self.state(), &mut self.optimizer, device, best, others)?;
+        let warnings =
+            self.checkpointer.save(self.state(), &mut self.learner.optimizer, device, best, others)?;
         self.warn(warnings);
         Ok(())
     }
@@ -255,12 +242,12 @@ impl<'a> Trainer<'a> {
     /// Returns the state of the run.
     fn state(&self) -> TrainState {
         TrainState {
-            step: self.optimizer.steps(),
+            step: self.learner.steps(),
             ended: self.ended,
             counters: self.counters.stopped(),
             loss_monitor: self.monitor.state().clone(),
             early_stopping: self.evaluator.state(),
-            cache: self.cache.eras().to_vec(),
+            cache: self.learner.cache.eras().to_vec(),
         }
     }
 
@@ -286,7 +273,7 @@ impl<'a> Trainer<'a> {
         self.wait_for_checkpoint();
         self.loggers.log(&Event::Stopped(reason));
         if reason == StopReason::NonFinite {
-            return Err(self.monitor.error(self.optimizer.steps(), self.checkpointer.last()).into());
+            return Err(self.monitor.error(self.learner.steps(), self.checkpointer.last()).into());
         }
         if reason != StopReason::Interrupted {
             self.set_final_weights()?;
@@ -299,9 +286,8 @@ impl<'a> Trainer<'a> {
             self.save_checkpoint()?;
             self.wait_for_checkpoint();
         }
-        let scores =
-            records.map(|record| record.map(|record| record.evaluation.scores()).unwrap_or_default());
-        Ok(Finished { summary: self.summary(reason, scores), warnings: self.final_warnings(), rescue })
+        let evaluations = records.map(|record| record.map(|record| record.evaluation));
+        Ok(Finished { summary: self.summary(reason, evaluations), warnings: self.final_warnings(), rescue })
     }
 
     fn wait_for_checkpoint(&mut self) {
@@ -312,12 +298,9 @@ impl<'a> Trainer<'a> {
     /// Sets the weights that the run ends with: those of the best evaluation, or the means of those that cool.
     fn set_final_weights(&mut self) -> Result<()> {
         if !self.evaluator.restores_best() {
-            self.optimizer.apply_averages()?;
+            self.learner.optimizer.apply_averages()?;
         } else if let Some(step) = self.evaluator.restore_best()? {
-            self.cache.clear();
-            if let Some(adapter) = &self.adapter {
-                adapter.unmerge(self.task.as_mut())?;
-            }
+            self.learner.follow_restored_weights()?;
             self.loggers.note(&format!("the weights of step {step}, the best evaluation, are put back"));
         }
         Ok(())
@@ -331,9 +314,8 @@ impl<'a> Trainer<'a> {
         run: &Path,
         interrupt: &Interrupt,
     ) -> Result<Option<Rescue>> {
-        let saved = Saver::new(self.task.as_ref(), self.adapter.as_ref(), run, self.model_bytes).save();
-        let Err(error) = saved else { return Ok(None) };
-        let step = self.optimizer.steps();
+        let Err(error) = self.learner.saver(run).save() else { return Ok(None) };
+        let step = self.learner.steps();
         if kind_of(&error).is_some() && !self.checkpointer.has(step) && reason != StopReason::Interrupted {
             self.save_checkpoint()?;
             self.wait_for_checkpoint();
@@ -346,7 +328,7 @@ impl<'a> Trainer<'a> {
             self.loggers.warn(&saved.to_string());
             return Ok(None);
         }
-        let saver = Saver::new(self.task.as_ref(), self.adapter.as_ref(), run, self.model_bytes);
+        let saver = self.learner.saver(run);
         match saver.rescue(&error) {
             Some(rescue) => Ok(Some(rescue)),
             None => saver.wait(error, interrupt, &mut self.loggers).map(|()| None),
@@ -357,35 +339,40 @@ impl<'a> Trainer<'a> {
     /// takes a moment.
     fn evaluate_final(&mut self, reason: StopReason, interrupt: &Interrupt) -> Result<FinalEvaluation> {
         let interrupted = reason == StopReason::Interrupted;
-        let (model, step) = ((self.task.as_ref(), &mut self.cache), self.optimizer.steps());
+        let step = self.learner.steps();
+        let model = self.learner.model();
         let done = self.evaluator.evaluate_final(model, step, &mut self.counters, reason, interrupt)?;
         // An evaluation that is made once more is logged then.
         if let (Some(record), true) = (&done.records[0], interrupted || !done.stopped) {
-            self.loggers.log(&Event::Evaluation(record));
+            self.loggers.log(&Event::Evaluation(&record.without_classes()));
         }
         Ok(done)
     }
 
     /// Sums up the run.
-    fn summary(&self, reason: StopReason, scores: [Scores; 2]) -> Summary {
+    fn summary(&self, reason: StopReason, evaluations: [Option<Evaluation>; 2]) -> Summary {
+        let scores = evaluations
+            .each_ref()
+            .map(|evaluation| evaluation.as_ref().map(Evaluation::scores).unwrap_or_default());
         RunResult {
             reason,
             counters: &self.counters,
             losses: self.monitor.state(),
-            task: self.task.as_ref(),
-            optimizer: &self.optimizer,
-            cache: self.cache.most_bytes(),
+            task: self.learner.task.as_ref(),
+            optimizer: &self.learner.optimizer,
+            cache: self.learner.cache.most_bytes(),
             planned_steps: self.loader.steps(),
             scores,
+            classes: evaluations.map(|evaluation| evaluation.and_then(|evaluation| evaluation.classes)),
             evaluator: &self.evaluator,
         }
         .summarize()
     }
 
     /// Collects the warnings that a run ends with.
-    fn final_warnings(&self) -> Vec<String> {
+    fn final_warnings(&mut self) -> Vec<String> {
         let logs = self.checkpointer.incomplete_logs();
-        let loggers = self.loggers.errors().iter().cloned();
+        let loggers = self.loggers.errors().into_iter();
         loggers.chain(logs).chain(self.monitor.final_warning()).collect()
     }
 

@@ -108,13 +108,15 @@ fn policies_are_listed_with_their_keys() {
         };
         assert_eq!(words(lines.next()), (plugin.name().to_owned(), plugin.summary().to_owned()));
         for key in plugin.keys() {
-            assert_eq!(words(lines.next()), (key.name.to_owned(), key.help.to_owned()));
+            assert_eq!(words(lines.next()), (key.name.to_owned(), key.line()));
         }
     }
     assert_eq!(lines.next(), None);
     for name in ["fixed-threshold", "patience"] {
         assert!(ran.stdout.contains(&format!("{name} ")), "{name} is not linked");
     }
+    let floor = "the share of signal that counts as none (a share from 0 to 1; default: 0.005)";
+    assert!(ran.stdout.to_lowercase().contains(floor), "{}", ran.stdout);
 }
 
 #[test]

@@ -145,7 +145,8 @@ fn a_cooldown_is_set_by_its_key_and_has_its_length() {
 fn two_batches_of_a_step_are_compared() {
     let folder = Folder::new();
     let policy = r#"freezing.policy={ name = "two-batch", floor = 1, window = 2, hits = 1 }"#;
-    let sets = ["training.epochs=2", "training.batch_size=4", policy, "freezing.cooldown=1"];
+    let sets =
+        ["training.epochs=2", "training.batch_size=4", policy, "freezing.cooldown=1", "freezing.grace=0"];
     let run = folder.run(&[&sets[..], &["training.gradient_accumulation_steps=2"]].concat());
     assert_eq!(run.summary.ended, StopReason::AllFrozen);
     let first = &run.files.freezes()[0];

@@ -44,3 +44,15 @@ fn logs_that_do_not_fit_are_told_of_and_the_model_is_saved() {
         assert_eq!(serde_json::from_str::<StepRecord>(line).unwrap().step, step);
     }
 }
+
+#[test]
+fn events_for_tensorboard_that_do_not_fit_wait() {
+    let folder = Folder::new();
+    let arguments = ["train", "--config", "base.toml", "--epochs", "20", "--no-report", "--tensorboard"];
+    let ran = folder.limited(16, &arguments);
+    let first = "warning: the files for TensorBoard cannot be written: File too large (os error 27); their events wait\n";
+    assert_eq!(ran.stderr.matches(first).count(), 1, "{}", ran.stderr);
+    let last = "warning: the files for TensorBoard are incomplete: File too large (os error 27)\n";
+    assert!(ran.stderr.contains(last), "{}", ran.stderr);
+    assert_eq!(folder.files("base").summary().steps.steps, 60);
+}

@@ -10,7 +10,12 @@ use crate::tolerance::{FORMULA, assert_number_within};
 fn the_timeline_tells_when_why_and_what_it_saved() {
     let folder = Folder::new();
     folder.run(&[FREEZE_ALL, "freezing.policy.metric=\"grad-mean-abs\""]);
-    let ran = folder.finetune(&["inspect", "runs/base", "--width", "200"]);
+    let short = folder.finetune(&["inspect", "runs/base", "--width", "200"]);
+    assert_eq!(short.code, Some(0), "{short:?}");
+    let together: Vec<&str> = short.stdout.lines().filter(|line| line.contains(" froze ")).collect();
+    assert!(together[0].starts_with("2  12 components froze grad-mean-abs "), "{together:?}");
+    assert!(together[0].ends_with(" against 1e9 (fixed-threshold)"), "{together:?}");
+    let ran = folder.finetune(&["inspect", "runs/base", "--width", "200", "--each"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert!(
@@ -72,9 +77,9 @@ fn json_has_all_components_and_events() {
 #[test]
 fn an_unfinished_run_is_shown_so_far() {
     let folder = Folder::new();
-    folder.run(&["freezing.policy={name=\"signal-fraction\",floor=1.0,window=1,hits=1}"]);
+    folder.run(&["freezing.policy={name=\"signal-fraction\",floor=1.0,window=1,hits=1}", "freezing.grace=0"]);
     std::fs::remove_file(folder.path("runs/base/summary.json")).unwrap();
-    let ran = folder.finetune(&["inspect", "runs/base"]);
+    let ran = folder.finetune(&["inspect", "runs/base", "--each"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stdout.starts_with("base: it has not ended; 4 steps so far"), "{}", ran.stdout);
     assert!(ran.stdout.contains("  cools   "), "{}", ran.stdout);
@@ -104,4 +109,18 @@ fn what_is_no_run_and_what_is_damaged_is_named() {
     );
     let ran = folder.finetune(&["inspect", "runs"]);
     assert!(ran.error().ends_with("there are runs in it: runs/base"), "{}", ran.error());
+}
+
+#[test]
+fn a_run_in_which_little_froze_says_why() {
+    let folder = Folder::new();
+    folder.run(&[]);
+    let ran = folder.finetune(&["inspect", "runs/base", "--width", "300"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let why = ran.stdout.lines().nth(1).unwrap();
+    assert!(
+        why.starts_with("12 of 12 components stayed above their thresholds; the closest, bert."),
+        "{why}"
+    );
+    assert!(why.ends_with(" against 1e-9."), "{why}");
 }

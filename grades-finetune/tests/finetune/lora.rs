@@ -37,7 +37,7 @@ fn a_run_writes_an_adapter_that_logits_and_merge_take() {
     );
     assert_eq!(
         folder.names("runs/base/adapter"),
-        ["adapter_config.json", "adapter_model.safetensors", "labels.json"]
+        ["README.md", "adapter_config.json", "adapter_model.safetensors", "labels.json"]
     );
     let config = folder.json("runs/base/adapter/adapter_config.json");
     assert_eq!(
@@ -142,7 +142,7 @@ fn a_run_ends_when_all_adapters_are_frozen() {
     let folder = Folder::new();
     let run = folder.run(&[&LORA[..], &[FREEZE_ALL]].concat());
     assert_eq!((run.summary.ended, run.summary.steps.steps), (StopReason::AllFrozen, 2));
-    assert_eq!(folder.names("runs/base/adapter").len(), 3);
+    assert_eq!(folder.names("runs/base/adapter").len(), 4);
 }
 
 #[test]

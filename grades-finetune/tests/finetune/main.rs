@@ -9,21 +9,26 @@
 
 mod bad_config;
 mod bad_files;
+mod budget;
 mod cache;
+mod card;
 mod commands;
 mod compare;
 mod config;
 mod configs;
 mod control_characters;
 mod cooling;
+mod criterion;
 mod data;
 mod decoder;
 mod decoder_compare;
 mod disk;
+mod dry_run;
 mod durable;
 mod early_stopping;
 mod inspect;
 mod learning;
+mod listing;
 mod lora;
 mod options;
 #[cfg(target_os = "linux")]
@@ -43,3 +48,4 @@ mod tiny;
 mod tiny_decoder;
 #[path = "../../../tests/src/tolerance.rs"]
 mod tolerance;
+mod using;

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use grades_finetune::records::{StepRecord, StopReason};
+use serde_json::json;
 
 use crate::durable::broken::Result;
 use crate::support::{Folder, PROGRAM, Ran, Tiny};
 use crate::tiny_decoder::TinyDecoder;
+use crate::tolerance::{RANKS, assert_number_within};
 
 const FREEZES: [&str; 2] = ["--set", "freezing.policy={name='quota',max_share=0.8,window=3}"];
 
@@ -53,19 +55,19 @@ fn start(folder: &Folder, arguments: &[&str]) -> Child {
 
 /// Asserts that two runs took the same steps, their losses up to rounding.
 fn assert_same_course(folder: &Folder, one: &str, other: &str) {
-    let steps = |run: &str| folder.lines(&format!("runs/{run}/steps.jsonl"));
+    let steps = |run: &str| folder.files(run).steps();
     let (one_steps, other_steps) = (steps(one), steps(other));
     assert_eq!(one_steps.len(), other_steps.len());
     for (one, other) in one_steps.iter().zip(&other_steps) {
-        for key in ["step", "epoch", "examples", "tokens", "flops", "frozen", "cooling", "learning_rate"] {
-            assert_eq!(one.get(key), other.get(key), "{key}: {one} {other}");
-        }
-        let loss = |line: &Value| line["loss"].as_f64().unwrap();
-        assert!((loss(one) - loss(other)).abs() <= 1e-5 * loss(other).abs(), "{one} {other}");
+        let course = |record: &StepRecord| {
+            let StepRecord { step, epoch, learning_rate, work, components, .. } = record;
+            (*step, *epoch, *learning_rate, work.examples, work.tokens, work.flops, *components)
+        };
+        assert_eq!(course(one), course(other));
+        assert_number_within(one.loss, other.loss, RANKS, format!("the loss of step {}", one.step));
     }
-    let freezes = |run: &str| -> Vec<(Value, Value)> {
-        let lines = folder.lines(&format!("runs/{run}/freezes.jsonl"));
-        lines.into_iter().map(|line| (line["step"].clone(), line["component"].clone())).collect()
+    let freezes = |run: &str| -> Vec<(u64, String)> {
+        folder.files(run).freezes().into_iter().map(|event| (event.step, event.component)).collect()
     };
     assert_eq!(freezes(one), freezes(other));
     let config = |run: &str| {
@@ -87,7 +89,7 @@ fn two_processes_are_one_that_accumulates_twice_as_much() {
     // Three batches an epoch: one rank has none in every second step.
     assert_eq!(folder.lines("runs/two/steps.jsonl").len(), 12);
     assert!(!folder.lines("runs/two/freezes.jsonl").is_empty());
-    assert_eq!(folder.json("runs/two/summary.json")["ended"], folder.json("runs/one/summary.json")["ended"]);
+    assert_eq!(folder.files("two").summary().ended, folder.files("one").summary().ended);
 }
 
 #[test]
@@ -150,8 +152,7 @@ fn ctrl_c_ends_all_ranks_after_the_step_in_hand() {
     assert_eq!(code, Some(130), "{shown}");
     assert_eq!(shown.matches("interrupted: saving what is trained so far").count(), 1, "{shown}");
     assert!(!shown.contains("error"), "{shown}");
-    let summary = folder.json("runs/base/summary.json");
-    assert_eq!(summary["ended"], "interrupted");
+    assert_eq!(folder.files("base").summary().ended, StopReason::Interrupted);
     assert_eq!(folder.names("runs/base/checkpoints").len(), 1);
 }
 
@@ -166,7 +167,7 @@ fn a_signal_to_another_rank_ends_the_run_too() {
     assert!(Command::new("kill").args(["-TERM", &other.to_string()]).status().unwrap().success());
     let ran = Ran::end_of(child);
     assert_eq!(ran.code, Some(130), "{ran:?}");
-    assert_eq!(folder.json("runs/base/summary.json")["ended"], "interrupted");
+    assert_eq!(folder.files("base").summary().ended, StopReason::Interrupted);
 }
 
 #[test]
@@ -241,8 +242,8 @@ fn ranks_end_for_the_reasons_of_one_process() {
     folder.trained(&[&common[..], &["--name", "two", "--nproc", "2"]].concat());
     let accumulated = ["--name", "one", "--set", "training.gradient_accumulation_steps=2"];
     folder.trained(&[&common[..], &accumulated].concat());
-    let ended = |run: &str| folder.json(&format!("runs/{run}/summary.json"))["ended"].clone();
-    assert_eq!((ended("two"), ended("one")), ("early-stopped".into(), "early-stopped".into()));
+    let ended = |run: &str| folder.files(run).summary().ended;
+    assert_eq!((ended("two"), ended("one")), (StopReason::EarlyStopped, StopReason::EarlyStopped));
     let steps = |run: &str| folder.lines(&format!("runs/{run}/steps.jsonl")).len();
     assert_eq!(steps("two"), steps("one"));
 

@@ -49,8 +49,8 @@ fn a_run_leaves_all_its_files() {
     assert_eq!(folder.names("runs/base"), files);
     assert_eq!(
         folder.names("runs/base/model"),
-        ["config.json", "model.safetensors", "tokenizer.json"],
-        "of the model's files, those that it came with"
+        ["README.md", "config.json", "model.safetensors", "tokenizer.json"],
+        "of the model's files, those that it came with, and its card"
     );
     assert_eq!(folder.bytes("runs/base/model/tokenizer.json"), folder.bytes("model/tokenizer.json"));
     let options = LoadOptions::default();
@@ -141,6 +141,11 @@ fn summary_json_has_all_numbers() {
         "truncated",
         "eval_loss",
         "eval_accuracy",
+        "eval_balanced_accuracy",
+        "eval_macro_f1",
+        "eval_micro_f1",
+        "eval_mcc",
+        "eval_classes",
         "test_loss",
         "test_accuracy",
         "eval_seconds",

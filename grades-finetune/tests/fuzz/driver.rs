@@ -13,16 +13,29 @@ use crate::mutate::{Numbers, mutate};
 /// `read` gets the bytes and gives the message of the refusal, or `None` when it has read them.
 pub(crate) fn fuzz(
     name: &str,
-    (short, long): (u64, u64),
+    counts: (u64, u64),
     seeds: &[Vec<u8>],
     words: &[&str],
     mut read: impl FnMut(&[u8]) -> Option<String>,
 ) {
     limit_memory();
-    let cases = if std::env::var_os("GRADES_TORTURE").is_some() { long } else { short };
     for (index, seed) in seeds.iter().enumerate() {
         assert_eq!(read(seed), None, "{name}: seed {index} is sound");
     }
+    fuzz_made(name, counts, |numbers| mutate(&seeds[numbers.below(seeds.len())], words, numbers), read);
+}
+
+/// Tries `long` files that a function makes of numbers, or `short`. Each is written down before it is tried, so that it is
+/// there when the process ends with it.
+pub(crate) fn fuzz_made(
+    name: &str,
+    (short, long): (u64, u64),
+    mut make: impl FnMut(&mut Numbers) -> Vec<u8>,
+    mut read: impl FnMut(&[u8]) -> Option<String>,
+) {
+    limit_memory();
+    let kept = |end: &str| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{end}"));
+    let cases = if std::env::var_os("GRADES_TORTURE").is_some() { long } else { short };
     let mut stream =
         std::env::var("GRADES_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1u64);
     stream = name.bytes().fold(stream, |stream, byte| stream.wrapping_mul(31).wrapping_add(byte.into()));
@@ -31,16 +44,13 @@ pub(crate) fn fuzz(
     let (mut read_well, mut slowest) = (0u64, 0);
     let start = std::time::Instant::now();
     for case in 0..cases {
-        let bytes = mutate(&seeds[numbers.below(seeds.len())], words, &mut numbers);
+        let bytes = make(&mut numbers);
+        std::fs::write(kept("current"), &bytes).unwrap();
         let begun = std::time::Instant::now();
         let done = catch_unwind(AssertUnwindSafe(|| read(&bytes)));
         let lasted = begun.elapsed().as_millis();
         if lasted > slowest.max(2000) {
-            std::fs::write(
-                PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-slowest")),
-                &bytes,
-            )
-            .unwrap();
+            std::fs::write(kept("slowest"), &bytes).unwrap();
         }
         slowest = lasted.max(slowest);
         let reason = match done {
@@ -56,7 +66,7 @@ pub(crate) fn fuzz(
             Err(_) => Some("a panic".to_owned()),
         };
         if let Some(reason) = reason {
-            let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{case}"));
+            let path = kept(&case.to_string());
             std::fs::write(&path, &bytes).unwrap();
             failures.push(format!("{}: {reason}", path.display()));
             assert!(failures.len() < 5, "{name}: {failures:#?}");
@@ -67,6 +77,7 @@ pub(crate) fn fuzz(
         "{name}: {cases} files tried in {seconds} s, {read_well} of them were still read, the slowest took {slowest} ms"
     );
     assert!(failures.is_empty(), "{name}: {failures:#?}");
+    let _ = std::fs::remove_file(kept("current"));
 }
 
 /// Limits memory to the need of libtorch and the test, and two GiB.

@@ -14,8 +14,10 @@ mod checkpoints;
 mod data;
 mod driver;
 mod found;
+mod jinja;
 mod models;
 mod mutate;
+mod strangers;
 mod texts;
 #[path = "../../../grades-models/tests/support/tiny.rs"]
 mod tiny;

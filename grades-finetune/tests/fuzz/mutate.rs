@@ -17,6 +17,12 @@ impl Numbers {
         (self.next() % bound.max(1) as u64) as usize
     }
 
+    /// A number below `usual`, or once in `rate` times below `rare`.
+    pub(crate) fn seldom(&mut self, rate: usize, rare: usize, usual: usize) -> usize {
+        let bound = if self.below(rate) == 0 { rare } else { usual };
+        self.below(bound)
+    }
+
     pub(crate) fn one<'a, T: ?Sized>(&mut self, list: &[&'a T]) -> &'a T {
         list[self.below(list.len())]
     }

@@ -1,35 +1,54 @@
 //! The configuration as a TOML table.
 
 use grades::Problems;
-use grades::schema::{Key, Section, Words};
+use grades::schema::{DefaultValue, Key, KeyFacts, Section, Words};
 use toml::{Table, Value};
 
 use super::{Bias, Init, LoraConfig, Targets};
 use crate::error::{Error, Result};
 
+const WHOLE: &str = "a whole number";
+const NUMBER: &str = "a number";
+const TARGETS: &str = "a list of names, or a regular expression";
+const RANKS: &str = "a table from regular expressions to ranks";
+const ALPHAS: &str = "a table from regular expressions to numbers";
+const BLOCKS: &str = "a number or a list of numbers";
+const NAMES: &str = "a name or a list of names";
+const FLAG: &str = "true or false";
+const INIT: &str = "true, false or \"gaussian\"";
+
+/// Describes keys by their meaning and accepted values; the defaults are those of [`LoraConfig`].
+macro_rules! keys {
+    ($($name:literal: $help:literal, $accepts:expr;)+) => {
+        &[$(Key::described($name, $help, || facts($name, $accepts)),)+]
+    };
+}
+
+fn facts(name: &str, accepts: impl Into<String>) -> KeyFacts {
+    let default = LoraConfig::default().to_table().get(name).map_or(DefaultValue::None, DefaultValue::of);
+    KeyFacts { accepts: Some(accepts.into()), default, otherwise: None, alias: None }
+}
+
 /// From and to TOML.
 impl LoraConfig {
     /// The keys of the table.
-    pub const KEYS: &'static [Key] = &[
-        Key::new("r", "rank of the adapters (8)"),
-        Key::new("lora_alpha", "the adapters' outputs are scaled by lora_alpha / r (8)"),
-        Key::new("lora_dropout", "dropout on the adapters' inputs in training (0.0)"),
-        Key::new(
-            "target_modules",
-            "a list of names or their ends, a regular expression, or all-linear (all-linear)",
-        ),
-        Key::new("exclude_modules", "as target_modules: layers that are never adapted"),
-        Key::new("rank_pattern", "r by layer: a table from regular expressions to ranks"),
-        Key::new("alpha_pattern", "lora_alpha by layer: a table from regular expressions to numbers"),
-        Key::new("layers_to_transform", "numbers of the blocks that are adapted (all)"),
-        Key::new("layers_pattern", "what stands before a block's number in a name (anything)"),
-        Key::new("use_rslora", "scale by lora_alpha / √r (false)"),
-        Key::new("use_dora", "train a magnitude for each output as well (false)"),
-        Key::new("init_lora_weights", "true: B zero; \"gaussian\": A normal; false: A and B drawn (true)"),
-        Key::new("bias", "biases that train as well: none, all or lora_only (none)"),
-        Key::new("modules_to_save", "names or ends of modules that train in full"),
-        Key::new("ensure_weight_tying", "an embedding among them stays the tied output matrix (false)"),
-    ];
+    pub const KEYS: &'static [Key] = keys! {
+        "r": "rank of the adapters", WHOLE;
+        "lora_alpha": "the adapters' outputs are scaled by lora_alpha / r", NUMBER;
+        "lora_dropout": "dropout on the adapters' inputs in training", NUMBER;
+        "target_modules": "layers to adapt: names or their ends, a regular expression, or all-linear", TARGETS;
+        "exclude_modules": "as target_modules: layers that are never adapted", TARGETS;
+        "rank_pattern": "r by layer", RANKS;
+        "alpha_pattern": "lora_alpha by layer", ALPHAS;
+        "layers_to_transform": "numbers of the blocks that are adapted; empty: all", BLOCKS;
+        "layers_pattern": "what stands before a block's number in a name; empty: anything", NAMES;
+        "use_rslora": "scale by lora_alpha / √r", FLAG;
+        "use_dora": "train a magnitude for each output as well", FLAG;
+        "init_lora_weights": "true: B zero; \"gaussian\": A normal; false: A and B drawn", INIT;
+        "bias": "biases that train as well", Bias::choices();
+        "modules_to_save": "names or ends of modules that train in full", "a list of strings";
+        "ensure_weight_tying": "an embedding among them stays the tied output matrix", FLAG;
+    };
 
     /// Reads a table that stands alone, such as a file of its own.
     ///
@@ -56,49 +75,41 @@ impl LoraConfig {
 
     /// Reads an open table, whose keys must be [`KEYS`](Self::KEYS) and may be more; problems are noted there.
     pub fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
         let mut config = Self::default();
-        if let Some(value) = section.value_or("r", config.rank, "a whole number", |value| value.as_integer())
-        {
-            config.rank = value;
-        }
         let finite = |number: f64| number.is_finite();
-        if let Some(alpha) = section.number_or("lora_alpha", config.alpha, "a number", finite) {
-            config.alpha = alpha;
-        }
-        if let Some(dropout) = section.number_or("lora_dropout", 0.0, "a number", finite) {
-            config.dropout = dropout;
-        }
-        let what = "a list of names, or a regular expression";
-        if let Some(targets) =
-            section.value_or("target_modules", config.target_modules.clone(), what, targets)
-        {
-            config.target_modules = targets;
-        }
-        let exclude = section.value_or("exclude_modules", None, what, |value| targets(value).map(Some));
+        let rank = section.value_or("r", default.rank, WHOLE, |value| value.as_integer());
+        config.rank = rank.unwrap_or(default.rank);
+        let alpha = section.number_or("lora_alpha", default.alpha, NUMBER, finite);
+        config.alpha = alpha.unwrap_or(default.alpha);
+        let dropout = section.number_or("lora_dropout", default.dropout, NUMBER, finite);
+        config.dropout = dropout.unwrap_or(default.dropout);
+        let modules = section.value_or("target_modules", default.target_modules.clone(), TARGETS, targets);
+        config.target_modules = modules.unwrap_or(default.target_modules);
+        let excluded = section
+            .value_or("exclude_modules", default.exclude_modules, TARGETS, |value| targets(value).map(Some));
         config.exclude_modules =
-            exclude.flatten().filter(|targets| !matches!(targets, Targets::List(names) if names.is_empty()));
-        let what = "a table from regular expressions to ranks";
-        let ranks =
-            section.value_or("rank_pattern", Vec::new(), what, |value| pairs(value, Value::as_integer));
+            excluded.flatten().filter(|targets| !matches!(targets, Targets::List(names) if names.is_empty()));
+        let ranks = section
+            .value_or("rank_pattern", default.rank_pattern, RANKS, |value| pairs(value, Value::as_integer));
         config.rank_pattern = ranks.unwrap_or_default();
-        let what = "a table from regular expressions to numbers";
-        let alphas = section.value_or("alpha_pattern", Vec::new(), what, |value| pairs(value, number));
+        let alphas =
+            section.value_or("alpha_pattern", default.alpha_pattern, ALPHAS, |value| pairs(value, number));
         config.alpha_pattern = alphas.unwrap_or_default();
-        let blocks =
-            section.value_or("layers_to_transform", None, "a number or a list of numbers", |value| {
-                blocks(value).map(Some)
-            });
-        config.layers_to_transform = blocks.flatten().filter(|blocks| !blocks.is_empty());
-        let patterns = section.value_or("layers_pattern", Vec::new(), "a name or a list of names", texts);
+        let numbers = section.value_or("layers_to_transform", default.layers_to_transform, BLOCKS, |value| {
+            blocks(value).map(Some)
+        });
+        config.layers_to_transform = numbers.flatten().filter(|blocks| !blocks.is_empty());
+        let patterns = section.value_or("layers_pattern", default.layers_pattern, NAMES, texts);
         config.layers_pattern = patterns.unwrap_or_default();
-        config.use_rslora = section.flag_or("use_rslora", false).unwrap_or_default();
-        config.use_dora = section.flag_or("use_dora", false).unwrap_or_default();
-        let init = section.value_or("init_lora_weights", Init::Default, "true, false or \"gaussian\"", init);
-        config.init = init.unwrap_or_default();
+        config.use_rslora = section.flag_or("use_rslora", default.use_rslora).unwrap_or_default();
+        config.use_dora = section.flag_or("use_dora", default.use_dora).unwrap_or_default();
+        config.init = section.value_or("init_lora_weights", default.init, INIT, init).unwrap_or_default();
         let bias = |value: Value| Bias::from_word(value.as_str()?);
-        config.bias = section.value_or("bias", Bias::None, &Bias::choices(), bias).unwrap_or_default();
+        config.bias = section.value_or("bias", default.bias, &Bias::choices(), bias).unwrap_or_default();
         config.modules_to_save = section.texts("modules_to_save").unwrap_or_default();
-        config.ensure_weight_tying = section.flag_or("ensure_weight_tying", false).unwrap_or_default();
+        let tying = section.flag_or("ensure_weight_tying", default.ensure_weight_tying);
+        config.ensure_weight_tying = tying.unwrap_or_default();
         let mut problems = Problems::default();
         config.note_problems("", &mut problems);
         for problem in problems.as_slice() {

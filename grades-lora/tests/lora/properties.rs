@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use crate::support::{bits, numbers, set};
+use crate::tolerance::{FORMULA, cancelling_layer};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
@@ -31,7 +32,7 @@ proptest! {
         set(adapter.a(), &numbers(start + 1.0, &[rank, inputs], wide));
         set(adapter.b(), &numbers(start + 2.0, &[outputs, rank], wide));
         let root = if rslora { (rank as f64).sqrt() } else { rank as f64 };
-        prop_assert!((adapter.scaling() - alpha / root).abs() < 1e-12);
+        prop_assert!((adapter.scaling() - alpha / root).abs() < FORMULA);
 
         let exact = |tensor: &Tensor| tensor.to_kind(Kind::Double);
         let mut weight = exact(layer.weight()) + adapter.scaling() * exact(adapter.b()).matmul(&exact(adapter.a()));
@@ -49,12 +50,7 @@ proptest! {
         let x = numbers(start + 3.0, &[rows, inputs], kind);
         let bias = layer.bias().map(exact);
         let closed = exact(&x).linear(&weight, bias.as_ref());
-        let unit = match kind {
-            Kind::Double => 1e-11,
-            Kind::Float => 1e-4,
-            Kind::Half => 2e-2,
-            _ => 1e-1,
-        };
+        let unit = cancelling_layer(kind);
         // Rounding grows with what is summed, not with the sum.
         let size = exact(&x).abs().matmul(&weight.abs().tr()).max_or_zero() + closed.abs().max_or_zero() + 1.0;
         let near = |y: &Tensor| (exact(y) - &closed).abs().max_or_zero() <= unit * size;

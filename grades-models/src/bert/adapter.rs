@@ -24,6 +24,20 @@ pub const LABELS_FILE: &str = "labels.json";
 pub fn load_adapted(
     base: &Path,
     adapter: &Path,
+    options: LoadOptions,
+) -> Result<(BertClassifier, Adapters, LoadReport)> {
+    load_adapted_with(base, BertConfig::load(base)?, adapter, options)
+}
+
+/// As [`load_adapted`], with the base's configuration, which was read before.
+///
+/// # Errors
+///
+/// As [`load_adapted`].
+pub fn load_adapted_with(
+    base: &Path,
+    config: BertConfig,
+    adapter: &Path,
     mut options: LoadOptions,
 ) -> Result<(BertClassifier, Adapters, LoadReport)> {
     // An adapter that cannot be used is refused before a large model is read.
@@ -33,12 +47,12 @@ pub fn load_adapted(
             Some(labels) => Some(labels),
             None => read_labels(adapter)?,
         };
-        let own = BertConfig::load(base)?.labels.filter(|labels| labels.len() == rows);
+        let own = config.labels.clone().filter(|labels| labels.len() == rows);
         let labels = named.or(own).unwrap_or_else(|| (0..rows).map(|id| format!("LABEL_{id}")).collect());
         options.labels = Some(labels);
         options.new_head = true;
     }
-    let (mut model, mut report) = BertClassifier::load(base, options)?;
+    let (mut model, mut report) = BertClassifier::load_with(base, config, options)?;
     let (layers, variables) = model.layers_mut();
     let mut adapters = Adapters::new();
     adapters.load(layers, variables, "default", adapter, grades_lora::LoadOptions::default())?;

@@ -13,7 +13,7 @@ use super::initialize::Initializer;
 use super::layers::{dropout, linear};
 use super::options::{LoadOptions, LoadReport};
 use crate::error::{Error, Result};
-use crate::files::{Dtypes, Sidecars, Weights, dtype_name, lowest_finite, name_quantization};
+use crate::files::{Dtypes, Sidecars, Weights, lowest_finite, name_quantization};
 use crate::flops::{Matmuls, Per, linear_matmuls};
 use crate::prefix::Prefix;
 
@@ -50,9 +50,19 @@ impl BertClassifier {
     /// Every variant of [`Error`]: an unreadable or damaged file, another kind of model, tensors that are
     /// missing, unexpected or of the wrong shape, labels that do not go with the classifier in the files.
     pub fn load(dir: &Path, options: LoadOptions) -> Result<(Self, LoadReport)> {
+        // Before a file is read.
+        Dtypes::new(options.dtype, options.autocast)?;
+        Self::load_with(dir, BertConfig::load(dir)?, options)
+    }
+
+    /// As [`load`](Self::load), with the directory's configuration, which was read before.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_with(dir: &Path, config: BertConfig, options: LoadOptions) -> Result<(Self, LoadReport)> {
         let LoadOptions { labels, subset, new_head, device, dtype, autocast, seed } = options;
         let dtypes = Dtypes::new(dtype, autocast)?;
-        let config = BertConfig::load(dir)?;
         let weights = Weights::open(dir)?;
         let named = |error| name_quantization(error, &config.raw, dir);
         weights.check_sizes("bert.", &config.sizes()).map_err(named)?;

@@ -73,7 +73,7 @@ impl BertConfig {
         keys.absent("add_cross_attention")?;
         let hidden_act = keys.text("hidden_act")?.unwrap_or("gelu");
         let hidden_act = Activation::from_name(hidden_act)
-            .ok_or_else(|| keys.unsupported("hidden_act", hidden_act, Activation::NAMES))?;
+            .ok_or_else(|| keys.unsupported("hidden_act", hidden_act, &Activation::names()))?;
         let hidden_size = keys.size("hidden_size", None)?;
         let num_attention_heads = keys.size("num_attention_heads", None)?;
         if hidden_size % num_attention_heads != 0 {

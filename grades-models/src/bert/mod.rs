@@ -12,7 +12,7 @@ mod layers;
 mod options;
 mod save;
 
-pub use adapter::{LABELS_FILE, load_adapted};
+pub use adapter::{LABELS_FILE, load_adapted, load_adapted_with};
 pub use classifier::BertClassifier;
 pub use config::BertConfig;
 pub use options::{LoadOptions, LoadReport};

@@ -6,6 +6,7 @@ use grades_lora::{Adapters, LinearLayers, LoraConfig};
 use tch::nn::VarStore;
 
 use super::Decoder;
+use super::config::DecoderConfig;
 use super::load::LoadOptions;
 use crate::error::Result;
 use crate::files::variable;
@@ -67,9 +68,23 @@ impl Decoder {
     /// As [`load`](Self::load), and [`Error::Lora`](crate::Error::Lora) for an adapter that cannot be read or does
     /// not go with the base.
     pub fn load_adapted(base: &Path, adapter: &Path, options: LoadOptions) -> Result<(Self, Adapters)> {
+        Self::load_adapted_with(base, DecoderConfig::load(base)?, adapter, options)
+    }
+
+    /// As [`load_adapted`](Self::load_adapted), with the base's configuration, which was read before.
+    ///
+    /// # Errors
+    ///
+    /// As [`load_adapted`](Self::load_adapted).
+    pub fn load_adapted_with(
+        base: &Path,
+        base_config: DecoderConfig,
+        adapter: &Path,
+        options: LoadOptions,
+    ) -> Result<(Self, Adapters)> {
         // An adapter that cannot be used is refused before a large model is read.
         let config = LoraConfig::from_adapter(adapter)?;
-        let (mut model, _) = Self::load(base, options)?;
+        let (mut model, _) = Self::load_with(base, base_config, options)?;
         model.prepare_for(&config)?;
         let (layers, variables) = model.layers_mut();
         let mut adapters = Adapters::new();

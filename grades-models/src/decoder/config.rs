@@ -87,7 +87,7 @@ impl DecoderConfig {
         supported_class(&keys, architecture)?;
         let hidden_act = keys.text("hidden_act")?.unwrap_or("silu");
         let hidden_act = Activation::from_name(hidden_act)
-            .ok_or_else(|| keys.unsupported("hidden_act", hidden_act, Activation::NAMES))?;
+            .ok_or_else(|| keys.unsupported("hidden_act", hidden_act, &Activation::names()))?;
         let hidden_size = keys.size("hidden_size", None)?;
         let heads = keys.size("num_attention_heads", None)?;
         // The defaults of Hugging Face's classes, for keys that a file leaves out.

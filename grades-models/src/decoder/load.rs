@@ -62,7 +62,19 @@ impl Decoder {
     /// Every variant of [`Error`] but those of labels: an unreadable or damaged file, a shard that is not there, a
     /// model or rotation that is not supported, tensors that are missing, unexpected or of the wrong shape.
     pub fn load(dir: &Path, options: LoadOptions) -> Result<(Self, LoadReport)> {
-        let mut config = DecoderConfig::load(dir)?;
+        Self::load_with(dir, DecoderConfig::load(dir)?, options)
+    }
+
+    /// As [`load`](Self::load), with the directory's configuration, which was read before.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_with(
+        dir: &Path,
+        mut config: DecoderConfig,
+        options: LoadOptions,
+    ) -> Result<(Self, LoadReport)> {
         let mut weights = Weights::open(dir)?;
         if config.tie_word_embeddings {
             let embedding = embedding_name(&weights);

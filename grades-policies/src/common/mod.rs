@@ -10,26 +10,26 @@ pub(crate) use average::Average;
 pub(crate) use estimate::Estimate;
 pub(crate) use hits::Hits;
 pub(crate) use learning_rate::LearningRate;
-pub(crate) use window::{INTERVAL, Length, TENTH, WINDOW, Window};
+pub(crate) use window::Window;
 
 use grades::policy::{FreezePolicy, Observation};
-use grades::schema::{Key, Section};
+use grades::schema::Key;
+use grades::schema::field::{AT_LEAST_ZERO, Field, Range, count, number};
 
-/// The key of a patience.
-pub(crate) const HITS: Key = Key::new("hits", "checks in a row at which it must hold, at least 1 (5)");
+/// The key of the policy that another one asks.
+pub(crate) const POLICY: Key = Key::new("policy", "the other policy's table (required)");
 
-/// Reads [`HITS`].
-pub(crate) fn hits(section: &mut Section<'_>) -> Option<u64> {
-    section.integer_or("hits", 5, "at least 1", |hits| hits >= 1)
+/// The shares between 0 and 1, without the two.
+pub(crate) const BETWEEN: Range = Range::new("a share between 0 and 1", |share| share > 0.0 && share < 1.0);
+
+/// Describes a patience.
+pub(crate) fn hits() -> Field<u64> {
+    count(5, 1)
 }
 
-/// The key of a significance.
-pub(crate) const Z: Key =
-    Key::new("z", "standard errors that a progress must be above, at least 0; more freezes sooner (1.0)");
-
-/// Reads [`Z`].
-pub(crate) fn z(section: &mut Section<'_>) -> Option<f64> {
-    section.number_or("z", 1.0, "a number of at least 0", |z| z >= 0.0 && z.is_finite())
+/// Describes a significance.
+pub(crate) fn z() -> Field<f64> {
+    number(1.0, AT_LEAST_ZERO)
 }
 
 /// Returns whether every statistic that a policy reads was measured and is finite.

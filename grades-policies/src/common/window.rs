@@ -2,50 +2,47 @@
 
 use grades::Problems;
 use grades::policy::RunPlan;
-use grades::schema::{Key, Section};
-
-/// The key of an average's window.
-pub(crate) const WINDOW: Key = Key::new(
-    "window",
-    "checks that the average reaches over, at least 1, or { share = S } of the run's (20, or the run's checks if fewer)",
-);
-
-/// The key of a window whose default is a tenth of the run.
-pub(crate) const TENTH: Key = Key::new(
-    "window",
-    "checks that the average reaches over, at least 2, or { share = S } of the run's ({ share = 0.1 })",
-);
-
-/// The key of an interval, a tenth of the run by default.
-pub(crate) const INTERVAL: Key =
-    Key::new("window", "checks of an interval, at least 1, or { share = S } of the run's ({ share = 0.1 })");
+use grades::schema::Section;
+use grades::schema::field::Field;
+use serde::Serialize;
 
 /// The accepted values, for errors.
 const EXPECTED: &str =
     "a whole number of checks, at least 1, or { share = S } of the run's with S above 0, up to 1";
 
+/// Returns the accepted values of a window of at least this many checks.
+fn expected(least: u64) -> String {
+    EXPECTED.replace("at least 1", &format!("at least {least}"))
+}
+
 /// The window of a policy that no run has been planned for, unless one is given.
 const DEFAULT: u64 = 20;
+
+/// The default of such a window, in words.
+const DEFAULT_NOTE: &str = "20, or the run's checks if fewer";
 
 /// The checks that a share of a run has at least, where the run has as many: fewer say nothing about their error.
 const LEAST_OF_SHARE: u64 = 5;
 
 /// The length of a window, before the run is known.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(untagged)]
 pub(crate) enum Length {
     Checks(u64),
     /// This share of the run's checks.
-    Share(f64),
+    Share {
+        share: f64,
+    },
 }
 
 impl Length {
     /// A tenth of the run.
-    pub(crate) const TENTH: Length = Length::Share(0.1);
+    pub(crate) const TENTH: Length = Length::Share { share: 0.1 };
 
     fn checks(self) -> u64 {
         match self {
             Self::Checks(checks) => checks,
-            Self::Share(_) => DEFAULT,
+            Self::Share { .. } => DEFAULT,
         }
     }
 }
@@ -68,37 +65,65 @@ enum Source {
     Default(String),
 }
 
+/// As in TOML.
+impl Serialize for Window {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.length.serialize(serializer)
+    }
+}
+
 impl Window {
     /// Creates a window of this many checks.
     pub(crate) fn of(checks: u64) -> Self {
         Self { length: Length::Checks(checks), checks, source: Source::Code }
     }
 
-    /// Reads the key `window`.
-    pub(crate) fn read(section: &mut Section<'_>) -> Option<Self> {
-        Self::read_or(section, Length::Checks(DEFAULT))
+    /// Describes a window of 20 checks.
+    pub(crate) fn field() -> Field<Self> {
+        Field::new(Self::unread(Length::Checks(DEFAULT)), EXPECTED, Self::read).note(DEFAULT_NOTE)
     }
 
-    /// Reads the key `window` with this default.
-    pub(crate) fn read_or(section: &mut Section<'_>, default: Length) -> Option<Self> {
-        let share = section.value_or("window", None, EXPECTED, |value| {
+    /// Describes a window of a tenth of the run, which accepts `least` checks or more. [`check_error`](Self::check_error)
+    /// refuses one check.
+    pub(crate) fn tenth(least: u64) -> Field<Self> {
+        Field::new(Self::unread(Length::TENTH), expected(least), Self::read)
+    }
+
+    /// Describes a window of 20 checks, of which fewer than `least` have this problem.
+    pub(crate) fn of_at_least(least: u64, problem: &'static str) -> Field<Self> {
+        let read = move |section: &mut Section<'_>, key: &str, default: Self| {
+            let window = Self::read(section, key, default)?;
+            if window.checks < least {
+                section.problem(key, problem);
+                return None;
+            }
+            Some(window)
+        };
+        Field::new(Self::unread(Length::Checks(DEFAULT)), expected(least), read).note(DEFAULT_NOTE)
+    }
+
+    fn unread(length: Length) -> Self {
+        Self { length, checks: length.checks(), source: Source::Code }
+    }
+
+    fn read(section: &mut Section<'_>, key: &str, default: Self) -> Option<Self> {
+        let path = section.path_of(key);
+        if !section.has(key) {
+            return Some(Self { source: Source::Default(path), ..default });
+        }
+        let share = section.value_or(key, None, EXPECTED, |value| {
             if value.is_integer() {
                 return Some(None);
             }
             let share = value.as_table().filter(|table| table.len() == 1)?.get("share")?;
             let share = share.as_float().or_else(|| share.as_integer().map(|share| share as f64))?;
-            (share > 0.0 && share <= 1.0).then_some(Some(Length::Share(share)))
+            (share > 0.0 && share <= 1.0).then_some(Some(Length::Share { share }))
         })?;
-        let length = match (share, section.has("window")) {
-            (Some(share), _) => share,
-            (None, true) => {
-                Length::Checks(section.integer_or("window", DEFAULT, "at least 1", |checks| checks >= 1)?)
-            }
-            (None, false) => default,
+        let length = match share {
+            Some(share) => share,
+            None => Length::Checks(section.integer_or(key, DEFAULT, "at least 1", |checks| checks >= 1)?),
         };
-        let key = section.path_of("window");
-        let source = if section.has("window") { Source::Given(key) } else { Source::Default(key) };
-        Some(Self { length, checks: length.checks(), source })
+        Some(Self { length, checks: length.checks(), source: Source::Given(path) })
     }
 
     /// Returns the number of checks.
@@ -125,7 +150,7 @@ impl Window {
     pub(crate) fn plan(&mut self, run: &RunPlan, problems: &mut Problems) {
         let most = run.checks().max(1);
         match (self.length, &self.source) {
-            (Length::Share(share), _) => {
+            (Length::Share { share }, _) => {
                 self.checks = ((share * most as f64).round() as u64).max(LEAST_OF_SHARE).min(most);
             }
             (Length::Checks(checks), Source::Given(key)) if checks > most => {
@@ -159,7 +184,7 @@ mod tests {
         assert_eq!(tenth(90), (9, 0));
         assert_eq!(tenth(20), (5, 0));
         assert_eq!(tenth(3), (3, 0));
-        assert_eq!(planned(Length::Share(1.0), Source::Given("window".to_owned()), 50), (50, 0));
+        assert_eq!(planned(Length::Share { share: 1.0 }, Source::Given("window".to_owned()), 50), (50, 0));
     }
 
     #[test]

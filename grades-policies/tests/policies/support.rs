@@ -75,10 +75,13 @@ pub(crate) fn cause(decisions: &[Decision]) -> Cause {
     }
 }
 
-/// Whether two numbers are the same but for rounding.
+/// A few operations in f64, done by the code and by a test's own formula.
+const FORMULA: f64 = 1e-12;
+
+/// Fails unless two numbers are the same but for rounding.
 #[track_caller]
 pub(crate) fn assert_close(found: f64, expected: f64) {
-    assert!((found - expected).abs() <= 1e-12 * expected.abs().max(1e-3), "{found}, expected {expected}");
+    assert!((found - expected).abs() <= FORMULA * expected.abs().max(1e-3), "{found}, expected {expected}");
 }
 
 /// A tracker of the projections of these names over so many steps; each component is one number.

@@ -3,10 +3,10 @@
 use toml::{Table, Value};
 
 use super::settings::Settings;
-use super::{Cooling, Followers, Tied, preset};
+use super::{Cooling, Followers, Grace, Tied, preset};
 use crate::component::ComponentConfig;
 use crate::error::{Error, Problems, Result};
-use crate::policy::{Cooldown, FreezePolicy, PolicyBuilder, PolicyRegistry, RunPlan};
+use crate::policy::{Cooldown, FreezePolicy, Never, PolicyBuilder, PolicyRegistry, RunPlan};
 use crate::schema::{ConfigTable, Key, Section, join_keys};
 use crate::statistic::Statistic;
 
@@ -17,7 +17,7 @@ use crate::statistic::Statistic;
 /// ```toml
 /// [freezing]
 /// metric = "grad-l1"   # what a threshold means unless a policy says otherwise
-/// grace = 0.0          # no freezing before this share of the planned steps (the paper's alpha)
+/// grace = 0.0          # no freezing before this share of the planned steps (the paper's alpha), or { epochs = 1 }
 /// check_every = 1      # optimizer steps from one check to the next
 /// stop_at = 1.0        # share of the components whose freezing ends the training
 /// cooldown = 0         # steps, or { share = 1.0 }, from a decision to the freeze; default: the policy's
@@ -35,7 +35,15 @@ use crate::statistic::Statistic;
 ///
 /// # Presets
 ///
-/// With the key `preset` all that is not given is as in a published version of GradES, instead of the defaults above:
+/// With the key `preset` all that is not given follows from what one wants:
+///
+/// | preset | `grace` | `cooldown` | `policy` |
+/// |---|---|---|---|
+/// | `careful` | `{ epochs = 1 }` | `{ share = 1.0 }` | `signal-fraction` with `window = { share = 0.05 }` |
+/// | `balanced` | 0 | `{ share = 1.0 }` | the same |
+/// | `fast` | 0 | `{ share = 0.5 }` | the same |
+///
+/// or is as in a published version of GradES:
 ///
 /// | preset | stands for | `metric` | `grace` | `policy` |
 /// |---|---|---|---|---|
@@ -43,7 +51,7 @@ use crate::statistic::Statistic;
 /// | `paper-v3` | arXiv 2509.01842v3 | `grad-delta-l1` | 0.55 | `fixed-threshold`; `tau` must be given |
 /// | `official` | the Python package `grades` 1.0.6 | `weight-delta-l1` | 0.3 | `fixed-threshold` with `tau = 1e-4` |
 ///
-/// Each has `check_every = 1`, `stop_at = 1.0`, `cooldown = 0` and `followers = "keep"`. Own keys lie over the preset's, also inside of
+/// Each of these has `check_every = 1`, `stop_at = 1.0`, `cooldown = 0` and `followers = "keep"`. Own keys lie over the preset's, also inside of
 /// `policy`, unless that names another policy, which takes none of the preset's keys:
 ///
 /// ```toml
@@ -72,6 +80,10 @@ pub struct FreezingConfig {
     policy: Box<dyn FreezePolicy>,
     /// The table that the policy was built from, unless it was made in code.
     policy_table: Option<Table>,
+    /// The optimizer steps of a pass over the training examples, where it is known.
+    epoch_steps: Option<u64>,
+    /// The optimizer steps over which the learning rate rises.
+    warmup_steps: u64,
 }
 
 impl FreezingConfig {
@@ -83,7 +95,7 @@ impl FreezingConfig {
         &join_keys::<{ Settings::KEYS.len() + OTHERS.len() }>(Settings::KEYS, OTHERS);
 
     /// The policy of a table that names none; it needs no threshold by hand. It is in `grades-policies`.
-    pub const DEFAULT_POLICY: &'static str = "signal-fraction";
+    pub const DEFAULT_POLICY: &'static str = preset::AUTOMATIC;
 
     /// Creates the defaults with this policy.
     pub fn new(policy: impl FreezePolicy + 'static) -> Self {
@@ -92,6 +104,8 @@ impl FreezingConfig {
             components: ComponentConfig::default(),
             policy: Box::new(policy),
             policy_table: None,
+            epoch_steps: None,
+            warmup_steps: 0,
         }
     }
 
@@ -134,12 +148,23 @@ impl FreezingConfig {
     /// [`Error::DuplicatePolicy`] when the registry contradicts itself.
     pub fn read(path: &str, table: &Table, problems: &mut Problems) -> Result<Option<Self>> {
         let registry = PolicyRegistry::linked()?;
+        let given = table;
         let table = &*preset::fill(table);
         let mut section = Section::new(path, table, Self::KEYS, problems);
         preset::check(&mut section);
-        let settings = Settings::read(&mut section).unwrap_or_default();
+        let mut settings = Settings::read(&mut section).unwrap_or_default();
+        if settings.budget.is_some() {
+            for key in PLANNED.iter().filter(|key| given.contains_key(**key)) {
+                section.problem("budget", format!("plans the freezes itself: remove freezing.{key}"));
+            }
+            settings.cooldown = None;
+        }
         let components = section.table("components", ComponentConfig::KEYS, ComponentConfig::from_section);
         let builder = PolicyBuilder::new(registry, settings.metric);
+        if section.has("budget") {
+            let config = Self { settings, components: components.unwrap_or_default(), ..Self::new(Never) };
+            return Ok(Some(config));
+        }
         let policy_table = match section.has("policy") {
             true => section.raw_table("policy").cloned(),
             false => Some(Table::from_iter([("name".to_owned(), Value::from(Self::DEFAULT_POLICY))])),
@@ -148,13 +173,44 @@ impl FreezingConfig {
         let build = |table| builder.build(&policy_path, table, section.problems());
         let policy = policy_table.as_ref().and_then(build);
         let components = components.unwrap_or_default();
-        Ok(policy.map(|policy| Self { settings, components, policy, policy_table }))
+        Ok(policy.map(|policy| Self {
+            settings,
+            components,
+            policy,
+            policy_table,
+            epoch_steps: None,
+            warmup_steps: 0,
+        }))
     }
 
-    /// Sets the share of the planned steps, from 0 to 1, before which nothing freezes: the paper's α.
+    /// Sets the beginning in which nothing freezes: a share of the planned steps, from 0 to 1 (the paper's α), or passes
+    /// over the examples.
     #[must_use]
-    pub fn with_grace(mut self, share: f64) -> Self {
-        self.settings.grace = share;
+    pub fn with_grace(mut self, grace: impl Into<Grace>) -> Self {
+        self.settings.grace = grace.into();
+        self
+    }
+
+    /// Sets the share of the full run's cost, above 0 and up to 1, that freezes are planned for. No policy is asked then; see
+    /// [`BudgetPlan`](crate::tracker::BudgetPlan).
+    #[must_use]
+    pub fn with_budget(mut self, share: f64) -> Self {
+        self.settings.budget = Some(share);
+        self
+    }
+
+    /// Sets the optimizer steps of a pass over the training examples, which [`Grace::Epochs`] counts in.
+    #[must_use]
+    pub fn with_epoch_steps(mut self, steps: u64) -> Self {
+        self.epoch_steps = Some(steps);
+        self
+    }
+
+    /// Sets the optimizer steps over which the learning rate rises: before their end a [budget](Self::with_budget) plans
+    /// nothing.
+    #[must_use]
+    pub fn with_warmup_steps(mut self, steps: u64) -> Self {
+        self.warmup_steps = steps;
         self
     }
 
@@ -220,9 +276,24 @@ impl FreezingConfig {
         self.settings.metric
     }
 
-    /// Returns the share of the planned steps before which nothing freezes.
-    pub fn grace(&self) -> f64 {
+    /// Returns the beginning in which nothing freezes.
+    pub fn grace(&self) -> Grace {
         self.settings.grace
+    }
+
+    /// Returns the share of the full run's cost that freezes are planned for.
+    pub fn budget(&self) -> Option<f64> {
+        self.settings.budget
+    }
+
+    /// Returns the optimizer steps of a pass over the training examples, where it is known.
+    pub fn epoch_steps(&self) -> Option<u64> {
+        self.epoch_steps
+    }
+
+    /// Returns the optimizer steps over which the learning rate rises.
+    pub fn warmup_steps(&self) -> u64 {
+        self.warmup_steps
     }
 
     /// Returns the optimizer steps from one check to the next.
@@ -235,8 +306,12 @@ impl FreezingConfig {
         self.settings.stop_at
     }
 
-    /// Returns how long a component cools before it freezes: as configured, or by the policy's default.
+    /// Returns how long a component cools before it freezes: as configured, or by the policy's default. With a budget it is
+    /// half of the steps up to its freeze.
     pub fn cooldown(&self) -> Cooldown {
+        if self.settings.budget.is_some() {
+            return Cooldown::Share { share: 1.0 };
+        }
         self.settings.cooldown.unwrap_or_else(|| self.policy.default_cooldown())
     }
 
@@ -284,6 +359,9 @@ impl FreezingConfig {
     pub fn settings(&self) -> Table {
         let in_force = Settings { cooldown: Some(self.cooldown()), ..self.settings.clone() };
         let mut table = in_force.to_table();
+        if self.settings.budget.is_some() {
+            PLANNED.iter().for_each(|key| drop(table.remove(*key)));
+        }
         if let Some(policy) = &self.policy_table {
             table.insert("policy".to_owned(), Value::Table(policy.clone()));
         }
@@ -298,6 +376,9 @@ impl FreezingConfig {
         problems.into_result(prototype)
     }
 }
+
+/// The keys whose values a budget plans.
+const PLANNED: &[&str] = &["preset", "policy", "grace", "cooldown", "stop_at", "check_every"];
 
 /// The keys that are read in a way of their own.
 const OTHERS: &[Key] = &[

@@ -3,6 +3,7 @@
 mod cooling;
 mod followers;
 pub(crate) mod freezing;
+mod grace;
 mod preset;
 mod settings;
 mod tied;
@@ -10,4 +11,5 @@ mod tied;
 pub use cooling::Cooling;
 pub use followers::Followers;
 pub(crate) use freezing::FreezingConfig;
+pub use grace::Grace;
 pub use tied::Tied;

@@ -1,18 +1,24 @@
-//! Presets: what a published version of GradES does, as defaults for the rest of the `[freezing]` table.
+//! Presets: defaults for the rest of the `[freezing]` table, by what one wants or of a published version of GradES.
 
 use std::borrow::Cow;
 
 use toml::{Table, Value};
 
-use super::Followers;
+use super::{Followers, Grace};
 use crate::schema::field::{KeyField, optional_word};
 use crate::schema::{Key, Section, Words, words};
 use crate::statistic::Statistic;
 
 words! {
-    /// A published version of GradES.
+    /// A wish, or a published version of GradES.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(super) enum Preset: "preset" {
+        /// Freezes nothing in the first pass over the examples.
+        Careful = "careful",
+        /// Freezes as soon as gradients are noise.
+        Balanced = "balanced",
+        /// The same, and cools half as long.
+        Fast = "fast",
         /// arXiv 2509.01842v1.
         PaperV1 = "paper-v1",
         /// arXiv 2509.01842v3.
@@ -22,9 +28,12 @@ words! {
     }
 }
 
+/// The policy that needs no threshold by hand. It is in `grades-policies`.
+pub(super) const AUTOMATIC: &str = "signal-fraction";
+
 /// The key that names one.
 pub(super) const KEY: Key =
-    Key::described("preset", "The published version whose settings are the defaults", || {
+    Key::described("preset", "What one wants, or a published version: its settings are the defaults", || {
         KeyField::<Option<Preset>>::facts(&optional_word())
     });
 
@@ -49,11 +58,17 @@ impl Preset {
     // What each stands for, difference by difference, is in docs/compatibility.md.
     fn table(self) -> Table {
         // The paper's tau is the user's to give.
-        let (metric, grace, tau) = match self {
-            Self::PaperV1 => (Statistic::GradL1, 0.55, None),
-            Self::PaperV3 => (Statistic::GradDeltaL1, 0.55, None),
-            Self::Official => (Statistic::WeightDeltaL1, 0.3, Some(1e-4)),
-        };
+        match self {
+            Self::Careful => wanted(Grace::Epochs { epochs: 1.0 }, 1.0),
+            Self::Balanced => wanted(Grace::Share(0.0), 1.0),
+            Self::Fast => wanted(Grace::Share(0.0), 0.5),
+            Self::PaperV1 => Self::published(Statistic::GradL1, 0.55, None),
+            Self::PaperV3 => Self::published(Statistic::GradDeltaL1, 0.55, None),
+            Self::Official => Self::published(Statistic::WeightDeltaL1, 0.3, Some(1e-4)),
+        }
+    }
+
+    fn published(metric: Statistic, grace: f64, tau: Option<f64>) -> Table {
         let name = ("name".to_owned(), Value::from("fixed-threshold"));
         let tau = tau.map(|tau| ("tau".to_owned(), Value::from(tau)));
         let policy: Table = [name].into_iter().chain(tau).collect();
@@ -70,6 +85,23 @@ impl Preset {
             .map(|(key, value)| (key.to_owned(), value)),
         )
     }
+}
+
+/// Returns the automatic policy with windows in shares of the run, so that short runs decide too.
+fn wanted(grace: Grace, cooldown: f64) -> Table {
+    let share = |share: f64| Value::from(Table::from_iter([("share".to_owned(), Value::from(share))]));
+    let grace = match grace {
+        Grace::Share(share) => Value::from(share),
+        Grace::Epochs { epochs } => {
+            Value::from(Table::from_iter([("epochs".to_owned(), Value::from(epochs))]))
+        }
+    };
+    let policy = [("name", Value::from(AUTOMATIC)), ("window", share(0.05))];
+    let policy = Table::from_iter(policy.map(|(key, value)| (key.to_owned(), value)));
+    Table::from_iter(
+        [("grace", grace), ("cooldown", share(cooldown)), ("policy", Value::from(policy))]
+            .map(|(key, value)| (key.to_owned(), value)),
+    )
 }
 
 /// Merges the user's own keys over the defaults, table by table.
@@ -111,9 +143,18 @@ mod tests {
     }
 
     #[test]
-    fn each_preset_gives_all_keys_but_a_threshold_that_the_paper_sets_by_hand() {
+    fn each_preset_gives_its_keys_but_a_threshold_that_the_paper_sets_by_hand() {
+        let automatic = |grace: &str, cooldown: &str| {
+            format!(
+                "grace = {grace}\ncooldown = {{ share = {cooldown} }}\n\
+                 policy = {{ name = \"signal-fraction\", window = {{ share = 0.05 }} }}"
+            )
+        };
         let paper = "check_every = 1\nstop_at = 1.0\ncooldown = 0\nfollowers = \"keep\"\npolicy = { name = \"fixed-threshold\" }";
         let cases = [
+            ("careful", automatic("{ epochs = 1.0 }", "1.0")),
+            ("balanced", automatic("0.0", "1.0")),
+            ("fast", automatic("0.0", "0.5")),
             ("paper-v1", format!("metric = \"grad-l1\"\ngrace = 0.55\n{paper}")),
             ("paper-v3", format!("metric = \"grad-delta-l1\"\ngrace = 0.55\n{paper}")),
             (

@@ -1,8 +1,8 @@
 //! The keys of the `[freezing]` table, but for the policy and the components.
 
-use super::{Cooling, Followers, Tied};
+use super::{Cooling, Followers, Grace, Tied};
 use crate::policy::Cooldown;
-use crate::schema::field::{Field, SHARE, SHARE_ABOVE_ZERO, count, custom, number, word};
+use crate::schema::field::{Field, SHARE, SHARE_ABOVE_ZERO, count, custom, number, optional_number, word};
 use crate::schema::table;
 use crate::statistic::Statistic;
 
@@ -12,8 +12,8 @@ table! {
     pub(super) struct Settings: Default = "freezing" {
         /// The statistic that thresholds mean unless a policy says otherwise.
         metric: Statistic = word(Statistic::GradL1),
-        /// The share of the planned steps before which nothing freezes.
-        grace: f64 = number(0.0, SHARE),
+        /// The share of the planned steps, or the passes over the examples, before which no policy freezes anything.
+        grace: Grace = Grace::field().or(Grace::Epochs { epochs: 1.0 }, "in `finetune`, if components cool"),
         /// The optimizer steps from one check to the next.
         check_every: u64 = count(1, 1),
         /// The share of the components whose freezing ends the training.
@@ -29,6 +29,8 @@ table! {
         tied: Tied = word(Tied::Keep),
         /// On CUDA, the share of the memory that freezes must give back before the device gets it.
         empty_cache: f64 = number(0.1, SHARE),
+        /// The share of the full run's cost that the run may have: freezes are planned for it, and there is no policy.
+        budget: Option<f64> = optional_number(SHARE_ABOVE_ZERO).note("none"),
     }
 }
 

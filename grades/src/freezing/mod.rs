@@ -10,6 +10,7 @@ pub(crate) mod optimizer;
 mod over_ranks;
 mod params;
 mod reclaim;
+mod transitions;
 
 pub use memory::Memory;
 pub use optimizer::{Finished, SavedState};

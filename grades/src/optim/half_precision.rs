@@ -4,36 +4,30 @@ use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
 use crate::parameters::Parameter;
+use crate::schema::words;
 
-/// The state of a parameter in half precision, bf16 or f16. The arithmetic is in f32 whatever the choice.
-///
-/// With β₂ = 0.999 a second moment in bf16 stops changing once it is large: each step removes a thousandth, and bf16
-/// rounds to 1 part in 256. A weight in bf16 does not move by less than 1 part in 512 either.
-/// [`MasterWeights`](Self::MasterWeights) has neither problem, at 8 bytes more per element than
-/// [`AsParameter`](Self::AsParameter).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HalfPrecision {
-    /// State in the parameter's dtype, as in PyTorch.
-    #[default]
-    AsParameter,
-    /// State in f32.
-    FloatState,
-    /// State in f32, and a copy of the weights in f32 that is updated; the parameter is that copy, rounded.
+words! {
+    /// The state of a parameter in half precision, bf16 or f16. The arithmetic is in f32 whatever the choice.
     ///
-    /// A parameter that is changed otherwise, such as by loading a file, must be changed before the first step.
-    MasterWeights,
+    /// With β₂ = 0.999 a second moment in bf16 stops changing once it is large: each step removes a thousandth, and bf16
+    /// rounds to 1 part in 256. A weight in bf16 does not move by less than 1 part in 512 either.
+    /// [`MasterWeights`](Self::MasterWeights) has neither problem, at 8 bytes more per element than
+    /// [`AsParameter`](Self::AsParameter).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum HalfPrecision: "half precision" {
+        /// State in the parameter's dtype, as in PyTorch.
+        #[default]
+        AsParameter = "as-parameter",
+        /// State in f32.
+        FloatState = "float-state",
+        /// State in f32, and a copy of the weights in f32 that is updated; the parameter is that copy, rounded.
+        ///
+        /// A parameter that is changed otherwise, such as by loading a file, must be changed before the first step.
+        MasterWeights = "master-weights",
+    }
 }
 
 impl HalfPrecision {
-    /// Returns the kebab-case name.
-    pub fn name(self) -> &'static str {
-        match self {
-            HalfPrecision::AsParameter => "as-parameter",
-            HalfPrecision::FloatState => "float-state",
-            HalfPrecision::MasterWeights => "master-weights",
-        }
-    }
-
     /// Creates a tensor of zeros for the parameter's state.
     pub(super) fn zeros(self, parameter: &Tensor) -> Result<Tensor, tch::TchError> {
         let zeros = parameter.f_zeros_like()?;

@@ -138,6 +138,10 @@ impl<C: CompositePolicy> FreezePolicy for C {
         CompositePolicy::thaws(self)
     }
 
+    fn least_checks(&self) -> u64 {
+        self.inner().iter().map(|policy| policy.least_checks()).min().unwrap_or(1)
+    }
+
     fn decide_frozen(&mut self, observation: &FrozenObservation<'_>) -> Decision {
         CompositePolicy::decide_frozen(self, observation)
     }

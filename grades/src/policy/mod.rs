@@ -75,6 +75,11 @@ pub trait FreezePolicy: DynClone + Debug + Send {
         None
     }
 
+    /// Returns the number of checks at a steady learning rate before it can decide first, that of the decision included.
+    fn least_checks(&self) -> u64 {
+        1
+    }
+
     /// Returns whether it may answer [`Decision::Thaw`], so that it is asked about frozen components too.
     fn thaws(&self) -> bool {
         false

@@ -69,6 +69,21 @@ impl Key {
         KeyFacts { accepts: None, default, otherwise: None, alias: None }
     }
 
+    /// Returns the meaning, and in brackets the accepted values and the default.
+    pub fn line(&self) -> String {
+        let KeyFacts { accepts, default, .. } = self.facts();
+        let default = match default {
+            DefaultValue::Required => Some("required".to_owned()),
+            DefaultValue::None => None,
+            DefaultValue::Toml(value) | DefaultValue::Note(value) => Some(format!("default: {value}")),
+        };
+        let details: Vec<String> = accepts.into_iter().chain(default).collect();
+        if details.is_empty() {
+            return self.meaning().to_owned();
+        }
+        format!("{} ({})", self.meaning(), details.join("; "))
+    }
+
     fn help_and_default(&self) -> (&'static str, Option<&'static str>) {
         let parts = self.help.strip_suffix(')').and_then(|help| help.rsplit_once(" ("));
         match parts.filter(|_| self.facts.is_none()) {

@@ -79,6 +79,11 @@ impl<'a> Section<'a> {
         self.table.contains_key(key)
     }
 
+    /// Returns whether the key is given as a table.
+    pub fn is_table(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(Value::is_table)
+    }
+
     /// Reads a number that must be given; an integer is read as one.
     pub fn number(&mut self, key: &str, expected: &str, fits: impl Fn(f64) -> bool) -> Option<f64> {
         let value = self.required(key, expected)?;

@@ -39,6 +39,7 @@ pub(super) const ALL: &[Law] = &[
     alone("compares", compares_its_cause),
     alone("reads", reads_the_same_statistics),
     alone("strict", restores_strictly),
+    alone("least-checks", decides_no_sooner_than_it_says),
     tracked("tracked-resume", resumes_in_a_tracker),
     tracked("tracked-clone", is_cloned_in_a_tracker),
     tracked("tracked-finite", ignores_values_that_are_not_finite_in_a_tracker),
@@ -113,6 +114,20 @@ pub(super) fn fixed_cases() -> Vec<Case> {
 
 fn fail(error: impl std::fmt::Display) -> TestCaseError {
     TestCaseError::fail(error.to_string())
+}
+
+fn decides_no_sooner_than_it_says(fresh: Fresh<'_>, case: &Case) -> Outcome {
+    let mut policy = fresh();
+    let least = policy.least_checks();
+    for index in 0..case.run.checks.len() {
+        let freezes = case.run.ask(&mut *policy, index).decision.is_freeze();
+        prop_assert!(
+            !freezes || index as u64 + 1 >= least,
+            "a freeze at check {} of at least {least}",
+            index + 1
+        );
+    }
+    Ok(())
 }
 
 fn resumes_exactly(fresh: Fresh<'_>, case: &Case) -> Outcome {

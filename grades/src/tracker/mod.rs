@@ -2,6 +2,7 @@
 //!
 //! It works on numbers only, without tensors.
 
+mod budget;
 mod event;
 mod peers;
 mod ranks;
@@ -10,15 +11,17 @@ mod schedule;
 mod state;
 mod track;
 
+pub use budget::{BudgetPlan, PlannedFreeze};
 pub use event::{FreezeEvent, Transition};
-pub use report::{Checked, StepReport};
+pub use report::{Check, Checked, StepReport};
 pub use state::TrackerState;
 
 use crate::component::{Component, ComponentMap};
 use crate::config::{Cooling, FreezingConfig};
 use crate::error::Result;
-use crate::policy::{Cause, Decision, FrozenObservation, Observation, Population, Score, StepCosts};
+use crate::policy::{Decision, FrozenObservation, Observation, Population, Score, StepCosts};
 use crate::statistic::{GradientSnapshot, StatisticSet};
+use budget::Budget;
 use schedule::Schedule;
 use track::{Phase, Track};
 
@@ -56,19 +59,7 @@ pub struct FreezeTracker {
     cooling: usize,
     records_comparisons: bool,
     costs: StepCosts,
-}
-
-/// The outcome of a check.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Check {
-    /// The components that begin to cool, freeze or thaw now, in the order of the components.
-    pub events: Vec<FreezeEvent>,
-    /// The positions of the components whose statistics were not finite; they were skipped.
-    pub non_finite: Vec<usize>,
-    /// The comparison that the policy of each active component made, in the order of the components: the cause of its
-    /// decision to freeze, else what [`FreezePolicy::compares`](crate::policy::FreezePolicy::compares) returns. Empty unless
-    /// [`FreezeTracker::record_comparisons`] is set.
-    pub compared: Vec<Option<Cause>>,
+    budget: Option<Budget>,
 }
 
 impl FreezeTracker {
@@ -80,10 +71,11 @@ impl FreezeTracker {
     pub fn new(map: ComponentMap, config: &FreezingConfig, total_steps: u64) -> Result<Self> {
         let schedule = Schedule::new(config, total_steps)?;
         let prototype = config.prototype(total_steps)?;
-        let statistics = prototype.statistics();
-        let thaws = prototype.thaws();
+        let (statistics, thaws) = (prototype.statistics(), prototype.thaws());
         let tracks = vec![Track::new(prototype); map.components().len()];
         let costs = StepCosts::by_elements(map.components());
+        let plan = |share| Budget::new(share, config.warmup_steps(), total_steps, map.components(), &costs);
+        let budget = config.budget().map(plan).transpose()?;
         Ok(Self {
             map,
             schedule,
@@ -94,6 +86,7 @@ impl FreezeTracker {
             cooling: 0,
             records_comparisons: false,
             costs,
+            budget,
         })
     }
 
@@ -101,9 +94,13 @@ impl FreezeTracker {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::Config`] unless there is a cost of at least 0 for each component.
+    /// [`crate::Error::Config`] unless there is a cost of at least 0 for each component, and for a budget that cannot be met.
     pub fn with_costs(mut self, costs: StepCosts) -> Result<Self> {
         costs.check(self.total())?;
+        if let Some(Budget { share, warmup_steps, .. }) = self.budget {
+            let (steps, components) = (self.schedule.total_steps, self.map.components());
+            self.budget = Some(Budget::new(share, warmup_steps, steps, components, &costs)?);
+        }
         self.costs = costs;
         Ok(self)
     }
@@ -115,7 +112,8 @@ impl FreezeTracker {
 
     /// Returns whether the statistics of this optimizer step (counted from 1) are checked.
     pub fn is_due(&self, step: u64) -> bool {
-        step.is_multiple_of(self.schedule.check_every) && !self.all_frozen()
+        // A budget needs no statistics.
+        self.budget.is_none() && step.is_multiple_of(self.schedule.check_every) && !self.all_frozen()
     }
 
     /// Asks the policies of all active components, and of frozen ones where the policy thaws.
@@ -124,8 +122,8 @@ impl FreezeTracker {
     /// the grace period the policies are asked, but nothing freezes. No component freezes at its first sample.
     pub fn check(&mut self, snapshot: &GradientSnapshot) -> Check {
         let mut check = Check::default();
-        // All components may have cooled down at this step: an end that no policy undoes.
-        if self.all_frozen() {
+        // All components may have cooled down: an end that no policy undoes. A budget has planned everything.
+        if self.all_frozen() || self.budget.is_some() {
             return check;
         }
         let step = snapshot.step();
@@ -226,14 +224,15 @@ impl FreezeTracker {
         }
     }
 
-    /// Freezes the components that have cooled down with the update of this optimizer step.
+    /// Freezes the components that have cooled down with the update of this optimizer step, and begins the cool-downs that a
+    /// budget has planned for it.
     ///
     /// To be called after every step, checked or not.
     pub fn finish_cooling(&mut self, step: u64) -> Vec<FreezeEvent> {
-        let mut events = Vec::new();
-        if self.cooling == 0 {
-            return events;
-        }
+        let left = self.schedule.total_steps.saturating_sub(step);
+        let planned = |budget: &Budget| budget.begin(step, left, &mut self.tracks, self.map.components());
+        let mut events = self.budget.as_ref().map(planned).unwrap_or_default();
+        self.cooling += events.len();
         for (index, track) in self.tracks.iter_mut().enumerate() {
             if let Phase::Cooling { from, steps, cause } = &track.phase
                 && step >= from + steps
@@ -254,6 +253,19 @@ impl FreezeTracker {
         events
     }
 
+    /// Returns the freezes that are planned for a budget; `None` without one.
+    pub fn budget_plan(&self) -> Option<&BudgetPlan> {
+        self.budget.as_ref().map(|budget| &budget.plan)
+    }
+
+    /// Returns the first step at which the policy can decide when the learning rate no longer rises after `warmup_steps`, and
+    /// the step at which all components must cool in time, whatever it says.
+    pub fn first_decision(&self, warmup_steps: u64) -> (u64, u64) {
+        let checks = self.tracks.first().map_or(0, |track| track.policy.least_checks());
+        let steps = warmup_steps.saturating_add(checks.saturating_mul(self.schedule.check_every));
+        (steps.max(self.schedule.grace_steps + 1), self.schedule.first_deadline())
+    }
+
     /// Returns the learning-rate factor of the component at this position, for the update of this optimizer step:
     /// 1 while it is active, falling in a straight line while it cools (unless it cools by averaging), 0 when it is frozen.
     ///
@@ -272,15 +284,7 @@ impl FreezeTracker {
     /// Returns the mean factor of the components of one transformer block, or of all: the factor of parameters that
     /// belong to no component.
     pub fn mean_factor(&self, layer: Option<u32>, step: u64) -> f64 {
-        let inside = |component: &Component| layer.is_none() || component.layer == layer;
-        let factors = self.components().iter().zip(&self.tracks).filter(|(component, _)| inside(component));
-        let (count, sum) =
-            factors.fold((0, 0.0), |(count, sum), (_, track)| (count + 1, sum + self.factor(track, step)));
-        match (count, layer) {
-            // A block without components follows all.
-            (0, Some(_)) => self.mean_factor(None, step),
-            (count, _) => track::quantised(sum / f64::from(count)),
-        }
+        track::quantised(self.mean(layer, |track| self.factor(track, step)))
     }
 
     /// Returns the steps since the freeze of the component at this position was decided, 0 while it is active: the weight
@@ -292,15 +296,17 @@ impl FreezeTracker {
     /// Returns the mean of [`steps_since_decision`](Self::steps_since_decision) over the components of one transformer
     /// block, or over all: the weight of parameters that belong to no component.
     pub fn mean_steps_since_decision(&self, layer: Option<u32>, step: u64) -> f64 {
-        let inside = |component: &Component| layer.is_none() || component.layer == layer;
-        let inside = self.components().iter().zip(&self.tracks).filter(|(component, _)| inside(component));
-        let (count, sum) = inside
-            .fold((0u32, 0), |(count, sum), (_, track)| (count + 1, sum + track.steps_since_decision(step)));
-        match (count, layer) {
-            // A block without components follows all.
-            (0, Some(_)) => self.mean_steps_since_decision(None, step),
-            (count, _) => sum as f64 / f64::from(count.max(1)),
-        }
+        self.mean(layer, |track| track.steps_since_decision(step) as f64)
+    }
+
+    /// Returns a mean over the components of one transformer block, or over all where it has none.
+    fn mean(&self, layer: Option<u32>, of: impl Fn(&Track) -> f64) -> f64 {
+        let listed = || self.components().iter().zip(&self.tracks);
+        let inside = listed().any(|(component, _)| component.layer == layer);
+        let counted =
+            listed().filter(|(component, _)| layer.is_none() || !inside || component.layer == layer);
+        let (count, sum) = counted.fold((0u32, 0.0), |(count, sum), (_, track)| (count + 1, sum + of(track)));
+        sum / f64::from(count.max(1))
     }
 
     /// Returns the components, in the order of snapshots.

@@ -2,9 +2,22 @@
 
 use super::FreezeEvent;
 #[cfg(feature = "torch")]
-use super::{Check, FreezeTracker};
+use super::FreezeTracker;
 use crate::policy::Cause;
 use crate::statistic::GradientSnapshot;
+
+/// The outcome of a check.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Check {
+    /// The components that begin to cool, freeze or thaw now, in the order of the components.
+    pub events: Vec<FreezeEvent>,
+    /// The positions of the components whose statistics were not finite; they were skipped.
+    pub non_finite: Vec<usize>,
+    /// The comparison that the policy of each active component made, in the order of the components: the cause of its
+    /// decision to freeze, else what [`FreezePolicy::compares`](crate::policy::FreezePolicy::compares) returns. Empty unless
+    /// [`FreezeTracker::record_comparisons`](super::FreezeTracker::record_comparisons) is set.
+    pub compared: Vec<Option<Cause>>,
+}
 
 /// The report of one optimizer step.
 ///

@@ -23,16 +23,20 @@ impl Schedule {
         if total_steps == 0 {
             problems.push("total_steps", "expected at least 1 optimizer step, found 0");
         }
-        // 0.55 × 100 is a little above 55 in binary; the paper's ⌈α·T⌉ means 55.
-        let grace_steps = (config.grace() * total_steps as f64 - 1e-9).ceil().max(0.0) as u64;
-        problems.into_result(Self {
+        let mut schedule = Self {
             total_steps,
-            grace_steps,
+            grace_steps: 0,
             check_every: config.check_every(),
             stop_at: config.stop_at(),
             cooldown: config.cooldown(),
             cooling: config.cooling(),
-        })
+        };
+        if problems.is_empty() {
+            let before_deadline = schedule.first_deadline().saturating_sub(1);
+            schedule.grace_steps =
+                config.grace().steps(total_steps, config.epoch_steps(), before_deadline, &mut problems);
+        }
+        problems.into_result(schedule)
     }
 
     /// Returns the steps that a component cools from now on when it has trained since a step, cut short at the run's end.
@@ -48,6 +52,20 @@ impl Schedule {
         let left = self.left(step);
         (!self.cooldown.is_off() && left <= needed)
             .then(|| Cause::new("deadline", Measure::StepsLeft, left as f64, needed as f64))
+    }
+
+    /// Returns the first check at which all components that have trained from the start must cool; the run's end where they
+    /// need not.
+    pub(super) fn first_deadline(&self) -> u64 {
+        let every = self.check_every.max(1);
+        let step = |check: u64| check.saturating_mul(every);
+        // What a deadline asks for grows with the step, and what is left falls.
+        let (mut low, mut high) = (0, (self.total_steps / every).saturating_add(1));
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if self.deadline(step(middle), 0).is_some() { high = middle } else { low = middle }
+        }
+        step(high).min(self.total_steps)
     }
 
     fn left(&self, step: u64) -> u64 {

@@ -38,6 +38,9 @@ pub struct TrackerState {
     #[serde(deserialize_with = "cooldown")]
     cooldown: Cooldown,
     cooling: Cooling,
+    /// The share that freezes were planned for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    budget: Option<f64>,
     policy: String,
     components: Vec<ComponentState>,
 }
@@ -104,6 +107,7 @@ impl FreezeTracker {
             stop_at: self.schedule.stop_at,
             cooldown: self.schedule.cooldown,
             cooling: self.schedule.cooling,
+            budget: self.budget.as_ref().map(|budget| budget.share),
             policy: policy.to_owned(),
             components: self.tracks.iter().zip(self.components()).map(component).collect::<Result<_>>()?,
         })
@@ -127,6 +131,8 @@ impl FreezeTracker {
         same("stop_at", &state.stop_at, &here.stop_at)?;
         same("cooldown", &state.cooldown, &here.cooldown)?;
         same("cooling", &state.cooling, &here.cooling)?;
+        let share = |budget: Option<f64>| budget.map_or("none".to_owned(), |share| share.to_string());
+        same("budget", &share(state.budget), &share(here.budget))?;
         same("policy", &state.policy, &here.policy)?;
         same("number of components", &state.components.len(), &here.components.len())?;
         let mut tracks = self.tracks.clone();

@@ -9,10 +9,12 @@
     reason = "a test says what went wrong by panicking"
 )]
 
+mod budget;
 mod components;
 mod config;
 mod cooldown;
 mod freeze_log;
+mod grace;
 mod linking;
 mod no_components;
 mod policies;

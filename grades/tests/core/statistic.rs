@@ -3,6 +3,9 @@
 use grades::policy::Measure;
 use grades::statistic::{ComponentSample, MomentFilter, Statistic, TwoBatch};
 
+/// A few operations in f64, done by the code and by a test's own formula.
+const FORMULA: f64 = 1e-12;
+
 /// SplitMix64 (Steele, Lea and Flood, 2014), and normal numbers from it by Box and Muller.
 struct Random(u64);
 
@@ -116,7 +119,7 @@ fn the_noise_floor_of_sgd_is_what_its_weights_say() {
             filter.step(decay, gain, 1.0);
             power = decay * decay * power + gain * gain;
             if let Some(fraction) = filter.signal_fraction(power) {
-                assert!(fraction.abs() < 1e-12, "step {step}: {fraction}");
+                assert!(fraction.abs() < FORMULA, "step {step}: {fraction}");
             } else {
                 assert_eq!(step, 1);
             }

@@ -32,7 +32,7 @@ pub(crate) fn snapshot(step: u64, values: &[f64]) -> GradientSnapshot {
 }
 
 /// Drives a run the way the optimizer does: a check at each step that is due, values repeated to the end.
-fn freeze_steps(tracker: &mut FreezeTracker, values: &[f64]) -> Vec<Option<u64>> {
+pub(crate) fn freeze_steps(tracker: &mut FreezeTracker, values: &[f64]) -> Vec<Option<u64>> {
     for step in 1..=tracker.total_steps() {
         if tracker.is_due(step) {
             tracker.check(&snapshot(step, values));

@@ -10,6 +10,7 @@ use tch::nn::{OptimizerConfig, VarStore};
 use tch::{Kind, Tensor};
 
 use crate::common::{add, devices, distance, elements, give, request, values};
+use crate::tolerance::ONE_UPDATE_FROM_WEIGHTS;
 
 const LR: f64 = 0.05;
 const IMPLEMENTATIONS: [Implementation; 3] =
@@ -225,7 +226,11 @@ fn moments_and_updates_are_measured_where_there_are_some() {
             let moved: f64 =
                 now.iter().zip(&before[index]).map(|(now, then)| (then * kept - now).abs()).sum();
             let found = stats.updates(ids[index]).unwrap();
-            assert!(distance(&[found], &[moved / LR]) < 1e-4, "{name}: {found} is not {}", moved / LR);
+            assert!(
+                distance(&[found], &[moved / LR]) < ONE_UPDATE_FROM_WEIGHTS,
+                "{name}: {found} is not {}",
+                moved / LR
+            );
         }
         assert!(asked.iter().all(|id| stats.moments(*id).is_some_and(|squares| squares > 0.0)), "{name}");
         assert!(stats.moments(ids[2]).is_none() && stats.updates(ids[2]).is_none(), "{name}: not asked for");

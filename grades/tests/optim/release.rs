@@ -8,6 +8,7 @@ use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
 use crate::common::{add, devices, elements, give, values};
+use crate::tolerance::HALF_WEIGHT;
 
 const IMPLEMENTATIONS: [Implementation; 3] =
     [Implementation::Fused, Implementation::Libtorch, Implementation::Reference];
@@ -176,7 +177,7 @@ fn a_change_of_kind_after_the_first_step_is_followed_or_an_error_but_no_wrong_up
                 Ok(()) => {
                     let all = elements(&tensors[0]);
                     assert!(
-                        all.iter().all(|x| (x - 0.5).abs() < 5e-3),
+                        all.iter().all(|x| (x - 0.5).abs() < HALF_WEIGHT),
                         "{name}, {implementation:?}: {}",
                         all[0]
                     );

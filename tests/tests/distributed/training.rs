@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use grades::distributed::Buckets;
+use grades_tests::tolerance::RANKS;
 
 use crate::name;
 use crate::processes::in_ranks;
@@ -143,7 +144,7 @@ fn ranks_are_further_micro_batches() {
             let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
             let pairs = found.iter().zip(&expected);
             let error = pairs.fold(0.0, |error: f64, (one, two)| error.max((one - two).abs()));
-            assert!(error <= 1e-5 * largest, "{name}, {world} ranks: {error:e} of {largest}");
+            assert!(error <= RANKS * largest, "{name}, {world} ranks: {error:e} of {largest}");
             assert!(alone.hashes.windows(2).all(|pair| pair[0] != pair[1]), "nothing moved");
         }
     }

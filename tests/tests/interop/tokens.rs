@@ -10,6 +10,7 @@ use grades_finetune::data::sequence::{
 use grades_finetune::data::{Dataset, Labels, Limits, Record, Records, Tokenizer};
 use grades_models::bert::{BertClassifier, LoadOptions};
 use grades_models::decoder::{Decoder, LoadOptions as DecoderOptions};
+use grades_tests::tolerance::SAME_TOKENS;
 use serde::Deserialize;
 use tch::{Device, Kind};
 
@@ -112,7 +113,7 @@ fn conversations_and_prompts_have_the_tokens_and_the_mask_that_transformers_give
             }
             Ok((sequence, _)) => {
                 let loss = loss(&model, &sequence);
-                if (loss - case.loss).abs() > 1e-4 * case.loss {
+                if (loss - case.loss).abs() > SAME_TOKENS * case.loss {
                     wrong.push(format!("{} {}\n  loss {loss} not {}", case.folder, case.line, case.loss));
                 }
             }
@@ -186,9 +187,10 @@ impl Pairs {
             None => model.forward(&batch.ids, &batch.mask, false),
         });
         let logits = Vec::<f64>::try_from(logits.unwrap().to_kind(Kind::Double).view(-1)).unwrap();
-        let worst =
-            logits.iter().zip(self.logits.iter().flatten()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        (worst > 1e-4).then(|| format!("logits differ by {worst}"))
+        let expected = || self.logits.iter().flatten();
+        let worst = logits.iter().zip(expected()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        let largest = expected().fold(0.0, |largest: f64, logit| largest.max(logit.abs()));
+        (worst > SAME_TOKENS * largest).then(|| format!("logits of size {largest} differ by {worst}"))
     }
 }
 

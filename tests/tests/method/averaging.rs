@@ -5,6 +5,7 @@ use grades::optim::InnerOptimizer;
 use grades::policy::Cooldown;
 use grades::statistic::Statistic;
 use grades::{FreezingConfig, FreezingOptimizer};
+use grades_tests::tolerance::weight_mean;
 use grades_tests::{FreezeAt, Spec, TinyBert, bits};
 use proptest::prelude::*;
 use tch::Kind;
@@ -20,12 +21,7 @@ for_every_own_optimizer! {
 
 /// Fails unless all values are as expected to some roundings of a kind.
 fn assert_close(found: &[f64], expected: &[f64], kind: Kind, what: &str) {
-    let share = match kind {
-        Kind::BFloat16 => 1.0 / 200.0,
-        Kind::Half => 1.0 / 1500.0,
-        Kind::Double => 1e-13,
-        _ => 1e-6,
-    };
+    let share = weight_mean(kind);
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(expected) {
         assert!(

@@ -3,7 +3,7 @@
 use grades::FreezingOptimizer;
 use grades::optim::{AdamConfig, Implementation, InnerOptimizer, SgdConfig};
 use grades::statistic::Statistic;
-use grades_tests::tolerance::{STATISTIC_OF_STEPS, UPDATE_FROM_WEIGHTS, assert_number_within};
+use grades_tests::tolerance::{FORMULA, STATISTIC_OF_STEPS, UPDATE_FROM_WEIGHTS, assert_number_within};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
@@ -115,7 +115,7 @@ fn on_a_quadratic_two_progresses_make_up_the_fall_of_the_loss() {
                     let what = format!("{}, {implementation:?}, step {step}", optimizer.get_ref().name());
                     let expected = loss_before - loss;
                     assert!(
-                        (fall - expected).abs() <= 1e-12 * loss_before,
+                        (fall - expected).abs() <= FORMULA * loss_before,
                         "{what}: {fall} is not {expected}"
                     );
                 }

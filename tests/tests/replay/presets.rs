@@ -127,7 +127,7 @@ fn the_papers_threshold_must_be_given() {
 
 #[test]
 fn a_preset_that_is_not_known_is_the_only_problem() {
-    let known = "known: paper-v1, paper-v3, official";
+    let known = "known: careful, balanced, fast, paper-v1, paper-v3, official";
     let cases = [
         ("\"paper-v2\"", format!("unknown preset \"paper-v2\" (did you mean \"paper-v1\"?); {known}")),
         ("\"oficial\"", format!("unknown preset \"oficial\" (did you mean \"official\"?); {known}")),
@@ -148,7 +148,8 @@ fn a_preset_that_is_not_known_is_the_only_problem() {
 fn own_keys_are_checked_beside_a_preset() {
     let keys = "preset = \"offical\"\ngrace = 2\npolicy = { tau = 0, tua = 1 }";
     let expected = "4 problems:\n  \
-        freezing.preset: unknown preset \"offical\" (did you mean \"official\"?); known: paper-v1, paper-v3, \
+        freezing.preset: unknown preset \"offical\" (did you mean \"official\"?); known: careful, balanced, \
+         fast, paper-v1, paper-v3, \
         official\n  \
         freezing.grace: expected a share from 0 to 1, found 2\n  \
         freezing.policy.tua: unknown key (did you mean \"tau\"?); known: tau, metric\n  \

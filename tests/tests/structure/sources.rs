@@ -185,6 +185,28 @@ pub(crate) fn inline_paths(text: &str) -> Vec<String> {
     path.captures_iter(&code).map(|found| found[1].to_owned()).collect()
 }
 
+/// The structs of a text with named fields, and how many each has.
+pub(crate) fn fields_of_structs(text: &str) -> Vec<(String, usize)> {
+    let head = Regex::new(r"^(\s*)(?:pub(?:\([^)]*\))? )?struct (\w+).*\{$").unwrap();
+    let field = Regex::new(r"^\s*(?:pub(?:\([^)]*\))? )?[a-z_]\w*: ").unwrap();
+    let mut found: Vec<(String, usize)> = Vec::new();
+    let mut end = None;
+    for line in text.lines() {
+        match (&end, head.captures(line)) {
+            (None, Some(head)) => {
+                end = Some(format!("{}}}", &head[1]));
+                found.push((head[2].to_owned(), 0));
+            }
+            (Some(last), _) if line == last => end = None,
+            (Some(_), _) if field.is_match(line) => {
+                found.iter_mut().last().into_iter().for_each(|entry| entry.1 += 1)
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
 fn exports(text: &str, module: &str, is_folder: bool) -> BTreeMap<String, String> {
     statements(text)
         .iter()

@@ -24,6 +24,7 @@ pub use layout::KeyNames;
 pub use message::{Message, Variables};
 pub use read::read_examples;
 pub use sequences::{Choice, Question, Sequence, Sequences};
-pub use template::{ChatTemplate, Date};
+pub(crate) use template::{COMMAND, end_idle_process, serve};
+pub use template::{ChatTemplate, Date, isolate_templates};
 pub use turns::Turns;
 pub use vocabulary::{Encoded, Vocabulary};

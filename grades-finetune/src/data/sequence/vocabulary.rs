@@ -4,12 +4,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::data::error::{Error, Result};
-use crate::data::tokenizer::{Pretrained, guarded};
+use crate::data::tokenizer::{Clocked, Pretrained};
 
 /// The tokenizer of a model directory, without truncation and padding.
 #[derive(Debug)]
 pub struct Vocabulary {
-    pretrained: Pretrained,
+    tokenizer: Clocked,
+    truncates_left: bool,
     path: PathBuf,
     size: i64,
 }
@@ -40,12 +41,19 @@ impl Vocabulary {
     ///
     /// [`Error::File`] when the file cannot be read as a tokenizer, [`Error::Io`] when it cannot be read.
     pub fn load(path: &Path, size: i64) -> Result<Self> {
-        Ok(Self { pretrained: Pretrained::load(path)?, path: path.to_path_buf(), size })
+        let pretrained = Pretrained::load(path)?;
+        let truncates_left = pretrained.truncate_left;
+        Ok(Self {
+            tokenizer: Clocked::new(pretrained.inner, path)?,
+            truncates_left,
+            path: path.to_path_buf(),
+            size,
+        })
     }
 
     /// Returns whether texts that are too long lose their beginning, as the model's files say.
     pub(super) fn truncates_left(&self) -> bool {
-        self.pretrained.truncate_left
+        self.truncates_left
     }
 
     /// Returns the token ids of a text; with `special`, those tokens around it that the tokenizer adds to a sequence.
@@ -63,8 +71,10 @@ impl Vocabulary {
     ///
     /// As for [`Vocabulary::encode`].
     pub fn encode_with_spans(&self, text: &str, special: bool) -> Result<Encoded> {
-        let inner = &self.pretrained.inner;
-        let encoding = guarded(&self.path, "the tokenizer failed", || inner.encode(text, special))?;
+        let (inner, own) = (self.tokenizer.inner(), text.to_owned());
+        let encoding = self
+            .tokenizer
+            .call(text.len(), "the tokenizer failed", move |inner| inner.encode(own, special))?;
         let ids = encoding.get_ids().to_vec();
         if let Some(id) = ids.iter().find(|&&id| i64::from(id) >= self.size) {
             let token = inner.id_to_token(*id).unwrap_or_default();
@@ -85,6 +95,8 @@ impl Vocabulary {
     ///
     /// [`Error::File`] when the tokenizer fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        guarded(&self.path, "the tokenizer cannot decode", || self.pretrained.inner.decode(ids, true))
+        let ids = ids.to_vec();
+        let bytes = ids.len() * 4;
+        self.tokenizer.call(bytes, "the tokenizer cannot decode", move |inner| inner.decode(&ids, true))
     }
 }

@@ -1,6 +1,7 @@
 //! Tokenizers, as transformers loads them from a model directory.
 
 mod class;
+mod clock;
 mod declared;
 mod json_file;
 mod library;
@@ -9,7 +10,7 @@ mod parts;
 mod pretrained;
 mod sentences;
 
-pub(super) use library::guarded;
+pub(super) use clock::Clocked;
 pub(crate) use library::is_guarded;
 pub(super) use library::quiet;
 pub(super) use pretrained::{Pretrained, special_tokens};

@@ -1,11 +1,13 @@
 //! Loads the tokenizer of a model directory, as `from_pretrained` of transformers does.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokenizers::processors::PostProcessorWrapper;
 
 use super::class::Class;
+use super::clock::timed;
 use super::declared::Declared;
 use super::json_file::object;
 use super::library::{guarded, parse};
@@ -33,6 +35,12 @@ impl Pretrained {
     /// [`Error::Io`] when there is none of these, [`Error::File`] when one of the files makes no sense, or a tokenizer is
     /// there in another form only.
     pub(crate) fn load(path: &Path) -> Result<Self> {
+        let bytes = std::fs::metadata(path).map_or(0, |found| found.len());
+        let own = path.to_path_buf();
+        timed(path, Duration::from_secs(60 + bytes / 200_000), move || Self::load_here(&own))
+    }
+
+    fn load_here(path: &Path) -> Result<Self> {
         let dir = path.parent().unwrap_or(Path::new(""));
         let bytes = parts::file_or_parts(path)?;
         // A file that is no JSON is refused with the library's own words.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tokenizers::{EncodeInput, PostProcessor, TruncationDirection, TruncationParams};
 
-use super::library::guarded;
+use super::clock::Clocked;
 use super::pretrained::Pretrained;
 use crate::data::error::{Error, Result};
 
@@ -22,7 +22,7 @@ pub struct Limits {
 /// The tokenizer of a model directory, with truncation and padding of our own.
 #[derive(Debug)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    inner: Clocked,
     path: PathBuf,
     limits: Limits,
     pad_id: u32,
@@ -71,6 +71,7 @@ impl Tokenizer {
             );
             return Err(Error::file(path, message));
         }
+        let inner = Clocked::new(inner, path)?;
         Ok(Self { inner, path: path.to_path_buf(), limits, pad_id, types })
     }
 
@@ -111,19 +112,21 @@ impl Tokenizer {
         texts: Vec<(&str, Option<&str>)>,
     ) -> Result<Vec<Result<Tokens>>> {
         if texts.iter().any(|(_, pair)| pair.is_some()) {
-            room(&self.inner, self.limits, true)?;
+            room(self.inner.inner(), self.limits, true)?;
         }
         let input = |(text, pair): (&str, Option<&str>)| match pair {
             Some(pair) => EncodeInput::from((text.to_owned(), pair.to_owned())),
             None => EncodeInput::from(text.to_owned()),
         };
-        let texts: Vec<EncodeInput<'_>> = texts.into_iter().map(input).collect();
-        let encodings =
-            guarded(&self.path, "the tokenizer failed", || self.inner.encode_batch_fast(texts, true))?;
+        let bytes = texts.iter().map(|(text, pair)| text.len() + pair.map_or(0, str::len)).sum();
+        let texts: Vec<EncodeInput<'static>> = texts.into_iter().map(input).collect();
+        let encodings = self
+            .inner
+            .call(bytes, "the tokenizer failed", move |inner| inner.encode_batch_fast(texts, true))?;
         let tokens = encodings.into_iter().map(|encoding| {
             let ids = encoding.get_ids().to_vec();
             if let Some(id) = ids.iter().find(|&&id| !in_vocabulary(id, self.limits)) {
-                let token = self.inner.id_to_token(*id).unwrap_or_default();
+                let token = self.inner.inner().id_to_token(*id).unwrap_or_default();
                 let token = token.escape_debug();
                 let message = format!(
                     "token \"{token}\" has id {id}, the model's vocabulary has {} tokens; the tokenizer \

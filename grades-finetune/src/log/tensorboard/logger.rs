@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use grades::component::Component;
 use grades::tracker::{FreezeEvent, StepReport, Transition};
 
@@ -28,6 +28,9 @@ pub struct TensorBoard {
     components: Vec<Component>,
     /// The training seconds up to the step before.
     seconds: f64,
+    /// Whether the last attempt to write failed.
+    fails: bool,
+    warning: Option<String>,
 }
 
 impl TensorBoard {
@@ -42,7 +45,7 @@ impl TensorBoard {
 
     /// Writes the events of a run with these components into a file.
     pub fn new(file: EventFile, components: &[Component]) -> Self {
-        Self { file, components: components.to_vec(), seconds: 0.0 }
+        Self { file, components: components.to_vec(), seconds: 0.0, fails: false, warning: None }
     }
 
     /// Sets the training seconds of a resumed run before its first step here.
@@ -53,7 +56,7 @@ impl TensorBoard {
     }
 
     /// Writes the scalars of a step.
-    fn step(&mut self, record: &StepRecord) -> io::Result<()> {
+    fn step(&mut self, record: &StepRecord) {
         let total = self.components.len().max(1) as f64;
         let StepRecord { work, components, memory, .. } = record;
         let seconds = work.seconds - std::mem::replace(&mut self.seconds, work.seconds);
@@ -67,23 +70,23 @@ impl TensorBoard {
             ("memory/process_bytes", memory.memory_bytes.map(|bytes| bytes as f64)),
             ("memory/training_bytes", Some(memory.training_bytes as f64)),
         ];
-        self.scalars(record.step, &known)
+        self.scalars(record.step, &known);
     }
 
     /// Writes the scalars of an evaluation.
-    fn evaluation(&mut self, record: &EvalRecord) -> io::Result<()> {
+    fn evaluation(&mut self, record: &EvalRecord) {
         let EvalRecord { evaluation, .. } = record;
         let known = [("eval/loss", Some(evaluation.loss)), ("eval/accuracy", evaluation.accuracy)];
-        self.scalars(record.step, &known)
+        self.scalars(record.step, &known);
     }
 
-    fn scalars(&mut self, step: u64, scalars: &[(&str, Option<f64>)]) -> io::Result<()> {
+    fn scalars(&mut self, step: u64, scalars: &[(&str, Option<f64>)]) {
         let known = scalars.iter().filter_map(|(tag, value)| Some(((*tag).to_owned(), (*value)?)));
-        self.file.scalars(step, known)
+        self.file.scalars(step, known);
     }
 
     /// Writes the values that policies compared, and the freezes.
-    fn report(&mut self, report: &StepReport) -> io::Result<()> {
+    fn report(&mut self, report: &StepReport) {
         let checked = report.checked.as_ref();
         let step = checked.map_or(report.step, |checked| checked.step);
         let compared = checked.map(|checked| checked.compared.as_slice()).unwrap_or_default();
@@ -100,17 +103,25 @@ impl TensorBoard {
             }
         }
         scalars.extend(kinds.into_iter().map(|(tag, sum, count)| (tag, sum / count)));
-        self.file.scalars(step, scalars)?;
+        self.file.scalars(step, scalars);
         // One text per step: a tag has one value at each.
         let mut events = report.events.as_slice();
         while let Some(first) = events.first() {
             let alike = events.iter().take_while(|event| event.step == first.step).count();
             let (now, later) = events.split_at(alike);
             let lines: Vec<String> = now.iter().map(line).collect();
-            self.file.text(first.step, "freezes", &lines.join("\n"))?;
+            self.file.text(first.step, "freezes", &lines.join("\n"));
             events = later;
         }
-        Ok(())
+    }
+
+    fn flush(&mut self) {
+        let failed = self.file.flush().err();
+        if let Some(error) = failed.as_ref().filter(|_| !self.fails) {
+            self.warning =
+                Some(format!("the files for TensorBoard cannot be written: {error}; their events wait"));
+        }
+        self.fails = failed.is_some();
     }
 }
 
@@ -128,12 +139,26 @@ fn line(event: &FreezeEvent) -> String {
 
 impl Logger for TensorBoard {
     fn log(&mut self, event: &Event<'_>) -> Result<()> {
-        let written = match event {
+        match event {
             Event::Report(report) => self.report(report),
             Event::Step(record) => self.step(record),
             Event::Evaluation(record) => self.evaluation(record),
             _ => return Ok(()),
+        }
+        self.flush();
+        Ok(())
+    }
+
+    fn new_warning(&mut self) -> Option<String> {
+        self.warning.take()
+    }
+
+    fn incomplete(&mut self) -> Option<String> {
+        let reason = match (self.file.flush(), self.file.lost()) {
+            (Err(error), _) => error.to_string(),
+            (Ok(()), 0) => return None,
+            (Ok(()), lost) => format!("{lost} events were lost"),
         };
-        written.and_then(|()| self.file.flush()).context("the files for TensorBoard are incomplete")
+        Some(format!("the files for TensorBoard are incomplete: {reason}"))
     }
 }

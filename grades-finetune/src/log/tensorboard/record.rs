@@ -1,14 +1,9 @@
 //! TFRecord: a length, its checksum, the bytes, their checksum.
 
-use std::io::{self, Write};
-
-/// Writes one record.
-pub(super) fn write(writer: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+/// Returns one record.
+pub(super) fn record(bytes: &[u8]) -> Vec<u8> {
     let length = (bytes.len() as u64).to_le_bytes();
-    writer.write_all(&length)?;
-    writer.write_all(&masked(&length).to_le_bytes())?;
-    writer.write_all(bytes)?;
-    writer.write_all(&masked(bytes).to_le_bytes())
+    [&length, &masked(&length).to_le_bytes()[..], bytes, &masked(bytes).to_le_bytes()].concat()
 }
 
 /// Rotates and moves a CRC-32C as the format has it: a checksum of bytes that include their own checksum is weak.
@@ -22,12 +17,10 @@ mod tests {
 
     #[test]
     fn a_record_has_both_checksums() {
-        let mut written = Vec::new();
-        write(&mut written, b"abc").unwrap();
         // The result of `masked_crc32c` of tensorboard.compat.tensorflow_stub.pywrap_tensorflow (2.21.0) gives for
         // struct.pack("<Q", 3) and for b"abc".
         let expected = [&3u64.to_le_bytes()[..], &LENGTH_CHECK, b"abc", &BYTES_CHECK].concat();
-        assert_eq!(written, expected);
+        assert_eq!(record(b"abc"), expected);
     }
 
     const LENGTH_CHECK: [u8; 4] = [176, 153, 73, 14];

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::template::{Key, Page, Row, render};
+use super::template::{Filters, Key, Page, PageTable, Row, render};
 use crate::records::{Average, ComparisonRow, Numbers, Quantity};
 use crate::report::pictures::Figure;
 use crate::report::read::{ComparisonData, operations, time};
@@ -31,13 +31,13 @@ pub(crate) fn comparison_page(comparison: &ComparisonData, figures: &[Figure]) -
         heading: title,
         sentence: sentence(comparison),
         keys: keys(comparison),
-        groups: comparison.result.rows.iter().map(|row| row.label().to_owned()).collect(),
-        groups_name: "Way",
-        layers: Vec::new(),
+        filters: Filters {
+            groups: comparison.result.rows.iter().map(|row| row.label().to_owned()).collect(),
+            groups_name: "Way",
+            layers: Vec::new(),
+        },
         notes: notes(comparison),
-        table_title: "All numbers",
-        columns: heads.map(str::to_owned).collect(),
-        rows,
+        table: PageTable { table_title: "All numbers", columns: heads.map(str::to_owned).collect(), rows },
         config: String::new(),
         command: comparison.result.command.clone(),
     };

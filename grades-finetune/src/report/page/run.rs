@@ -3,7 +3,7 @@
 use anyhow::Result;
 use toml::{Table, Value};
 
-use super::template::{Key, Page, Row, render};
+use super::template::{Filters, Key, Page, PageTable, Row, render};
 use crate::records::{Scores, Summary};
 use crate::report::analysis::Analysis;
 use crate::report::pictures::Figure;
@@ -28,17 +28,21 @@ pub(crate) fn run_page(run: &RunData, figures: &[Figure]) -> Result<String> {
         heading: run.name.clone(),
         sentence: format!("Trained {way}{model} on {data}: {}", outcome(&analysis)),
         keys: keys(&analysis),
-        groups: if figures.iter().any(|figure| figure.name == "heat-map") {
-            analysis.groups.clone()
-        } else {
-            Vec::new()
+        filters: Filters {
+            groups: if figures.iter().any(|figure| figure.name == "heat-map") {
+                analysis.groups.clone()
+            } else {
+                Vec::new()
+            },
+            groups_name: "Kind",
+            layers: blocks(&analysis),
         },
-        groups_name: "Kind",
-        layers: blocks(&analysis),
         notes: notes(&analysis, &config),
-        table_title: "Configuration",
-        columns: vec!["key".to_owned(), "value".to_owned()],
-        rows: settings(&config),
+        table: PageTable {
+            table_title: "Configuration",
+            columns: vec!["key".to_owned(), "value".to_owned()],
+            rows: settings(&config),
+        },
         config: run.config.clone(),
         command: String::new(),
     };
@@ -151,7 +155,7 @@ fn notes(analysis: &Analysis<'_>, config: &Table) -> Vec<String> {
             "No component froze. The statistics below show how far each was from its threshold.".to_owned(),
         );
     }
-    if let Some(reason) = analysis.by_deadline() {
+    if let Some(reason) = analysis.why_little() {
         notes.push(format!("{}.", capitalized(&reason)));
     }
     let bad = run.steps.iter().filter(|line| !line.loss.is_finite()).count();

@@ -28,6 +28,28 @@ pub(super) struct Row {
     pub(super) strong: bool,
 }
 
+/// The filters of a page's pictures.
+#[derive(Debug, Serialize)]
+pub(super) struct Filters {
+    /// The groups, in the order of their colours.
+    pub(super) groups: Vec<String>,
+    /// The name of the groups.
+    pub(super) groups_name: &'static str,
+    /// The blocks.
+    pub(super) layers: Vec<String>,
+}
+
+/// The table of a page.
+#[derive(Debug, Serialize)]
+pub(super) struct PageTable {
+    /// Its heading.
+    pub(super) table_title: &'static str,
+    /// The heads of its columns.
+    pub(super) columns: Vec<String>,
+    /// Its rows.
+    pub(super) rows: Vec<Row>,
+}
+
 /// Everything that a page shows.
 #[derive(Debug, Serialize)]
 pub(super) struct Page {
@@ -41,18 +63,14 @@ pub(super) struct Page {
     pub(super) sentence: String,
     /// The key figures.
     pub(super) keys: Vec<Key>,
-    /// The groups that can be filtered by, in the order of their colours.
-    pub(super) groups: Vec<String>,
-    /// The name of the groups.
-    pub(super) groups_name: &'static str,
-    /// The blocks that can be filtered by.
-    pub(super) layers: Vec<String>,
+    /// The filters of the pictures.
+    #[serde(flatten)]
+    pub(super) filters: Filters,
     /// Notes that a reader should see before the pictures.
     pub(super) notes: Vec<String>,
-    /// The head of the table, and its rows.
-    pub(super) table_title: &'static str,
-    pub(super) columns: Vec<String>,
-    pub(super) rows: Vec<Row>,
+    /// The table below them.
+    #[serde(flatten)]
+    pub(super) table: PageTable,
     /// The configuration, as TOML.
     pub(super) config: String,
     /// The command that makes it again.

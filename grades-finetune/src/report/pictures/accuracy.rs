@@ -1,11 +1,11 @@
-//! The score of each way to train, against its time.
+//! The score of each way to train, against its time and its FLOPs.
 
 use super::figure::Figure;
 use super::legend::width_of;
-use crate::records::{Average, ComparisonRow, Quantity};
-use crate::report::read::{ComparisonData, time};
+use crate::records::{Average, ComparisonRow, Numbers, Quantity};
+use crate::report::read::{ComparisonData, operations, time};
 use crate::report::svg::{
-    Axis, Picture, Plot, Rectangle, Scale, Size, Unit, attribute, coordinate, escape, long_seconds,
+    Axis, Picture, Plot, Rectangle, Scale, Size, Unit, attribute, coordinate, escape, long_seconds, percent,
 };
 
 /// A score by which ways are compared.
@@ -33,6 +33,72 @@ impl Score {
     }
 }
 
+/// The cost of a way to train.
+#[derive(Clone, Copy)]
+enum Cost {
+    /// Seconds.
+    Time,
+    /// FLOPs, in shares of this number: what the baseline costs.
+    Flops(f64),
+}
+
+impl Cost {
+    /// Returns the cost of a run.
+    fn of(self, numbers: &Numbers) -> Option<f64> {
+        match self {
+            Self::Time => time(numbers),
+            Self::Flops(baseline) => operations(numbers).map(|flops| flops / baseline),
+        }
+    }
+
+    fn text(self, cost: f64) -> String {
+        match self {
+            Self::Time => long_seconds(cost),
+            Self::Flops(_) => format!("{} of the FLOPs", percent(cost)),
+        }
+    }
+
+    /// Returns the words for a figure: its name, what the score is drawn against, and the axis.
+    fn words(self) -> (&'static str, &'static str, Axis) {
+        let axis = |unit, label| Axis::new(Scale::exact(0.0, 1.0), unit, label);
+        match self {
+            Self::Time => ("accuracy", "time", axis(Unit::Count, "time in seconds")),
+            Self::Flops(_) => {
+                ("frontier", "FLOPs", axis(Unit::Percent, "FLOPs, in shares of the baseline's"))
+            }
+        }
+    }
+}
+
+/// The rows that merely train for fewer steps, and the one that trains for all.
+const SHORTER: [&str; 6] =
+    ["full", "full-quarter", "full-third", "full-half", "full-two-thirds", "full-four-fifths"];
+
+/// Returns cost and score of training for shares of the steps, by cost: what every other way must beat. Empty where fewer than
+/// three shares were run.
+fn frontier(comparison: &ComparisonData, score: Score, cost: Cost) -> Vec<(f64, f64)> {
+    let rows = comparison.result.rows.iter().filter(|row| SHORTER.contains(&row.name.as_str()));
+    let point = |row: &ComparisonRow| Some((row.average(|run| cost.of(run))?.mean, score.average(row)?.mean));
+    let mut points: Vec<(f64, f64)> = rows.filter_map(point).collect();
+    points.sort_by(|one, other| one.0.total_cmp(&other.0));
+    if points.len() < 3 { Vec::new() } else { points }
+}
+
+/// Draws the score against FLOPs; `None` unless three shares of the steps were run, whose line is what others must beat.
+pub(crate) fn accuracy_over_flops(comparison: &ComparisonData) -> Option<Figure> {
+    let score = score(comparison)?;
+    let baseline = comparison.baseline()?.average(operations)?.mean;
+    let cost = Cost::Flops(baseline);
+    if baseline <= 0.0 || frontier(comparison, score, cost).is_empty() {
+        return None;
+    }
+    let caption = "The dotted line joins the ways that merely train for fewer steps, each with its own decay: a way below it, \
+                   beyond its bar, costs more than it is worth.";
+    let title = format!("{} against FLOPs", sentence(score.name));
+    let draw = |size| picture(comparison, score, cost, size);
+    Some(Figure::draw("frontier", title, caption.to_owned(), Vec::new(), draw))
+}
+
 /// Returns the score by which the rows are compared: that on the examples for evaluation, else the test's.
 pub(super) fn score(comparison: &ComparisonData) -> Option<Score> {
     let scores = [
@@ -57,9 +123,14 @@ pub(crate) fn accuracy_over_time(comparison: &ComparisonData) -> Option<Figure> 
         }
         false => "Numbered discs are runs with one seed, so nothing is known of their spread.",
     };
-    let caption = format!("{marks} Further left is faster, {better} is better.{counted}");
+    let line = match frontier(comparison, score, Cost::Time).is_empty() {
+        true => "",
+        false => " The dotted line joins the ways that merely train for fewer steps.",
+    };
+    let caption = format!("{marks} Further left is faster, {better} is better.{line}{counted}");
     let title = format!("{} against time", sentence(score.name));
-    Some(Figure::draw("accuracy", title, caption, Vec::new(), |size| picture(comparison, score, size)))
+    let draw = |size| picture(comparison, score, Cost::Time, size);
+    Some(Figure::draw("accuracy", title, caption, Vec::new(), draw))
 }
 
 pub(super) fn sentence(text: &str) -> String {
@@ -67,7 +138,8 @@ pub(super) fn sentence(text: &str) -> String {
     characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
-fn picture(comparison: &ComparisonData, score: Score, size: Size) -> Picture {
+fn picture(comparison: &ComparisonData, score: Score, cost: Cost, size: Size) -> Picture {
+    let (name, against, axis) = cost.words();
     let at = Rectangle::usual(size, 28.0, size.of(340.0, 280.0));
     let rows = rows_height(comparison, size);
     let what: Vec<String> = comparison
@@ -75,19 +147,21 @@ fn picture(comparison: &ComparisonData, score: Score, size: Size) -> Picture {
         .rows
         .iter()
         .filter_map(|row| {
-            let (time, value) = (row.average(time)?, score.average(row)?);
-            Some(format!("{}: {} in {}", row.label(), score.unit.text(value.mean), long_seconds(time.mean)))
+            let (spent, value) = (row.average(|run| cost.of(run))?, score.average(row)?);
+            Some(format!("{}: {} in {}", row.label(), score.unit.text(value.mean), cost.text(spent.mean)))
         })
         .collect();
     let height = at.bottom() + 54.0 + rows;
-    let mut picture =
-        Picture::new("accuracy", size, height, "What each way reached, against time", what.join("; "));
-    let runs = || comparison.result.rows.iter().flat_map(|row| &row.runs);
-    let across = Axis::new(
-        Scale::linear(runs().filter_map(|run| time(&run.numbers)), true),
-        Unit::Count,
-        "time in seconds",
+    let mut picture = Picture::new(
+        name,
+        size,
+        height,
+        &format!("What each way reached, against {against}"),
+        what.join("; "),
     );
+    let runs = || comparison.result.rows.iter().flat_map(|row| &row.runs);
+    let costs = runs().filter_map(|run| cost.of(&run.numbers));
+    let across = Axis { scale: Scale::linear(costs, true), ..axis };
     let values = runs().filter_map(|run| run.numbers.get(score.of)).collect::<Vec<_>>();
     let spread = comparison.result.rows.iter().filter_map(|row| score.average(row)).flat_map(ends);
     let scale = score.limited(Scale::linear(values.iter().copied().chain(spread), false));
@@ -105,13 +179,18 @@ fn picture(comparison: &ComparisonData, score: Score, size: Size) -> Picture {
         let label = if y < at.top + 14.0 { y + 14.0 } else { y - 5.0 };
         picture.text("limt", (at.left + 4.0, label), &format!("target {}", score.unit.text(target.value)));
     }
+    let shorter = frontier(comparison, score, cost);
+    if !shorter.is_empty() {
+        let path = plot.path(shorter.into_iter());
+        picture.raw(format_args!(r#"<path class="iso" d="{path}"/>"#));
+    }
     for (index, row) in comparison.result.rows.iter().enumerate() {
         let group = index % 8;
         picture.raw(format_args!("<g class=\"one\"{}>", attribute("data-k", index)));
         for run in &row.runs {
-            let Some((x, y)) = time(&run.numbers).zip(run.numbers.get(score.of)) else { continue };
+            let Some((x, y)) = cost.of(&run.numbers).zip(run.numbers.get(score.of)) else { continue };
             let seed = run.seed.map_or_else(String::new, |seed| format!(", seed {seed}"));
-            let words = format!("{}{seed}: {} in {}", row.label(), score.unit.text(y), long_seconds(x));
+            let words = format!("{}{seed}: {} in {}", row.label(), score.unit.text(y), cost.text(x));
             let (x, y) = plot.place(x, y);
             picture.raw(format_args!(
                 r#"<circle class="dot f{group}" cx="{}" cy="{}" r="4"{}><title>{}</title></circle>"#,
@@ -125,15 +204,15 @@ fn picture(comparison: &ComparisonData, score: Score, size: Size) -> Picture {
     }
     // The means go last, so that no seed covers one.
     for (index, row) in comparison.result.rows.iter().enumerate() {
-        let Some((time, value)) = row.average(time).zip(score.average(row)) else { continue };
+        let Some((spent, value)) = row.average(|run| cost.of(run)).zip(score.average(row)) else { continue };
         picture.raw(format_args!("<g class=\"one\"{}>", attribute("data-k", index)));
-        mean(&mut picture, &plot, index, (time, value));
+        mean(&mut picture, &plot, index, (spent, value));
         picture.raw("</g>");
     }
     list(&mut picture, comparison, size, at.bottom() + 52.0, |_, row| {
         let value = score.average(row).map(|average| with_spread(average, score.unit));
-        let time = row.average(time).map(|average| long_seconds(average.mean));
-        [value, time].into_iter().flatten().collect::<Vec<_>>().join(", ")
+        let spent = row.average(|run| cost.of(run)).map(|average| cost.text(average.mean));
+        [value, spent].into_iter().flatten().collect::<Vec<_>>().join(", ")
     });
     picture
 }

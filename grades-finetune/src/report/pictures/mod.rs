@@ -11,7 +11,7 @@ mod savings;
 mod statistic;
 mod time;
 
-pub(super) use accuracy::accuracy_over_time;
+pub(super) use accuracy::{accuracy_over_flops, accuracy_over_time};
 pub(super) use curves::curves;
 pub(super) use figure::Figure;
 pub(super) use heat_map::heat_map;

@@ -1,10 +1,21 @@
 //! Limits, disks that are full, and runs in which storing does not pay.
 
-use super::{classifier, column, decoder, number, trained};
+use tch::Kind;
+
+use super::{cache_flops, classifier, decoder, eval_losses, losses, summary, trained};
 use crate::support::{Folder, examples};
+use crate::tolerance::{TRAINED_LOSS, assert_number_within};
 
 fn model(folder: &Folder, run: &str) -> Vec<u8> {
     folder.bytes(&format!("runs/{run}/model/model.safetensors"))
+}
+
+/// Fails unless all losses are the same up to roundings.
+fn assert_same_losses(found: &[f64], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert_number_within(*found, *expected, TRAINED_LOSS.tolerance(Kind::Float), "loss");
+    }
 }
 
 #[test]
@@ -13,14 +24,17 @@ fn a_file_takes_what_is_beyond_the_memory_and_changes_no_bit() {
     trained(&folder, "memory", &[]);
     trained(&folder, "file", &["freezing.cache.memory_mib=0"]);
     assert_eq!(model(&folder, "memory"), model(&folder, "file"));
-    let bytes = |run| ["cache_memory_bytes", "cache_file_bytes"].map(|key| number(&folder, run, key));
-    let [all, none] = bytes("memory");
-    assert_eq!((bytes("file"), none), ([0.0, all], 0.0));
-    // Tokens of 8 numbers of 4 bytes: those of the training rows, and of the others.
-    let tokens = |name: &str| -> usize {
-        folder.text(name).lines().map(|line| line.split_whitespace().count() - 1 + 2).sum()
+    let bytes = |run| {
+        let memory = summary(&folder, run).memory;
+        (memory.cache_memory_bytes, memory.cache_file_bytes)
     };
-    assert_eq!(all, ((tokens("train.tsv") + tokens("dev.tsv")) * 32) as f64);
+    let (all, none) = bytes("memory");
+    assert_eq!((bytes("file"), none), ((0, all), 0));
+    // Tokens of 8 numbers of 4 bytes: those of the training rows, and of the others.
+    let tokens = |name: &str| -> u64 {
+        folder.text(name).lines().map(|line| line.split_whitespace().count() as u64 - 1 + 2).sum()
+    };
+    assert_eq!(all, (tokens("train.tsv") + tokens("dev.tsv")) * 32);
     // The file has no name, so nothing is left behind.
     let names = folder.names("runs/file");
     assert!(names.iter().all(|name| !name.contains("activations")), "{names:?}");
@@ -39,11 +53,8 @@ fn without_room_the_whole_model_runs_and_one_line_says_why() {
     assert_eq!(model(&folder, "none"), model(&folder, "never"));
     // Computed in every step, but without dropout.
     trained(&folder, "always", &[&none[..], &["freezing.cache.mode=always"]].concat());
-    assert_eq!(number(&folder, "always", "cache_flops"), 0.0);
-    let losses = |run| column(&folder, run, "evals.jsonl", "loss");
-    for (always, never) in losses("always").iter().zip(losses("never")) {
-        assert!((always - never).abs() < 1e-5 * never, "{always} and {never}");
-    }
+    assert_eq!(cache_flops(&folder, "always"), 0);
+    assert_same_losses(&eval_losses(&folder, "always"), &eval_losses(&folder, "never"));
 }
 
 #[test]
@@ -51,11 +62,11 @@ fn a_last_epoch_stores_nothing() {
     let folder = classifier();
     let run = trained(&folder, "one", &["training.epochs=1"]);
     assert!(!run.log.notes.iter().any(|note| note.contains("begin above")), "{:?}", run.log.notes);
-    assert_eq!(number(&folder, "one", "cache_memory_bytes"), 0.0);
+    assert_eq!(summary(&folder, "one").memory.cache_memory_bytes, 0);
     let always = ["training.epochs=1", "freezing.cache.mode=always"];
     trained(&folder, "always", &always);
-    assert!(number(&folder, "always", "cache_memory_bytes") > 0.0);
-    assert_eq!(number(&folder, "always", "cache_flops"), 0.0, "no row is seen twice");
+    assert!(summary(&folder, "always").memory.cache_memory_bytes > 0);
+    assert_eq!(cache_flops(&folder, "always"), 0, "no row is seen twice");
 }
 
 #[test]
@@ -64,20 +75,17 @@ fn a_full_disk_costs_time_and_one_warning() {
     folder.write("train.tsv", examples(1200));
     let sets = ["freezing.cache.memory_mib=0", "training.epochs=3", "training.batch_size=50"];
     trained(&folder, "whole", &sets);
-    let bytes = number(&folder, "whole", "cache_file_bytes");
-    assert!(bytes > 200e3, "{bytes}");
+    let bytes = summary(&folder, "whole").memory.cache_file_bytes;
+    assert!(bytes > 200_000, "{bytes}");
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", *set]).collect();
     let arguments = ["train", "--config", "base.toml", "--name", "full", "--no-report"];
     let ran = folder.limited(100, &[&arguments[..], &sets].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let warning = "warning: the outputs of frozen blocks cannot all be stored: File too large";
     assert_eq!(ran.stderr.matches(warning).count(), 1, "{}", ran.stderr);
-    let saved = ["whole", "full"].map(|run| number(&folder, run, "cache_flops"));
-    assert!(saved[1] > 0.0 && saved[1] < saved[0], "{saved:?}");
-    let losses = |run| column(&folder, run, "steps.jsonl", "loss");
-    for (full, whole) in losses("full").iter().zip(losses("whole")) {
-        assert!((full - whole).abs() < 1e-5 * whole, "{full} and {whole}");
-    }
+    let saved = ["whole", "full"].map(|run| cache_flops(&folder, run));
+    assert!(saved[1] > 0 && saved[1] < saved[0], "{saved:?}");
+    assert_same_losses(&losses(&folder, "full"), &losses(&folder, "whole"));
 }
 
 #[test]
@@ -90,6 +98,11 @@ fn keys_of_the_cache_are_checked_with_all_others() {
     assert!(error.contains("freezing.grace"), "{error}");
     let error = folder.run_refused(&["freezing.cache.memory=3"]);
     assert!(error.contains("freezing.cache.memory: unknown key"), "{error}");
+    let error = folder.run_refused(&["freezing.cache.memory_mbi=3"]);
+    let hint = "freezing.cache.memory_mbi: unknown key (did you mean \"memory_mib\"?); known: ";
+    assert!(error.contains(hint), "{error}");
+    let error = folder.run_refused(&["freezing.cahce={}"]);
+    assert!(error.contains("freezing.cahce: unknown key (did you mean \"cache\"?)"), "{error}");
     trained(&folder, "run", &["freezing.cache.memory_mib=7"]);
     let config = folder.toml("runs/run/config.toml");
     assert_eq!(config["freezing"]["cache"]["memory_mib"], 7.into());
@@ -103,5 +116,5 @@ fn without_freezing_there_is_no_cache() {
     folder.write("base.toml", config);
     let run = trained(&folder, "run", &["lora.target_modules=['q_proj']", "lora.layers_to_transform=[2]"]);
     assert!(!run.log.notes.iter().any(|note| note.contains("begin above")), "{:?}", run.log.notes);
-    assert_eq!(number(&folder, "run", "cache_flops"), 0.0);
+    assert_eq!(cache_flops(&folder, "run"), 0);
 }

@@ -5,10 +5,13 @@ mod resumed;
 mod same;
 mod tied;
 
+use grades_finetune::records::{EvalRecord, StepRecord, Summary};
 use serde_json::{Value, json};
+use tch::Kind;
 
 use crate::support::{Folder, Run, Tiny, copy_folder, examples};
 use crate::tiny_decoder::TinyDecoder;
+use crate::tolerance::TRAINED_LOSS;
 
 /// Forty steps of two batches of three. Block 0 freezes at step 2, block 1 later; the pooler, which is a component too, and the
 /// head train on.
@@ -116,15 +119,48 @@ fn trained(folder: &Folder, name: &str, sets: &[&str]) -> Run {
     folder.run(&[sets, &[&name]].concat())
 }
 
-/// A number of a run's summary.
-fn number(folder: &Folder, run: &str, key: &str) -> f64 {
-    folder.json(&format!("runs/{run}/summary.json"))[key].as_f64().unwrap()
+/// The summary of a run.
+fn summary(folder: &Folder, run: &str) -> Summary {
+    folder.files(run).summary()
 }
 
-/// The values of a key of all lines of a log.
-fn column(folder: &Folder, run: &str, log: &str, key: &str) -> Vec<f64> {
-    let lines = folder.lines(&format!("runs/{run}/{log}"));
-    lines.iter().map(|line| line[key].as_f64().unwrap_or(0.0)).collect()
+/// The FLOPs that the cache saved in a run.
+fn cache_flops(folder: &Folder, run: &str) -> u128 {
+    summary(folder, run).flops.cache_flops
+}
+
+/// A value of each step of a run.
+fn steps<T>(folder: &Folder, run: &str, value: fn(&StepRecord) -> T) -> Vec<T> {
+    folder.files(run).steps().iter().map(value).collect()
+}
+
+/// A value of each evaluation of a run.
+fn evals<T>(folder: &Folder, run: &str, value: fn(&EvalRecord) -> T) -> Vec<T> {
+    folder.files(run).evals().iter().map(value).collect()
+}
+
+/// The losses of a run's steps.
+fn losses(folder: &Folder, run: &str) -> Vec<f64> {
+    steps(folder, run, |step| step.loss)
+}
+
+/// The losses of a run's evaluations.
+fn eval_losses(folder: &Folder, run: &str) -> Vec<f64> {
+    evals(folder, run, |record| record.evaluation.loss)
+}
+
+/// Fails unless the losses or accuracies of two runs are the same up to roundings: those of a sum of terms of size 1.
+fn assert_same_scores(found: &[f64], expected: &[f64], what: &str) {
+    assert_near(found, expected, TRAINED_LOSS.tolerance(Kind::Float), what);
+}
+
+fn assert_near(found: &[f64], expected: &[f64], bound: f64, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    assert!(!expected.is_empty());
+    for (step, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let scale = expected.abs().max(1.0);
+        assert!((found - expected).abs() <= bound * scale, "{what}, line {step}: {found} and {expected}");
+    }
 }
 
 /// Whether a run says that its batches begin above frozen blocks.

@@ -3,7 +3,7 @@
 use grades::tracker::Transition;
 use serde_json::json;
 
-use super::{ADAPTERS, CLASSIFIER, classifier, column, decoder, trained};
+use super::{ADAPTERS, CLASSIFIER, assert_same_scores, cache_flops, classifier, decoder, losses, trained};
 use crate::durable::broken::{Result, broken_off, resumed};
 use crate::support::{Folder, Tiny, examples};
 
@@ -19,8 +19,7 @@ fn goes_on(folder: &Folder, every: u64, from: &[u64], sets: &[&str]) -> Result {
         Result::of(folder, &copy).assert_same(&whole, &format!("{sets:?} from step {step}"));
         std::fs::remove_dir_all(folder.path(&format!("runs/{copy}"))).unwrap();
     }
-    let saved = folder.json("runs/whole/summary.json")["cache_flops"].as_f64();
-    assert!(saved > Some(0.0), "{sets:?}");
+    assert!(cache_flops(folder, "whole") > 0, "{sets:?}");
     std::fs::remove_dir_all(folder.path("runs/whole")).unwrap();
     whole
 }
@@ -64,8 +63,5 @@ fn blocks_that_thaw_take_what_was_stored_with_them() {
 
     trained(&folder, "with", &[policy]);
     trained(&folder, "without", &[policy, "freezing.cache.mode=never"]);
-    let losses = |run| column(&folder, run, "steps.jsonl", "loss");
-    for (step, (with, without)) in losses("with").iter().zip(losses("without")).enumerate() {
-        assert!((with - without).abs() <= 1e-5 * without.max(1.0), "line {step}: {with} and {without}");
-    }
+    assert_same_scores(&losses(&folder, "with"), &losses(&folder, "without"), "losses");
 }

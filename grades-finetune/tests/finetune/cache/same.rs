@@ -1,22 +1,21 @@
 //! Runs with and without the cache: the same numbers, and less work.
 
 use grades_finetune::log::summary_table;
+use grades_finetune::records::StepRecord;
 use serde_json::json;
 
-use super::{ADAPTERS, CLASSIFIER, classifier, column, decoder, number, says_that_it_begins_above, trained};
+use super::{
+    ADAPTERS, CLASSIFIER, assert_near, assert_same_scores, classifier, decoder, eval_losses, evals, losses,
+    says_that_it_begins_above, steps, summary, trained,
+};
 use crate::support::Folder;
+use crate::tolerance::BF16_LOSSES;
 
-/// The largest relative difference of losses; roundings of the hidden states grow as weights are trained on them.
-const ROUNDINGS: f64 = 1e-5;
+/// Reads a number of each record of a run.
+type Values = fn(&Folder, &str) -> Vec<f64>;
 
-fn assert_near(found: &[f64], expected: &[f64], bound: f64, what: &str) {
-    assert_eq!(found.len(), expected.len(), "{what}");
-    assert!(!expected.is_empty());
-    for (step, (found, expected)) in found.iter().zip(expected).enumerate() {
-        let scale = expected.abs().max(1.0);
-        assert!((found - expected).abs() <= bound * scale, "{what}, line {step}: {found} and {expected}");
-    }
-}
+/// Reads a number of a step.
+type Count = fn(&StepRecord) -> u128;
 
 /// Trains with the cache and without; the losses and evaluations must agree, and the FLOPs must fall by what was saved.
 fn agree(folder: &Folder, sets: &[&str]) {
@@ -24,31 +23,29 @@ fn agree(folder: &Folder, sets: &[&str]) {
     let with = trained(folder, "with", &[sets, &["freezing.cache.mode=auto"]].concat());
     trained(folder, "without", &[sets, &["freezing.cache.mode=never"]].concat());
     assert!(says_that_it_begins_above(&with, 1), "{what}: {:?}", with.log.notes);
-    for (log, key) in [("steps.jsonl", "loss"), ("evals.jsonl", "loss"), ("evals.jsonl", "accuracy")] {
-        let [found, expected] = ["with", "without"].map(|run| column(folder, run, log, key));
-        assert_near(&found, &expected, ROUNDINGS, &format!("{what}: {key} of {log}"));
+    let both = |values: Values| ["with", "without"].map(|run| values(folder, run));
+    let accuracies =
+        |folder: &Folder, run: &str| evals(folder, run, |record| record.evaluation.accuracy.unwrap_or(0.0));
+    let scores: [(&str, Values); 3] =
+        [("losses", losses), ("losses of evaluations", eval_losses), ("accuracies", accuracies)];
+    for (name, values) in scores {
+        let [found, expected] = both(values);
+        assert_same_scores(&found, &expected, &format!("{what}: {name}"));
     }
-    let flops = |run, log: &str, key| column(folder, run, log, key).iter().sum::<f64>();
-    let saved = number(folder, "with", "cache_flops");
-    assert!(saved > 0.0, "{what}");
-    assert_eq!(flops("with", "steps.jsonl", "cache_flops"), saved, "{what}");
-    assert_eq!(
-        flops("with", "steps.jsonl", "flops") + saved,
-        flops("without", "steps.jsonl", "flops"),
-        "{what}"
-    );
-    assert_eq!(number(folder, "with", "flops") + saved, number(folder, "without", "flops"), "{what}");
-    assert_eq!(
-        number(folder, "with", "flops_without_freezing"),
-        number(folder, "without", "flops_without_freezing")
-    );
-    assert!(
-        flops("with", "evals.jsonl", "eval_flops") < flops("without", "evals.jsonl", "eval_flops"),
-        "{what}"
-    );
-    assert_eq!(flops("without", "steps.jsonl", "cache_flops"), 0.0);
-    assert_eq!(number(folder, "without", "cache_memory_bytes"), 0.0);
-    assert!(number(folder, "with", "cache_memory_bytes") > 0.0, "{what}");
+    let [of_with, of_without] = ["with", "without"].map(|run| summary(folder, run));
+    let sum = |run, value: Count| steps(folder, run, value).iter().sum::<u128>();
+    let (flops, saved_flops): (Count, Count) = (|step| step.work.flops, |step| step.work.cache_flops);
+    let saved = of_with.flops.cache_flops;
+    assert!(saved > 0, "{what}");
+    assert_eq!(sum("with", saved_flops), saved, "{what}");
+    assert_eq!(sum("with", flops) + saved, sum("without", flops), "{what}");
+    assert_eq!(of_with.flops.flops + saved, of_without.flops.flops, "{what}");
+    assert_eq!(of_with.flops.flops_without_freezing, of_without.flops.flops_without_freezing);
+    let evaluations = |run| evals(folder, run, |record| record.evaluation.flops).iter().sum::<u128>();
+    assert!(evaluations("with") < evaluations("without"), "{what}");
+    assert_eq!(sum("without", saved_flops), 0);
+    assert_eq!(of_without.memory.cache_memory_bytes, 0);
+    assert!(of_with.memory.cache_memory_bytes > 0, "{what}");
     let table = summary_table(&with.summary, &with.files.path);
     let line = table.lines().find(|line| line.starts_with("activation cache ")).unwrap();
     assert!(line.contains(" MiB of memory, saved "), "{line}");
@@ -98,15 +95,15 @@ fn adapters_in_the_upper_blocks_alone_leave_the_lower_ones_to_the_cache_from_the
     let run = trained(&folder, "with", &sets);
     assert!(says_that_it_begins_above(&run, 2), "{:?}", run.log.notes);
     trained(&folder, "without", &[&sets[..], &["freezing.cache.mode=never"]].concat());
-    let losses = |run| column(&folder, run, "steps.jsonl", "loss");
-    assert_near(&losses("with"), &losses("without"), ROUNDINGS, "losses");
+    assert_same_scores(&losses(&folder, "with"), &losses(&folder, "without"), "losses");
     // Every row is computed once in ten epochs.
-    let of_blocks = number(&folder, "with", "cache_flops") / 0.9;
-    let of_model = number(&folder, "with", "flops") + number(&folder, "with", "cache_flops");
+    let flops = summary(&folder, "with").flops;
+    let of_blocks = flops.cache_flops as f64 / 0.9;
+    let of_model = (flops.flops + flops.cache_flops) as f64;
     assert!(of_blocks < of_model && of_blocks > 0.2 * of_model, "{of_blocks} of {of_model}");
-    let saved = column(&folder, "with", "steps.jsonl", "cache_flops");
-    assert!(saved[..4].iter().all(|flops| *flops == 0.0), "the first epoch computes them: {saved:?}");
-    assert!(saved[4..].iter().all(|flops| *flops > 0.0), "{saved:?}");
+    let saved = steps(&folder, "with", |step| step.work.cache_flops);
+    assert!(saved[..4].iter().all(|flops| *flops == 0), "the first epoch computes them: {saved:?}");
+    assert!(saved[4..].iter().all(|flops| *flops > 0), "{saved:?}");
 }
 
 #[test]
@@ -114,11 +111,11 @@ fn half_the_bytes_round_but_train_the_same_model() {
     let folder = classifier();
     trained(&folder, "full", &[]);
     trained(&folder, "half", &["freezing.cache.dtype=bf16"]);
-    let bytes = |run| number(&folder, run, "cache_memory_bytes");
-    assert_eq!(bytes("full"), 2.0 * bytes("half"));
-    let losses = |run| column(&folder, run, "evals.jsonl", "loss");
+    let bytes = |run| summary(&folder, run).memory.cache_memory_bytes;
+    assert_eq!(bytes("full"), 2 * bytes("half"));
+    let losses = |run| eval_losses(&folder, run);
     assert_ne!(losses("full"), losses("half"));
-    assert_near(&losses("half"), &losses("full"), 0.05, "losses");
+    assert_near(&losses("half"), &losses("full"), BF16_LOSSES, "losses");
 }
 
 #[test]
@@ -128,7 +125,7 @@ fn frozen_blocks_drop_nothing() {
     folder.write("base.toml", CLASSIFIER);
     trained(&folder, "with", &[]);
     trained(&folder, "without", &["freezing.cache.mode=never"]);
-    let losses = |run| column(&folder, run, "steps.jsonl", "loss");
+    let losses = |run| losses(&folder, run);
     let (with, without) = (losses("with"), losses("without"));
     assert_eq!(with[..2], without[..2], "nothing is frozen yet");
     assert_ne!(with[2], without[2], "block 0 drops nothing any more");
@@ -148,8 +145,6 @@ fn the_best_weights_are_evaluated_without_what_was_stored_of_others() {
     ];
     trained(&folder, "with", &sets);
     trained(&folder, "without", &[&sets[..], &["freezing.cache.mode=never"]].concat());
-    let losses = |run| column(&folder, run, "evals.jsonl", "loss");
-    assert_near(&losses("with"), &losses("without"), ROUNDINGS, "evaluations");
-    let restored = folder.json("runs/with/summary.json")["restored_step"].clone();
-    assert!(restored.is_u64(), "{restored}");
+    assert_same_scores(&eval_losses(&folder, "with"), &eval_losses(&folder, "without"), "evaluations");
+    assert!(summary(&folder, "with").best.restored_step.is_some());
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{column, decoder, number, trained};
+use super::{cache_flops, decoder, losses, steps, trained};
 use crate::durable::broken::{Result, broken_off, resumed};
 
 #[test]
@@ -13,17 +13,17 @@ fn each_setting_saves_what_it_can() {
         let config = folder.toml(&format!("runs/{tied}/config.toml"));
         assert_eq!(config["freezing"]["tied"].as_str(), Some(tied));
     }
-    let flops = |run| column(&folder, run, "steps.jsonl", "flops");
+    let flops = |run| steps(&folder, run, |step| step.work.flops);
     let (keep, head, both) = (flops("keep"), flops("head"), flops("both"));
     assert_eq!((&keep[..2], &keep[..2]), (&head[..2], &both[..2]), "nothing is frozen yet");
     for step in 2..keep.len() {
         assert!(head[step] < keep[step], "step {step}: no backward pass below block 1");
         assert!(both[step] < head[step], "step {step}: no gradient of the head");
     }
-    let saved = ["keep", "head", "both"].map(|run| number(&folder, run, "cache_flops"));
-    assert_eq!(saved[..2], [0.0; 2], "the embedding moves");
-    assert!(saved[2] > 0.0);
-    let losses = |run: &str| column(&folder, run, "steps.jsonl", "loss");
+    let saved = ["keep", "head", "both"].map(|run| cache_flops(&folder, run));
+    assert_eq!(saved[..2], [0; 2], "the embedding moves");
+    assert!(saved[2] > 0);
+    let losses = |run: &str| losses(&folder, run);
     assert_eq!(losses("keep")[..3], losses("head")[..3]);
     assert_ne!(losses("keep")[3..], losses("head")[3..], "the input's part of the gradient is missing");
     assert_ne!(losses("head"), losses("both"));

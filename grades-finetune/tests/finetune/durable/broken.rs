@@ -43,7 +43,10 @@ impl Result {
         summary.steps.resumes = 0;
         let mut parameters = BTreeMap::new();
         for part in ["model", "adapter"] {
-            for name in folder.names(&format!("runs/{run}/{part}")) {
+            let mut names = folder.names(&format!("runs/{run}/{part}"));
+            // The card names the run and its configuration.
+            names.retain(|name| name != "README.md");
+            for name in names {
                 let name = format!("{part}/{name}");
                 parameters.insert(name.clone(), files.bytes(&name));
             }

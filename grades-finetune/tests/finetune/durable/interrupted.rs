@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 use std::thread::{sleep, spawn};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use grades_finetune::log::{Event, Logger};
 use grades_finetune::records::StopReason;
@@ -137,4 +137,22 @@ fn generated_answers() {
         "evaluation.max_new_tokens=40",
     ];
     assert_eq!(interrupted(&folder, After::Stopped, 150, &sets), (2, 0));
+}
+
+#[test]
+fn an_interrupted_run_evaluates_for_two_seconds_at_most() {
+    for (sentences, expected) in [(8, 1), (30_000, 0)] {
+        let folder = Folder::new();
+        folder.write("dev.tsv", examples(sentences));
+        let interrupt = Interrupt::never();
+        let (after, delay) = (After::Step(1), Duration::ZERO);
+        let mut logger = Later { after, delay, interrupt: &interrupt, requested: OnceLock::new() };
+        let sets = ["training.eval_batch_size=1", "training.epochs=200"];
+        let begun = Instant::now();
+        let outcome = Run::train_logged(&folder, &sets, &interrupt, &mut logger).unwrap();
+        assert_eq!(outcome.summary.ended, StopReason::Interrupted);
+        assert_eq!(folder.files("base").evals().len(), expected, "{sentences} sentences");
+        assert_eq!(checkpoints(&folder, "base"), [outcome.summary.steps.steps]);
+        assert!(expected == 1 || begun.elapsed() >= Duration::from_secs(2), "it was given its moment");
+    }
 }

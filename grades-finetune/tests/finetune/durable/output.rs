@@ -3,13 +3,17 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use crate::support::{Folder, PROGRAM, Ran};
+use serde_json::json;
+
+use crate::support::{Folder, PROGRAM, Ran, copy_folder};
+use crate::tiny_decoder::TinyDecoder;
 
 /// A folder with a run, and commands that print.
 fn prepared() -> (Folder, Vec<Vec<&'static str>>) {
     let folder = Folder::new();
     folder.trained(&["--name", "run", "--lora", "--lora-rank", "2"]);
     folder.write("ids.json", "[[2, 4, 3]]");
+    copy_folder(TinyDecoder::new(json!({})).complete().path(), &folder.path("decoder"));
     let commands = [
         "--help",
         "--version",
@@ -25,6 +29,15 @@ fn prepared() -> (Folder, Vec<Vec<&'static str>>) {
         "logits --adapter runs/run/adapter --ids ids.json --out logits.safetensors",
         "merge --adapter runs/run/adapter --out merged",
         "monitoring --config base.toml --steps 2",
+        "generate --model decoder --prompt coal --max-new-tokens 2",
+        "generate --model decoder --prompt coal --max-new-tokens 2 --json",
+        "convert --model decoder --out converted",
+        "runs",
+        "runs runs --json",
+        "export steps runs/run",
+        "completions bash",
+        "man",
+        "man train",
         "train --config base.toml --quiet",
     ];
     (folder, commands.map(|command| command.split(' ').collect()).to_vec())

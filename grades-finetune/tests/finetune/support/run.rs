@@ -50,7 +50,7 @@ impl Run {
         let interrupt = Interrupt::never();
         let mut log = Until { step: last_step, interrupt: &interrupt, log: MemoryLogger::default() };
         let _alone = alone();
-        let Outcome { summary, folder, warnings } = train_logged(&config, "base", &interrupt, &mut log)?;
+        let Outcome { summary, folder, warnings, .. } = train_logged(&config, "base", &interrupt, &mut log)?;
         Ok(Self { summary, log: log.log, files: RunFiles { path: folder }, warnings })
     }
 

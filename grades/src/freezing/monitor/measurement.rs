@@ -1,82 +1,13 @@
 //! The measurements of one update, until they are turned into statistics.
 
-use tch::Tensor;
-
+use super::gradients::PreClip;
+use super::scale::{AppliedScale, clip_factor};
 use crate::component::Component;
 use crate::error::Result;
 use crate::freezing::params::ids_of;
-use crate::optim::{GradScale, GradStats, MomentRates};
+use crate::optim::{GradStats, MomentRates};
 use crate::parameters::ParamId;
 use crate::torch::gradients::GradientSums;
-
-/// The factor that a step multiplies the gradients by.
-#[derive(Debug)]
-pub(in crate::freezing) enum Scale {
-    One,
-    Factor(f64),
-    /// The factor that brings the norm down to this, as one over a scalar on the gradients' device.
-    ToNorm(f64, Tensor),
-}
-
-impl Scale {
-    /// Returns the factor for the inner optimizer.
-    pub(super) fn for_update(&self) -> GradScale<'_> {
-        match self {
-            Self::One => GradScale::Factor(1.0),
-            Self::Factor(factor) => GradScale::Factor(*factor),
-            Self::ToNorm(_, divisor) => GradScale::Divisor(divisor),
-        }
-    }
-
-    /// Returns the factor as numbers on the host.
-    pub(super) fn applied(&self) -> AppliedScale {
-        match self {
-            Self::One => AppliedScale::Factor(1.0),
-            Self::Factor(factor) => AppliedScale::Factor(*factor),
-            Self::ToNorm(max, _) => AppliedScale::ToNorm(*max),
-        }
-    }
-}
-
-/// The factor that a step multiplied the gradients by.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum AppliedScale {
-    Factor(f64),
-    /// The factor that brought the norm down to this, computed on the gradients' device.
-    ToNorm(f64),
-}
-
-/// The sums of the gradients before a clip changed them.
-#[derive(Debug)]
-pub(super) struct PreClip {
-    /// Of all active parameters for a clip by norm, else of the measured ones.
-    pub(super) sums: GradStats,
-    /// Σ|gₜ − gₜ₋₁|, by parameter; empty when no policy reads it.
-    pub(super) deltas: Vec<Option<f64>>,
-    /// Whether the sums are those of all active parameters.
-    pub(super) has_norm: bool,
-    /// The factor that the gradients have been multiplied by since.
-    pub(super) factor: f64,
-    /// Whether they were also clamped.
-    pub(super) clamped: bool,
-    /// The progress from the gradients before they were clamped.
-    pub(super) progress: Option<PreClipProgress>,
-}
-
-impl PreClip {
-    /// Returns the sums of all kinds.
-    pub(super) fn all_sums(&mut self) -> impl Iterator<Item = &mut GradStats> {
-        std::iter::once(&mut self.sums).chain(self.progress.iter_mut().map(|progress| &mut progress.sums))
-    }
-}
-
-/// The progress from gradients that a clip by value was about to change.
-#[derive(Debug)]
-pub(super) struct PreClipProgress {
-    pub(super) sums: GradStats,
-    /// The factor that the gradients had been multiplied by.
-    pub(super) factor: f64,
-}
 
 /// The measurements of one update.
 #[derive(Debug)]
@@ -160,13 +91,6 @@ impl Measurement {
         };
         Some(self.gradient(component)?.squares * (before * factor).powi(2))
     }
-}
-
-/// Returns the factor that brings gradients of this norm down to `max`, as in `torch.nn.utils.clip_grad_norm_`; 1 where
-/// the norm is not finite.
-pub(super) fn clip_factor(norm: f64, max: f64) -> f64 {
-    let factor = max / (norm + 1e-6);
-    if norm.is_finite() && factor < 1.0 { factor } else { 1.0 }
 }
 
 /// Returns the sum of a value over a component's parameters; `None` when none has one.

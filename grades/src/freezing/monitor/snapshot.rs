@@ -1,31 +1,34 @@
 //! Turns the measurements of an update into the statistics of all components.
 
-use super::Monitor;
 use super::measurement::{Measurement, total};
+use super::moments::Moments;
+use super::reads::Reads;
 use crate::component::Component;
 use crate::statistic::{ComponentSample, GradientSnapshot, Statistic, TwoBatch};
 
 /// Returns the statistics of all components.
 pub(super) fn snapshot(
-    monitor: &Monitor,
+    reads: Reads,
+    moments: &Moments,
     measurement: &Measurement,
     components: &[Component],
 ) -> GradientSnapshot {
     let mut samples: Vec<Option<ComponentSample>> = vec![None; components.len()];
     for index in &measurement.components {
-        samples[*index] = sample(monitor, measurement, *index, &components[*index]);
+        samples[*index] = sample(reads, moments, measurement, *index, &components[*index]);
     }
     GradientSnapshot::new(measurement.step, samples).with_learning_rate(measurement.learning_rate)
 }
 
 /// Returns the statistics of one component; `None` when it has no gradient.
 fn sample(
-    monitor: &Monitor,
+    reads: Reads,
+    moments: &Moments,
     measurement: &Measurement,
     index: usize,
     component: &Component,
 ) -> Option<ComponentSample> {
-    let mut sample = if monitor.statistics.is_empty() {
+    let mut sample = if reads.is_empty() {
         measurement.has_gradient(component).then(|| ComponentSample::new(component.elements))?
     } else {
         let sums = measurement.gradient(component)?;
@@ -33,7 +36,7 @@ fn sample(
     };
     let listed = |list: &[Option<f64>]| total(component, |id| list.get(id.index()).copied().flatten());
     let mut set = |statistic: Statistic, value: &dyn Fn() -> Option<f64>| {
-        let value = Some(statistic).filter(|wanted| monitor.reads(*wanted)).and_then(|_| value());
+        let value = Some(statistic).filter(|wanted| reads.has(*wanted)).and_then(|_| value());
         if let Some(value) = value {
             sample = sample.with(statistic, value);
         }
@@ -47,7 +50,7 @@ fn sample(
     set(Statistic::Progress, &|| measurement.progress(component));
     set(Statistic::SignalFraction, &|| {
         let squares = total(component, |id| measurement.sums.moments(id))?;
-        monitor.filters[index].signal_fraction(squares)
+        moments.signal_fraction(index, squares)
     });
     if let Some(estimate) = two_batch(measurement, component) {
         sample = sample

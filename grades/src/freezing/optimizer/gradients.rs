@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::FreezingOptimizer;
 use crate::error::{Error, Result};
-use crate::freezing::monitor::Scale;
+use crate::freezing::monitor::{CurrentStep, Scale};
 use crate::optim::InnerOptimizer;
 use crate::tracker::StepReport;
 
@@ -117,7 +117,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// [`Error::InvalidArgument`] when `max` is not above 0, [`Error::Torch`] when libtorch refuses.
     pub fn clip_grad_norm(&mut self, max: f64) -> Result<f64> {
         self.prepare_clip(max)?;
-        self.monitor.clip_norm(max, self.steps + 1, &self.tracker, &self.params)
+        let now = CurrentStep { step: self.steps + 1, tracker: &self.tracker, params: &self.params };
+        self.monitor.clip_norm(max, now)
     }
 
     /// Clamps every gradient value to `-max ..= max`.
@@ -127,7 +128,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     /// As [`clip_grad_norm`](Self::clip_grad_norm).
     pub fn clip_grad_value(&mut self, max: f64) -> Result<()> {
         self.prepare_clip(max)?;
-        self.monitor.clip_value(max, self.steps + 1, &self.tracker, &self.params, &mut self.inner)
+        let now = CurrentStep { step: self.steps + 1, tracker: &self.tracker, params: &self.params };
+        self.monitor.clip_value(max, now, &mut self.inner)
     }
 
     /// Returns the factor by which the next update brings the gradients' common L2 norm down to `max`.
@@ -136,7 +138,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         if self.tracker.all_frozen() {
             return Ok(Scale::One);
         }
-        self.monitor.scale_to_norm(max, self.steps + 1, &self.tracker, &self.params)
+        let now = CurrentStep { step: self.steps + 1, tracker: &self.tracker, params: &self.params };
+        self.monitor.scale_to_norm(max, now)
     }
 
     /// Freezes what the last step decided, so that only active parameters are clipped.

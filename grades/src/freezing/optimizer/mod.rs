@@ -2,11 +2,13 @@
 
 mod build;
 mod checkpoint;
+mod finished;
 mod gradients;
 mod hyperparameters;
 mod ranks;
 
 pub use checkpoint::SavedState;
+pub use finished::Finished;
 
 use std::fmt;
 
@@ -14,16 +16,17 @@ use tch::Tensor;
 
 use super::cooldown::Cooldown;
 use super::memory::Memory;
-use super::monitor::{Deferred, Measurement, Monitor, Outcome, Scale};
+use super::monitor::{CurrentStep, Deferred, Measurement, Monitor, Outcome, Scale};
 use super::observers::Observers;
 use super::over_ranks::OverRanks;
-use super::params::{ParamSet, ids_of};
+use super::params::ParamSet;
 use super::reclaim::Reclaim;
+use super::transitions::Transitions;
 use crate::component::Component;
 use crate::error::{Error, Result};
 use crate::optim::{GradStats, Hyperparameter, InnerOptimizer};
-use crate::parameters::{ParamId, Parameters};
-use crate::tracker::{FreezeEvent, FreezeTracker, StepReport, Transition};
+use crate::parameters::Parameters;
+use crate::tracker::{FreezeEvent, FreezeTracker, StepReport};
 
 /// Wraps an optimizer and freezes each component of the model once its policy says that it has converged.
 ///
@@ -81,19 +84,6 @@ pub struct FreezingOptimizer<O> {
     ranks: Option<OverRanks>,
     /// The number of optimizer steps, skipped ones included.
     steps: u64,
-}
-
-/// The end of a run, from [`FreezingOptimizer::finish`].
-#[derive(Debug)]
-#[must_use]
-#[non_exhaustive]
-pub struct Finished<O> {
-    /// The inner optimizer; frozen parameters still have `requires_grad` off.
-    pub optimizer: O,
-    /// The report of the last step's deferred statistics, if there were any.
-    pub report: Option<StepReport>,
-    /// The errors of observers that failed since they were last taken.
-    pub observer_errors: Vec<Error>,
 }
 
 impl<O: InnerOptimizer> FreezingOptimizer<O> {
@@ -237,7 +227,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
         monitor.check_micro_batches(step, tracker)?;
         params.enforce_frozen()?;
         cooldown.before_update(step, tracker, params, inner)?;
-        let plan = monitor.plan(step, tracker, params, inner)?;
+        let plan = monitor.plan(CurrentStep { step, tracker, params }, inner)?;
         let mut sums = GradStats::new(params.all().len());
         inner.step_measured(&plan.request(params, scale), &mut sums)?;
         self.steps = step;
@@ -270,58 +260,8 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
 
     /// Freezes and thaws the parameters of the components that these events name.
     fn act_on(&mut self, events: &[FreezeEvent]) -> Result<()> {
-        let (mut freezing, mut thawing) = (Vec::new(), Vec::new());
-        for event in events {
-            event.log();
-            let Some(component) = self.tracker.components().get(event.index) else { continue };
-            match event.event {
-                Transition::Cool => {}
-                Transition::Freeze => {
-                    self.monitor.forget(event.index, component);
-                    freezing.extend(ids_of(component));
-                }
-                Transition::Thaw => {
-                    self.cooldown.restart_followers(event.layer, &self.params);
-                    thawing.extend(ids_of(component));
-                }
-            }
-        }
-        if freezing.is_empty() && thawing.is_empty() {
-            return Ok(());
-        }
-        let (thawed, frozen) = self.params.update_followers(&self.tracker);
-        thawing.extend(thawed);
-        freezing.extend(frozen);
-        if let Some(ranks) = &mut self.ranks {
-            ranks.set_changed();
-        }
-        self.thaw(&thawing)?;
-        self.freeze(&freezing)
-    }
-
-    /// Applies the means of these parameters, freezes them, and frees their state in the inner optimizer.
-    fn freeze(&mut self, ids: &[ParamId]) -> Result<()> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let before = self.params.on_cuda().then(|| self.memory().total());
-        self.cooldown.apply(ids, &self.params)?;
-        self.params.freeze(ids)?;
-        self.inner.release(ids)?;
-        match before {
-            Some(before) => self.reclaim.record(before, self.memory().total()),
-            None => Ok(()),
-        }
-    }
-
-    /// Lets these parameters train again, as if they were new.
-    fn thaw(&mut self, ids: &[ParamId]) -> Result<()> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        self.inner.readmit(ids)?;
-        self.cooldown.thaw(ids);
-        self.params.thaw(ids)
+        let Self { inner, tracker, params, monitor, cooldown, reclaim, ranks, .. } = self;
+        Transitions { inner, tracker, params, monitor, cooldown, reclaim, ranks }.apply(events)
     }
 
     /// Begins the report of the last step, with the outcome of a deferred check and the components that have cooled down.

@@ -1,22 +1,33 @@
 //! Renders conversations by a model's chat template, as `apply_chat_template` of transformers does.
 
+mod child;
+mod conversation;
 mod date;
 mod environment;
 mod generation;
 mod json;
 mod limits;
+mod renderer;
+mod run;
+mod server;
 mod text;
 mod worker;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use minijinja::{Environment, ErrorKind, Value};
+use minijinja::Value;
 use serde_json::Value as Json;
 
+pub(crate) use self::child::end_idle_process;
+pub use self::child::isolate_templates;
+use self::conversation::Conversation;
 pub use self::date::Date;
-use self::environment::set_date;
-use self::worker::Worker;
+use self::renderer::Renderer;
+use self::run::DEFAULT;
+pub(crate) use self::server::{COMMAND, serve};
 use super::message::{Message, Variables};
 use crate::data::content;
 use crate::data::error::{Error, Result};
@@ -28,7 +39,8 @@ use crate::data::tokenizer::special_tokens;
 /// or are refused, and the same data gives the same tokens on any day.
 #[derive(Debug)]
 pub struct ChatTemplate {
-    worker: Worker,
+    renderer: Mutex<Renderer>,
+    date: Option<Date>,
     path: PathBuf,
     /// The texts of special tokens (`bos_token`, …).
     tokens: Vec<(String, String)>,
@@ -44,10 +56,6 @@ pub(super) struct Rendered {
     pub(super) generated: Option<Vec<Range<usize>>>,
 }
 
-/// The template that is used unless there are tools and one for them.
-const DEFAULT: &str = "default";
-const TOOLS: &str = "tool_use";
-
 impl ChatTemplate {
     /// Reads `chat_template.jinja` and `additional_chat_templates`, or `chat_template` of `tokenizer_config.json`;
     /// `None` when there is none.
@@ -56,6 +64,15 @@ impl ChatTemplate {
     ///
     /// [`Error::Io`] and [`Error::File`] for a file that cannot be read or a template that is not valid Jinja.
     pub fn load(dir: &Path) -> Result<Option<Self>> {
+        Self::load_within(dir, Duration::from_secs(10))
+    }
+
+    /// As [`load`](Self::load), with another limit than the 10 seconds that rendering a conversation may last.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](Self::load).
+    pub fn load_within(dir: &Path, time: Duration) -> Result<Option<Self>> {
         let config_path = dir.join("tokenizer_config.json");
         let config: Json = match read(&config_path)? {
             Some(text) => serde_json::from_str(&text)
@@ -85,22 +102,16 @@ impl ChatTemplate {
             *source = generation::with_filter(&source.replace("\r\n", "\n").replace('\r', "\n"));
         }
         let marks = sources.iter().any(|(_, source)| source.contains(generation::FILTER));
-        let worker = Worker::start(sources)
+        let renderer = Renderer::start(sources, time)
             .map_err(|reason| Error::file(&path, format!("the chat template is not valid: {reason}")))?;
-        Ok(Some(Self { worker, path, tokens: special_tokens(dir)?, marks }))
+        let (renderer, tokens) = (Mutex::new(renderer), special_tokens(dir)?);
+        Ok(Some(Self { renderer, date: None, path, tokens, marks }))
     }
 
     /// Sets the date that `strftime_now` writes.
     #[must_use]
     pub fn with_date(self, date: Option<Date>) -> Self {
-        if let Some(date) = date {
-            // A template that cannot do this fails at the next conversation.
-            let _ = self.worker.call(move |environment| {
-                set_date(environment, date);
-                Ok(String::new())
-            });
-        }
-        self
+        Self { date, ..self }
     }
 
     /// Returns the text of a conversation; with `prompt`, the beginning of the assistant's next turn follows.
@@ -119,12 +130,13 @@ impl ChatTemplate {
         variables: &Variables,
         prompt: bool,
     ) -> Result<Rendered> {
-        let (context, tools) = (self.context(messages, variables, prompt), has_tools(variables));
-        // An error may have values of the template, whose drop needs the large stack as well.
-        let job = move |environment: &mut Environment<'static>| {
-            run(environment, context, tools).map_err(|error| failure(&error))
+        let conversation = Conversation {
+            context: self.context(messages, variables, prompt),
+            tools: variables.get("tools").is_some_and(|tools| !tools.is_none()),
+            date: self.date,
         };
-        let text = self.worker.call(job).map_err(|reason| {
+        let mut renderer = self.renderer.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = renderer.render(conversation).map_err(|reason| {
             let reason = reason.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"");
             Error::file(&self.path, format!("the chat template {reason}"))
         })?;
@@ -147,7 +159,7 @@ impl ChatTemplate {
     }
 
     /// Returns the variables of a conversation.
-    fn context(&self, messages: &[Message], variables: &Variables, prompt: bool) -> Value {
+    fn context(&self, messages: &[Message], variables: &Variables, prompt: bool) -> Variables {
         let tokens = self.tokens.iter().map(|(key, text)| (key.clone(), Value::from(text.as_str())));
         let none = ["tools", "documents"].map(|key| (key.to_owned(), Value::from(())));
         let own = [
@@ -155,39 +167,8 @@ impl ChatTemplate {
             ("add_generation_prompt".to_owned(), Value::from(prompt)),
         ];
         // Later ones replace earlier ones.
-        tokens.chain(none).chain(variables.iter()).chain(own).collect::<Variables>().to_value()
+        tokens.chain(none).chain(variables.iter()).chain(own).collect()
     }
-}
-
-fn has_tools(variables: &Variables) -> bool {
-    variables.get("tools").is_some_and(|tools| !tools.is_none())
-}
-
-fn run(
-    environment: &Environment<'static>,
-    context: Value,
-    tools: bool,
-) -> std::result::Result<String, minijinja::Error> {
-    limits::begin();
-    let template = match environment.get_template(TOOLS) {
-        Ok(template) if tools => template,
-        _ => environment.get_template(DEFAULT)?,
-    };
-    let mut limited = limits::Limited::default();
-    template.render_captured_to(context, &mut limited)?;
-    Ok(String::from_utf8_lossy(&limited.text).into_owned())
-}
-
-/// Returns what a template does instead of rendering, for a message.
-fn failure(error: &minijinja::Error) -> String {
-    let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
-    if error.kind() == ErrorKind::UnknownFunction && reason.contains("strftime_now") {
-        return "writes today's date; set data.date, such as data.date = \"2026-01-31\", so that the same data gives the \
-                same tokens on any day"
-            .to_owned();
-    }
-    let line = error.line().map_or_else(String::new, |line| format!(" in line {line}"));
-    format!("fails{line}: {reason}")
 }
 
 /// Returns the template itself as the default one, or a list of named ones.

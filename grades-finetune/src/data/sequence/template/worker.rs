@@ -1,54 +1,54 @@
-//! Runs the library of templates on a thread of its own, with a large stack, and waits for it only so long.
+//! Runs the library of templates on a thread of its own, with a large stack and limits on time and memory.
 //!
-//! Templates are programs of strangers. One that does not end is left behind with its thread, which ends with the
-//! program: a thread cannot be stopped.
+//! Templates are programs of strangers. One that does not end is left behind with its thread, because a thread cannot be
+//! stopped; `child` kills such a template.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use minijinja::Environment;
-
+use super::conversation::Conversation;
 use super::environment::environment;
+use super::run::run;
 use crate::data::tokenizer::quiet;
-
-/// The time for one conversation.
-const TIME: Duration = Duration::from_secs(10);
 
 /// The memory that the program may take meanwhile, in bytes.
 const MEMORY: u64 = 1 << 30;
 
 /// Values nest as deeply as the fuel allows, and each level takes some of the stack when they are written or dropped.
-const STACK: usize = 512 << 20;
+pub(super) const STACK: usize = 512 << 20;
 
-/// Something to do with the templates; its error is a message.
-type Job = Box<dyn FnOnce(&mut Environment<'static>) -> Result<String, String> + Send>;
 type Answer = Result<String, String>;
+
+/// The reason why templates cannot be compiled.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) reason: String,
+    /// Whether a thread was left behind.
+    pub(super) lost: bool,
+}
 
 /// The thread of a model's templates.
 #[derive(Debug)]
-pub(super) struct Worker(Mutex<State>);
-
-#[derive(Debug)]
-struct State {
-    jobs: Sender<Job>,
+pub(super) struct Worker {
+    conversations: Sender<Conversation>,
     answers: Receiver<Answer>,
+    time: Duration,
     /// The reason why the thread was left behind.
     lost: Option<String>,
 }
 
 impl Worker {
-    /// Compiles named templates.
+    /// Compiles named templates; each conversation then has this time.
     ///
     /// # Errors
     ///
-    /// The library's message, or the limit that the templates are beyond.
-    pub(super) fn start(sources: Vec<(String, String)>) -> Result<Self, String> {
-        let (jobs, todo) = channel::<Job>();
+    /// The library's message, or the limit that the templates exceed.
+    pub(super) fn start(sources: Vec<(String, String)>, time: Duration) -> Result<Self, Refused> {
+        let (conversations, todo) = channel();
         let (done, answers) = channel();
         let thread = std::thread::Builder::new().name("template".into()).stack_size(STACK);
-        let run = move || {
+        let work = move || {
             quiet();
             let compiled = guarded(|| environment(&sources).map_err(|error| error.to_string()));
             let mut environment = match compiled {
@@ -59,48 +59,48 @@ impl Worker {
                 }
             };
             let _ = done.send(Ok(String::new()));
-            for job in todo {
-                let answer = guarded(|| job(&mut environment));
+            for conversation in todo {
+                let answer = guarded(|| run(&mut environment, conversation));
                 if done.send(answer).is_err() {
                     return;
                 }
             }
         };
-        thread.spawn(run).map_err(|error| format!("no thread: {error}"))?;
-        let mut state = State { jobs, answers, lost: None };
-        state.wait()?;
-        Ok(Self(Mutex::new(state)))
+        let spawned = thread.spawn(work);
+        spawned.map_err(|error| Refused { reason: format!("no thread: {error}"), lost: false })?;
+        let mut worker = Self { conversations, answers, time, lost: None };
+        match worker.wait() {
+            Ok(_) => Ok(worker),
+            Err(reason) => Err(Refused { reason, lost: worker.is_lost() }),
+        }
     }
 
-    /// Does a job with the templates.
+    /// Renders a conversation.
     ///
     /// # Errors
     ///
-    /// The job's message, or the limit that it is beyond.
-    pub(super) fn call(
-        &self,
-        job: impl FnOnce(&mut Environment<'static>) -> Result<String, String> + Send + 'static,
-    ) -> Result<String, String> {
-        let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(reason) = &state.lost {
+    /// The template's message, or the limit that it exceeds.
+    pub(super) fn render(&mut self, conversation: Conversation) -> Answer {
+        if let Some(reason) = &self.lost {
             return Err(reason.clone());
         }
-        state.jobs.send(Box::new(job)).map_err(|_| ENDED.to_owned())?;
-        state.wait()
+        self.conversations.send(conversation).map_err(|_| ENDED.to_owned())?;
+        self.wait()
     }
-}
 
-const ENDED: &str = "fails: it makes no sense to the library that renders it";
+    /// Returns whether the thread was left behind.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.is_some()
+    }
 
-impl State {
     fn wait(&mut self) -> Answer {
         let (begun, before) = (Instant::now(), resident());
         let reason = loop {
             match self.answers.recv_timeout(Duration::from_millis(20)) {
                 Ok(answer) => return answer,
                 Err(RecvTimeoutError::Disconnected) => return Err(ENDED.to_owned()),
-                Err(RecvTimeoutError::Timeout) if begun.elapsed() > TIME => {
-                    break format!("fails: it takes more than {} seconds", TIME.as_secs());
+                Err(RecvTimeoutError::Timeout) if begun.elapsed() > self.time => {
+                    break beyond(self.time);
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     let taken = resident().zip(before).map(|(now, before)| now.saturating_sub(before));
@@ -115,6 +115,14 @@ impl State {
     }
 }
 
+/// The message of a template that the library, or its process, does not survive.
+pub(super) const ENDED: &str = "fails: it makes no sense to the library that renders it";
+
+/// Returns the message of a template that takes longer.
+pub(super) fn beyond(time: Duration) -> String {
+    format!("fails: it takes more than {} seconds", time.as_secs_f64())
+}
+
 /// Calls the library; a panic is an error.
 fn guarded<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     // The call's half-done values are never used again.
@@ -123,7 +131,12 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
 
 /// Returns the memory of the program, in bytes, where the system reports it.
 fn resident() -> Option<u64> {
+    memory("VmRSS:")
+}
+
+/// Returns a number of this process's memory, in bytes, by its name.
+pub(super) fn memory(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
 }
