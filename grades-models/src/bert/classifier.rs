@@ -13,7 +13,7 @@ use super::initialize::Initializer;
 use super::layers::{dropout, linear};
 use super::options::{LoadOptions, LoadReport};
 use crate::error::{Error, Result};
-use crate::files::{Dtypes, Sidecars, Weights, lowest_finite, name_quantization};
+use crate::files::{Dtypes, Sidecars, Weights, dtype_name, lowest_finite, name_quantization};
 use crate::flops::{Matmuls, Per, linear_matmuls};
 use crate::prefix::Prefix;
 

@@ -151,6 +151,13 @@ impl Embeddings {
     }
 }
 
+/// The shares that dropout sets to zero.
+#[derive(Debug, Clone, Copy)]
+struct Dropouts {
+    attention: f64,
+    hidden: f64,
+}
+
 #[derive(Debug)]
 struct Block {
     query: Linear,
@@ -163,8 +170,7 @@ struct Block {
     output_norm: LayerNorm,
     activation: Activation,
     heads: i64,
-    attention_dropout: f64,
-    hidden_dropout: f64,
+    dropouts: Dropouts,
     compute: Kind,
 }
 
@@ -187,8 +193,10 @@ impl Block {
             output_norm: LayerNorm::new(&path.sub("output").sub("LayerNorm"), width, eps, kind)?,
             activation: config.hidden_act,
             heads: config.num_attention_heads,
-            attention_dropout: config.attention_probs_dropout_prob,
-            hidden_dropout: config.hidden_dropout_prob,
+            dropouts: Dropouts {
+                attention: config.attention_probs_dropout_prob,
+                hidden: config.hidden_dropout_prob,
+            },
             compute: dtypes.compute,
         })
     }
@@ -197,10 +205,10 @@ impl Block {
     /// they are of are not.
     fn forward(&self, x: &Tensor, mask: &Tensor, train: bool) -> Result<Tensor, TchError> {
         let attended = self.attention_output.forward(&self.attention(x, mask, train)?, train)?;
-        let attended = dropout(attended, self.hidden_dropout, train)?;
+        let attended = dropout(attended, self.dropouts.hidden, train)?;
         let x = self.attention_norm.forward(&attended.f_add(x)?)?;
         let inner = self.activation.apply(&self.intermediate.forward(&x, train)?)?;
-        let output = dropout(self.output.forward(&inner, train)?, self.hidden_dropout, train)?;
+        let output = dropout(self.output.forward(&inner, train)?, self.dropouts.hidden, train)?;
         self.output_norm.forward(&output.f_add(&x)?)
     }
 
@@ -227,7 +235,7 @@ impl Block {
             let shape = [batch, length, self.heads, width / self.heads];
             linear.forward(x, train)?.f_view(shape)?.f_transpose(1, 2)
         };
-        let p = if train { self.attention_dropout } else { 0.0 };
+        let p = if train { self.dropouts.attention } else { 0.0 };
         let (query, key, value) = (heads(&self.query)?, heads(&self.key)?, heads(&self.value)?);
         Tensor::f_scaled_dot_product_attention(&query, &key, &value, Some(mask), p, false, None, false)?
             .f_transpose(1, 2)?
