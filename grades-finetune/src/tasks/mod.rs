@@ -14,6 +14,7 @@ mod evaluate_decoder;
 mod evaluate_model;
 mod load;
 mod optimizer;
+mod precision;
 mod share;
 mod task;
 
