@@ -38,7 +38,7 @@ impl<'a> Share<'a> {
     /// answer is the same for all, and is no where any was asked to end.
     pub(super) fn goes_on(&self, index: usize) -> Result<bool> {
         let Some(ranks) = self.ranks else { return Ok(!(self.stop)()) };
-        if index % ranks.world() != 0 {
+        if !index.is_multiple_of(ranks.world()) {
             return Ok(true);
         }
         let mut stopped = [f64::from(u8::from((self.stop)()))];
