@@ -102,6 +102,7 @@ bench: setup-interop ## the benchmarks (tables, and target/bench/*.json); BENCH_
 	$(CARGO) bench -p grades-tests --bench speed -- $(BENCH_ARGS)
 	$(CARGO) bench -p grades-tests --bench lora
 	$(CARGO) bench -p grades-tests --bench decoder
+	$(CARGO) bench -p grades-tests --bench half
 
 clean: ## remove what setup and cargo made; runs/ stays
 	@bash scripts/clean.sh

@@ -97,4 +97,4 @@ pub use config::{Bias, Init, LoraConfig, Targets};
 pub use error::{Error, Result};
 pub use files::{CONFIG_FILE, WEIGHTS_FILE, open_regular, own_file, read_regular, read_regular_text};
 pub use freeze::{MergeFrozen, Merged};
-pub use layer::{Adapter, Linear};
+pub use layer::{Adapter, Cast, Linear};

@@ -15,12 +15,12 @@ table! {
     pub struct ModelConfig = "model" {
         /// A Hugging Face model directory.
         path: PathBuf = required_path("--model DIR"),
-        /// The parameters' dtype.
+        /// The parameters' dtype; `auto` is f32, with autocast where the device multiplies bf16 faster.
         dtype: Dtype = word(Dtype::F32).alias("kind"),
         /// Where the model trains; `auto` takes the first GPU if there is one.
         device: DeviceChoice =
             parsed(DeviceChoice::Auto, "auto, cpu, cuda or cuda:N"),
-        /// Multiply a decoder's matrices in bf16 whatever the dtype.
+        /// Multiply the blocks' matrices in bf16 whatever the dtype.
         autocast: bool = flag(false),
         /// Freeze the parts of a decoder's fused matrices on their own.
         split_fused: bool = flag(false),

@@ -28,7 +28,6 @@ pub(crate) fn resolve_for_model(config: &mut RunConfig) -> Result<(Family, usize
             let keys = KeyNames { text: config.data.key_names().text, ..KeyNames::default() };
             let (data, model) = (&config.data, &config.model);
             let only = [
-                ("model.autocast", model.autocast),
                 ("model.split_fused", model.split_fused),
                 ("model.from_scratch", model.from_scratch),
                 ("data.chat", data.chat),
@@ -69,7 +68,6 @@ pub(crate) fn resolve_for_model(config: &mut RunConfig) -> Result<(Family, usize
             }
             if config.lora.is_some() {
                 let adapted = [
-                    ("model.autocast", model.autocast, "with model.dtype = \"bf16\" adapters train in f32"),
                     (
                         "model.split_fused",
                         model.split_fused,

@@ -1,6 +1,6 @@
 //! The `[optimizer]` table.
 
-use grades::schema::field::{ABOVE_ZERO, AT_LEAST_ZERO, BELOW_ONE, number, word};
+use grades::schema::field::{ABOVE_ZERO, AT_LEAST_ZERO, BELOW_ONE, flag, number, word};
 use grades::schema::{table, words};
 use serde::Serialize;
 
@@ -23,6 +23,8 @@ table! {
         eps: f64 = number(1e-8, AT_LEAST_ZERO),
         /// SGD's momentum.
         momentum: f64 = number(0.9, BELOW_ONE),
+        /// Update copies of bf16 parameters in f32; without them updates below the weights' spacing are lost.
+        master_weights: bool = flag(true),
     }
 }
 

@@ -44,6 +44,7 @@ impl Classification {
             new_head: config.model.new_head,
             device,
             dtype: config.model.dtype.kind(),
+            autocast: config.model.autocast,
             seed,
         };
         let (model, loaded) = BertClassifier::load(&config.model.path, options).map_err(|error| {

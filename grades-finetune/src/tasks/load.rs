@@ -6,6 +6,7 @@ use grades_models::Family;
 use super::adapters::TrainedAdapter;
 use super::causal_lm::CausalLm;
 use super::classification::Classification;
+use super::precision::{note_on_masters, resolve_auto};
 use super::task::Task;
 use crate::config::{RunConfig, resolve_for_model};
 
@@ -17,6 +18,8 @@ pub(crate) struct Loaded {
     pub(crate) task: Box<dyn Task>,
     /// The adapter that trains, unless the whole model does.
     pub(crate) adapter: Option<TrainedAdapter>,
+    /// Facts that the user should know before the run, besides the task's.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Seeds libtorch, loads the model and the data of a configuration, and adds its adapter.
@@ -29,6 +32,7 @@ pub(crate) fn load(config: &RunConfig) -> Result<Loaded> {
     tch::manual_seed(config.training.seed.cast_signed());
     let device = config.model.device.device()?;
     let mut config = config.clone();
+    let chosen = resolve_auto(&mut config.model, device)?;
     let (family, max_tokens) = resolve_for_model(&mut config)?;
     let mut task: Box<dyn Task> = match family {
         Family::Bert => Box::new(Classification::load(&config, device, max_tokens)?),
@@ -37,5 +41,6 @@ pub(crate) fn load(config: &RunConfig) -> Result<Loaded> {
     let base = config.model.path.display().to_string();
     let adapter =
         config.lora.as_ref().map(|lora| TrainedAdapter::add(lora, task.as_mut(), &base)).transpose()?;
-    Ok(Loaded { config, task, adapter })
+    let notes = chosen.into_iter().chain(note_on_masters(&config.optimizer, task.store())).collect();
+    Ok(Loaded { config, task, adapter, notes })
 }

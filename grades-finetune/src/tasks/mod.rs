@@ -14,6 +14,7 @@ mod evaluate_decoder;
 mod evaluate_model;
 mod load;
 mod optimizer;
+mod precision;
 mod task;
 
 pub(crate) use adapters::{TrainedAdapter, merge_frozen};

@@ -11,7 +11,9 @@ use toml::{Table, Value};
 use super::ranks::RunRanks;
 use super::setup::Setup;
 use crate::checkpoint::{BEST, FOLDER, Found, OPTIMIZER, PARAMETERS, generators, newest};
-use crate::config::{Document, OptimizerConfig, OptimizerName, RunConfig, may_change, resolve_for_model};
+use crate::config::{
+    Document, Dtype, OptimizerConfig, OptimizerName, RunConfig, may_change, resolve_for_model,
+};
 use crate::records::{StopReason, Summary};
 use crate::run::{RunFolder, changed_inputs};
 use crate::state::TrainState;
@@ -248,6 +250,20 @@ pub fn run_configuration(run: &Path) -> Result<Document> {
         }
         _ => Err(error),
     }
+}
+
+/// Replaces `dtype = "auto"` by what a run chose when it began: a measurement now could choose otherwise.
+pub(super) fn with_chosen_dtype(config: &RunConfig, run: &Path) -> RunConfig {
+    let mut config = config.clone();
+    if config.model.dtype == Dtype::Auto
+        // A folder that cannot be read is an error of the resume itself.
+        && let Ok(document) = run_configuration(run)
+        && let Ok(then) = RunConfig::read(document.table())
+    {
+        config.model.dtype = then.model.dtype;
+        config.model.autocast = then.model.autocast;
+    }
+    config
 }
 
 /// Checks that a folder without a configuration is one that a process left when it was killed at its start.

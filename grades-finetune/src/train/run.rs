@@ -11,7 +11,7 @@ use super::forecast::forecast;
 use super::loss_monitor::NonFiniteError;
 use super::prefix::restored_cache;
 use super::ranks::{Order, RunRanks};
-use super::resume::{Restored, Resume, ResumePoint};
+use super::resume::{Restored, Resume, ResumePoint, with_chosen_dtype};
 use super::room::Room;
 use super::saver::Rescue;
 use super::setup::Setup;
@@ -97,6 +97,7 @@ pub(crate) fn resume_in_group(
     interrupt: &Interrupt,
     ranks: Option<&RunRanks>,
 ) -> Result<Option<Outcome>> {
+    let config = &with_chosen_dtype(config, how.folder);
     let mut resolved = config.clone();
     resolve_for_model(&mut resolved)?;
     let loading = interrupt.end_at_once();
@@ -276,6 +277,6 @@ fn notes(config: &RunConfig, setup: &Setup, restored: &Restored, folder: &RunFol
         );
     }
     notes.extend(forecast(setup.optimizer.tracker(), setup.schedule.warmup_steps()));
-    notes.extend(info.notes.iter().chain(&restored.notes).cloned());
+    notes.extend(info.notes.iter().chain(&setup.notes).chain(&restored.notes).cloned());
     notes
 }

@@ -23,6 +23,8 @@ pub(super) struct Setup {
     pub(crate) loader: StepLoader,
     pub(crate) evaluator: Evaluator,
     pub(crate) meter: FlopMeter,
+    /// Facts that the user should know before the run, besides the task's.
+    pub(crate) notes: Vec<String>,
     /// The processes of the run, where there are several.
     pub(crate) ranks: Option<RunRanks>,
 }
@@ -34,7 +36,7 @@ impl Setup {
     ///
     /// When the configuration does not fit the model or the data.
     pub(super) fn build(loaded: Loaded) -> Result<(Self, RunConfig)> {
-        let Loaded { config, task, adapter } = loaded;
+        let Loaded { config, task, adapter, notes } = loaded;
         let training = &config.training;
         let loader =
             StepLoader::new(task.sampler().clone(), training.gradient_accumulation_steps, training.epochs);
@@ -57,6 +59,9 @@ impl Setup {
         let optimizer = optimizer.with_costs(costs)?;
         // Before a resumed run freezes anything again.
         let meter = FlopMeter::new(task.matmuls());
-        Ok((Self { task, adapter, optimizer, schedule, loader, evaluator, meter, ranks: None }, config))
+        Ok((
+            Self { task, adapter, optimizer, schedule, loader, evaluator, meter, notes, ranks: None },
+            config,
+        ))
     }
 }

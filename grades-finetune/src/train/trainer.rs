@@ -54,7 +54,7 @@ impl<'a> Trainer<'a> {
         loggers: Loggers<'a>,
     ) -> Self {
         let model_bytes = room::model(&setup);
-        let Setup { task, adapter, optimizer, schedule, loader, evaluator, meter, ranks } = setup;
+        let Setup { task, adapter, optimizer, schedule, loader, evaluator, meter, ranks, notes: _ } = setup;
         let monitor = LossMonitor::new(config.guard, state.loss_monitor, task.store().device());
         Self {
             options: StepOptions::new(config),

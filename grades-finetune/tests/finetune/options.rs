@@ -65,8 +65,8 @@ fn every_option_sets_its_key() {
     let help = folder.finetune(&["train", "--help"]).stdout;
     let listed = help.lines().filter(|line| line.trim_start().starts_with("--")).count();
     // --config, --no-report, --tensorboard, --freezing, --no-freezing, --lora, --no-lora, --merge-frozen, --early-stopping, --set,
-    // --resume and --allow-changes are tested elsewhere; so are, on Linux, --nproc, --ranks-from and --rank-timeout.
-    let elsewhere = if cfg!(target_os = "linux") { 15 } else { 12 };
+    // --resume, --dry-run and --allow-changes are tested elsewhere; so are, on Linux, --nproc, --ranks-from and --rank-timeout.
+    let elsewhere = if cfg!(target_os = "linux") { 16 } else { 13 };
     assert_eq!(listed, options.len() + elsewhere, "{help}");
 }
 

@@ -26,7 +26,7 @@ fn ends_well(signal: &str) {
     assert!(summary.eval.loss.is_some() && summary.final_train_loss.is_some(), "{summary:?}");
     assert_eq!(
         folder.names("runs/base/model"),
-        ["config.json", "model.safetensors", "tokenizer.json"],
+        ["README.md", "config.json", "model.safetensors", "tokenizer.json"],
         "the model is saved"
     );
 }

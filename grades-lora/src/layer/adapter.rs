@@ -5,6 +5,7 @@ use std::fmt;
 
 use tch::{Kind, TchError, Tensor};
 
+use super::cast::Cast;
 use super::dora::{self, Gain};
 use super::shape::Shape;
 use super::{Linear, init};
@@ -24,6 +25,8 @@ pub struct Adapter {
     pub(super) merged: bool,
     /// DoRA's gain while nothing that it is made of trains.
     pub(super) gain: RefCell<Option<Gain>>,
+    /// A and B in the dtype of the layer's products.
+    pub(super) casts: (Cast, Cast),
 }
 
 impl Adapter {
@@ -94,6 +97,7 @@ impl Adapter {
             active: true,
             merged: false,
             gain: RefCell::default(),
+            casts: Default::default(),
         };
         adapter.set_trainable(true)?;
         Ok(adapter)

@@ -1,6 +1,7 @@
 //! A linear layer with adapters.
 
 mod adapter;
+mod cast;
 mod dora;
 mod forward;
 mod init;
@@ -9,6 +10,7 @@ mod shape;
 
 pub use adapter::Adapter;
 pub(crate) use adapter::check_rank;
+pub use cast::Cast;
 pub(crate) use shape::Shape;
 
 use std::fmt;
@@ -43,12 +45,32 @@ pub struct Linear {
     adapters: Vec<Adapter>,
     /// The weight with what is merged added, computed with instead of `weight`, which stays as it is.
     merged: Option<Tensor>,
+    /// The dtype of products, where it is not that of the weight.
+    compute: Option<Kind>,
+    casts: Box<Casts>,
+}
+
+/// The tensors of a layer in the dtype of its products.
+#[derive(Debug, Default)]
+struct Casts {
+    weight: Cast,
+    merged: Cast,
+    bias: Cast,
 }
 
 impl Linear {
     /// Creates a layer with this weight `[outputs, inputs]` and bias `[outputs]`, which stay the same tensors.
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
-        Self { weight, bias, adapters: Vec::new(), merged: None }
+        Self { weight, bias, adapters: Vec::new(), merged: None, compute: None, casts: Box::default() }
+    }
+
+    /// Multiplies in this dtype, whatever that of the weight: weight, bias and adapters are cast once for each value that they
+    /// have ([`Cast`]), inputs where they differ. Outputs then have this dtype; gradients arrive in the variables' own. DoRA's
+    /// norms and gains stay in f32.
+    #[must_use]
+    pub fn computing_in(mut self, dtype: Kind) -> Self {
+        self.compute = Some(dtype);
+        self
     }
 
     /// Returns the weight `[outputs, inputs]` that the layer computes with: what is merged is in it.

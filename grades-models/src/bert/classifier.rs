@@ -13,7 +13,7 @@ use super::initialize::Initializer;
 use super::layers::{dropout, linear};
 use super::options::{LoadOptions, LoadReport};
 use crate::error::{Error, Result};
-use crate::files::{Sidecars, Weights, dtype_name, lowest_finite, name_quantization};
+use crate::files::{Dtypes, Sidecars, Weights, dtype_name, lowest_finite, name_quantization};
 use crate::flops::{Matmuls, Per, linear_matmuls};
 use crate::prefix::Prefix;
 
@@ -24,7 +24,7 @@ pub struct BertClassifier {
     network: Network,
     config: BertConfig,
     labels: Vec<String>,
-    dtype: Kind,
+    dtypes: Dtypes,
     sidecars: Sidecars,
 }
 
@@ -42,16 +42,6 @@ impl LinearLayers for Network {
     }
 }
 
-/// Refuses a dtype that models cannot have.
-fn check_dtype(dtype: Kind) -> Result<()> {
-    if dtype_name(dtype).is_some() {
-        return Ok(());
-    }
-    Err(Error::Input(format!(
-        "a model cannot be loaded as {dtype:?}; supported: Float, Half, BFloat16, Double"
-    )))
-}
-
 impl BertClassifier {
     /// Loads a model directory: a base model (then with a fresh head) or a complete classifier.
     ///
@@ -61,7 +51,7 @@ impl BertClassifier {
     /// missing, unexpected or of the wrong shape, labels that do not go with the classifier in the files.
     pub fn load(dir: &Path, options: LoadOptions) -> Result<(Self, LoadReport)> {
         // Before a file is read.
-        check_dtype(options.dtype)?;
+        Dtypes::new(options.dtype, options.autocast)?;
         Self::load_with(dir, BertConfig::load(dir)?, options)
     }
 
@@ -71,8 +61,8 @@ impl BertClassifier {
     ///
     /// As [`load`](Self::load).
     pub fn load_with(dir: &Path, config: BertConfig, options: LoadOptions) -> Result<(Self, LoadReport)> {
-        let LoadOptions { labels, subset, new_head, device, dtype, seed } = options;
-        check_dtype(dtype)?;
+        let LoadOptions { labels, subset, new_head, device, dtype, autocast, seed } = options;
+        let dtypes = Dtypes::new(dtype, autocast)?;
         let weights = Weights::open(dir)?;
         let named = |error| name_quantization(error, &config.raw, dir);
         weights.check_sizes("bert.", &config.sizes()).map_err(named)?;
@@ -88,14 +78,14 @@ impl BertClassifier {
         let mut store = VarStore::new(device);
         // Sets the dtype of later variables; there are none yet to convert.
         store.set_kind(dtype);
-        let encoder = Encoder::new(&store.root().sub("bert"), &config, dtype)?;
-        let classifier = linear(&store.root().sub("classifier"), config.hidden_size, count, dtype)?;
+        let encoder = Encoder::new(&store.root().sub("bert"), &config, dtypes)?;
+        let classifier = linear(&store.root().sub("classifier"), config.hidden_size, count, dtypes.plain())?;
         let deviation = config.initializer_range;
         let report =
             Initializer { weights: &weights, deviation, seed, new_head }.run(&store).map_err(named)?;
         let sidecars = Sidecars::read(dir)?;
         let network = Network { encoder, classifier };
-        Ok((Self { store, network, config, labels, dtype, sidecars }, report))
+        Ok((Self { store, network, config, labels, dtypes, sidecars }, report))
     }
 
     /// Computes the logits `[B, labels]` of sentences, in the model's dtype.
@@ -226,7 +216,7 @@ impl BertClassifier {
     fn check_prefix(&self, prefix: &Prefix, mask: &Tensor) -> Result<()> {
         let encoder = &self.network.encoder;
         Prefix::rest(prefix.blocks, encoder.len(), encoder.len())?;
-        prefix.check(&mask.size(), self.config.hidden_size, self.dtype)
+        prefix.check(&mask.size(), self.config.hidden_size, self.dtype())
     }
 
     /// Returns the mask `[B, 1, 1, T]` that is added to the scores.
@@ -243,8 +233,9 @@ impl BertClassifier {
         }
         // The lowest_finite finite number instead of -inf: a row of padding alone gives no NaN.
         let mask = mask.f_eq(0)?.f_view([batch, 1, 1, length])?;
-        let mut additive = Tensor::f_zeros([batch, 1, 1, length], (self.dtype, self.store.device()))?;
-        Ok(additive.f_masked_fill_(&mask, lowest_finite(self.dtype))?)
+        let kind = self.dtypes.compute;
+        let mut additive = Tensor::f_zeros([batch, 1, 1, length], (kind, self.store.device()))?;
+        Ok(additive.f_masked_fill_(&mask, lowest_finite(kind))?)
     }
 
     /// Returns the matmuls of a training step, for the parameters that are frozen and the adapters that are merged now.
@@ -321,7 +312,7 @@ impl BertClassifier {
 
     /// Returns the dtype of the variables and of the logits.
     pub fn dtype(&self) -> Kind {
-        self.dtype
+        self.dtypes.parameters
     }
 
     /// Writes `config.json`, `model.safetensors` and the tokenizer's files to the folder `dir`, creating it.
@@ -339,8 +330,8 @@ impl BertClassifier {
                 "there are adapters in the model: save those, or merge them first (Adapters::merge_and_unload)".into(),
             ));
         }
-        let dtype = dtype_name(self.dtype)
-            .ok_or_else(|| Error::Input(format!("a model of dtype {:?} cannot be saved", self.dtype)))?;
+        let dtype = dtype_name(self.dtype())
+            .ok_or_else(|| Error::Input(format!("a model of dtype {:?} cannot be saved", self.dtype())))?;
         let config = self.config.to_classifier_json(&self.labels, dtype);
         super::save::save(dir, &config, &self.store, &self.sidecars)
     }

@@ -9,6 +9,7 @@ use tch::{Kind, TchError, Tensor};
 use super::config::BertConfig;
 use super::layers::{Embedding, LayerNorm, dropout, linear};
 use crate::activation::Activation;
+use crate::files::Dtypes;
 use crate::flops::{Matmuls, Per, linear_matmuls};
 
 /// The part of the model that Hugging Face calls `bert`.
@@ -20,15 +21,16 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub(super) fn new(path: &Path, config: &BertConfig, kind: Kind) -> Result<Self, TchError> {
+    /// Creates the layers; under autocast the blocks multiply in bf16, and the pooler, which is small, does not.
+    pub(super) fn new(path: &Path, config: &BertConfig, dtypes: Dtypes) -> Result<Self, TchError> {
         let layers = path.sub("encoder").sub("layer");
         let width = config.hidden_size;
         Ok(Self {
-            embeddings: Embeddings::new(&path.sub("embeddings"), config, kind)?,
+            embeddings: Embeddings::new(&path.sub("embeddings"), config, dtypes.parameters)?,
             blocks: (0..config.num_hidden_layers)
-                .map(|i| Block::new(&layers.sub(i), config, kind))
+                .map(|i| Block::new(&layers.sub(i), config, dtypes))
                 .collect::<Result<_, _>>()?,
-            pooler: linear(&path.sub("pooler").sub("dense"), width, width, kind)?,
+            pooler: linear(&path.sub("pooler").sub("dense"), width, width, dtypes.plain())?,
         })
     }
 
@@ -149,6 +151,13 @@ impl Embeddings {
     }
 }
 
+/// The shares that dropout sets to zero.
+#[derive(Debug, Clone, Copy)]
+struct Dropouts {
+    attention: f64,
+    hidden: f64,
+}
+
 #[derive(Debug)]
 struct Block {
     query: Linear,
@@ -161,39 +170,45 @@ struct Block {
     output_norm: LayerNorm,
     activation: Activation,
     heads: i64,
-    attention_dropout: f64,
-    hidden_dropout: f64,
+    dropouts: Dropouts,
+    compute: Kind,
 }
 
 impl Block {
-    fn new(path: &Path, config: &BertConfig, kind: Kind) -> Result<Self, TchError> {
+    fn new(path: &Path, config: &BertConfig, dtypes: Dtypes) -> Result<Self, TchError> {
         let (width, inner, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+        let kind = dtypes.parameters;
         let attention = path.sub("attention");
         let own = attention.sub("self");
         let after = attention.sub("output");
-        let square = |path: Path| linear(&path, width, width, kind);
+        let square = |path: Path| linear(&path, width, width, dtypes);
         Ok(Self {
             query: square(own.sub("query"))?,
             key: square(own.sub("key"))?,
             value: square(own.sub("value"))?,
             attention_output: square(after.sub("dense"))?,
             attention_norm: LayerNorm::new(&after.sub("LayerNorm"), width, eps, kind)?,
-            intermediate: linear(&path.sub("intermediate").sub("dense"), width, inner, kind)?,
-            output: linear(&path.sub("output").sub("dense"), inner, width, kind)?,
+            intermediate: linear(&path.sub("intermediate").sub("dense"), width, inner, dtypes)?,
+            output: linear(&path.sub("output").sub("dense"), inner, width, dtypes)?,
             output_norm: LayerNorm::new(&path.sub("output").sub("LayerNorm"), width, eps, kind)?,
             activation: config.hidden_act,
             heads: config.num_attention_heads,
-            attention_dropout: config.attention_probs_dropout_prob,
-            hidden_dropout: config.hidden_dropout_prob,
+            dropouts: Dropouts {
+                attention: config.attention_probs_dropout_prob,
+                hidden: config.hidden_dropout_prob,
+            },
+            compute: dtypes.compute,
         })
     }
 
+    /// Computes the block. Under autocast the matmuls, attention and the activation are in bf16; norms and the sums that
+    /// they are of are not.
     fn forward(&self, x: &Tensor, mask: &Tensor, train: bool) -> Result<Tensor, TchError> {
         let attended = self.attention_output.forward(&self.attention(x, mask, train)?, train)?;
-        let attended = dropout(attended, self.hidden_dropout, train)?;
+        let attended = dropout(attended, self.dropouts.hidden, train)?;
         let x = self.attention_norm.forward(&attended.f_add(x)?)?;
         let inner = self.activation.apply(&self.intermediate.forward(&x, train)?)?;
-        let output = dropout(self.output.forward(&inner, train)?, self.hidden_dropout, train)?;
+        let output = dropout(self.output.forward(&inner, train)?, self.dropouts.hidden, train)?;
         self.output_norm.forward(&output.f_add(&x)?)
     }
 
@@ -214,11 +229,13 @@ impl Block {
 
     fn attention(&self, x: &Tensor, mask: &Tensor, train: bool) -> Result<Tensor, TchError> {
         let (batch, length, width) = x.size3()?;
+        // Once for all three.
+        let x = &x.f_to_kind(self.compute)?;
         let heads = |linear: &Linear| {
             let shape = [batch, length, self.heads, width / self.heads];
             linear.forward(x, train)?.f_view(shape)?.f_transpose(1, 2)
         };
-        let p = if train { self.attention_dropout } else { 0.0 };
+        let p = if train { self.dropouts.attention } else { 0.0 };
         let (query, key, value) = (heads(&self.query)?, heads(&self.key)?, heads(&self.value)?);
         Tensor::f_scaled_dot_product_attention(&query, &key, &value, Some(mask), p, false, None, false)?
             .f_transpose(1, 2)?

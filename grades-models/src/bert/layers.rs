@@ -4,12 +4,13 @@ use grades_lora::Linear;
 use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
 
-use crate::files::variable;
+use crate::files::{Dtypes, variable};
 
 /// Creates a matrix with a bias: [.., inputs] → [.., outputs].
-pub(super) fn linear(path: &Path, inputs: i64, outputs: i64, kind: Kind) -> Result<Linear, TchError> {
+pub(super) fn linear(path: &Path, inputs: i64, outputs: i64, dtypes: Dtypes) -> Result<Linear, TchError> {
+    let kind = dtypes.parameters;
     let weight = variable(path, "weight", &[outputs, inputs], kind)?;
-    Ok(Linear::new(weight, Some(variable(path, "bias", &[outputs], kind)?)))
+    Ok(dtypes.linear(weight, Some(variable(path, "bias", &[outputs], kind)?)))
 }
 
 /// Normalisation of the last dimension.

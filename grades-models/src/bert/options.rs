@@ -16,6 +16,9 @@ pub struct LoadOptions {
     pub device: Device,
     /// The dtype of the variables, whatever the files have: `Float`, `Half`, `BFloat16` or `Double`.
     pub dtype: Kind,
+    /// Compute the matmuls and the attention of the blocks in bf16 while variables, norms, sums and the head stay in `dtype`.
+    /// Each weight is cast once for each value that it has.
+    pub autocast: bool,
     /// The seed of newly drawn tensors. torch's own generator is not used.
     pub seed: u64,
 }
@@ -28,6 +31,7 @@ impl Default for LoadOptions {
             new_head: false,
             device: Device::Cpu,
             dtype: Kind::Float,
+            autocast: false,
             seed: 0,
         }
     }

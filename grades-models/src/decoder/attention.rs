@@ -5,10 +5,11 @@ use tch::{TchError, Tensor};
 
 use super::cache::LayerCache;
 use super::config::DecoderConfig;
-use super::layers::{Dtypes, Linear, RmsNorm, dropout};
+use super::layers::{Linear, RmsNorm, dropout};
 use super::mask::Masks;
 use super::rope::Rotation;
 use crate::error::Result;
+use crate::files::Dtypes;
 use crate::flops::{Matmuls, Per};
 
 /// The attention of one block.

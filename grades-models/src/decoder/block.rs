@@ -6,9 +6,10 @@ use tch::{TchError, Tensor};
 use super::attention::{Attention, Context};
 use super::cache::LayerCache;
 use super::config::DecoderConfig;
-use super::layers::{Dtypes, Linear, RmsNorm, dropout};
+use super::layers::{Linear, RmsNorm, dropout};
 use crate::activation::Activation;
 use crate::error::Result;
+use crate::files::Dtypes;
 use crate::flops::Matmuls;
 
 /// One block.
@@ -28,8 +29,10 @@ impl Block {
         fused: bool,
         dtypes: Dtypes,
     ) -> Result<Self> {
-        let norm =
-            |name: &str| RmsNorm::new(&path.sub(name), config.hidden_size, config.rms_norm_eps, dtypes);
+        let norm = |name: &str| -> Result<RmsNorm, TchError> {
+            let norm = RmsNorm::new(&path.sub(name), config.hidden_size, config.rms_norm_eps, dtypes)?;
+            Ok(norm.before_matmuls(dtypes))
+        };
         Ok(Self {
             attention_norm: norm("input_layernorm")?,
             attention: Attention::new(&path.sub("self_attn"), config, layer, fused, dtypes)?,

@@ -174,7 +174,8 @@ impl Decoder {
     /// Turns hidden states `[.., hidden]` into logits `[.., vocabulary]`.
     pub(super) fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
         let kind = self.dtypes.compute;
-        Ok(hidden.f_to_kind(kind)?.f_linear(&self.head.f_to_kind(kind)?, None::<&Tensor>)?)
+        let head = self.head_cast.of(&self.head, kind)?;
+        Ok(hidden.f_to_kind(kind)?.f_linear(&head, None::<&Tensor>)?)
     }
 
     /// Turns token ids into vectors; the padding token's row has no gradient, and none has with a detached input.

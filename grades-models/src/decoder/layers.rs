@@ -3,22 +3,13 @@
 use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
 
-use crate::files::variable;
+use crate::files::{Dtypes, variable};
 use crate::flops::{Matmuls, Per, linear_matmuls};
-
-/// The dtypes of a model: of its parameters, and of its matmuls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Dtypes {
-    pub(super) parameters: Kind,
-    /// Differs from that of the parameters under autocast.
-    pub(super) compute: Kind,
-}
 
 /// A matrix, with a bias in some models, and with adapters: `[.., inputs]` → `[.., outputs]`.
 #[derive(Debug)]
 pub(super) struct Linear {
     inner: grades_lora::Linear,
-    dtypes: Dtypes,
 }
 
 impl Linear {
@@ -31,21 +22,12 @@ impl Linear {
     ) -> Result<Self, TchError> {
         let weight = variable(path, "weight", &[outputs, inputs], dtypes.parameters)?;
         let bias = bias.then(|| variable(path, "bias", &[outputs], dtypes.parameters)).transpose()?;
-        Ok(Self { inner: grades_lora::Linear::new(weight, bias), dtypes })
+        Ok(Self { inner: dtypes.linear(weight, bias) })
     }
 
     /// Computes the layer; adapters' dropout is active iff `train`.
     pub(super) fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        let Dtypes { parameters, compute } = self.dtypes;
-        if parameters == compute {
-            return self.inner.forward(x, train);
-        }
-        if self.inner.adapters().is_empty() {
-            let bias = self.inner.bias().map(|bias| bias.f_to_kind(compute)).transpose()?;
-            return x.f_to_kind(compute)?.f_linear(&self.inner.weight().f_to_kind(compute)?, bias);
-        }
-        // Adapters are f32 whatever the base.
-        self.inner.forward(&x.f_to_kind(parameters)?, train)?.f_to_kind(compute)
+        self.inner.forward(x, train)
     }
 
     /// Adds the matmuls of [`forward`](Self::forward).
@@ -64,11 +46,19 @@ impl Linear {
 pub(super) struct RmsNorm {
     weight: Tensor,
     eps: f64,
+    /// The dtype of the result, where it is that of the matmuls that follow.
+    output: Option<Kind>,
 }
 
 impl RmsNorm {
     pub(super) fn new(path: &Path, width: i64, eps: f64, dtypes: Dtypes) -> Result<Self, TchError> {
-        Ok(Self { weight: variable(path, "weight", &[width], dtypes.parameters)?, eps })
+        Ok(Self { weight: variable(path, "weight", &[width], dtypes.parameters)?, eps, output: None })
+    }
+
+    /// Returns results in the dtype of the matmuls that follow: one cast for all of them.
+    pub(super) fn before_matmuls(mut self, dtypes: Dtypes) -> Self {
+        self.output = (dtypes.compute != dtypes.parameters).then_some(dtypes.compute);
+        self
     }
 
     /// Normalises. The mean is taken in f32; the result is rounded to the kind of `x` before the weight multiplies it.
@@ -77,7 +67,11 @@ impl RmsNorm {
         let wide = if kind == Kind::Double { x.shallow_clone() } else { x.f_to_kind(Kind::Float)? };
         let mean = wide.f_square()?.f_mean_dim(-1i64, true, None::<Kind>)?;
         let scale = mean.f_add_scalar(self.eps)?.f_rsqrt()?;
-        wide.f_mul(&scale)?.f_to_kind(kind)?.f_mul(&self.weight)
+        let normed = wide.f_mul(&scale)?.f_to_kind(kind)?.f_mul(&self.weight)?;
+        match self.output {
+            Some(kind) => normed.f_to_kind(kind),
+            None => Ok(normed),
+        }
     }
 
     /// Returns whether its weight takes a gradient.

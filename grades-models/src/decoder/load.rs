@@ -9,9 +9,8 @@ use super::Decoder;
 use super::architecture::Architecture;
 use super::config::DecoderConfig;
 use super::fused::{FusedMatrix, fused_matrices, sorted};
-use super::layers::Dtypes;
 use crate::error::{Error, Result};
-use crate::files::{Sidecars, Weights, draw_normal, dtype_name, name_quantization};
+use crate::files::{Dtypes, Sidecars, Weights, draw_normal, name_quantization};
 
 /// Options of [`Decoder::load`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +19,8 @@ pub struct LoadOptions {
     pub device: Device,
     /// The dtype of the variables, whatever the files have: `Float`, `Half`, `BFloat16` or `Double`.
     pub dtype: Kind,
-    /// Compute matmuls in bf16 while variables, norms, sums and the loss stay in `dtype`.
+    /// Compute matmuls and attention in bf16 while variables, norms, sums and the loss stay in `dtype`. Each weight is cast
+    /// once for each value that it has.
     pub autocast: bool,
     /// Make each part of a fused matrix (`qkv_proj`, `gate_up_proj`) a variable and component of its own. Files stay fused.
     pub split_fused: bool,
@@ -34,14 +34,7 @@ impl Default for LoadOptions {
 
 impl LoadOptions {
     fn dtypes(self) -> Result<Dtypes> {
-        if dtype_name(self.dtype).is_none() {
-            return Err(Error::Input(format!(
-                "a model cannot be loaded as {:?}; supported: Float, Half, BFloat16, Double",
-                self.dtype
-            )));
-        }
-        let compute = if self.autocast { Kind::BFloat16 } else { self.dtype };
-        Ok(Dtypes { parameters: self.dtype, compute })
+        Dtypes::new(self.dtype, self.autocast)
     }
 }
 

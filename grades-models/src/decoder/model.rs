@@ -2,15 +2,16 @@
 
 use std::ops::Range;
 
+use grades_lora::Cast;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::block::Block;
 use super::blocks::Blocks;
 use super::config::DecoderConfig;
-use super::layers::{Dtypes, RmsNorm};
+use super::layers::RmsNorm;
 use crate::error::Result;
-use crate::files::{Sidecars, variable};
+use crate::files::{Dtypes, Sidecars, variable};
 use crate::flops::{Matmuls, Per};
 
 /// A decoder that predicts the next token.
@@ -24,6 +25,8 @@ pub struct Decoder {
     pub(super) norm: RmsNorm,
     /// The output matrix; the embedding's where they are tied.
     pub(super) head: Tensor,
+    /// The output matrix in the dtype of matmuls.
+    pub(super) head_cast: Cast,
     pub(super) frequencies: Tensor,
     pub(super) config: DecoderConfig,
     pub(super) dtypes: Dtypes,
@@ -66,6 +69,7 @@ impl Decoder {
             blocks,
             norm,
             head,
+            head_cast: Cast::default(),
             frequencies,
             config,
             dtypes,

@@ -1,7 +1,45 @@
 //! Dtypes that a model may have, by their names in torch, `config.json` and safetensors.
 
+use grades_lora::Linear;
 use safetensors::tensor::Dtype;
-use tch::Kind;
+use tch::{Kind, Tensor};
+
+use crate::error::{Error, Result};
+
+/// The dtypes of a model: of its parameters, and of its matmuls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Dtypes {
+    pub(crate) parameters: Kind,
+    /// Differs from that of the parameters under autocast.
+    pub(crate) compute: Kind,
+}
+
+impl Dtypes {
+    /// Creates the dtypes of a model; under autocast it multiplies in bf16.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Input`] for a dtype that no model has.
+    pub(crate) fn new(parameters: Kind, autocast: bool) -> Result<Self> {
+        if dtype_name(parameters).is_none() {
+            return Err(Error::Input(format!(
+                "a model cannot be loaded as {parameters:?}; supported: Float, Half, BFloat16, Double"
+            )));
+        }
+        Ok(Self { parameters, compute: if autocast { Kind::BFloat16 } else { parameters } })
+    }
+
+    /// Returns the dtypes of a layer that multiplies in the dtype of its parameters.
+    pub(crate) fn plain(self) -> Self {
+        Self { compute: self.parameters, ..self }
+    }
+
+    /// Creates a matrix that multiplies in these dtypes.
+    pub(crate) fn linear(self, weight: Tensor, bias: Option<Tensor>) -> Linear {
+        let linear = Linear::new(weight, bias);
+        if self.compute == self.parameters { linear } else { linear.computing_in(self.compute) }
+    }
+}
 
 /// Returns the name of a dtype in `config.json`, if a model may have it.
 pub(crate) fn dtype_name(kind: Kind) -> Option<&'static str> {

@@ -14,7 +14,7 @@ mod variables;
 mod weights;
 mod write;
 
-pub(crate) use dtype::{dtype_name, lowest_finite};
+pub(crate) use dtype::{Dtypes, dtype_name, lowest_finite};
 pub(crate) use json::parse_json;
 pub(crate) use keys::Keys;
 pub(crate) use quantized::{QUANTIZATION, name_quantization};

@@ -165,6 +165,30 @@ fn a_decoder_in_half_precision_whose_blocks_are_computed_twice() {
 }
 
 #[test]
+fn a_classifier_in_half_precision_with_master_copies_that_freeze() {
+    for cooling in ["decay", "average"] {
+        let cooling = format!("freezing.cooling='{cooling}'");
+        let sets = ["model.dtype=bf16", "freezing.policy={name='quota',max_share=0.8,window=2}", &cooling];
+        assert!(freezes_after(&goes_on(&classifier(), 3, &[6], &sets), 0) > 0);
+    }
+}
+
+#[test]
+fn a_classifier_under_autocast() {
+    let sets = ["model.autocast=true", "freezing.policy={name='quota',max_share=0.8,window=2}"];
+    assert!(freezes_after(&goes_on(&classifier(), 3, &[3, 9], &sets), 3) > 0);
+}
+
+#[test]
+fn auto_goes_on_with_the_dtype_that_it_chose() {
+    let folder = classifier();
+    whole(&folder, &["model.dtype=auto", "checkpoint.every=4"]);
+    broken_off(&folder, "whole", 4, "run");
+    resumed(&folder, "run");
+    Result::of(&folder, "run").assert_same(&Result::of(&folder, "whole"), "auto");
+}
+
+#[test]
 fn adapters_of_a_decoder() {
     let sets = ["lora.r=2", "lora.lora_dropout=0.1", "freezing.policy={name='quota',max_share=0.7,window=1}"];
     let result = goes_on(&decoder(json!({})), 4, &[4, 8], &sets);
