@@ -127,7 +127,10 @@ pub(super) fn object<T: serde::de::DeserializeOwned>(path: &Path, line: u64, tex
     serde_json::from_str(text).map_err(|error| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let trimmed = text.trim();
-        let cure = if line == 1 && trimmed.starts_with('[') {
+        let cure = if trimmed.starts_with('\u{feff}') {
+            "; the line begins with a byte order mark, as of a file that was joined to another: remove it"
+                .to_owned()
+        } else if line == 1 && trimmed.starts_with('[') {
             format!("; the file is a JSON array: `jq -c '.[]' {name} > lines.jsonl` writes one object a line")
         } else if trimmed.ends_with(',') {
             "; remove the comma at the end of the line".to_owned()

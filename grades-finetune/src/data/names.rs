@@ -77,6 +77,17 @@ pub(super) fn pair<'a>(columns: impl Iterator<Item = &'a str> + Clone) -> Option
     PAIRS.iter().find_map(|[first, second]| position(first).zip(position(second)))
 }
 
+/// Returns whether the cells of a line are names of columns: those of a pair, of a label without doubt, or of a text and
+/// a label.
+pub(super) fn are_names<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> bool {
+    pair(cells.clone()).is_some()
+        || cells.clone().any(|cell| Role::Label.certain(cell))
+        || Role::Text
+            .find(cells.clone())
+            .zip(Role::Label.find(cells))
+            .is_some_and(|(text, label)| text != label)
+}
+
 /// The column of the text, of the second text of a pair, or of the label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {

@@ -47,6 +47,10 @@ pub(super) fn records(path: &Path, rows: Vec<Row>, source: &Source) -> Result<Re
         label: table.shown(label),
     });
     for row in rows.iter().skip(usize::from(header)) {
+        if header && table.repeats_header(row) {
+            let message = format!("repeats the header of line {}; remove the line", first.line);
+            return Err(Error::line(path, row.line, message));
+        }
         match table.record(row, places, source)? {
             Some(record) => records.list.push(record),
             None => records.unlabelled += 1,
@@ -66,14 +70,7 @@ fn names_columns(first: &Row, source: &Source) -> bool {
     if let Column::Position(position) = source.label {
         return first.index(position).is_some_and(|at| Role::Label.certain(&first.cells[at]));
     }
-    let cells = || first.cells.iter().map(String::as_str);
-    first.cells.len() > 1
-        && (names::pair(cells()).is_some()
-            || cells().any(|cell| Role::Label.certain(cell))
-            || Role::Text
-                .find(cells())
-                .zip(Role::Label.find(cells()))
-                .is_some_and(|(text, label)| text != label))
+    first.cells.len() > 1 && names::are_names(first.cells.iter().map(String::as_str))
 }
 
 /// Returns whether the first row is unlike those below: it has a word above a column of numbers.
@@ -280,6 +277,12 @@ impl Table<'_> {
             );
             Error::line(self.path, row.line, message)
         })
+    }
+
+    /// Returns whether a row has the names of the columns once more, as after joining two files.
+    fn repeats_header(&self, row: &Row) -> bool {
+        let name = |cell: &String| cell.trim_start_matches('\u{feff}').trim().to_owned();
+        row.cells.len() > 1 && row.cells.iter().map(name).eq(self.first.cells.iter().map(name))
     }
 
     fn is_csv(&self) -> bool {

@@ -308,9 +308,7 @@ impl TextReader {
             }
             Header::No => false,
             Header::Auto => {
-                named
-                    || names::pair(cells()).is_some()
-                    || cells().any(|cell| Role::Label.certain(cell) || Role::Text.certain(cell))
+                named || names::are_names(cells()) || cells().any(|cell| Role::Text.certain(cell))
             }
         };
         let given = |column: &Column, role: Role| match column {
@@ -341,8 +339,13 @@ impl TextReader {
             (None, None, Some((first, second))) => (Some(first), Some(second)),
             (text, pair, _) => (text.or_else(|| if header { Role::Text.find(cells()) } else { None }), pair),
         };
-        // As in training data: of one or two columns the text is the first.
-        let text = text.or(if first.len() <= 2 { Some(0) } else { None });
+        // As in training data: of one or two columns the text is the first that is nothing else.
+        let label = if header { Role::Label.find(cells()) } else { None };
+        let text = text.or_else(|| match first.len() {
+            1 => Some(0),
+            2 => (0..2).find(|at| ![label, pair].contains(&Some(*at))),
+            _ => None,
+        });
         match text {
             Some(text) => Ok((Columns::Cells { text, pair, width: first.len() }, header)),
             None => {

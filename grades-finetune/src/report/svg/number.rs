@@ -21,12 +21,15 @@ pub(crate) fn plain(value: f64) -> String {
     if decimals == 0 { text } else { trimmed(&text) }
 }
 
-/// Removes zeros after the decimal point.
+/// Removes zeros after the decimal point, and the sign of zero.
 fn trimmed(text: &str) -> String {
     if !text.contains('.') {
         return text.to_owned();
     }
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    match text.trim_end_matches('0').trim_end_matches('.') {
+        "-0" => "0".to_owned(),
+        text => text.to_owned(),
+    }
 }
 
 /// Writes a whole number in groups of three digits.
@@ -131,6 +134,14 @@ mod tests {
         for (value, text) in table {
             assert_eq!(plain(value), text);
         }
+    }
+
+    #[test]
+    fn zero_has_no_sign() {
+        for share in [0.0, -0.0, 0.0004, -0.0004] {
+            assert_eq!(spaced(percent(share)), "0 %", "{share}");
+        }
+        assert_eq!(spaced(percent(-0.001)), "-0.1 %");
     }
 
     fn spaced(text: String) -> String {

@@ -340,6 +340,28 @@ fn one_line_says_what_was_understood() {
 }
 
 #[test]
+fn a_header_that_comes_again_is_refused() {
+    refused(&[
+        Refused {
+            name: "a.tsv",
+            content: "sentence\tlabel\na\tyes\nb\tno\nsentence\tlabel\nc\tyes\n",
+            error: "a.tsv:4: repeats the header of line 1; remove the line",
+        },
+        Refused {
+            name: "a.csv",
+            content: "label,text\nyes,a\nno,b\n\u{feff}label, text\nno,c\n",
+            error: "a.csv:4: repeats the header of line 1; remove the line",
+        },
+        Refused {
+            name: "a.jsonl",
+            content: "{\"text\": \"a\", \"label\": 1}\n\u{feff}{\"text\": \"b\", \"label\": 0}\n",
+            error: "a.jsonl:2: expected one JSON object a line: expected value at line 1 column 1; the line begins with a \
+                    byte order mark, as of a file that was joined to another: remove it",
+        },
+    ]);
+}
+
+#[test]
 fn a_header_among_the_examples_of_another_file_is_named() {
     let train = auto("train.tsv", "a\tyes\nb\tno\n").unwrap();
     let labels = Labels::from_records(&train).unwrap();

@@ -29,6 +29,33 @@ fn a_template_may_be_in_either_file_and_the_jinja_file_wins() {
 }
 
 #[test]
+fn named_templates_without_a_default_one_are_listed() {
+    let tiny = TinyDecoder::new(json!({}));
+    let load = |template| {
+        std::fs::write(tiny.file("tokenizer_config.json"), json!({"chat_template": template}).to_string())
+            .unwrap();
+        ChatTemplate::load(tiny.path()).map(Option::unwrap)
+    };
+    let named = json!([{"name": "tool_use", "template": "no"}, {"name": "rag", "template": "no"}]);
+    let error = load(named).unwrap().render(&user("hi"), true).unwrap_err().to_string();
+    assert!(
+        error.ends_with(
+            "tokenizer_config.json: the chat template fails: there are templates named \"rag\", \"tool_use\", but none \
+             named \"default\"; give one of them this name"
+        ),
+        "{error}"
+    );
+    for other in
+        [json!([{"nome": "default", "template": "no"}]), json!(["no"]), json!({"default": 1}), json!(5)]
+    {
+        let error = load(other).unwrap_err().to_string();
+        let expected = "tokenizer_config.json: \"chat_template\": expected a template, or a list of {\"name\": …, \
+                        \"template\": …}";
+        assert!(error.ends_with(expected), "{error}");
+    }
+}
+
+#[test]
 fn a_template_that_is_no_jinja_is_named() {
     let tiny = TinyDecoder::new(json!({}));
     std::fs::write(tiny.file("chat_template.jinja"), "{% for %}").unwrap();

@@ -74,6 +74,13 @@ fn every_way_to_give_texts_has_the_same_predictions() {
     ] {
         assert_eq!(predict(&folder, arguments), expected, "{arguments:?}");
     }
+    // Names of columns decide as in training data.
+    folder.write("verdict.tsv", "verdict\treview\nyes\tgood film\nno\tbad\n");
+    folder.write("label.tsv", "label\tnotes\nyes\tgood film\nno\tbad\n");
+    folder.write("stars.csv", "review,stars\ngood film,5\nbad,1\n");
+    for file in ["verdict.tsv", "label.tsv", "stars.csv"] {
+        assert_eq!(predict(&folder, &["--file", file]), expected, "{file}");
+    }
     let piped = folder.command(
         "bash",
         &["-c", "\"$0\" predict --model model --device cpu - < texts.txt", crate::support::PROGRAM],

@@ -88,7 +88,11 @@ impl ChatTemplate {
             }
             (None, false) => own,
             (None, true) => {
-                sources = named(config.get("chat_template").unwrap_or(&Json::Null));
+                sources = named(config.get("chat_template").unwrap_or(&Json::Null)).ok_or_else(|| {
+                    let message =
+                        "\"chat_template\": expected a template, or a list of {\"name\": …, \"template\": …}";
+                    Error::file(&config_path, message)
+                })?;
                 config_path
             }
         };
@@ -171,18 +175,17 @@ impl ChatTemplate {
     }
 }
 
-/// Returns the template itself as the default one, or a list of named ones.
-fn named(value: &Json) -> Vec<(String, String)> {
+/// Returns the template itself as the default one, or a list of named ones; `None` for another form.
+fn named(value: &Json) -> Option<Vec<(String, String)>> {
+    let text = |value: &Json| value.as_str().map(str::to_owned);
     match value {
-        Json::String(text) => vec![(DEFAULT.to_owned(), text.clone())],
+        Json::Null => Some(Vec::new()),
+        Json::String(text) => Some(vec![(DEFAULT.to_owned(), text.clone())]),
         Json::Array(list) => {
-            let text = |entry: &Json, key: &str| entry.get(key).and_then(Json::as_str).map(str::to_owned);
-            list.iter().filter_map(|entry| text(entry, "name").zip(text(entry, "template"))).collect()
+            list.iter().map(|entry| text(entry.get("name")?).zip(text(entry.get("template")?))).collect()
         }
-        Json::Object(named) => {
-            named.iter().filter_map(|(name, text)| Some((name.clone(), text.as_str()?.to_owned()))).collect()
-        }
-        _ => Vec::new(),
+        Json::Object(named) => named.iter().map(|(name, value)| Some((name.clone(), text(value)?))).collect(),
+        _ => None,
     }
 }
 

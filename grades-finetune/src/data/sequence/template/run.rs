@@ -28,11 +28,24 @@ fn rendered(
     limits::begin();
     let template = match environment.get_template(TOOLS) {
         Ok(template) if conversation.tools => template,
-        _ => environment.get_template(DEFAULT)?,
+        _ => environment.get_template(DEFAULT).map_err(|error| no_default(environment, error))?,
     };
     let mut limited = limits::Limited::default();
     template.render_captured_to(conversation.context.to_value(), &mut limited)?;
     Ok(String::from_utf8_lossy(&limited.text).into_owned())
+}
+
+/// Names the templates that are there in place of a default one.
+fn no_default(environment: &Environment<'static>, error: minijinja::Error) -> minijinja::Error {
+    let mut names: Vec<String> = environment.templates().map(|(name, _)| format!("\"{name}\"")).collect();
+    names.sort();
+    if error.kind() != ErrorKind::TemplateNotFound || names.is_empty() {
+        return error;
+    }
+    let names = names.join(", ");
+    let message =
+        format!("there are templates named {names}, but none named \"default\"; give one of them this name");
+    minijinja::Error::new(ErrorKind::TemplateNotFound, message)
 }
 
 /// Returns what a template does instead of rendering, for a message.
