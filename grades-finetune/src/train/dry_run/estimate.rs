@@ -96,7 +96,7 @@ pub(super) fn steps_to_measure(lengths: &[usize], steps: StepLoader) -> Option<[
 pub(super) struct Memory {
     /// By kind.
     pub(super) kinds: Vec<(&'static str, u64)>,
-    /// What can still be used; `None` where the system does not say.
+    /// The memory that is free; `None` where the system does not say.
     pub(super) available: Option<u64>,
     /// The memory that the program itself has, without the run.
     pub(super) program: Option<u64>,

@@ -27,10 +27,23 @@ use crate::tasks::{self, Evaluated, Split};
 /// The longest time of the evaluation that is measured.
 const EVALUATION: f64 = 5.0;
 
-/// What a run would do and need.
+/// The plan of a run, and its needs.
 #[derive(Debug)]
 pub struct DryRun {
-    /// The training data and the model, in a line each.
+    data: Data,
+    model: Model,
+    steps: Steps,
+    /// The FLOPs of the steps to come, with what is frozen now.
+    flops: f64,
+    memory: Memory,
+    disk: Disk,
+    time: Time,
+}
+
+/// The training data.
+#[derive(Debug)]
+struct Data {
+    /// The data, the adapter and the run to resume, in a line each.
     facts: Vec<String>,
     /// The training rows by length.
     lengths: Lengths,
@@ -38,32 +51,58 @@ pub struct DryRun {
     max_tokens: Option<usize>,
     truncated: usize,
     skipped: usize,
+}
+
+/// The model.
+#[derive(Debug)]
+struct Model {
     /// The components by kind: the number of each, and its parameters.
     components: Vec<(&'static str, usize, u64)>,
-    /// All parameters of the model, and those that train.
     parameters: u64,
+    /// The parameters that train.
     trainable: u64,
     /// The freezing in a line; `None` without it.
     freezing: Option<String>,
+    device: String,
+}
+
+/// The optimizer steps.
+#[derive(Debug)]
+struct Steps {
     planned: u64,
     /// The steps before, of a run that is resumed.
     done: u64,
-    steps_per_epoch: u64,
-    batch: (usize, usize),
+    per_epoch: u64,
+    batch_size: usize,
+    accumulation: usize,
     processes: usize,
-    /// The FLOPs of the steps to come, with what is frozen now.
-    flops: f64,
     /// The number of steps whose FLOPs were counted; the others are taken to be like them.
     counted: usize,
-    memory: Memory,
+}
+
+impl Steps {
+    /// Returns the steps to come.
+    fn left(&self) -> u64 {
+        self.planned.saturating_sub(self.done)
+    }
+}
+
+/// The room on the disk.
+#[derive(Debug)]
+struct Disk {
     room: Room,
+    /// The free room; `None` where the system does not say.
     free: Option<u64>,
-    /// The seconds of a mean step, and the FLOPs a second of the measured one.
-    seconds: Option<(f64, f64)>,
+}
+
+/// The time.
+#[derive(Debug)]
+struct Time {
+    /// The seconds of a mean step, and the FLOPs a second of the measured one; `None` where no step is left.
+    step: Option<(f64, f64)>,
     evaluations: u64,
     /// The seconds of an evaluation; an error has the time after which it was ended.
     evaluation: Option<Result<f64, f64>>,
-    device: String,
 }
 
 /// Finds out what a run would do and need; with `how`, what is left of the run to resume. Writes nothing.
@@ -99,49 +138,53 @@ pub fn dry_run(config: &RunConfig, how: Option<&Resume<'_>>, processes: usize) -
     facts.extend(setup.adapter.as_ref().map(|adapter| adapter.describe(setup.task.as_ref())));
     facts.extend(setup.task.info().notes.iter().cloned());
 
-    let mut steps = setup.loader.clone();
-    steps.seek(done);
-    let left = setup.loader.steps().saturating_sub(done);
-    let (flops, counted) = step_flops(&setup, steps.clone(), left)?;
-    let room = Room::estimate(&config, &setup);
-    let folder = how.map_or(config.output.folder.as_path(), |how| how.folder);
-    let evaluations = evaluations(&setup, done);
-    let mut dry = DryRun {
+    let mut loader = setup.loader.clone();
+    loader.seek(done);
+    let mut steps = Steps {
+        planned: loader.steps(),
+        done,
+        per_epoch: loader.steps_per_epoch(),
+        batch_size: config.training.batch_size,
+        accumulation: config.training.gradient_accumulation_steps,
+        processes,
+        counted: 0,
+    };
+    let flops;
+    (flops, steps.counted) = step_flops(&setup, loader.clone(), steps.left())?;
+    let info = setup.task.info();
+    let data = Data {
         facts,
         lengths: Lengths::of(setup.task.sampler().lengths()),
         max_tokens: config.data.max_tokens,
-        truncated: setup.task.info().truncated,
-        skipped: setup.task.info().skipped.unwrap_or(0),
+        truncated: info.truncated,
+        skipped: info.skipped.unwrap_or(0),
+    };
+    let model = Model {
         components: components(setup.optimizer.components()),
         parameters: elements(&setup, false),
         trainable: elements(&setup, true),
-        freezing: freezing(&config, setup.loader.steps()),
-        planned: setup.loader.steps(),
-        done,
-        steps_per_epoch: setup.loader.steps_per_epoch(),
-        batch: (config.training.batch_size, config.training.gradient_accumulation_steps),
-        processes,
-        flops,
-        counted,
-        memory: Memory::default(),
-        room,
-        free: existing(folder).and_then(|folder| free_space(&folder)),
-        seconds: None,
-        evaluations,
-        evaluation: None,
+        freezing: freezing(&config, steps.planned),
         device: format!("{:?}", setup.task.store().device()).to_lowercase(),
     };
-    dry.evaluation = measure_evaluation(&setup, config.training.eval_batch_size)?;
-    if let Some([longest, usual]) = steps_to_measure(setup.task.sampler().lengths(), steps) {
+    let folder = how.map_or(config.output.folder.as_path(), |how| how.folder);
+    let free = existing(folder).and_then(|folder| free_space(&folder));
+    let disk = Disk { room: Room::estimate(&config, &setup), free };
+    let mut time = Time {
+        step: None,
+        evaluations: evaluations(&setup, done),
+        evaluation: measure_evaluation(&setup, config.training.eval_batch_size)?,
+    };
+    let mut memory = Memory::default();
+    if let Some([longest, usual]) = steps_to_measure(setup.task.sampler().lengths(), loader) {
         reset_peak_memory();
         let resident = resident_memory();
         run_step(&mut setup, &config, &longest, done + 1)?;
         let rate = run_step(&mut setup, &config, &usual, done + 2)?;
-        dry.memory = Memory::measured(&config, &setup, (before, resident));
-        let mean = flops / left.max(1) as f64;
-        dry.seconds = Some((mean / rate.max(f64::MIN_POSITIVE) / processes.max(1) as f64, rate));
+        memory = Memory::measured(&config, &setup, (before, resident));
+        let mean = flops / steps.left().max(1) as f64;
+        time.step = Some((mean / rate.max(f64::MIN_POSITIVE) / processes.max(1) as f64, rate));
     }
-    Ok(dry)
+    Ok(DryRun { data, model, steps, flops, memory, disk, time })
 }
 
 /// Runs a step; returns its FLOPs a second.

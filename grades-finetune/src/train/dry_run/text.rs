@@ -20,7 +20,7 @@ pub fn dry_run_text(dry: &DryRun) -> String {
             let _ = writeln!(text, "{:<12} {line}", if at == 0 { name } else { "" });
         }
     };
-    add("data", dry.facts.clone());
+    add("data", dry.data.facts.clone());
     add("tokens", tokens(dry));
     add("components", components(dry));
     add("steps", steps(dry));
@@ -32,24 +32,25 @@ pub fn dry_run_text(dry: &DryRun) -> String {
 }
 
 fn tokens(dry: &DryRun) -> Vec<String> {
-    let most = dry.lengths.bins.iter().map(|bin| bin.2).max().unwrap_or(0).max(1);
-    let limit = dry.max_tokens.map_or_else(String::new, |limit| format!(" at {limit} tokens"));
-    let cut = match dry.truncated {
+    let most = dry.data.lengths.bins.iter().map(|bin| bin.2).max().unwrap_or(0).max(1);
+    let limit = dry.data.max_tokens.map_or_else(String::new, |limit| format!(" at {limit} tokens"));
+    let cut = match dry.data.truncated {
         0 => "none is cut".to_owned(),
         cut => format!("{cut} are cut{limit}"),
     };
-    let skipped = match dry.skipped {
+    let skipped = match dry.data.skipped {
         0 => String::new(),
         skipped => format!("; {skipped} are too long and left out"),
     };
     let mut lines = vec![format!(
         "{} rows, {:.1} tokens in the mean; {cut}{skipped}",
-        dry.lengths.rows, dry.lengths.mean
+        dry.data.lengths.rows, dry.data.lengths.mean
     )];
     let range =
         |low: usize, high: usize| if low == high { low.to_string() } else { format!("{low}–{high}") };
-    let width = dry.lengths.bins.iter().map(|bin| range(bin.0, bin.1).chars().count()).max().unwrap_or(0);
-    for &(low, high, count) in &dry.lengths.bins {
+    let width =
+        dry.data.lengths.bins.iter().map(|bin| range(bin.0, bin.1).chars().count()).max().unwrap_or(0);
+    for &(low, high, count) in &dry.data.lengths.bins {
         let bar = "█".repeat((count * BAR).div_ceil(most));
         let space = if count > 0 { " " } else { "" };
         lines.push(format!("{:>width$}  {bar}{space}{count}", range(low, high)));
@@ -58,18 +59,18 @@ fn tokens(dry: &DryRun) -> Vec<String> {
 }
 
 fn components(dry: &DryRun) -> Vec<String> {
-    let total: usize = dry.components.iter().map(|kind| kind.1).sum();
-    let parameters: u64 = dry.components.iter().map(|kind| kind.2).sum();
+    let total: usize = dry.model.components.iter().map(|kind| kind.1).sum();
+    let parameters: u64 = dry.model.components.iter().map(|kind| kind.2).sum();
     let mut lines = vec![format!(
         "{total} with {} of {} parameters; {} parameters train",
         large(parameters),
-        large(dry.parameters),
-        large(dry.trainable)
+        large(dry.model.parameters),
+        large(dry.model.trainable)
     )];
-    lines.extend(dry.components.iter().map(|(name, count, parameters)| {
+    lines.extend(dry.model.components.iter().map(|(name, count, parameters)| {
         format!("{count:>4} × {name:<10} {} parameters", large(*parameters))
     }));
-    lines.push(match &dry.freezing {
+    lines.push(match &dry.model.freezing {
         Some(freezing) => freezing.clone(),
         None => "nothing freezes: there is no [freezing] table".to_owned(),
     });
@@ -77,31 +78,31 @@ fn components(dry: &DryRun) -> Vec<String> {
 }
 
 fn steps(dry: &DryRun) -> Vec<String> {
-    let (batch, accumulation) = dry.batch;
+    let (batch, accumulation) = (dry.steps.batch_size, dry.steps.accumulation);
     let size = match accumulation {
         1 => format!("{batch} rows each"),
         _ => format!("{accumulation} batches of {batch} rows each"),
     };
-    let left = dry.planned.saturating_sub(dry.done);
-    let left = if dry.done == 0 { String::new() } else { format!("{left} are left of ") };
-    let mut lines = vec![format!("{left}{}, {} an epoch, {size}", dry.planned, dry.steps_per_epoch)];
-    if dry.processes > 1 {
-        lines.push(format!("in {} processes, each with its part of the batches", dry.processes));
+    let left = dry.steps.left();
+    let left = if dry.steps.done == 0 { String::new() } else { format!("{left} are left of ") };
+    let mut lines = vec![format!("{left}{}, {} an epoch, {size}", dry.steps.planned, dry.steps.per_epoch)];
+    if dry.steps.processes > 1 {
+        lines.push(format!("in {} processes, each with its part of the batches", dry.steps.processes));
     }
     lines
 }
 
 fn flops(dry: &DryRun) -> String {
     let (unit, size) = flop_unit(dry.flops);
-    let left = dry.planned.saturating_sub(dry.done);
-    let from = match dry.counted as u64 == left {
+    let left = dry.steps.left();
+    let from = match dry.steps.counted as u64 == left {
         true => String::new(),
-        false => format!(", estimated from {} steps", dry.counted),
+        false => format!(", estimated from {} steps", dry.steps.counted),
     };
     format!(
         "{:.3} {unit} in training, before anything {}freezes{from}",
         dry.flops / size,
-        if dry.done > 0 { "else " } else { "" }
+        if dry.steps.done > 0 { "else " } else { "" }
     )
 }
 
@@ -112,7 +113,7 @@ fn memory(dry: &DryRun) -> Vec<String> {
     }
     let mut lines: Vec<String> =
         memory.kinds.iter().map(|(name, count)| format!("{:>10}  {name}", bytes(*count))).collect();
-    let total = format!("{:>10}  together on {}", bytes(memory.total()), dry.device);
+    let total = format!("{:>10}  together on {}", bytes(memory.total()), dry.model.device);
     lines.push(match (memory.program, memory.available) {
         (Some(program), Some(available)) => {
             format!(
@@ -127,14 +128,14 @@ fn memory(dry: &DryRun) -> Vec<String> {
 }
 
 fn disk(dry: &DryRun) -> Vec<String> {
-    let room = dry.room;
+    let room = dry.disk.room;
     let mut lines = vec![
         format!("{:>10}  model", bytes(room.model)),
         format!("{:>10}  a checkpoint, × {}", bytes(room.checkpoint), room.checkpoints),
         format!("{:>10}  logs and report", bytes(room.logs)),
     ];
     let total = room.total();
-    let free = match dry.free {
+    let free = match dry.disk.free {
         Some(free) if free < total => format!("; only {} are free", bytes(free)),
         Some(free) => format!("; {} are free", bytes(free)),
         None => String::new(),
@@ -144,8 +145,8 @@ fn disk(dry: &DryRun) -> Vec<String> {
 }
 
 fn time(dry: &DryRun) -> Vec<String> {
-    let left = dry.planned.saturating_sub(dry.done);
-    let Some((seconds, rate)) = dry.seconds else { return vec!["no step is left".to_owned()] };
+    let left = dry.steps.left();
+    let Some((seconds, rate)) = dry.time.step else { return vec!["no step is left".to_owned()] };
     let (unit, size) = flop_unit(rate);
     let training = seconds * left as f64;
     let mut lines = vec![format!(
@@ -153,13 +154,13 @@ fn time(dry: &DryRun) -> Vec<String> {
         duration(training),
         rate / size
     )];
-    let count = match dry.evaluations {
+    let count = match dry.time.evaluations {
         1 => "1 evaluation".to_owned(),
         count => format!("{count} evaluations"),
     };
-    match dry.evaluation {
+    match dry.time.evaluation {
         Some(Ok(seconds)) => {
-            let evaluating = seconds * dry.evaluations as f64;
+            let evaluating = seconds * dry.time.evaluations as f64;
             lines.push(format!("about {} of evaluation: {count} of {seconds:.2} s", duration(evaluating)));
             lines.push(format!("about {} together", duration(training + evaluating)));
         }
