@@ -22,6 +22,7 @@
 //!
 //! - To train from a program: [`config`] reads a run's TOML, [`train`] trains, resumes and writes a [`run`] folder.
 //! - To follow a run: [`log`] has the trait of loggers, and [`records`] the type of every line that a run writes.
+//! - To use a trained model: [`predict`]; [`metrics`] has the measures of predictions.
 //! - To read results: [`records`] for the files, [`report`] for pages and pictures, [`compare`] for several ways to train.
 
 pub mod bench;
@@ -34,6 +35,8 @@ pub mod compare;
 pub mod config;
 pub mod data;
 pub mod log;
+pub mod metrics;
+pub mod predict;
 mod printable;
 pub mod records;
 pub mod report;

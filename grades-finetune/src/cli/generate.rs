@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::merge::base_of;
 use super::output::Output;
 use crate::config::{DeviceChoice, Dtype};
 use crate::data::sequence::{ChatTemplate, Date, EncodeOptions, Encoder, TooLong, Turns, Vocabulary};
+use crate::predict::base_of;
 use crate::printable::printable_lines;
 use grades_models::Family;
 use grades_models::decoder::{Decoder, Generation, LoadOptions};

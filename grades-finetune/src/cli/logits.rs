@@ -8,9 +8,10 @@ use clap::Args;
 use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 
-use super::merge::{base_of, no_fresh_parts};
+use super::merge::no_fresh_parts;
 use super::output::print_text;
 use crate::config::DeviceChoice;
+use crate::predict::base_of;
 use crate::storage::write_named;
 use grades_models::Family;
 use grades_models::bert::{BertClassifier, LoadOptions, load_adapted};

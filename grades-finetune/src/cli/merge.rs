@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use clap::Args;
-use grades_lora::{Adapters, LoraConfig};
+use grades_lora::Adapters;
 
 use super::output::print_text;
 use crate::config::Dtype;
+use crate::predict::base_of;
 use grades_models::bert::{LoadOptions, load_adapted};
 use grades_models::decoder::{self, Decoder};
 use grades_models::{Family, Model};
@@ -55,17 +56,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     model.save(out)?;
     print_text(&format!("wrote {}, {} with {} merged\n", out.display(), base.display(), adapter.display()))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Returns the base's directory: the one given, or the one that the adapter names.
-pub(super) fn base_of(adapter: &Path, given: Option<&Path>) -> Result<PathBuf> {
-    if let Some(given) = given {
-        return Ok(given.to_path_buf());
-    }
-    let named = LoraConfig::from_adapter(adapter)?.base_model.map(PathBuf::from);
-    named.filter(|base| base.is_dir()).ok_or_else(|| {
-        anyhow!("{} names no base model that is a folder here; give it (--model DIR)", adapter.display())
-    })
 }
 
 /// Refuses a model of which a part is in neither of the two folders.

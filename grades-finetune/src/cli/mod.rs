@@ -1,10 +1,12 @@
 //! The command line of `finetune`.
 
+mod chat;
 mod compare;
 mod completions;
 mod config;
 mod convert;
 mod doctor;
+mod evaluate;
 mod export;
 mod generate;
 mod inspect;
@@ -17,8 +19,10 @@ mod merge;
 mod monitoring;
 mod output;
 mod policies;
+mod predict;
 mod report;
 mod runs;
+mod sampling;
 mod train;
 
 use std::io::IsTerminal;
@@ -54,6 +58,12 @@ enum Command {
     Compare(compare::Arguments),
     /// Measure by how much monitoring gradients lengthens a step, and print it as JSON
     Monitoring(monitoring::Arguments),
+    /// Measure a trained model on labelled data: accuracy, F1, confusion matrix, loss and more
+    Evaluate(evaluate::Arguments),
+    /// Predict with a trained model: labels of texts with a classifier, answers to prompts with a decoder
+    Predict(predict::Arguments),
+    /// Have a conversation with a decoder in the terminal
+    Chat(chat::Arguments),
     /// Show when each component of a run froze, why, and what that saved; works while it still goes on
     Inspect(inspect::Arguments),
     /// Write a page, or pictures, of a run, of several, or of a comparison
@@ -121,6 +131,9 @@ pub fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Monitoring(arguments) => monitoring::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
+        Command::Chat(arguments) => chat::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Runs(arguments) => runs::run(&arguments),

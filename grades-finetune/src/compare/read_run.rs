@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::records::{
-    EVALS, Ending, EvalRecord, Metric, Numbers, Quantity, RunResult, StopReason, Summary, Target, read_lines,
+    EVALS, Ending, EvalRecord, Numbers, Quantity, RunResult, StopReason, Summary, Target, read_lines,
 };
 
 /// A run that has ended.
@@ -50,12 +50,10 @@ impl FinishedRun {
     /// Sets when the run first was at least as good as the target, at an evaluation on the way or at its end.
     pub(super) fn reach(&mut self, target: Target) {
         let Target { metric, value: wanted } = target;
-        let value = |record: &EvalRecord| match metric {
-            Metric::Loss => Some(record.evaluation.loss),
-            Metric::Accuracy => record.evaluation.accuracy,
-        };
         let reached = self.evaluations.iter().find(|record| {
-            value(record).is_some_and(|value| value == wanted || metric.is_better(value, wanted, 0.0))
+            metric
+                .of(&record.evaluation)
+                .is_some_and(|value| value == wanted || metric.is_better(value, wanted, 0.0))
         });
         // A user pays for evaluations only where they end the run.
         let seconds = reached.map(|record| {

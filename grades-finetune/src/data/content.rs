@@ -22,6 +22,23 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     })
 }
 
+/// Returns the length of the byte order mark at the beginning of a file that is read a line at a time.
+///
+/// # Errors
+///
+/// [`Error::File`] for what is no UTF-8 text.
+pub(super) fn mark(path: &Path, beginning: &[u8]) -> Result<usize> {
+    let name = match beginning {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => None,
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),
+        _ => None,
+    };
+    if let Some(name) = name {
+        return Err(Error::file(path, format!("is {name}; {}", convert(path, name))));
+    }
+    decoded(path, beginning).map(|rest| beginning.len() - rest.len())
+}
+
 fn decoded<'a>(path: &Path, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>> {
     if let Some(rest) = bytes.strip_prefix(b"\xef\xbb\xbf") {
         return Ok(Cow::Borrowed(rest));

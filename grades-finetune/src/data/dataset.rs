@@ -36,6 +36,9 @@ pub struct Batch {
 }
 
 impl Dataset {
+    /// The label id of an example without a label, which losses leave out.
+    pub const IGNORED: i64 = -100;
+
     /// Tokenizes all examples and looks up their labels.
     ///
     /// # Errors
@@ -43,14 +46,27 @@ impl Dataset {
     /// [`Error::Line`] for a label that is not among `labels`, or a sentence with a token that the model does
     /// not have; [`Error::File`] when the tokenizer fails.
     pub fn new(records: &Records, labels: &Labels, tokenizer: &Tokenizer) -> Result<Self> {
+        let label_ids = records.list.iter().map(|record| labels.of(records, record));
+        Self::tokenized(records, label_ids.collect::<Result<_>>()?, tokenizer)
+    }
+
+    /// Tokenizes texts without labels; their label id is [`IGNORED`](Self::IGNORED).
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), but for labels.
+    pub fn unlabelled(records: &Records, tokenizer: &Tokenizer) -> Result<Self> {
+        Self::tokenized(records, vec![Self::IGNORED; records.list.len()], tokenizer)
+    }
+
+    fn tokenized(records: &Records, labels: Vec<i64>, tokenizer: &Tokenizer) -> Result<Self> {
         // A part of the file at a time: the tokenizer's own results are many times larger than the ids.
         const PART: usize = 4096;
-        let label_ids = records.list.iter().map(|record| labels.of(records, record));
         let mut set = Self {
             ids: Vec::new(),
             types: Vec::new(),
             ends: Vec::with_capacity(records.list.len()),
-            labels: label_ids.collect::<Result<_>>()?,
+            labels,
             truncated: 0,
             pad_id: tokenizer.pad_id(),
         };

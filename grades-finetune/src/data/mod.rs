@@ -20,6 +20,7 @@ mod row;
 mod sampler;
 pub mod sequence;
 mod table;
+mod texts;
 mod tokenizer;
 mod tsv;
 
@@ -31,5 +32,6 @@ pub use labels::Labels;
 pub use read::read;
 pub use record::{Columns, Record, Records, Source};
 pub use sampler::{Sampler, SamplerOptions};
+pub use texts::TextReader;
 pub(crate) use tokenizer::is_guarded;
 pub use tokenizer::{Limits, Tokenizer};

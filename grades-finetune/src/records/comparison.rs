@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::average::Average;
-use super::evaluation::Metric;
 use super::json::read_file;
+use super::metric::Metric;
 use super::numbers::{Numbers, Quantity};
 use super::overhead::Overhead;
 use super::summary::StopReason;

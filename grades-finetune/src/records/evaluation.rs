@@ -1,8 +1,8 @@
 //! `evals.jsonl`: a record per evaluation on `data.eval`.
 
-use grades::schema::words;
 use serde::{Deserialize, Serialize};
 
+use super::classes::ClassResults;
 use super::number::{nan, nan_if_null, whole};
 
 /// The file's name in a run's folder.
@@ -39,8 +39,16 @@ pub struct EvalRecord {
     pub evaluation: Evaluation,
 }
 
+impl EvalRecord {
+    /// Returns the record as `evals.jsonl` has it: results by class are in the summary.
+    #[must_use]
+    pub fn without_classes(&self) -> Self {
+        Self { evaluation: Evaluation { classes: None, ..self.evaluation.clone() }, ..self.clone() }
+    }
+}
+
 /// The results of an evaluation.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// The mean cross-entropy over the examples, or over a decoder's tokens, in nats.
     #[serde(default = "nan", deserialize_with = "nan_if_null")]
@@ -53,6 +61,30 @@ pub struct Evaluation {
     pub accuracy_per_byte: Option<f64>,
     /// The share of a decoder's answers that are exactly right.
     pub exact_match: Option<f64>,
+    /// The mean recall of the classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balanced_accuracy: Option<f64>,
+    /// The mean F1 of the classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub macro_f1: Option<f64>,
+    /// The F1 of all decisions together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_f1: Option<f64>,
+    /// The correlation coefficient of Matthews.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcc: Option<f64>,
+    /// The mean squared error of predicted numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mse: Option<f64>,
+    /// Pearson's correlation of predicted numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pearson: Option<f64>,
+    /// Spearman's correlation of predicted numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spearman: Option<f64>,
+    /// The results by class; not in `evals.jsonl`, where the summary has those of the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<ClassResults>,
     /// The number of examples.
     #[serde(default)]
     pub examples: usize,
@@ -67,8 +99,20 @@ pub struct Evaluation {
 impl Evaluation {
     /// Returns the scores, without size and cost.
     pub fn scores(&self) -> Scores {
-        let Self { loss, perplexity, accuracy, accuracy_per_byte, exact_match, .. } = *self;
-        Scores { loss: Some(loss), accuracy, perplexity, accuracy_per_byte, exact_match }
+        Scores {
+            loss: Some(self.loss),
+            accuracy: self.accuracy,
+            perplexity: self.perplexity,
+            accuracy_per_byte: self.accuracy_per_byte,
+            exact_match: self.exact_match,
+            balanced_accuracy: self.balanced_accuracy,
+            macro_f1: self.macro_f1,
+            micro_f1: self.micro_f1,
+            mcc: self.mcc,
+            mse: self.mse,
+            pearson: self.pearson,
+            spearman: self.spearman,
+        }
     }
 
     /// Writes the scores in one line.
@@ -90,6 +134,20 @@ pub struct Scores {
     pub accuracy_per_byte: Option<f64>,
     /// The share of its answers that are exactly right.
     pub exact_match: Option<f64>,
+    /// The mean recall of the classes.
+    pub balanced_accuracy: Option<f64>,
+    /// The mean F1 of the classes.
+    pub macro_f1: Option<f64>,
+    /// The F1 of all decisions together.
+    pub micro_f1: Option<f64>,
+    /// The correlation coefficient of Matthews.
+    pub mcc: Option<f64>,
+    /// The mean squared error of predicted numbers.
+    pub mse: Option<f64>,
+    /// Pearson's correlation of predicted numbers.
+    pub pearson: Option<f64>,
+    /// Spearman's correlation of predicted numbers.
+    pub spearman: Option<f64>,
 }
 
 impl Scores {
@@ -99,32 +157,13 @@ impl Scores {
             ("accuracy", self.accuracy),
             ("accuracy per byte", self.accuracy_per_byte),
             ("exact match", self.exact_match),
+            ("Pearson", self.pearson),
+            ("Spearman", self.spearman),
             ("loss", self.loss),
             ("perplexity", self.perplexity),
         ];
         let parts = measured.into_iter().filter_map(|(name, value)| Some(format!("{name} {:.4}", value?)));
         let parts: Vec<String> = parts.collect();
         if parts.is_empty() { None } else { Some(parts.join(", ")) }
-    }
-}
-
-words! {
-    /// The measure by which an evaluation is judged.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum Metric: "metric" {
-        /// The lower the better.
-        Loss = "loss",
-        /// The higher the better.
-        Accuracy = "accuracy",
-    }
-}
-
-impl Metric {
-    /// Returns whether `value` is better than `other` by more than `delta`; NaN never is.
-    pub fn is_better(self, value: f64, other: f64, delta: f64) -> bool {
-        match self {
-            Self::Loss => other - value > delta,
-            Self::Accuracy => value - other > delta,
-        }
     }
 }

@@ -15,10 +15,12 @@
 //! would be a value. Any other mismatch is an error that names the file and the line.
 
 mod average;
+mod classes;
 mod comparison;
 mod evaluation;
 mod freeze;
 mod json;
+mod metric;
 mod number;
 mod numbers;
 mod overhead;
@@ -28,10 +30,12 @@ mod step;
 mod summary;
 
 pub use average::{Average, mean, standard_deviation};
+pub use classes::{ClassResult, ClassResults};
 pub use comparison::{Comparison, ComparisonRow, Failure, Paired, RunResult, Savings, Target};
-pub use evaluation::{EVALS, EvalRecord, Evaluation, Metric, Scores};
+pub use evaluation::{EVALS, EvalRecord, Evaluation, Scores};
 pub use freeze::FREEZES;
 pub use json::{Ending, read_lines, write_line};
+pub use metric::Metric;
 pub use numbers::{Numbers, Quantity, flop_unit};
 pub use overhead::Overhead;
 pub use saved::freezing_sentence;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use grades::schema::words;
 use serde::{Deserialize, Serialize};
 
+use super::classes::ClassResults;
 use super::evaluation::Scores;
 use super::json::read_file;
 use super::number::{whole, whole_or_null};
@@ -110,6 +111,12 @@ pub struct Summary {
     /// The scores on the test examples.
     #[serde(flatten, with = "TestScores")]
     pub test: Scores,
+    /// A classifier's results by class on the examples for evaluation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_classes: Option<ClassResults>,
+    /// Those on the test examples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_classes: Option<ClassResults>,
     /// The best evaluation.
     #[serde(flatten)]
     pub best: BestStep,
@@ -256,6 +263,20 @@ struct EvalScores {
     accuracy_per_byte: Option<f64>,
     #[serde(rename = "eval_exact_match", skip_serializing_if = "Option::is_none")]
     exact_match: Option<f64>,
+    #[serde(default, rename = "eval_balanced_accuracy", skip_serializing_if = "Option::is_none")]
+    balanced_accuracy: Option<f64>,
+    #[serde(default, rename = "eval_macro_f1", skip_serializing_if = "Option::is_none")]
+    macro_f1: Option<f64>,
+    #[serde(default, rename = "eval_micro_f1", skip_serializing_if = "Option::is_none")]
+    micro_f1: Option<f64>,
+    #[serde(default, rename = "eval_mcc", skip_serializing_if = "Option::is_none")]
+    mcc: Option<f64>,
+    #[serde(default, rename = "eval_mse", skip_serializing_if = "Option::is_none")]
+    mse: Option<f64>,
+    #[serde(default, rename = "eval_pearson", skip_serializing_if = "Option::is_none")]
+    pearson: Option<f64>,
+    #[serde(default, rename = "eval_spearman", skip_serializing_if = "Option::is_none")]
+    spearman: Option<f64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -271,6 +292,20 @@ struct TestScores {
     accuracy_per_byte: Option<f64>,
     #[serde(rename = "test_exact_match", skip_serializing_if = "Option::is_none")]
     exact_match: Option<f64>,
+    #[serde(default, rename = "test_balanced_accuracy", skip_serializing_if = "Option::is_none")]
+    balanced_accuracy: Option<f64>,
+    #[serde(default, rename = "test_macro_f1", skip_serializing_if = "Option::is_none")]
+    macro_f1: Option<f64>,
+    #[serde(default, rename = "test_micro_f1", skip_serializing_if = "Option::is_none")]
+    micro_f1: Option<f64>,
+    #[serde(default, rename = "test_mcc", skip_serializing_if = "Option::is_none")]
+    mcc: Option<f64>,
+    #[serde(default, rename = "test_mse", skip_serializing_if = "Option::is_none")]
+    mse: Option<f64>,
+    #[serde(default, rename = "test_pearson", skip_serializing_if = "Option::is_none")]
+    pearson: Option<f64>,
+    #[serde(default, rename = "test_spearman", skip_serializing_if = "Option::is_none")]
+    spearman: Option<f64>,
 }
 
 impl Summary {

@@ -55,6 +55,11 @@ impl Interrupt {
         self.requested.store(true, Ordering::Relaxed);
     }
 
+    /// Forgets a request that was met.
+    pub(crate) fn clear(&self) {
+        self.requested.store(false, Ordering::Relaxed);
+    }
+
     /// Returns whether the end was requested.
     pub fn is_requested(&self) -> bool {
         self.requested.load(Ordering::Relaxed)

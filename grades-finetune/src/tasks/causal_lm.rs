@@ -12,7 +12,7 @@ use tch::{Device, Tensor};
 
 use super::batch::{Batch, BatchTensors, MicroBatch};
 use super::begin::{BatchRows, begin_decoder};
-use super::evaluate_decoder::{DecoderEvaluation, evaluate_decoder, fill_evaluation};
+use super::evaluate_decoder::{DecoderEvaluation, evaluate_decoder, fill_evaluation, metrics};
 use super::optimizer::Optimizer;
 use super::task::{Evaluated, Split, Task, TaskInfo};
 use crate::cache::{ActivationCache, CacheLayout, RowSet};
@@ -58,28 +58,7 @@ impl CausalLm {
         if let Some(lora) = &config.lora {
             model.prepare_for(&lora.config)?;
         }
-        if !i64::try_from(max_tokens).is_ok_and(|tokens| (2..=model.max_positions()).contains(&tokens)) {
-            let longest = model.max_positions();
-            bail!("data.max_tokens = {max_tokens}: expected 2 to {longest}, the positions of the model");
-        }
-        let encoder = Encoder {
-            vocabulary: Vocabulary::load(&path.join("tokenizer.json"), model.vocab_size())?,
-            template: ChatTemplate::load(path)?.map(|template| template.with_date(config.data.date)),
-            end: model.stop_ids().first().and_then(|&id| u32::try_from(id).ok()),
-            options: EncodeOptions {
-                max_tokens,
-                too_long: config.data.too_long,
-                turns: config.data.turns,
-                chat: config.data.chat,
-            },
-        };
-        if let Some(end) = encoder.end.filter(|&end| i64::from(end) >= model.vocab_size()) {
-            bail!(
-                "{}: eos_token_id {end} is beyond the vocabulary of {} tokens",
-                path.display(),
-                model.vocab_size()
-            );
-        }
+        let encoder = encoder(&model, config, max_tokens)?;
         let training = encoder.encode(&examples)?;
         let split = |path: &Option<PathBuf>| -> Result<Option<Sequences>> {
             let Some(path) = path else { return Ok(None) };
@@ -102,7 +81,7 @@ impl CausalLm {
             description: describe(&training, rows.len()),
             notes,
             peft_task_type: "CAUSAL_LM",
-            has_accuracy: eval.as_ref().is_some_and(|eval| !eval.questions.is_empty()),
+            metrics: eval.as_ref().map(|eval| metrics(eval, &config.evaluation)).unwrap_or_default(),
             truncated: training.truncated,
             skipped: Some(training.skipped),
             ..TaskInfo::default()
@@ -121,6 +100,38 @@ impl CausalLm {
             seed: config.training.seed,
         })
     }
+}
+
+/// Makes the encoder of a model's examples.
+///
+/// # Errors
+///
+/// When the tokenizer or the chat template cannot be read, or `max_tokens` does not go with the model.
+pub(super) fn encoder(model: &Decoder, config: &RunConfig, max_tokens: usize) -> Result<Encoder> {
+    let path = &config.model.path;
+    if !i64::try_from(max_tokens).is_ok_and(|tokens| (2..=model.max_positions()).contains(&tokens)) {
+        let longest = model.max_positions();
+        bail!("data.max_tokens = {max_tokens}: expected 2 to {longest}, the positions of the model");
+    }
+    let encoder = Encoder {
+        vocabulary: Vocabulary::load(&path.join("tokenizer.json"), model.vocab_size())?,
+        template: ChatTemplate::load(path)?.map(|template| template.with_date(config.data.date)),
+        end: model.stop_ids().first().and_then(|&id| u32::try_from(id).ok()),
+        options: EncodeOptions {
+            max_tokens,
+            too_long: config.data.too_long,
+            turns: config.data.turns,
+            chat: config.data.chat,
+        },
+    };
+    if let Some(end) = encoder.end.filter(|&end| i64::from(end) >= model.vocab_size()) {
+        bail!(
+            "{}: eos_token_id {end} is beyond the vocabulary of {} tokens",
+            path.display(),
+            model.vocab_size()
+        );
+    }
+    Ok(encoder)
 }
 
 /// Returns the lengths of the choices of all questions, in their order.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use grades_lora::LinearLayers;
 use grades_models::bert::{BertClassifier, LoadOptions};
 use grades_models::flops::{BatchShape, Matmuls};
@@ -12,12 +12,13 @@ use tch::{Device, Reduction, Tensor};
 
 use super::batch::{Batch, BatchTensors, MicroBatch};
 use super::begin::{BatchRows, begin_classifier};
-use super::evaluate_classifier::{evaluate, logits};
+use super::classifier_encoder::ClassifierEncoder;
+use super::evaluate_classifier::{CLASSIFICATION_METRICS, evaluate, logits};
 use super::optimizer::Optimizer;
 use super::task::{Evaluated, Split, Task, TaskInfo};
 use crate::cache::{ActivationCache, CacheLayout, RowSet};
 use crate::config::RunConfig;
-use crate::data::{Dataset, Labels, Limits, Records, Sampler, SamplerOptions, Tokenizer, describe, read};
+use crate::data::{Dataset, Labels, Records, Sampler, SamplerOptions, describe, read};
 
 /// A classifier with its data.
 pub(super) struct Classification {
@@ -54,21 +55,8 @@ impl Classification {
         })?;
         // The model's own order of the labels wins, where it has one.
         let labels = Labels::from_names(model.labels().to_vec())?;
-        let limits =
-            Limits { max_tokens, max_positions: model.max_positions(), vocab_size: model.vocab_size() };
-        let tokenizer = Tokenizer::load(&config.model.path.join("tokenizer.json"), limits)?;
-        let types = usize::try_from(model.config().type_vocab_size).unwrap_or(0);
-        let dataset = |records: &Records| -> Result<Dataset> {
-            let dataset = Dataset::new(records, &labels, &tokenizer)?;
-            if dataset.segments() > types {
-                bail!(
-                    "{}: the second text of a pair is in segment 1, the model has {types} (\"type_vocab_size\" of config.json): \
-                     it has not learnt pairs",
-                    records.path.display()
-                );
-            }
-            Ok(dataset)
-        };
+        let encoder = ClassifierEncoder::load(&model, &config.model.path, labels, max_tokens)?;
+        let dataset = |records: &Records| encoder.dataset(records);
         let training = dataset(&records)?;
         let split = |path: &Option<PathBuf>| -> Result<Option<(Dataset, Sampler)>> {
             let Some(path) = path else { return Ok(None) };
@@ -80,7 +68,7 @@ impl Classification {
         let options =
             SamplerOptions { batch_size: config.training.batch_size, seed, bucket: config.data.bucket };
         let sampler = Sampler::new(&training, options)?;
-        let mut notes = vec![describe(&records, &labels, &training)];
+        let mut notes = vec![describe(&records, &encoder.labels, &training)];
         if !loaded.fresh.is_empty() {
             notes.push(format!("drawn afresh, not in the files: {}", loaded.fresh.join(", ")));
         }
@@ -89,12 +77,12 @@ impl Classification {
             notes.push(format!("{cut} of {all} training sentences are cut at {max_tokens} tokens"));
         }
         let info = TaskInfo {
-            description: format!("{} examples, {} labels", training.len(), labels.len()),
+            description: format!("{} examples, {} labels", training.len(), encoder.labels.len()),
             notes,
             peft_task_type: "SEQ_CLS",
             fresh_variables: loaded.fresh,
             labels: Some(model.labels().to_vec()),
-            has_accuracy: eval.is_some(),
+            metrics: if eval.is_some() { CLASSIFICATION_METRICS.to_vec() } else { Vec::new() },
             truncated: training.truncated(),
             skipped: None,
         };

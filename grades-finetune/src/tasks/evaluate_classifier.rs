@@ -1,15 +1,20 @@
-//! Evaluates a classifier: loss and accuracy.
+//! Evaluates a classifier: the loss, and what follows from the confusion matrix.
 
 use anyhow::Result;
 use grades_models::Prefix;
 use grades_models::bert::BertClassifier;
 use grades_models::flops::BatchShape;
-use tch::{Kind, Reduction, Tensor};
+use tch::{Device, Kind, Reduction, Tensor};
 
 use super::begin::{BatchRows, begin_classifier};
 use crate::cache::{ActivationCache, RowSet};
 use crate::data::{Batch, Dataset, Sampler};
-use crate::records::Evaluation;
+use crate::metrics::ConfusionMatrix;
+use crate::records::{Evaluation, Metric};
+
+/// The metrics that [`evaluate`] measures.
+pub(super) const CLASSIFICATION_METRICS: [Metric; 6] =
+    [Metric::Loss, Metric::Accuracy, Metric::BalancedAccuracy, Metric::MacroF1, Metric::MicroF1, Metric::Mcc];
 
 /// Computes the logits of a batch of sentences or pairs, in f32; from the output of the lowest blocks, where it is known.
 ///
@@ -47,7 +52,7 @@ pub(super) fn evaluate(
     let start = std::time::Instant::now();
     let _no_grad = tch::no_grad_guard();
     let mut loss = Tensor::f_zeros([], (Kind::Double, model.device()))?;
-    let mut right = Tensor::f_zeros([], (Kind::Int64, model.device()))?;
+    let (mut labels, mut predicted) = (Vec::with_capacity(dataset.len()), Vec::new());
     let (matmuls, mut flops) = (model.matmuls(), 0);
     for indices in sampler.evaluation_order(batch_size) {
         if stop() {
@@ -61,19 +66,30 @@ pub(super) fn evaluate(
         let logits = logits(model, &batch, prefix.as_ref(), false)?;
         let sum = logits.f_cross_entropy_loss(&batch.labels, None::<&Tensor>, Reduction::Sum, -100, 0.0)?;
         loss = loss.f_add(&sum)?;
-        right = right.f_add(&logits.f_argmax(-1, false)?.f_eq_tensor(&batch.labels)?.f_sum(Kind::Int64)?)?;
+        // They stay on the device until the end.
+        predicted.push(logits.f_argmax(-1, false)?);
+        labels.extend(indices.iter().filter_map(|&index| dataset.label(index)));
+    }
+    let mut confusion = ConfusionMatrix::new(model.labels().len());
+    if !predicted.is_empty() {
+        let predicted = Vec::<i64>::try_from(Tensor::f_cat(&predicted, 0)?.f_to_device(Device::Cpu)?)?;
+        for (label, predicted) in labels.into_iter().zip(predicted) {
+            confusion.add(usize::try_from(label)?, usize::try_from(predicted)?);
+        }
     }
     let examples = dataset.len();
     let count = examples.max(1) as f64;
-    let right = i64::try_from(right)? as f64;
     Ok(Some(Evaluation {
         loss: f64::try_from(loss)? / count,
-        perplexity: None,
-        accuracy: Some(right / count),
-        accuracy_per_byte: None,
-        exact_match: None,
+        accuracy: Some(confusion.right() as f64 / count),
+        balanced_accuracy: confusion.balanced_accuracy(),
+        macro_f1: confusion.macro_f1(),
+        micro_f1: confusion.micro_f1(),
+        mcc: confusion.mcc(),
+        classes: Some(confusion.class_results(model.labels())),
         examples,
         flops,
         seconds: start.elapsed().as_secs_f64(),
+        ..Evaluation::default()
     }))
 }

@@ -11,7 +11,7 @@ use super::begin::{BatchRows, begin_decoder};
 use crate::cache::{ActivationCache, RowSet};
 use crate::config::EvaluationConfig;
 use crate::data::sequence::{Sequence, SequenceBatch, Sequences, Vocabulary, collate};
-use crate::records::Evaluation;
+use crate::records::{Evaluation, Metric};
 
 /// The options of an evaluation.
 #[derive(Debug)]
@@ -19,6 +19,18 @@ pub(super) struct DecoderEvaluation<'a> {
     pub(super) vocabulary: &'a Vocabulary,
     pub(super) batch_size: usize,
     pub(super) options: &'a EvaluationConfig,
+}
+
+/// Lists what an evaluation of these examples measures.
+pub(super) fn metrics(sequences: &Sequences, options: &EvaluationConfig) -> Vec<Metric> {
+    let mut metrics = vec![Metric::Loss, Metric::Perplexity];
+    if !sequences.questions.is_empty() {
+        metrics.extend([Metric::Accuracy, Metric::AccuracyPerByte]);
+    }
+    if options.exact_match && sequences.answers {
+        metrics.push(Metric::ExactMatch);
+    }
+    metrics
 }
 
 /// Evaluates a decoder on all examples, without dropout and without gradients.
@@ -44,16 +56,8 @@ pub(super) fn evaluate_decoder(
     let Some(losses) = passes.sums(&all, RowSet::Evaluation)? else { return Ok(None) };
     let count: usize = all.iter().map(|sequence| sequence.target_count()).sum();
     let loss = losses.iter().sum::<f64>() / count.max(1) as f64;
-    let mut evaluation = Evaluation {
-        loss,
-        perplexity: Some(loss.exp()),
-        accuracy: None,
-        accuracy_per_byte: None,
-        exact_match: None,
-        examples: sequences.len(),
-        flops: 0,
-        seconds: 0.0,
-    };
+    let mut evaluation =
+        Evaluation { loss, perplexity: Some(loss.exp()), examples: sequences.len(), ..Evaluation::default() };
     if !sequences.questions.is_empty() {
         let Some((plain, per_byte)) = multiple_choice(sequences, &mut passes)? else { return Ok(None) };
         evaluation.accuracy = Some(plain);

@@ -13,7 +13,7 @@ use super::batch::{Batch, MicroBatch};
 use super::optimizer::Optimizer;
 use crate::cache::{ActivationCache, CacheLayout};
 use crate::data::Sampler;
-use crate::records::Evaluation;
+use crate::records::{Evaluation, Metric};
 
 /// A part of the data that a run is measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) enum Split {
 #[derive(Debug)]
 pub(crate) enum Evaluated {
     /// All examples were evaluated.
-    Done(Evaluation),
+    Done(Box<Evaluation>),
     /// The run has no such data.
     NoData,
     /// It was stopped before its end.
@@ -38,7 +38,7 @@ pub(crate) enum Evaluated {
 impl From<Option<Evaluation>> for Evaluated {
     /// Wraps an evaluation; `None` was stopped.
     fn from(evaluation: Option<Evaluation>) -> Self {
-        evaluation.map_or(Self::Stopped, Self::Done)
+        evaluation.map_or(Self::Stopped, |evaluation| Self::Done(Box::new(evaluation)))
     }
 }
 
@@ -105,8 +105,8 @@ pub(crate) struct TaskInfo {
     pub(crate) fresh_variables: Vec<String>,
     /// The names of the labels, for classifiers.
     pub(crate) labels: Option<Vec<String>>,
-    /// Whether an evaluation on `data.eval` measures an accuracy.
-    pub(crate) has_accuracy: bool,
+    /// The metrics that an evaluation on `data.eval` measures; empty without such data.
+    pub(crate) metrics: Vec<Metric>,
     /// The number of training examples that were cut to the longest sequence.
     pub(crate) truncated: usize,
     /// The number of training examples that were left out, where that is possible.

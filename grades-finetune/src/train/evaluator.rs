@@ -9,7 +9,7 @@ use tch::Tensor;
 use super::early_stopping::EarlyStopping;
 use crate::cache::ActivationCache;
 use crate::config::RunConfig;
-use crate::records::{BestStep, EvalRecord, Evaluation, Metric, StopReason};
+use crate::records::{BestStep, EvalRecord, Evaluation, StopReason};
 use crate::run::Interrupt;
 use crate::state::{Counters, EarlyStoppingState};
 use crate::tasks::{Evaluated, Split, Task};
@@ -56,19 +56,25 @@ impl Evaluator {
     ///
     /// # Errors
     ///
-    /// When early stopping needs an accuracy that evaluations do not measure.
+    /// When early stopping needs a metric that evaluations do not measure.
     pub(super) fn new(
         config: &RunConfig,
         task: &dyn Task,
         steps_per_epoch: u64,
         planned_steps: u64,
     ) -> Result<Self> {
+        let metrics = &task.info().metrics;
         if let Some(stopping) = &config.early_stopping
-            && stopping.metric == Metric::Accuracy
-            && !task.info().has_accuracy
+            && !metrics.contains(&stopping.metric)
         {
+            let known: Vec<String> = metrics.iter().map(|metric| format!("\"{metric}\"")).collect();
+            let known = match known.split_last() {
+                Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+                _ => known.concat(),
+            };
             bail!(
-                "early_stopping.metric = \"accuracy\": evaluations of these examples give none; choose \"loss\""
+                "early_stopping.metric = \"{}\": evaluations of these examples give none; choose {known}",
+                stopping.metric
             );
         }
         Ok(Self {
@@ -119,7 +125,7 @@ impl Evaluator {
     ) -> Result<Validation> {
         let start = Instant::now();
         let evaluation = match task.evaluate(Split::Eval, self.batch_size, cache, halt)? {
-            Evaluated::Done(evaluation) => evaluation,
+            Evaluated::Done(evaluation) => *evaluation,
             Evaluated::NoData => return Ok(Validation::NoData),
             Evaluated::Stopped => return Ok(Validation::Stopped),
         };
@@ -151,7 +157,7 @@ impl Evaluator {
             match task.evaluate(split, self.batch_size, cache, &stop)? {
                 Evaluated::Done(evaluation) => {
                     counters.clock.eval_seconds += evaluation.seconds;
-                    *result = Some(record(evaluation, step, counters, None, true));
+                    *result = Some(record(*evaluation, step, counters, None, true));
                 }
                 Evaluated::NoData => {}
                 Evaluated::Stopped => {
@@ -208,13 +214,17 @@ impl Evaluator {
 
 /// Makes the record of an evaluation.
 fn record(
-    evaluation: Evaluation,
+    mut evaluation: Evaluation,
     step: u64,
     counters: &Counters,
     best: Option<bool>,
     is_final: bool,
 ) -> EvalRecord {
     let Counters { clock, totals, .. } = counters;
+    if !is_final {
+        // Only the results of the end are written.
+        evaluation.classes = None;
+    }
     EvalRecord {
         step,
         is_final,

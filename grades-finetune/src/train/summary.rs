@@ -4,7 +4,8 @@ use super::evaluator::Evaluator;
 use super::saver::Rescue;
 use crate::cache::CacheBytes;
 use crate::records::{
-    DataCounts, FlopCounts, FreezeCounts, MemoryCounts, Scores, StepCounts, StopReason, Summary, Times,
+    ClassResults, DataCounts, FlopCounts, FreezeCounts, MemoryCounts, Scores, StepCounts, StopReason,
+    Summary, Times,
 };
 use crate::run::peak_memory;
 use crate::state::{Counters, LossMonitorState};
@@ -31,12 +32,15 @@ pub(super) struct RunResult<'a> {
     pub(crate) planned_steps: u64,
     /// The scores on the examples for evaluation and for tests.
     pub(crate) scores: [Scores; 2],
+    /// The results by class of the same.
+    pub(crate) classes: [Option<ClassResults>; 2],
     pub(crate) evaluator: &'a Evaluator,
 }
 
 impl RunResult<'_> {
     /// Writes the summary.
     pub(super) fn summarize(&self) -> Summary {
+        let [eval_classes, test_classes] = self.classes.clone();
         let Counters { freezes, last_loss, .. } = self.counters;
         let tracker = self.optimizer.tracker();
         let [eval, test] = self.scores;
@@ -54,6 +58,8 @@ impl RunResult<'_> {
             final_train_loss: *last_loss,
             eval,
             test,
+            eval_classes,
+            test_classes,
             best: self.evaluator.best_step(),
             flops: self.flops(),
             memory: MemoryCounts {

@@ -22,7 +22,7 @@ use super::summary::{Finished, RunResult};
 use crate::cache::ActivationCache;
 use crate::config::RunConfig;
 use crate::log::{Event, Loggers, ProgressState};
-use crate::records::{Scores, StopReason, Summary};
+use crate::records::{Evaluation, StopReason, Summary};
 use crate::run::{Interrupt, cpu_seconds};
 use crate::state::{Counters, FlopMeter, TrainState};
 
@@ -286,9 +286,8 @@ impl<'a> Trainer<'a> {
             self.save_checkpoint()?;
             self.wait_for_checkpoint();
         }
-        let scores =
-            records.map(|record| record.map(|record| record.evaluation.scores()).unwrap_or_default());
-        Ok(Finished { summary: self.summary(reason, scores), warnings: self.final_warnings(), rescue })
+        let evaluations = records.map(|record| record.map(|record| record.evaluation));
+        Ok(Finished { summary: self.summary(reason, evaluations), warnings: self.final_warnings(), rescue })
     }
 
     fn wait_for_checkpoint(&mut self) {
@@ -345,13 +344,16 @@ impl<'a> Trainer<'a> {
         let done = self.evaluator.evaluate_final(model, step, &mut self.counters, reason, interrupt)?;
         // An evaluation that is made once more is logged then.
         if let (Some(record), true) = (&done.records[0], interrupted || !done.stopped) {
-            self.loggers.log(&Event::Evaluation(record));
+            self.loggers.log(&Event::Evaluation(&record.without_classes()));
         }
         Ok(done)
     }
 
     /// Sums up the run.
-    fn summary(&self, reason: StopReason, scores: [Scores; 2]) -> Summary {
+    fn summary(&self, reason: StopReason, evaluations: [Option<Evaluation>; 2]) -> Summary {
+        let scores = evaluations
+            .each_ref()
+            .map(|evaluation| evaluation.as_ref().map(Evaluation::scores).unwrap_or_default());
         RunResult {
             reason,
             counters: &self.counters,
@@ -361,6 +363,7 @@ impl<'a> Trainer<'a> {
             cache: self.learner.cache.most_bytes(),
             planned_steps: self.loader.steps(),
             scores,
+            classes: evaluations.map(|evaluation| evaluation.and_then(|evaluation| evaluation.classes)),
             evaluator: &self.evaluator,
         }
         .summarize()

@@ -46,3 +46,4 @@ mod tiny;
 mod tiny_decoder;
 #[path = "../../../tests/src/tolerance.rs"]
 mod tolerance;
+mod using;

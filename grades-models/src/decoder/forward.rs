@@ -146,8 +146,18 @@ impl Decoder {
     ///
     /// As [`forward`](Self::forward).
     pub fn forward_cached(&self, ids: &Tensor, cache: &mut Cache) -> Result<Tensor> {
+        self.forward_padded(ids, None, cache)
+    }
+
+    /// As [`forward_cached`](Self::forward_cached), for rows that are padded on the left up to `starts`, `[B]`, i64.
+    pub(super) fn forward_padded(
+        &self,
+        ids: &Tensor,
+        starts: Option<&Tensor>,
+        cache: &mut Cache,
+    ) -> Result<Tensor> {
         let tokens = Tokens::from(ids.shallow_clone());
-        let context = self.context(&tokens, cache.len(), false)?;
+        let context = self.padded_context(&tokens, cache.len(), starts, false)?;
         let mut x = self.embed(ids)?;
         for (block, layer) in self.blocks.list.iter().zip(&mut cache.layers) {
             x = block.forward(&x, &context, Some(layer))?;
@@ -177,6 +187,17 @@ impl Decoder {
 
     /// Checks the shapes, and makes what all blocks share; `before` tokens are in a cache.
     pub(super) fn context(&self, tokens: &Tokens, before: i64, train: bool) -> Result<Context> {
+        self.padded_context(tokens, before, None, train)
+    }
+
+    /// As [`context`](Self::context), for rows that are padded on the left up to `starts`.
+    fn padded_context(
+        &self,
+        tokens: &Tokens,
+        before: i64,
+        starts: Option<&Tensor>,
+        train: bool,
+    ) -> Result<Context> {
         let shape = tokens.ids.size();
         let [_, length] = shape[..] else {
             return Err(Error::Input(format!("ids have shape {shape:?}; expected [batch, tokens]")));
@@ -190,7 +211,8 @@ impl Decoder {
             }
         }
         let longest = self.config.max_position_embeddings;
-        if length == 0 || before + length > longest {
+        // Padding takes no position; who pads counts the tokens.
+        if length == 0 || (starts.is_none() && before + length > longest) {
             return Err(Error::Input(format!(
                 "a sequence of {} tokens; the model takes 1 to {longest} (\"max_position_embeddings\")",
                 before + length
@@ -201,10 +223,15 @@ impl Decoder {
             Some(packed) => packed.positions.shallow_clone(),
             None => Tensor::f_arange_start(before, before + length, (Kind::Int64, device))?,
         };
+        // A row's positions count from its first token.
+        let positions = match starts {
+            Some(starts) => positions.f_unsqueeze(0)?.f_sub(&starts.f_unsqueeze(-1)?)?.f_clamp_min(0)?,
+            None => positions,
+        };
         let rotation = Rotation::new(&self.frequencies, &positions, self.dtypes.parameters)?;
         let segments = tokens.packed.as_ref().map(|packed| &packed.segments);
         let window = self.config.windows.iter().flatten().copied().min();
-        let masks = Masks::new(&Extent { length, before, segments, window }, device)?;
+        let masks = Masks::new(&Extent { length, before, segments, window, starts }, device)?;
         Ok(Context { rotation, masks, train })
     }
 }

@@ -60,22 +60,10 @@ impl Decoder {
         options: &Generation,
         pass: &mut dyn FnMut(BatchShape) -> ControlFlow<()>,
     ) -> Result<Vec<Vec<i64>>> {
+        self.check_prompts(prompts)?;
         let longest = usize::try_from(self.max_positions()).unwrap_or(usize::MAX);
         let mut lengths: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (index, prompt) in prompts.iter().enumerate() {
-            if prompt.is_empty() || prompt.len() >= longest {
-                return Err(Error::Input(format!(
-                    "prompt {index} has {} tokens; expected 1 to {} (\"max_position_embeddings\" less one)",
-                    prompt.len(),
-                    longest - 1
-                )));
-            }
-            if let Some(id) = prompt.iter().find(|id| !(0..self.vocab_size()).contains(*id)) {
-                let last = self.vocab_size() - 1;
-                return Err(Error::Input(format!(
-                    "prompt {index} has the id {id}; the vocabulary has 0 to {last}"
-                )));
-            }
             lengths.entry(prompt.len()).or_default().push(index);
         }
         let _no_grad = tch::no_grad_guard();
@@ -97,6 +85,27 @@ impl Decoder {
             }
         }
         Ok(answers)
+    }
+
+    /// Checks that each prompt has tokens, room for an answer and no id beyond the vocabulary.
+    pub(super) fn check_prompts(&self, prompts: &[Vec<i64>]) -> Result<()> {
+        let longest = usize::try_from(self.max_positions()).unwrap_or(usize::MAX);
+        for (index, prompt) in prompts.iter().enumerate() {
+            if prompt.is_empty() || prompt.len() >= longest {
+                return Err(Error::Input(format!(
+                    "prompt {index} has {} tokens; expected 1 to {} (\"max_position_embeddings\" less one)",
+                    prompt.len(),
+                    longest - 1
+                )));
+            }
+            if let Some(id) = prompt.iter().find(|id| !(0..self.vocab_size()).contains(*id)) {
+                let last = self.vocab_size() - 1;
+                return Err(Error::Input(format!(
+                    "prompt {index} has the id {id}; the vocabulary has 0 to {last}"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Answers prompts of one length, with at most `room` tokens each; returns the answers, and whether to go on.

@@ -27,15 +27,17 @@ pub(super) struct Extent<'a> {
     pub(super) segments: Option<&'a Tensor>,
     /// The window of the blocks that have one.
     pub(super) window: Option<i64>,
+    /// The first token of each row, `[B]`: those before it are padding, which no other token sees.
+    pub(super) starts: Option<&'a Tensor>,
 }
 
 impl Masks {
     pub(super) fn new(extent: &Extent<'_>, device: Device) -> Result<Self> {
-        let Extent { length, before, segments, window } = *extent;
+        let Extent { length, before, segments, window, starts } = *extent;
         let total = before + length;
         let window = window.filter(|&window| window < total);
         // One new token sees all before it; a first pass has torch's causal form.
-        let plain = segments.is_none() && (before == 0 || length == 1);
+        let plain = segments.is_none() && starts.is_none() && (before == 0 || length == 1);
         let mut full = None;
         if !plain || window.is_some() {
             let options = (Kind::Int64, device);
@@ -45,6 +47,12 @@ impl Masks {
             if let Some(segments) = segments {
                 let same = segments.f_unsqueeze(2)?.f_eq_tensor(&segments.f_unsqueeze(1)?)?;
                 seen = seen.f_logical_and(&same.f_unsqueeze(1)?)?;
+            }
+            if let Some(starts) = starts {
+                let token = key.f_unsqueeze(0)?.f_ge_tensor(&starts.f_view([-1, 1, 1])?)?;
+                // Padding sees itself: a row of the mask without a true value would give NaN, which reaches all others.
+                let shown = token.f_logical_or(&key.f_eq_tensor(&query)?)?;
+                seen = seen.f_logical_and(&shown.f_unsqueeze(1)?)?;
             }
             full = Some((seen, query, key));
         }

@@ -3,6 +3,7 @@
 // Clippy allows these in test functions, but not in the functions that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod answer;
 mod backward;
 mod config;
 mod files;

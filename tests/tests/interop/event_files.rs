@@ -44,13 +44,11 @@ fn evaluation(step: u64) -> EvalRecord {
         validation_flops: 500,
         evaluation: Evaluation {
             loss: 0.5,
-            perplexity: None,
             accuracy: Some(0.875),
-            accuracy_per_byte: None,
-            exact_match: None,
             examples: 8,
             flops: 500,
             seconds: 1.0,
+            ..Evaluation::default()
         },
     }
 }

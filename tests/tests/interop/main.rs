@@ -21,6 +21,7 @@ mod tiny;
 mod tiny_decoder;
 mod tokens;
 mod trained;
+mod using;
 
 use std::path::{Path, PathBuf};
 

@@ -28,7 +28,7 @@ pub(crate) fn run_script(script: &str, packages: &[&str], question: &Value) -> V
     run_script_with(script, packages, &[], question)
 }
 
-fn run_script_with(script: &str, packages: &[&str], first: &[&Path], question: &Value) -> Value {
+pub(crate) fn run_script_with(script: &str, packages: &[&str], first: &[&Path], question: &Value) -> Value {
     let dir = tempfile::tempdir().unwrap();
     let (inputs, out) = (dir.path().join("question.json"), dir.path().join("answer.json"));
     std::fs::write(&inputs, question.to_string()).unwrap();

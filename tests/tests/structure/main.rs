@@ -60,7 +60,9 @@ const FINETUNE: &[(&str, &[&str])] = &[
     ("checkpoint", &["causes", "records", "state", "storage"]),
     ("log", &["causes", "printable", "records", "state", "storage"]),
     ("cache", &["config", "state", "storage"]),
-    ("tasks", &["cache", "config", "data", "records"]),
+    ("metrics", &["records"]),
+    ("tasks", &["cache", "config", "data", "metrics", "records"]),
+    ("predict", &["config", "data", "records", "tasks"]),
     (
         "train",
         &[

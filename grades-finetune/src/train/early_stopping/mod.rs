@@ -11,7 +11,7 @@ use tch::nn::VarStore;
 
 use self::best_weights::BestWeights;
 use crate::config::EarlyStoppingConfig;
-use crate::records::{Evaluation, Metric};
+use crate::records::Evaluation;
 use crate::state::EarlyStoppingState;
 
 /// The early stopping of a run.
@@ -34,11 +34,8 @@ impl EarlyStopping {
 
     /// Adds the evaluation after a step; copies the weights if it is the best.
     pub(super) fn add(&mut self, step: u64, evaluation: &Evaluation) -> Result<Verdict> {
-        let value = match self.config.metric {
-            Metric::Loss => evaluation.loss,
-            // A run whose evaluations have no accuracy is refused before its first step.
-            Metric::Accuracy => evaluation.accuracy.unwrap_or(f64::NAN),
-        };
+        // A run whose evaluations do not measure it is refused before its first step.
+        let value = self.config.metric.of(evaluation).unwrap_or(f64::NAN);
         let verdict = self.patience.add(step, value);
         self.last_step = step;
         if verdict.is_best

@@ -145,13 +145,11 @@ fn an_axis_of_accuracies_ends_at_100_percent() {
 fn evaluation(step: u64, wall_seconds: f64, accuracy: f64) -> EvalRecord {
     let evaluation = Evaluation {
         loss: 0.5,
-        perplexity: None,
         accuracy: Some(accuracy),
-        accuracy_per_byte: None,
-        exact_match: None,
         examples: 0,
         flops: 0,
         seconds: 0.0,
+        ..Evaluation::default()
     };
     EvalRecord {
         step,

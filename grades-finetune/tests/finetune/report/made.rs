@@ -208,6 +208,8 @@ impl Made {
                 ..Scores::default()
             },
             test: Scores { accuracy: Some(0.79), loss: Some(0.52), ..Scores::default() },
+            eval_classes: None,
+            test_classes: None,
             best: BestStep::default(),
             flops: FlopCounts::default(),
             memory: MemoryCounts { peak_memory_bytes: Some(600_000_000), ..MemoryCounts::default() },

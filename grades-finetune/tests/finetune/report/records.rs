@@ -67,13 +67,11 @@ fn the_cache_of_a_step_is_written_where_there_is_one() {
 fn evaluations_are_read_as_they_were_written() {
     let evaluation = Evaluation {
         loss: 0.25,
-        perplexity: None,
         accuracy: Some(0.5),
-        accuracy_per_byte: None,
-        exact_match: None,
         examples: 10,
         flops: 1 << 40,
         seconds: 2.0,
+        ..Evaluation::default()
     };
     let record = EvalRecord {
         step: 3,

@@ -1,0 +1,6 @@
+//! Using a trained model: `finetune evaluate`, `predict` and `chat`, and the metrics of predictions.
+
+mod answers;
+mod evaluate;
+mod metrics;
+mod predict;
