@@ -19,7 +19,10 @@ fn a_saved_model_has_a_card() {
     let start = "base_model: \"model\"\nbase_model_relation: finetune\nlibrary_name: transformers\nlicense: \"apache-2.0\"\n\
                  pipeline_tag: text-classification\ndatasets:\n- ";
     assert!(front.starts_with(start), "{front}");
-    assert!(front.contains("\nmetrics:\n- \"accuracy\"\ntags:\n- \"grades\"\n"), "{front}");
+    assert!(
+        front.contains("\nmetrics:\n- \"accuracy\"\n") && front.contains("\ntags:\n- \"grades\"\n"),
+        "{front}"
+    );
     let result =
         format!("split: validation\n    metrics:\n    - type: \"accuracy\"\n      value: {accuracy}\n");
     assert!(front.contains(&result), "{front}");
