@@ -116,6 +116,7 @@ fn run_figures(analysis: &Analysis<'_>) -> Vec<Figure> {
         figures.push(pictures::loss(analysis));
         figures.push(pictures::progress(analysis));
     }
+    figures.extend(run.summary.as_ref().and_then(pictures::classes));
     figures
 }
 

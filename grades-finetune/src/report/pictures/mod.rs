@@ -1,6 +1,7 @@
 //! The pictures of a run and of a comparison.
 
 mod accuracy;
+mod classes;
 mod curves;
 mod figure;
 mod heat_map;
@@ -12,6 +13,7 @@ mod statistic;
 mod time;
 
 pub(super) use accuracy::{accuracy_over_flops, accuracy_over_time};
+pub(super) use classes::classes;
 pub(super) use curves::curves;
 pub(super) use figure::Figure;
 pub(super) use heat_map::heat_map;

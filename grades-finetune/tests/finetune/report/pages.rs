@@ -196,3 +196,21 @@ fn colours_of_freezes_are_those_of_the_whole_plan() {
     assert_eq!(map.matches("class=\"cell h0\"").count(), 3);
     assert_eq!(map.matches("class=\"cell h8\"").count(), 0);
 }
+
+#[test]
+fn results_by_class_have_a_picture() {
+    let folder = Folder::empty();
+    let path = Made::new(2, 20).write(&folder, "run");
+    let file = path.join("summary.json");
+    let mut summary: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let class = |label: &str, support: u64| serde_json::json!({"label": label, "precision": 0.75, "recall": 0.6, "f1": 0.667, "support": support});
+    let classes = [class("no <b>", 10), class("yes", 4)];
+    summary["test_classes"] = serde_json::json!({"classes": classes, "confusion": [[9, 1], [3, 1]]});
+    std::fs::write(&file, summary.to_string()).unwrap();
+    let page = Subject::read(std::slice::from_ref(&path)).unwrap().page().unwrap();
+    assert_sound(&page);
+    assert_eq!(figures(&page).last(), Some(&"classes"));
+    assert!(page.contains("Results of the saved model on the test data, by class"));
+    assert!(page.contains("no &lt;b&gt;: 9 of 10 predicted as no &lt;b&gt;") && !page.contains("no <b>"));
+    assert_eq!(page.matches("class=\"cell h7\"").count(), 2);
+}

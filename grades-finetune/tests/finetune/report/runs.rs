@@ -50,7 +50,10 @@ fn the_page_and_the_pictures_are_made_again() {
     assert_eq!(folder.text("runs/base/report.html"), before, "the same bytes");
     let ran = folder.finetune(&["report", "runs/base", "--pictures", "pictures"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert_eq!(folder.names("pictures"), ["heat-map.svg", "loss.svg", "progress.svg", "statistic-0.svg"]);
+    assert_eq!(
+        folder.names("pictures"),
+        ["classes.svg", "heat-map.svg", "loss.svg", "progress.svg", "statistic-0.svg"]
+    );
 }
 
 #[test]
