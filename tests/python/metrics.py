@@ -1,4 +1,4 @@
-"""Computes metrics with scikit-learn, scipy and seqeval.
+"""Computes metrics with scikit-learn and scipy.
 
 Usage: python metrics.py QUESTION.json ANSWER.json
 

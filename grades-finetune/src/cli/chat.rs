@@ -1,7 +1,6 @@
 //! `finetune chat`.
 
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -9,24 +8,21 @@ use clap::Args;
 use grades_models::Family;
 use grades_models::decoder::LoadOptions;
 
+use super::model_arguments::ModelArguments;
 use super::output::{Output, tell};
 use super::sampling::AnswerArguments;
 use crate::causes::with_causes;
 use crate::config::{DeviceChoice, Dtype};
 use crate::data::sequence::Message;
-use crate::predict::{Answerer, ModelFiles, load_decoder};
+use crate::predict::{Answerer, load_decoder};
 use crate::printable::printable_lines;
 use crate::run::Interrupt;
 
 /// The options.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A decoder's directory, or the folder of the run that trained it
-    #[arg(long, value_name = "DIR", required_unless_present = "adapter")]
-    model: Option<PathBuf>,
-    /// An adapter's folder, such as runs/NAME/adapter
-    #[arg(long, value_name = "DIR")]
-    adapter: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArguments,
     /// A text that the model gets before the conversation
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
@@ -44,7 +40,7 @@ pub(super) struct Arguments {
 const LONGEST: usize = 512;
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let files = ModelFiles::find(arguments.model.as_deref(), arguments.adapter.as_deref())?;
+    let files = arguments.model.files()?;
     if Family::of(&files.base)? == Family::Bert {
         bail!(
             "{} is a classifier, which has no answers; finetune predict labels texts",

@@ -7,21 +7,18 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
+use super::model_arguments::ModelArguments;
 use super::output::{print, print_text, tell};
 use crate::config::Document;
-use crate::predict::{EvaluateOptions, ModelFiles, evaluate_file};
+use crate::predict::{EvaluateOptions, evaluate_file};
 use crate::records::{ClassResults, Evaluation, Metric};
 use crate::train::run_configuration;
 
 /// The options.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A model's directory, or the folder of the run that trained it
-    #[arg(long, value_name = "DIR", required_unless_present = "adapter")]
-    model: Option<PathBuf>,
-    /// An adapter's folder, such as runs/NAME/adapter
-    #[arg(long, value_name = "DIR")]
-    adapter: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArguments,
     /// The labelled examples, or those of a decoder
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
@@ -40,7 +37,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let files = ModelFiles::find(arguments.model.as_deref(), arguments.adapter.as_deref())?;
+    let files = arguments.model.files()?;
     let mut document = match (&arguments.config, files.run()) {
         (Some(path), _) => Document::read(path)?,
         (None, Some(run)) => {

@@ -16,6 +16,7 @@ mod launch;
 mod logits;
 mod man;
 mod merge;
+mod model_arguments;
 mod monitoring;
 mod output;
 mod policies;

@@ -109,9 +109,14 @@ impl CausalLm {
     }
 }
 
-/// Returns the tokens of a row of a batch.
-fn row_length(row: &Vec<&Sequence>) -> usize {
-    row.iter().map(|sequence| sequence.ids.len()).sum()
+/// Returns the counts of a batch of these rows, and the tokens of its longest row.
+fn size_of(rows: &[Vec<&Sequence>]) -> (BatchSize, usize) {
+    let sequences = || rows.iter().flatten();
+    let targets = sequences().map(|sequence| sequence.target_count()).sum();
+    let lengths = || rows.iter().map(|row| row.iter().map(|sequence| sequence.ids.len()).sum::<usize>());
+    let longest = lengths().max().unwrap_or(0);
+    let shape = BatchShape::new(rows.len(), longest, targets);
+    (BatchSize { examples: sequences().count(), targets, tokens: lengths().sum(), shape }, longest)
 }
 
 /// Makes the encoder of a model's examples.
@@ -238,20 +243,12 @@ impl Task for CausalLm {
     }
 
     fn batch_size(&self, indices: &[usize]) -> BatchSize {
-        let rows = self.rows_of(indices);
-        let sequences = || rows.iter().flatten();
-        let targets = sequences().map(|sequence: &&Sequence| sequence.target_count()).sum();
-        BatchSize {
-            examples: sequences().count(),
-            targets,
-            tokens: rows.iter().map(row_length).sum(),
-            shape: BatchShape::new(indices.len(), rows.iter().map(row_length).max().unwrap_or(0), targets),
-        }
+        size_of(&self.rows_of(indices)).0
     }
 
     fn batch(&self, indices: &[usize], cache: &mut ActivationCache) -> Result<Batch> {
-        let (rows, size) = (self.rows_of(indices), self.batch_size(indices));
-        let longest = rows.iter().map(row_length).max().unwrap_or(0);
+        let rows = self.rows_of(indices);
+        let (size, longest) = size_of(&rows);
         let mut batch = collate(&rows, self.model.device())?;
         let batch_rows = BatchRows { set: RowSet::Training, rows: indices, length: longest };
         let cache_flops = begin_decoder(&self.model, &mut batch.tokens, batch_rows, cache)?;

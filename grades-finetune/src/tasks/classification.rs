@@ -95,6 +95,19 @@ impl Classification {
     }
 }
 
+impl Classification {
+    /// Returns the counts of a batch of these examples, and the tokens of the longest.
+    fn size_of(&self, indices: &[usize]) -> (BatchSize, usize) {
+        let lengths = || indices.iter().filter_map(|&index| self.training.tokens(index)).map(<[u32]>::len);
+        let longest = lengths().max().unwrap_or(0);
+        let shape = BatchShape::new(indices.len(), longest, 0);
+        (
+            BatchSize { examples: indices.len(), targets: indices.len(), tokens: lengths().sum(), shape },
+            longest,
+        )
+    }
+}
+
 impl Task for Classification {
     fn info(&self) -> &TaskInfo {
         &self.info
@@ -134,19 +147,11 @@ impl Task for Classification {
     }
 
     fn batch_size(&self, indices: &[usize]) -> BatchSize {
-        let lengths = || indices.iter().filter_map(|&index| self.training.tokens(index)).map(<[u32]>::len);
-        BatchSize {
-            examples: indices.len(),
-            targets: indices.len(),
-            tokens: lengths().sum(),
-            shape: BatchShape::new(indices.len(), lengths().max().unwrap_or(0), 0),
-        }
+        self.size_of(indices).0
     }
 
     fn batch(&self, indices: &[usize], cache: &mut ActivationCache) -> Result<Batch> {
-        let size = self.batch_size(indices);
-        let lengths = indices.iter().filter_map(|&index| self.training.tokens(index)).map(<[u32]>::len);
-        let length = lengths.max().unwrap_or(0);
+        let (size, length) = self.size_of(indices);
         let batch = self.training.collate(indices, self.model.device())?;
         let rows = BatchRows { set: RowSet::Training, rows: indices, length };
         let (prefix, cache_flops) = begin_classifier(&self.model, &batch, rows, cache)?;

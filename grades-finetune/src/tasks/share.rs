@@ -12,6 +12,11 @@ pub(crate) trait Ranks: fmt::Debug {
     /// Returns the number of processes.
     fn world(&self) -> usize;
 
+    /// Returns whether the batch of this index, within a step or an evaluation, is this process's.
+    fn owns(&self, index: usize) -> bool {
+        index % self.world() == self.rank()
+    }
+
     /// Sums numbers over all processes.
     fn sum(&self, numbers: &mut [f64]) -> Result<()>;
 }
@@ -31,7 +36,7 @@ impl<'a> Share<'a> {
 
     /// Returns whether the batch of this index is this process's.
     pub(super) fn owns(&self, index: usize) -> bool {
-        self.ranks.is_none_or(|ranks| index % ranks.world() == ranks.rank())
+        self.ranks.is_none_or(|ranks| ranks.owns(index))
     }
 
     /// Returns whether the evaluation goes on with the batch of this index. All processes ask about every batch, in order; the

@@ -13,7 +13,7 @@ use super::step::{StepOptions, train_step};
 use crate::cache::ActivationCache;
 use crate::config::{CacheConfig, RunConfig};
 use crate::run::{Interrupt, run_inputs};
-use crate::tasks::{self, Share, merge_frozen};
+use crate::tasks::{self, Ranks, Share, merge_frozen};
 
 /// Takes part in the run that rank 0 leads; returns the exit code.
 pub(crate) fn follow(config: &RunConfig, interrupt: &Interrupt, ranks: &RunRanks) -> Result<u8> {

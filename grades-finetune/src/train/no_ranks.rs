@@ -31,10 +31,6 @@ impl RunRanks {
         match *self {}
     }
 
-    pub(super) fn owns(&self, _: usize) -> bool {
-        match *self {}
-    }
-
     pub(super) fn attach(&self, _: Optimizer, _: &dyn Task, _: &RunConfig) -> Result<Optimizer> {
         match *self {}
     }

@@ -107,11 +107,6 @@ impl RunRanks {
         self.group.world()
     }
 
-    /// Returns whether the batch of this index within a step is this rank's.
-    pub(super) fn owns(&self, index: usize) -> bool {
-        index % self.group.world() == self.group.rank()
-    }
-
     /// Gives all ranks the weights of rank 0, and sums gradients over them from here on. The configuration is compared first.
     pub(super) fn attach(
         &self,

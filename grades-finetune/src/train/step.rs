@@ -12,7 +12,7 @@ use crate::checkpoint::generators;
 use crate::config::RunConfig;
 use crate::records::{ComponentCounts, SkipReason, StepMemory, StepRecord, StepWork};
 use crate::state::{Counters, FlopMeter};
-use crate::tasks::{Batch, MicroBatch, Optimizer, Task};
+use crate::tasks::{Batch, MicroBatch, Optimizer, Ranks, Task};
 
 /// Clipping and checks of the gradients.
 #[derive(Debug, Clone, Copy)]

@@ -26,6 +26,7 @@ mod disk;
 mod dry_run;
 mod durable;
 mod early_stopping;
+mod half_precision;
 mod inspect;
 mod learning;
 mod listing;

@@ -66,7 +66,7 @@ public:
   }
 
   void add(const at::Tensor &parameter, const char *name, size_t bucket, int64_t owner);
-  void begin(const bool *complete);
+  void begin();
   void reset();
   void arrived(size_t index);
   void finish(double *extra, size_t n, grades_traffic *traffic);
@@ -117,25 +117,16 @@ void Buckets::add(const at::Tensor &parameter, const char *name, size_t bucket, 
   torch::autograd::impl::set_post_acc_grad_hooks(parameter, std::make_unique<Hook>(this, index));
 }
 
-// From here on each gradient is final when it comes; those of `complete`, which may be null, are final already.
-void Buckets::begin(const bool *complete) {
+// From here on each gradient is final when it comes.
+void Buckets::begin() {
   std::lock_guard<std::mutex> lock(mutex_);
-  at::NoGradGuard no_grad;
   next_ = 0;
   for (Bucket &bucket : buckets_) {
     bucket.pending = bucket.members.size();
     bucket.bytes = 0;
   }
-  for (size_t i = 0; i < slots_.size(); ++i) {
-    Slot &slot = slots_[i];
-    slot.final = complete != nullptr && complete[i] && slot.bucket < early_;
-    slot.present = slot.final && slot.parameter.grad().defined();
-    if (!slot.final) continue;
-    move(slot);
-    --buckets_[slot.bucket].pending;
-  }
+  for (Slot &slot : slots_) slot.final = slot.present = false;
   phase_ = Phase::sending;
-  send_ready(early_);
 }
 
 // The gradients of the next step begin.
@@ -361,8 +352,8 @@ void grades_buckets_free(grades_buckets *buckets) {
   std::free(message);
 }
 
-char *grades_buckets_begin(grades_buckets *buckets, const bool *complete) {
-  return guarded([&] { buckets->buckets.begin(complete); });
+char *grades_buckets_begin(grades_buckets *buckets) {
+  return guarded([&] { buckets->buckets.begin(); });
 }
 
 char *grades_buckets_reset(grades_buckets *buckets) {

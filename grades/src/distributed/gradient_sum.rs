@@ -77,9 +77,9 @@ impl Reduction for GradientSum {
         self.group.end_compare("step, learning rate and frozen components", proposal)
     }
 
-    fn begin(&mut self, complete: &[bool]) -> Result<()> {
+    fn begin(&mut self) -> Result<()> {
         let Some(hooks) = self.hooks.as_ref().filter(|_| self.config.overlap) else { return Ok(()) };
-        self.group.call("sending gradients", |_| hooks.begin(complete))?;
+        self.group.call("sending gradients", |_| hooks.begin())?;
         self.group.set_sending(true);
         Ok(())
     }

@@ -57,18 +57,11 @@ impl OverRanks {
         self.owners.as_ref()
     }
 
-    /// Declares that gradients are final from here on; those of the parameters with these names are so already.
-    pub(super) fn begin(&mut self, complete: &[&str], params: &ParamSet, state: u32) -> Result<()> {
+    /// Declares that gradients are final from here on.
+    pub(super) fn begin(&mut self, params: &ParamSet, state: u32) -> Result<()> {
         if self.phase == Phase::Local {
             self.prepare(params, state)?;
-            let complete: Vec<bool> = match complete {
-                [] => Vec::new(),
-                names => listed(&self.order, self.owners.as_ref(), params)
-                    .iter()
-                    .map(|listed| names.contains(&listed.name))
-                    .collect(),
-            };
-            self.reduction.begin(&complete)?;
+            self.reduction.begin()?;
             self.phase = Phase::Sending;
         }
         Ok(())

@@ -70,9 +70,8 @@ pub(crate) trait Reduction: Debug + Send {
     /// Waits for the comparison, if one is under way; a difference is an error.
     fn verify(&mut self) -> Result<()>;
 
-    /// Declares that gradients are final from here on, so that they are sent as they come. `complete` says of each listed
-    /// parameter whether its gradient is final already; empty where none is.
-    fn begin(&mut self, complete: &[bool]) -> Result<()>;
+    /// Declares that gradients are final from here on, so that they are sent as they come.
+    fn begin(&mut self) -> Result<()>;
 
     /// Waits until every gradient is the sum over all processes, and sums further numbers.
     fn finish(&mut self, extra: &mut [f64]) -> Result<()>;

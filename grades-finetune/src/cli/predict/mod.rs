@@ -11,6 +11,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use grades_models::Family;
 
+use super::model_arguments::ModelArguments;
 use super::sampling::AnswerArguments;
 use crate::config::{DeviceChoice, Dtype, RunConfig};
 use crate::data::sequence::KeyNames;
@@ -21,12 +22,8 @@ use crate::train::run_configuration;
 /// The options.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A model's directory, or the folder of the run that trained it
-    #[arg(long, value_name = "DIR", required_unless_present = "adapter")]
-    model: Option<PathBuf>,
-    /// An adapter's folder, such as runs/NAME/adapter
-    #[arg(long, value_name = "DIR")]
-    adapter: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArguments,
     /// Texts, or `-` for standard input with a text a line
     #[arg(value_name = "TEXT", conflicts_with = "file")]
     texts: Vec<String>,
@@ -80,7 +77,7 @@ enum OutputFormat {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let files = ModelFiles::find(arguments.model.as_deref(), arguments.adapter.as_deref())?;
+    let files = arguments.model.files()?;
     match Family::of(&files.base)? {
         Family::Bert => labels::run(arguments, &files)?,
         Family::Decoder(_) => answers::run(arguments, &files)?,

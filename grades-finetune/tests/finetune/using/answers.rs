@@ -5,19 +5,12 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use super::refused;
 use crate::decoder::llama;
 use crate::support::{Folder, PAIRS, PROGRAM, Ran, Tiny};
 
 fn predict(folder: &Folder, arguments: &[&str]) -> String {
-    let ran = folder.finetune(&[&["predict", "--model", "runs/base", "--device", "cpu"], arguments].concat());
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    ran.stdout
-}
-
-fn refused(folder: &Folder, arguments: &[&str]) -> String {
-    let ran = folder.finetune(&[&["predict", "--device", "cpu"], arguments].concat());
-    assert_eq!(ran.code, Some(1), "{ran:?}");
-    ran.error()
+    super::predict_with(folder, "runs/base", arguments)
 }
 
 /// A decoder that has learnt its answers.

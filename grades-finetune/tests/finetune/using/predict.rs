@@ -6,19 +6,12 @@ use grades_models::bert::{BertClassifier, LoadOptions};
 use serde_json::Value;
 use tch::{Kind, Tensor};
 
+use super::refused;
 use crate::support::{Folder, Tiny};
 use crate::tolerance::{TINY_BERT, assert_number_within};
 
 fn predict(folder: &Folder, arguments: &[&str]) -> String {
-    let ran = folder.finetune(&[&["predict", "--model", "model", "--device", "cpu"], arguments].concat());
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    ran.stdout
-}
-
-fn refused(folder: &Folder, arguments: &[&str]) -> String {
-    let ran = folder.finetune(&[&["predict", "--device", "cpu"], arguments].concat());
-    assert_eq!(ran.code, Some(1), "{ran:?}");
-    ran.error()
+    super::predict_with(folder, "model", arguments)
 }
 
 #[test]

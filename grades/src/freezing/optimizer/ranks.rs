@@ -133,16 +133,6 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
     )]
     #[cfg_attr(not(feature = "distributed"), doc = "None without the feature `distributed`.")]
     pub fn begin_last_backward(&mut self) -> Result<()> {
-        self.begin_last_backward_after(&[])
-    }
-
-    /// Does the same in the midst of a backward pass, when the gradients of the parameters with these names are complete, such
-    /// as that of an output matrix: they are sent at once. Names of parameters that do not train have no effect.
-    ///
-    /// # Errors
-    ///
-    /// As [`begin_last_backward`](Self::begin_last_backward).
-    pub fn begin_last_backward_after(&mut self, complete: &[&str]) -> Result<()> {
         if self.ranks.is_none()
             || self.tracker.all_frozen()
             || self.monitor.measures_rank(self.steps + 1, &self.tracker)
@@ -150,7 +140,7 @@ impl<O: InnerOptimizer> FreezingOptimizer<O> {
             return Ok(());
         }
         let state = self.decisions();
-        self.ranks.as_mut().map_or(Ok(()), |ranks| ranks.begin(complete, &self.params, state))
+        self.ranks.as_mut().map_or(Ok(()), |ranks| ranks.begin(&self.params, state))
     }
 
     /// Makes every gradient the sum over all ranks now instead of at the step, and sums further numbers along with them, such

@@ -38,7 +38,7 @@ unsafe extern "C" {
         out: *mut *mut RawBuckets,
     ) -> Message;
     fn grades_buckets_free(buckets: *mut RawBuckets);
-    fn grades_buckets_begin(buckets: *mut RawBuckets, complete: *const bool) -> Message;
+    fn grades_buckets_begin(buckets: *mut RawBuckets) -> Message;
     fn grades_buckets_reset(buckets: *mut RawBuckets) -> Message;
     fn grades_buckets_finish(
         buckets: *mut RawBuckets,
@@ -106,12 +106,10 @@ impl BucketHooks {
         Ok(Self { raw })
     }
 
-    /// Begins the last backward pass: from here on each gradient is final when it comes. `complete` says of each member
-    /// whether its gradient is final already; empty where none is.
-    pub(crate) fn begin(&self, complete: &[bool]) -> Outcome<()> {
-        let complete = if complete.is_empty() { std::ptr::null() } else { complete.as_ptr() };
-        // SAFETY: see the parent module; the caller gives one entry for each member.
-        outcome(unsafe { grades_buckets_begin(self.raw, complete) })
+    /// Begins the last backward pass: from here on each gradient is final when it comes.
+    pub(crate) fn begin(&self) -> Outcome<()> {
+        // SAFETY: see the parent module.
+        outcome(unsafe { grades_buckets_begin(self.raw) })
     }
 
     /// Returns the bytes of the buckets that are no gradient's now.
